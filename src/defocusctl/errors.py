@@ -1,0 +1,89 @@
+"""The errors a user can meet. Each names its cause and its remedy, and carries the exit code of the command.
+
+``DefocusctlError`` is the root; the command line prints its one line and ends with ``exit_code``.
+Anything else that reaches the command line is a bug of this program.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers; documented for users in ``docs/cli.md``."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    INPUT = 3
+    OUTPUT = 4
+    WEIGHTS = 5
+    DEVICE = 6
+    SOME_FAILED = 7
+    DATA = 8
+    INTERRUPTED = 130
+
+
+class DefocusctlError(Exception):
+    """A problem the user can understand and mend: one line of cause, one of remedy."""
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Cause and remedy in one line."""
+        line = f"{self.cause}: {self.remedy}" if self.remedy else self.cause
+        return " ".join(line.split())
+
+
+class UsageError(DefocusctlError):
+    """Options or arguments that do not fit together or lie outside their range."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(DefocusctlError):
+    """A photo that is missing, unreadable, damaged, or of a kind this program does not handle."""
+
+    exit_code = ExitCode.INPUT
+
+
+class OutputError(DefocusctlError):
+    """A result that cannot be written where it was asked for, or must not be."""
+
+    exit_code = ExitCode.OUTPUT
+
+
+class WeightsError(DefocusctlError):
+    """Weights that are unknown, unavailable, not what their hash says, or of another model."""
+
+    exit_code = ExitCode.WEIGHTS
+
+
+class DeviceError(DefocusctlError):
+    """A device or precision that this machine does not have, or too little memory on it."""
+
+    exit_code = ExitCode.DEVICE
+
+
+class SomeFailedError(DefocusctlError):
+    """Several inputs were given, and some of them failed; the others are done."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+
+class DataError(DefocusctlError):
+    """A recipe or data set for training or evaluation that is not as it should be."""
+
+    exit_code = ExitCode.DATA
+
+
+class InterruptedByUser(DefocusctlError):
+    """Ctrl-C: finished outputs stay, the unfinished one leaves nothing."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("interrupted", "what was finished is kept")

@@ -1,0 +1,65 @@
+"""Sizes and boxes in pixels: rows grow downwards, columns to the right, boxes exclude their far edge."""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from defocusctl.errors import UsageError
+
+
+class Size(NamedTuple):
+    """Height and width in pixels, in the order of array shapes."""
+
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    @property
+    def megapixels(self) -> float:
+        return self.pixels / 1e6
+
+
+@dataclass(frozen=True)
+class Box:
+    """The rows ``top`` to ``bottom - 1`` and the columns ``left`` to ``right - 1`` of an image."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size(self) -> Size:
+        return Size(self.bottom - self.top, self.right - self.left)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box into an array whose first axes are rows and columns."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def relative_to(self, outer: "Box") -> "Box":
+        """The same box in the coordinates of ``outer``."""
+        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is not below ``value``."""
+    return -(-value // multiple) * multiple
+
+
+def parse_region(text: str) -> Box:
+    """``WxH+X+Y`` (the notation of X11 and ImageMagick) as a box.
+
+    Raises:
+        UsageError: if the text has another form or the region is empty.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is not a region", "write it as WxH+X+Y, for example 800x600+100+50")
+    width, height, left, top = (int(group) for group in match.groups())
+    if width == 0 or height == 0:
+        raise UsageError(f"the region '{text}' is empty", "give a width and a height of at least 1 pixel")
+    return Box(top, left, top + height, left + width)
