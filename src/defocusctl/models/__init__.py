@@ -1,0 +1,1 @@
+"""The two networks, and nothing else: no files, no devices, no printing."""

@@ -1,0 +1,144 @@
+"""INIKNet: inverse kernels per pixel from a dictionary of implicit neural atoms.
+
+Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023.
+Where the paper and the authors' release differ, the release holds (and the code says so).
+
+Axes: B batch, C colour, R kernel sizes, N atoms, H rows, W columns. Scales run from coarse to fine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from defocusctl.models.blocks import conv_block, res_blocks, up_block
+from defocusctl.models.inverse_atoms import InverseAtoms, InverseFiltering
+from defocusctl.models.prediction import Network, Prediction, TrainingOutput
+from defocusctl.models.recurrence import DuplexRecurrence
+
+SCALES = (0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class INIKNetConfig:
+    """Sizes of an INIKNet; the defaults are the released ones (1,976,847 parameters)."""
+
+    width: int = 32
+    blocks_per_stage: int = 2
+    atoms: int = 10
+    kernel_sizes: int = 8
+    atom_width: int = 64
+
+    @property
+    def sampled_sizes(self) -> tuple[int, ...]:
+        """Taps across the atoms that are really filtered with: 3, 5, ..., without the 1 x 1 slot."""
+        return tuple(2 * r + 1 for r in range(1, self.kernel_sizes))
+
+
+class FeatureUNet(nn.Module):
+    """U-Net with concatenated skips, shared by the scales: (B, 3, H, W) -> (B, width, H, W)."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.enter1 = conv_block(3, width)
+        self.encode1 = res_blocks(width, blocks)
+        self.enter2 = conv_block(width, 2 * width, stride=2)
+        self.encode2 = res_blocks(2 * width, blocks)
+        self.enter3 = conv_block(2 * width, 4 * width, stride=2)
+        self.encode3 = res_blocks(4 * width, blocks)
+        self.up2 = up_block(4 * width, 2 * width)
+        self.merge2 = conv_block(4 * width, 2 * width)
+        self.decode2 = res_blocks(2 * width, blocks)
+        self.up1 = up_block(2 * width, width)
+        self.merge1 = conv_block(2 * width, width)
+        self.decode1 = res_blocks(width, blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        e1 = self.encode1(self.enter1(x))
+        e2 = self.encode2(self.enter2(e1))
+        e3 = self.encode3(self.enter3(e2))
+        d2 = self.decode2(self.merge2(torch.cat([self.up2(e3), e2], dim=1)))
+        d1: Tensor = self.decode1(self.merge1(torch.cat([self.up1(d2), e1], dim=1)))
+        return d1
+
+
+class INIKNet(Network):
+    """Predicts mu and omega for every pixel and filters the image with the kernels they select."""
+
+    name: ClassVar[str] = "iniknet"
+
+    def __init__(self, config: INIKNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or INIKNetConfig()
+        self.unet = FeatureUNet(config.width, config.blocks_per_stage)
+        self.mu_recurrence = DuplexRecurrence(config.width)
+        self.omega_recurrence = DuplexRecurrence(config.width)
+        self.mu_predictor = nn.Conv2d(config.width, config.kernel_sizes, kernel_size=1)
+        self.omega_predictor = nn.Conv2d(config.width, config.atoms, kernel_size=1)
+        self.atoms = InverseAtoms(config.atoms, config.sampled_sizes, config.atom_width)
+        self.filtering = InverseFiltering(config.atoms, config.kernel_sizes)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        width = state["unet.enter1.0.weight"].shape[0]
+        blocks = {key.split(".")[2] for key in state if key.startswith("unet.encode1.")}
+        config = INIKNetConfig(
+            width=width,
+            blocks_per_stage=len(blocks),
+            atoms=state["omega_predictor.weight"].shape[0],
+            kernel_sizes=state["mu_predictor.weight"].shape[0],
+            atom_width=state["atoms.mlps.0.first.weight"].shape[0],
+        )
+        return cls(config)
+
+    def forward(self, x: Tensor) -> Prediction:
+        """Restore at the finest scale only; coefficients are mu (B, R, H, W) and omega (B, N, H, W)."""
+        mu_features, omega_features = self._features([resized(x, scale) for scale in SCALES])
+        mu, omega = self._coefficients(mu_features[-1], omega_features[-1])
+        return Prediction(self._filter(x, mu, omega), {"mu": mu, "omega": omega})
+
+    def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
+        """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
+        inputs = [resized(blurred, scale) for scale in SCALES]
+        mu_features, omega_features = self._features(inputs)
+        estimates = [
+            self._filter(image, *self._coefficients(mu_feature, omega_feature))
+            for image, mu_feature, omega_feature in zip(inputs, mu_features, omega_features, strict=True)
+        ]
+        targets = [resized(sharp, scale) for scale in SCALES]
+        pairs = reversed(list(zip(estimates, targets, strict=True)))
+        return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
+
+    def initialise(self) -> None:
+        """PyTorch's default weights, the last convolution scaled down so that the output starts near x."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm):
+                module.reset_parameters()
+        with torch.no_grad():
+            self.filtering.sum.weight.mul_(0.1)
+            nn.init.zeros_(self.filtering.sum.bias)  # type: ignore[arg-type]
+
+    def _features(self, images: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Refined features for mu and for omega at every scale."""
+        features = [self.unet(image) for image in images]
+        return self.mu_recurrence(features), self.omega_recurrence(features)
+
+    def _coefficients(self, mu_features: Tensor, omega_features: Tensor) -> tuple[Tensor, Tensor]:
+        mu = torch.softmax(self.mu_predictor(mu_features).float(), dim=1)  # (B, R, H, W)
+        omega = self.omega_predictor(omega_features).float()  # (B, N, H, W)
+        return mu, omega
+
+    def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
+        """Eq. (8) in float32 whatever precision predicted the coefficients: pixels need more than 8 bits."""
+        with torch.autocast(image.device.type, enabled=False):
+            return self.filtering.forward(image, self.atoms(), mu, omega)
+
+
+def resized(image: Tensor, scale: float) -> Tensor:
+    """One bilinear resize of the full-size image, without antialiasing (not a cascade)."""
+    if scale == 1.0:
+        return image
+    return interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)

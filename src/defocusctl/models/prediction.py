@@ -1,0 +1,77 @@
+"""What a restoration network answers, and what it must tell the code that runs it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from torch import Tensor, nn
+
+
+class Prediction(NamedTuple):
+    """A restored batch and the coefficients that made it.
+
+    ``image`` is (B, 3, H, W) float32 in the channel order of the input, nominally in [0, 1] but not clipped.
+    ``coefficients`` maps the papers' names to (B, K, H/s, W/s) maps, s being 1, 2 or 4.
+    """
+
+    image: Tensor
+    coefficients: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingOutput:
+    """Everything the papers' losses look at for one batch.
+
+    ``restored`` pairs a loss weight with an estimate of the sharp image, the full-size one first;
+    ``reblurred`` pairs a loss weight with (sharp image blurred again, blurred input) of one scale.
+    """
+
+    restored: tuple[tuple[float, Tensor, Tensor], ...]
+    reblurred: tuple[tuple[float, Tensor, Tensor], ...] = ()
+
+
+class RestorationNetwork(Protocol):
+    """The part of a network's interface that restoring, training and exporting rely on."""
+
+    config: Any
+
+    def __call__(self, x: Tensor) -> Prediction: ...
+
+    def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput: ...
+
+    def initialise(self) -> None: ...
+
+
+class Network(nn.Module):
+    """Base of the networks in this package.
+
+    Class attributes are facts that other rooms read instead of knowing the network: the name on the command
+    line, the size its input must be a multiple of, and the smallest input that reflect padding allows.
+    """
+
+    name: ClassVar[str]
+    size_multiple: ClassVar[int] = 16
+    minimum_size: ClassVar[int] = 32
+
+    config: Any
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """A network of the sizes that the tensors of ``state`` (our key names) have, without loading them.
+
+        Raises:
+            KeyError: if a tensor that a size is read from is missing.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Prediction:
+        """(B, 3, H, W) float32 in [0, 1], H and W multiples of 16 and at least 32 -> the restored image."""
+        raise NotImplementedError
+
+    def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
+        """What the paper's loss compares: the estimates at every scale with their targets."""
+        raise NotImplementedError
+
+    def initialise(self) -> None:
+        """Random weights for training, close to passing the input through unchanged."""
+        raise NotImplementedError

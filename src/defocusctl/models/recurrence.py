@@ -1,0 +1,80 @@
+"""Convolutional LSTM cells that carry states from one scale to the next.
+
+Axes: B batch, C channels, H rows, W columns. Gates come in the order input, forget, output, candidate.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, layer_norm
+
+from defocusctl.models.blocks import res_blocks
+
+
+def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 4C, H, W) gate logits and the cell state c (B, C, H, W) -> the new hidden and cell states."""
+    g = gates.chunk(4, dim=1)[-1]
+    # One sigmoid over all four chunks, the candidate's unused: slices of a channels-last tensor are far slower.
+    i, f, o, _ = torch.sigmoid(gates).chunk(4, dim=1)
+    c = f * c + i * torch.tanh(g)
+    return o * torch.tanh(c), c
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear resizing by ``factor`` without antialiasing, corners not aligned."""
+    return interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class ResidualCell(nn.Module):
+    """An LSTM cell whose gates come from residual blocks over [features, hidden state].
+
+    The paper takes the features as the cell's input state; the release joins them with the hidden state.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.blocks = res_blocks(2 * channels, 2)
+        self.gates = nn.Conv2d(2 * channels, 4 * channels, kernel_size=1)
+
+    def forward(self, features: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        gates = self.gates(self.blocks(torch.cat([features, h], dim=1)))
+        return lstm_step(gates, c)
+
+
+class DuplexRecurrence(nn.Module):
+    """Refines per-scale features fine to coarse, then coarse to fine (INIKNet, section 4.2, bi-LSTM)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, eps=1e-5)
+        self.fine_to_coarse = ResidualCell(channels)
+        self.coarse_to_fine = ResidualCell(channels)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Features of all scales, coarsest first, each (B, C, H, W) -> the refined ones in the same order."""
+        normalised = [self._normalise(feature) for feature in features]
+        upward = _pass(self.fine_to_coarse, normalised[::-1], factor=0.5)[::-1]
+        downward = _pass(self.coarse_to_fine, upward, factor=2.0)
+        return [feature + h for feature, h in zip(features, downward, strict=True)]
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        """Layer normalisation over the channels of each pixel."""
+        last = x.permute(0, 2, 3, 1)
+        normalised = layer_norm(
+            last, self.norm.normalized_shape, self.norm.weight, self.norm.bias, self.norm.eps
+        )
+        return normalised.permute(0, 3, 1, 2)
+
+
+def _pass(cell: ResidualCell, features: Sequence[Tensor], factor: float) -> list[Tensor]:
+    """Run ``cell`` over the scales in the given order, resizing its states by ``factor`` in between."""
+    h = torch.zeros_like(features[0])
+    c = torch.zeros_like(features[0])
+    hidden: list[Tensor] = []
+    for index, feature in enumerate(features):
+        if index > 0:
+            h, c = resize(h, factor), resize(c, factor)
+        h, c = cell(feature, h, c)
+        hidden.append(h)
+    return hidden

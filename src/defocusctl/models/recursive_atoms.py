@@ -1,0 +1,79 @@
+"""NRKNet's dictionary: recursive, separable, positive kernels, and the blurring operator made of them.
+
+Axes: B batch, C colour, J atoms, H rows, W columns.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+
+class RecursiveKernels(nn.Module):
+    """The kernels a_j of three taps: symmetric, positive, of sum one, one for each colour channel.
+
+    The parameter holds (p, q) for each of the J - 1 kernels and 3 colours; softmax over (p, q, p) gives a_j
+    (NRKNet, eq. (2)). The paper's text says J = 20; the release has 22 atoms, the Dirac delta among them.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.empty((atoms - 1) * 3, 1, 1, 2))
+        nn.init.xavier_uniform_(self.logits)
+
+    def forward(self) -> Tensor:
+        """The taps: (J - 1, C, 3), each row positive and of sum one."""
+        p, q = self.logits.flatten(1).unbind(dim=1)
+        return torch.softmax(torch.stack([p, q, p], dim=1), dim=1).reshape(-1, 3, 3)
+
+    def atoms(self) -> Tensor:
+        """A_1 = delta and A_j = A_{j-1} * (a_j a_j^T) as (J, C, 2J - 1, 2J - 1) kernels, centred."""
+        taps = self()
+        count, colours, _ = taps.shape
+        half = count
+        atom = torch.zeros(1, colours, 2 * half + 1, 2 * half + 1, dtype=taps.dtype, device=taps.device)
+        atom[..., half, half] = 1.0
+        atoms = [atom]
+        for a in taps:
+            atom = conv2d(atom, a.reshape(colours, 1, 1, 3), padding=(0, 1), groups=colours)
+            atom = conv2d(atom, a.reshape(colours, 1, 3, 1), padding=(1, 0), groups=colours)
+            atoms.append(atom)
+        return torch.cat(atoms)
+
+
+class BlurringOperator(nn.Module):
+    """D = sum_j Gamma_j (. * A_j), the per-pixel blur of one scale (NRKNet, eq. (4) and (11)).
+
+    The sum over j is a learnt 1 x 1 convolution over the 3 J weighted responses, bias included.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        self.kernels = RecursiveKernels(atoms)
+        self.sum = nn.Conv2d(3 * atoms, 3, kernel_size=1)
+
+    def forward(self, image: Tensor, gamma: Tensor) -> Tensor:
+        """(B, 3, H, W) and gamma (B, J, H, W), float32 -> D(image), (B, 3, H, W).
+
+        The responses are made one from the other and summed at once: 3 channels exist at a time, not 3 J.
+        """
+        mixing = self.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
+        assert self.sum.bias is not None
+        response = image
+        blurred = gamma[:, :1] * _mix(response, mixing[0]) + self.sum.bias.view(1, 3, 1, 1)
+        for j, a in enumerate(self.kernels(), start=1):
+            response = _separable(response, a)
+            blurred = blurred + gamma[:, j : j + 1] * _mix(response, mixing[j])
+        return blurred
+
+
+def _mix(image: Tensor, matrix: Tensor) -> Tensor:
+    """The (3, C) matrix applied to the colours of every pixel."""
+    return conv2d(image, matrix.reshape(3, -1, 1, 1))
+
+
+def _separable(image: Tensor, a: Tensor) -> Tensor:
+    """Correlate every colour with its (C, 3) taps along rows, then along columns, reflecting at the border."""
+    colours = image.shape[1]
+    padded = pad(image, (1, 1, 1, 1), mode="reflect")
+    rows = conv2d(padded, a.reshape(colours, 1, 1, 3), groups=colours)
+    return conv2d(rows, a.reshape(colours, 1, 3, 1), groups=colours)
