@@ -1,0 +1,157 @@
+"""``defocusctl weights``: what weights there are, and keeping those of the cache."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from defocusctl.download import (
+    ensure_file,
+    files_of,
+    is_intact,
+    present_file,
+    remove_all_cached,
+    remove_cached,
+    state_of,
+)
+from defocusctl.errors import UsageError, WeightsError
+from defocusctl.registry import FROM_SHAPES, Registry, WeightsEntry, load_registry
+
+app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
+
+Labels = Annotated[
+    list[str] | None, typer.Argument(metavar="MODEL[/NAME]", help="Weights, or all of a model.")
+]
+
+
+@app.command("list")
+def list_weights(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
+) -> None:
+    """List all weights: what they were trained on, their licence, and whether they are here."""
+    registry = load_registry()
+    entries = registry.entries if model is None else registry.select(model)
+    if as_json:
+        typer.echo(json.dumps([_as_json(entry) for entry in entries], indent=2))
+        return
+    table = Table("model", "name", "trained on", "licence", "size", "state")
+    for entry in entries:
+        table.add_row(
+            entry.model, entry.name, entry.trained_on, entry.licence, _size_text(entry), state_of(entry)
+        )
+    Console().print(table)
+
+
+@app.command()
+def fetch(
+    labels: Labels = None,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all there are.")] = False,
+) -> None:
+    """Download weights to the cache and verify them; those that are here are only verified."""
+    for entry in _chosen(load_registry(), labels, everything=everything):
+        typer.echo(f"{entry.label}: {_fetch_with_bar(entry)}")
+
+
+@app.command()
+def verify(labels: Labels = None) -> None:
+    """Hash the weights that are here again; ends with exit code 5 if any are damaged.
+
+    Without arguments, all that are here; those named must be here.
+    """
+    registry = load_registry()
+    damaged = []
+    for entry in _chosen(registry, labels, everything=not labels):
+        files = files_of(entry)
+        if labels and not files:
+            raise WeightsError(f"{entry.label} is not here", f"run 'defocusctl weights fetch {entry.label}'")
+        for path in files:
+            intact = is_intact(entry, path)
+            typer.echo(f"{entry.label}: {'ok' if intact else 'DAMAGED'} {path}")
+            damaged += [] if intact else [str(path)]
+    if damaged:
+        remedy = "remove them with 'defocusctl weights remove', and fetch them again"
+        raise WeightsError(f"damaged: {', '.join(damaged)}", remedy)
+
+
+@app.command()
+def remove(
+    labels: Labels = None,
+    everything: Annotated[bool, typer.Option("--all", help="Empty the cache of weights.")] = False,
+) -> None:
+    """Delete weights from the cache; what came with the package stays."""
+    if everything:
+        freed = remove_all_cached()
+    else:
+        freed = sum(remove_cached(entry) for entry in _chosen(load_registry(), labels, everything=False))
+    typer.echo(f"{freed / 1e6:.1f} MB freed")
+
+
+@app.command()
+def path(label: Annotated[str, typer.Argument(metavar="MODEL/NAME", help="Weights.")]) -> None:
+    """Print the path of weights that are here."""
+    for entry in load_registry().select(label):
+        found = files_of(entry)
+        if not found:
+            raise WeightsError(f"{entry.label} is not here", f"run 'defocusctl weights fetch {entry.label}'")
+        typer.echo(found[0])
+
+
+def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -> tuple[WeightsEntry, ...]:
+    if bool(labels) == everything:
+        raise UsageError("which weights is not clear", "name some as MODEL/NAME or MODEL, or use --all alone")
+    if not labels:
+        return registry.entries
+    return tuple(entry for label in labels for entry in registry.select(label))
+
+
+def _fetch_with_bar(entry: WeightsEntry) -> str:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(entry.label, total=entry.size)
+        return str(
+            ensure_file(
+                entry,
+                offline=False,
+                on_progress=lambda done, total: bars.update(bar, completed=done, total=total or entry.size),
+            )
+        )
+
+
+def _size(entry: WeightsEntry) -> int | None:
+    present = present_file(entry)
+    return present.stat().st_size if present else entry.size
+
+
+def _size_text(entry: WeightsEntry) -> str:
+    size = _size(entry)
+    return f"{size / 1e6:.1f} MB" if size else "?"
+
+
+def _as_json(entry: WeightsEntry) -> dict[str, Any]:
+    files = files_of(entry)
+    return {
+        "model": entry.model,
+        "name": entry.name,
+        "trained_on": entry.trained_on,
+        "licence": entry.licence,
+        "size": _size(entry),
+        "state": state_of(entry),
+        "path": str(files[0]) if files else None,
+        "digest": str(entry.digest),
+        "channel_order": entry.channel_order,
+        "configuration": FROM_SHAPES if entry.configuration is None else dict(entry.configuration),
+        "sources": [str(source) for source in entry.sources],
+        "paper": entry.paper,
+        "scores": [vars(score) for score in entry.scores],
+    }
