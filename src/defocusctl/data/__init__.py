@@ -1,0 +1,1 @@
+"""Folders of photos, pairs, and rendered defocus: what networks are trained and measured on."""

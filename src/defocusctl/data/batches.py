@@ -1,0 +1,136 @@
+"""Training batches as a pure function of seed and step, so that a resumed run sees what it would have seen.
+
+Axes: B samples, C colour (RGB), H rows, W columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from defocusctl.data.defocus import margin, render
+from defocusctl.data.pairs import PhotoPair
+from defocusctl.data.pixels import PixelCache, Pixels, as_float
+from defocusctl.data.settings import Rendering
+
+
+class Crops(NamedTuple):
+    """What one step reads from disk: crops of pairs (``blurred`` given) or of sharp photos to be rendered."""
+
+    step: int
+    sharp: Tensor
+    blurred: Tensor | None
+    depth: Tensor | None
+
+
+@dataclass(frozen=True)
+class RenderedSource:
+    """Sharp photos that are blurred by ``render``, and depth maps that lend them their geometry."""
+
+    photos: Sequence[Path]
+    depth: Sequence[Path]
+    rendering: Rendering
+    weight: float
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """Photos that were taken twice, blurred and sharp."""
+
+    pairs: Sequence[PhotoPair]
+    weight: float
+
+
+class StepCrops(Dataset[Crops]):
+    """Item ``step`` is the whole batch of that step: one source, random crops, flips and quarter turns."""
+
+    def __init__(
+        self,
+        sources: Sequence[RenderedSource | PairSource],
+        stage_of: Sequence[tuple[int, int]],
+        seed: int,
+        cache: PixelCache,
+    ) -> None:
+        """``stage_of[step]`` is (batch size, crop size in pixels)."""
+        self._sources = sources
+        self._stage_of = stage_of
+        self._seed = seed
+        self._cache = cache
+
+    def __len__(self) -> int:
+        return len(self._stage_of)
+
+    def __getitem__(self, step: int) -> Crops:
+        random = np.random.default_rng([self._seed, step])
+        batch, crop = self._stage_of[step]
+        weights = np.array([source.weight for source in self._sources])
+        source = self._sources[int(random.choice(len(weights), p=weights / weights.sum()))]
+        if isinstance(source, PairSource):
+            crops = [self._pair(source, crop, random) for _ in range(batch)]
+            blurred, sharp = (torch.stack(side) for side in zip(*crops, strict=True))
+            return Crops(step, sharp, blurred, None)
+        size = crop + 2 * margin(source.rendering)
+        photos = [self._photo(source, size, random) for _ in range(batch)]
+        depth = [self._depth(source, size, random) for _ in range(batch)] if source.depth else None
+        return Crops(step, torch.stack(photos), None, torch.stack(depth) if depth else None)
+
+    def _pair(self, source: PairSource, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        pair = source.pairs[int(random.integers(len(source.pairs)))]
+        both = self._cache.both(pair)
+        top, left = _corner(both[0].shape[0], both[0].shape[1], crop, random)
+        turn = int(random.integers(8))
+        blurred, sharp = (_turned(_cut(image, top, left, crop), turn) for image in both)
+        return blurred, sharp
+
+    def _photo(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
+        image = self._cache.rgb(source.photos[int(random.integers(len(source.photos)))])
+        top, left = _corner(image.shape[0], image.shape[1], size, random)
+        return _turned(_cut(image, top, left, size), int(random.integers(8)))
+
+    def _depth(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
+        """A window of random size of a random map, between a quarter of the map and the whole."""
+        grey = self._cache.rgb(source.depth[int(random.integers(len(source.depth)))])[..., :1]
+        side = max(int(min(grey.shape[:2]) * random.uniform(0.25, 1)), 1)
+        top, left = _corner(grey.shape[0], grey.shape[1], side, random)
+        window = _cut(grey, top, left, side)
+        resized = cv2.resize(as_float(window), (size, size), interpolation=cv2.INTER_LINEAR)
+        return _turned(resized[..., None], int(random.integers(8)))[0]
+
+
+def render_crops(crops: Crops, rendering: Rendering, seed: int) -> tuple[Tensor, Tensor]:
+    """The blurred and the sharp crops of a step, (B, 3, H, W) each, on the device the crops are on."""
+    if crops.blurred is not None:
+        return crops.blurred, crops.sharp
+    generator = torch.Generator(crops.sharp.device).manual_seed(seed * 1_000_003 + crops.step)
+    pair = render(rendering, crops.sharp, crops.depth, generator)
+    return pair.blurred, pair.sharp
+
+
+def _corner(height: int, width: int, size: int, random: np.random.Generator) -> tuple[int, int]:
+    return int(random.integers(max(height - size, 0) + 1)), int(random.integers(max(width - size, 0) + 1))
+
+
+def _cut(image: Pixels, top: int, left: int, size: int) -> Pixels:
+    """A square of the image; a photo smaller than it is continued by reflection."""
+    cut = image[top : top + size, left : left + size]
+    missing = size - cut.shape[0], size - cut.shape[1]
+    if missing == (0, 0):
+        return cut
+    mode = "reflect" if min(cut.shape[0] - missing[0], cut.shape[1] - missing[1]) > 0 else "symmetric"
+    return np.pad(cut, ((0, missing[0]), (0, missing[1]), (0, 0)), mode=mode)  # type: ignore[call-overload, no-any-return]
+
+
+def _turned(image: Pixels | NDArray[np.float32], turn: int) -> Tensor:
+    """One of the eight symmetries of a square, as a float tensor (C, H, W) in [0, 1]."""
+    values = image if image.dtype == np.float32 else as_float(image)  # type: ignore[arg-type]
+    values = np.rot90(values, k=int(turn) % 4)
+    if turn >= 4:
+        values = values[:, ::-1]
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))

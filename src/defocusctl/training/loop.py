@@ -1,0 +1,233 @@
+"""The training loop: read, render, predict, compare, step; validate and save as it goes."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.utils.data import DataLoader
+
+from defocusctl.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
+from defocusctl.data.pairs import pairs_in, photos_in
+from defocusctl.data.pixels import PixelCache
+from defocusctl.errors import DataError, DefocusctlError, OutputError
+from defocusctl.models.catalogue import NETWORKS
+from defocusctl.models.prediction import Network
+from defocusctl.training.interruption import Interruption
+from defocusctl.training.journal import Journal
+from defocusctl.training.losses import total_loss
+from defocusctl.training.recipe import Recipe
+from defocusctl.training.schedule import learning_rate
+from defocusctl.training.state import FILE, TrainingState
+from defocusctl.training.validation import Gain, ValidationSets
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, told after every step; ``gains`` only when it has just validated."""
+
+    step: int
+    steps: int
+    loss: float
+    gains: dict[str, Gain] | None = None
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data_root: Path,
+    out: Path,
+    device: torch.device,
+    resume: bool,
+    max_minutes: float | None,
+    on_progress: Callable[[Progress], None],
+) -> TrainingState:
+    """Run a recipe to its end, or until ``max_minutes`` are over or Ctrl-C; the checkpoint is in ``out``.
+
+    Raises:
+        DataError: for data that is missing, a folder that already holds another run, or a loss that is not
+            a finite number; the last checkpoint is then from before.
+        InputError: for a photo that cannot be read.
+        WeightsError: if ``start_from`` is missing or of another network.
+        OutputError: if the run's folder cannot be written.
+        KeyboardInterrupt: after the step at hand is finished and saved.
+    """
+    if (out / FILE).exists() and not resume:
+        raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
+    crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
+    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root)
+    network, channel_order = _network(recipe, data_root)
+    state = TrainingState(recipe, network, channel_order, device)
+    if resume and (out / FILE).exists():
+        state.load(out)
+    deadline = inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with closing(Journal(out, state.step)) as journal, Interruption() as interruption:
+            _run(state, crops, validation, journal, out, deadline, interruption, on_progress)
+            state.save(out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the run '{out}' ({error.strerror})", "check the folder, its permissions and room"
+        ) from error
+    if interruption.wished:
+        raise KeyboardInterrupt
+    save_weights(state, out / "weights.safetensors", torch.float32)
+    return state
+
+
+def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
+    """The averaged weights of a run as a file that ``--weights`` takes."""
+    recipe = state.recipe
+    metadata = WeightsMetadata.of_network(
+        state.averaged,
+        channel_order=state.channel_order,
+        source=f"defocusctl train, seed {recipe.seed}, {state.step} of {recipe.steps} steps",
+        licence=recipe.licence,
+        trained_on=recipe.trained_on,
+    )
+    save_checkpoint(path, state.averaged, metadata, dtype=dtype)
+
+
+def _run(
+    state: TrainingState,
+    crops: StepCrops,
+    validation: ValidationSets,
+    journal: Journal,
+    out: Path,
+    deadline: float,
+    interruption: Interruption,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    recipe = state.recipe
+    device = next(state.network.parameters()).device
+    saved = started = time.monotonic()
+    losses: list[float] = []
+    for batch in _batches(crops, state.step, recipe):
+        loss = _step(state, batch, device)
+        now = time.monotonic()
+        state.seconds += now - started
+        started = now
+        losses.append(loss)
+        gains: dict[str, Gain] | None = None
+        if state.step % recipe.log_every == 0:
+            rate = learning_rate(recipe.optimiser, state.step - 1, recipe.steps)
+            mean = sum(losses) / len(losses)
+            journal.write(state.step, {"loss": mean, "learning_rate": rate, "seconds": state.seconds})
+            losses.clear()
+        if validation.sets and (
+            state.step % recipe.validation.every_steps == 0 or state.step == recipe.steps
+        ):
+            gains = dict(validation.measure(state.averaged, state.channel_order, device))
+            for name, gain in gains.items():
+                journal.write(state.step, {f"{name}/{key}": value for key, value in gain._asdict().items()})
+            strips = validation.strips(state.averaged, state.channel_order, device)
+            journal.picture(state.step, strips)
+        on_progress(Progress(state.step, recipe.steps, loss, gains))
+        if interruption.wished or time.monotonic() >= deadline:
+            return
+        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+            state.save(out)
+            saved = time.monotonic()
+
+
+def _step(state: TrainingState, crops: Crops, device: torch.device) -> float:
+    recipe = state.recipe
+    blurred, sharp = render_crops(_moved(crops, device), recipe.data.rendering, recipe.seed)
+    if state.channel_order == "BGR":
+        blurred, sharp = blurred.flip(1), sharp.flip(1)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(recipe.optimiser, state.step, recipe.steps)
+    state.network.train()
+    dtype = AUTOCAST.get(recipe.precision)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        output = state.network.training_output(blurred.contiguous(memory_format=torch.channels_last), sharp)
+    loss = total_loss(output, recipe.loss)
+    state.optimiser.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimiser)
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.clip_norm or inf)
+    if not torch.isfinite(loss + norm) and not _skipped_by(state.scaler):
+        raise DataError(
+            f"the loss of step {state.step + 1} or its gradient is not a finite number",
+            "lower 'learning_rate' or set 'clip_norm' under [optimiser]",
+        )
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.ema.update_parameters(state.network)
+    state.step += 1
+    return float(loss.detach())
+
+
+def _skipped_by(scaler: GradScaler) -> bool:
+    """Whether float16's loss scaling leaves out a step that overflowed, and can still lower its scale."""
+    return scaler.is_enabled() and scaler.get_scale() > 1
+
+
+def _batches(crops: StepCrops, first: int, recipe: Recipe) -> Iterator[Crops]:
+    loader = DataLoader(
+        crops,
+        batch_size=None,
+        sampler=range(first, recipe.steps),
+        num_workers=recipe.data.workers,
+        worker_init_fn=_leave_interrupts_to_parent,
+    )
+    following = first
+    try:
+        for batch in loader:
+            following = batch.step + 1
+            yield batch
+    except DefocusctlError:
+        crops[following]  # raises the error itself: a worker's arrives with a traceback in its text
+        raise
+
+
+def _leave_interrupts_to_parent(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _moved(crops: Crops, device: torch.device) -> Crops:
+    def to_device(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(device, non_blocking=True)
+
+    return Crops(crops.step, crops.sharp.to(device), to_device(crops.blurred), to_device(crops.depth))
+
+
+def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
+    """The network to begin with and its channel order."""
+    torch.manual_seed(recipe.seed)
+    if recipe.start_from is not None:
+        checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
+        return checkpoint.model, checkpoint.metadata.channel_order
+    network = NETWORKS[recipe.model]()
+    network.initialise()
+    return network, "RGB"
+
+
+def _sources(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
+    data = recipe.data
+    sources: list[RenderedSource | PairSource] = [
+        PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
+    ]
+    if data.sharp:
+        photos = [path for folder in data.sharp for path in photos_in(root / folder)]
+        depth = [path for folder in data.depth for path in photos_in(root / folder)]
+        sources.append(RenderedSource(photos, depth, data.rendering, data.rendered_weight))
+    return sources
+
+
+def _stages(recipe: Recipe) -> list[tuple[int, int]]:
+    return [(stage.batch, stage.crop) for stage in recipe.stages for _ in range(stage.steps)]
+
+
+def _cache(recipe: Recipe) -> PixelCache:
+    return PixelCache(int(recipe.data.cache_gib * 2**30))

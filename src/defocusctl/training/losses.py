@@ -1,0 +1,44 @@
+"""The papers' loss functions. All tensors are (B, 3, H, W) float32 in [0, 1] unless stated.
+
+INIKNet's eq. (10) also has a perceptual term, 0.1 * LPIPS; it needs AlexNet's weights and is not used here.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss, mse_loss
+
+from defocusctl.models.prediction import TrainingOutput
+from defocusctl.training.recipe import Loss
+
+PIXEL_LOSSES = {"mse": mse_loss, "l1": l1_loss}
+
+
+def frequency_loss(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean |Re| plus mean |Im| of the difference's unnormalised FFT (INIKNet eq. (10), NRKNet eq. (13))."""
+    difference = torch.fft.fft2(estimate.float() - target.float())
+    loss: Tensor = difference.real.abs().mean() + difference.imag.abs().mean()
+    return loss
+
+
+def reblurring_loss(output: TrainingOutput) -> Tensor:
+    """sum_t lambda_t |D_t(X_t) - Y_t|^2 (NRKNet eq. (12) and (14)); zero for a network that never reblurs."""
+    terms = [weight * mse_loss(reblurred, blurred) for weight, reblurred, blurred in output.reblurred]
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def prediction_loss(output: TrainingOutput, settings: Loss) -> Tensor:
+    """sum over scales of lambda_t (pixel + beta * frequency) (INIKNet eq. (10), NRKNet eq. (12) and (13))."""
+    pixel = PIXEL_LOSSES[settings.pixel]
+    terms = [
+        weight * (pixel(estimate, target) + settings.frequency_weight * frequency_loss(estimate, target))
+        for weight, estimate, target in output.restored
+    ]
+    return torch.stack(terms).sum()
+
+
+def total_loss(output: TrainingOutput, settings: Loss) -> Tensor:
+    """Prediction loss plus alpha times the reblurring loss."""
+    loss = prediction_loss(output, settings)
+    if output.reblurred and settings.reblur_weight > 0:
+        loss = loss + settings.reblur_weight * reblurring_loss(output)
+    return loss

@@ -1,0 +1,138 @@
+"""Training recipes: TOML in, typed and checked settings out. A misspelt key is an error, never ignored."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from defocusctl.data.settings import Rendering, Settings
+from defocusctl.errors import DataError
+
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+RENDERED = "rendered"
+"""What the validation set of rendered photos is called."""
+
+
+class Pairs(Settings):
+    """A folder of blurred and one of sharp photos with the same names."""
+
+    blurred: Path
+    sharp: Path
+    weight: Weight = 1.0
+
+
+class Data(Settings):
+    """What to train on; folders are relative to ``--data`` (by default the recipe's own folder)."""
+
+    sharp: tuple[Path, ...] = ()
+    depth: tuple[Path, ...] = ()
+    rendered_weight: Weight = 1.0
+    rendering: Rendering = Rendering()
+    pairs: tuple[Pairs, ...] = ()
+    cache_gib: Weight = 2.0
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> "Data":
+        if not self.sharp and not self.pairs:
+            raise ValueError("give 'sharp' folders, 'pairs', or both")
+        rendered = self.rendered_weight if self.sharp else 0.0
+        if rendered + sum(pairs.weight for pairs in self.pairs) <= 0:
+            raise ValueError("at least one 'weight' or 'rendered_weight' must be above 0")
+        return self
+
+
+class Stage(Settings):
+    """A part of the training with one batch and crop size."""
+
+    steps: Count
+    batch: Count = 4
+    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
+
+
+class Optimiser(Settings):
+    """Adam (AdamW where ``weight_decay`` is above 0) and the course of its learning rate."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    schedule: Literal["iniknet", "nrknet", "cosine"] = "cosine"
+    """The papers' halvings, scaled to the number of steps, or a warm-up and half a cosine down to zero."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Weight = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class Loss(Settings):
+    """Weights of the papers' terms; every scale's own weight comes from the network."""
+
+    pixel: Literal["mse", "l1"] = "mse"
+    frequency_weight: Weight = 0.1
+    reblur_weight: Weight = 0.1
+
+
+class Validation(Settings):
+    """Photos never trained on: sharp ones to be rendered, and folders with ``source`` and ``target``."""
+
+    every_steps: Count = 1000
+    sharp: tuple[Path, ...] = ()
+    pairs: dict[str, Path] = Field(default_factory=dict)
+    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
+    limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Validation":
+        if self.sharp and RENDERED in self.pairs:
+            raise ValueError(f"'{RENDERED}' is the name of the rendered set; name the pairs otherwise")
+        return self
+
+
+class Recipe(Settings):
+    """One training run."""
+
+    model: Literal["iniknet", "nrknet"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    start_from: Path | None = None
+    """Weights to go on from instead of random ones."""
+    trained_on: str = "not stated"
+    licence: str = "not stated"
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    log_every: Count = 20
+    data: Data
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    optimiser: Optimiser = Optimiser()
+    loss: Loss = Loss()
+    validation: Validation = Validation()
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        DataError: naming the key and what is wrong with it.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"cannot read the recipe '{path}': {reason}", "give a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"'{path}' is not valid TOML: {error}", "mend that line") from error
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        if first["type"] == "extra_forbidden":
+            raise DataError(
+                f"'{path}' has an unknown key '{key}'", "see docs/training.md for the keys"
+            ) from error
+        wrong = first["msg"].removeprefix("Value error, ")
+        raise DataError(f"'{path}': {key}: {wrong}", "see docs/training.md for the keys") from error

@@ -1,0 +1,106 @@
+"""Everything a training run needs to go on as if it had never stopped, in one file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from defocusctl import atomic
+from defocusctl.errors import DataError, OutputError
+from defocusctl.models.prediction import Network
+from defocusctl.training.recipe import Recipe
+
+FILE = "checkpoint.pt"
+PART = f".{FILE}.part"
+
+
+class TrainingState:
+    """The network, its exponential moving average, the optimiser and the number of steps done.
+
+    ``channel_order`` is the order of colours that the network takes and answers in, RGB or BGR.
+    """
+
+    def __init__(self, recipe: Recipe, network: Network, channel_order: str, device: torch.device) -> None:
+        self.recipe = recipe
+        self.channel_order = channel_order
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = get_ema_multi_avg_fn(recipe.optimiser.ema_decay)
+        self.ema = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.optimiser = _optimiser(recipe, self.network)
+        self.scaler = GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def averaged(self) -> Network:
+        """The averaged network, in evaluation mode."""
+        network = self.ema.module.eval()
+        assert isinstance(network, Network)
+        return network
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint whole or not at all, replacing the last one.
+
+        Raises:
+            OutputError: if it cannot be written; the last one is then as it was.
+        """
+        content = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        target = folder / FILE
+        part = folder / PART
+        try:
+            torch.save(content, part)
+            atomic.publish(part, target)
+        except (OSError, RuntimeError) as error:  # torch's archive writer raises the latter on a full disk
+            reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
+            raise OutputError(
+                f"cannot write the checkpoint '{target}' ({reason})", "make room there, then --resume"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def load(self, folder: Path) -> None:
+        """Go on from the checkpoint in ``folder``.
+
+        Raises:
+            DataError: if it is damaged or belongs to another recipe.
+        """
+        path = folder / FILE
+        try:
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            recipe = saved["recipe"]
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise DataError(f"cannot read the checkpoint '{path}'", "start again in a new folder") from error
+        if recipe != self.recipe.model_dump(mode="json"):
+            raise DataError(
+                f"the checkpoint '{path}' was made with another recipe",
+                "resume with that recipe, or start in a new folder with 'start_from'",
+            )
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.ema.load_state_dict(saved["ema"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.step = saved["step"]
+            self.seconds = saved["seconds"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the checkpoint '{path}' does not fit its recipe", "start again in a new folder"
+            ) from error
+
+
+def _optimiser(recipe: Recipe, network: Network) -> Optimizer:
+    settings = recipe.optimiser
+    if settings.weight_decay > 0:
+        return AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return Adam(network.parameters(), lr=settings.learning_rate)

@@ -1,0 +1,132 @@
+"""How good a network is on photos it never saw: rendered defocus of sharp ones, and pair folders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
+from defocusctl.data.pairs import PhotoPair, pairs_in, photos_in
+from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.data.settings import Rendering
+from defocusctl.errors import DataError
+from defocusctl.metrics import Quality, quality
+from defocusctl.models.prediction import Network
+from defocusctl.training.recipe import RENDERED, Validation
+
+SEED = 20_231
+PSNR_CEILING = 60.0  # dB; rendered scenes in focus can equal their target, and infinity has no mean
+
+
+class ValidationPair(NamedTuple):
+    """One crop, (3, H, W) float32 RGB in [0, 1] on the CPU."""
+
+    blurred: Tensor
+    sharp: Tensor
+
+
+class Gain(NamedTuple):
+    """Mean quality of a set, and of doing nothing to it; PSNR in dB."""
+
+    psnr: float
+    ssim: float
+    input_psnr: float
+    input_ssim: float
+    worst_gain: float
+    """The PSNR gain of the pair that gained least."""
+
+
+class ValidationSets:
+    """All validation crops of a recipe, read and rendered once; the same for every run and machine."""
+
+    def __init__(self, settings: Validation, rendering: Rendering, root: Path) -> None:
+        self.sets: dict[str, list[ValidationPair]] = {}
+        if settings.sharp:
+            photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
+            self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop)
+        for name, folder in settings.pairs.items():
+            pairs = pairs_in(root / folder / "source", root / folder / "target")[: settings.limit]
+            self.sets[name] = [_central(pair, settings.crop) for pair in pairs]
+
+    @torch.inference_mode()
+    def measure(self, network: Network, channel_order: str, device: torch.device) -> Mapping[str, Gain]:
+        """Quality of every set under ``network`` (evaluation mode, float32)."""
+        return {
+            name: _gain([(pair, _restored(network, channel_order, pair.blurred, device)) for pair in pairs])
+            for name, pairs in self.sets.items()
+        }
+
+    @torch.inference_mode()
+    def strips(
+        self, network: Network, channel_order: str, device: torch.device, count: int = 3
+    ) -> NDArray[np.uint8]:
+        """A picture: ``count`` crops of every set, each blurred | restored | sharp, (H, W, 3)."""
+        rows = []
+        for pairs in self.sets.values():
+            for pair in pairs[:: max(len(pairs) // count, 1)][:count]:
+                restored = _restored(network, channel_order, pair.blurred, device)
+                row = torch.cat([pair.blurred, restored.clamp(0, 1), pair.sharp], dim=2)
+                rows.append((_array(row) * 255).round().astype(np.uint8))
+        width = max(row.shape[1] for row in rows)
+        return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+
+
+def _rendered(photos: list[Path], rendering: Rendering, crop: int) -> list[ValidationPair]:
+    """One rendered crop per photo, each with a seed of its own."""
+    pairs = []
+    for index, photo in enumerate(photos):
+        source = RenderedSource([photo], [], rendering, 1.0)
+        crops = StepCrops([source], [(1, crop)], SEED + index, PixelCache(0))[0]
+        blurred, sharp = render_crops(crops, rendering, SEED + index)
+        pairs.append(ValidationPair(blurred[0], sharp[0]))
+    return pairs
+
+
+def _central(pair: PhotoPair, crop: int) -> ValidationPair:
+    """The middle of a pair, at most ``crop`` on a side and a multiple of 16."""
+    images = [as_float(image) for image in PixelCache(0).both(pair)]
+    full_height, full_width, _ = images[0].shape
+    height, width = (min(crop, side) // 16 * 16 for side in (full_height, full_width))
+    if min(height, width) < Network.minimum_size:
+        smallest = f"{Network.minimum_size} pixels"
+        raise DataError(f"'{pair.blurred}' is too small to validate on", f"every side needs {smallest}")
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+    tensors = [
+        torch.from_numpy(
+            np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
+        )
+        for image in images
+    ]
+    return ValidationPair(*tensors)
+
+
+def _restored(network: Network, channel_order: str, blurred: Tensor, device: torch.device) -> Tensor:
+    """The network's answer to one RGB crop, in RGB on the CPU."""
+    order = [2, 1, 0] if channel_order == "BGR" else [0, 1, 2]
+    image: Tensor = network(blurred[order].unsqueeze(0).to(device)).image
+    return image.squeeze(0).float().cpu()[order]
+
+
+def _gain(results: list[tuple[ValidationPair, Tensor]]) -> Gain:
+    after = [_quality(restored, pair.sharp) for pair, restored in results]
+    before = [_quality(pair.blurred, pair.sharp) for pair, _ in results]
+    return Gain(
+        psnr=float(np.mean([q.psnr for q in after])),
+        ssim=float(np.mean([q.ssim for q in after])),
+        input_psnr=float(np.mean([q.psnr for q in before])),
+        input_ssim=float(np.mean([q.ssim for q in before])),
+        worst_gain=float(min(a.psnr - b.psnr for a, b in zip(after, before, strict=True))),
+    )
+
+
+def _quality(image: Tensor, reference: Tensor) -> Quality:
+    psnr, ssim = quality(_array(image), _array(reference))
+    return Quality(min(psnr, PSNR_CEILING), ssim)
+
+
+def _array(image: Tensor) -> NDArray[np.float32]:
+    return image.permute(1, 2, 0).numpy()

@@ -1,0 +1,239 @@
+"""A run that was stopped and resumed is the run that never stopped; what goes wrong is said in one line."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from defocusctl.checkpoint import load_checkpoint, save_checkpoint
+from defocusctl.errors import DataError, InputError, OutputError, WeightsError
+from defocusctl.training.loop import Progress, train
+from defocusctl.training.recipe import read_recipe
+from defocusctl.training.state import FILE, PART, TrainingState
+from tests.training.tiny import tiny_network, write_data, write_weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def ignore(progress: Progress) -> None:
+    del progress
+
+
+def run(
+    recipe: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> TrainingState:
+    return train(
+        read_recipe(recipe),
+        data_root=recipe.parent,
+        out=out,
+        device=CPU,
+        resume=resume,
+        max_minutes=max_minutes,
+        on_progress=on_progress,
+    )
+
+
+def tensors(out: Path, part: str) -> dict[str, torch.Tensor]:
+    saved = torch.load(out / FILE, weights_only=True)[part]
+    if part == "optimiser":
+        return {f"{i}.{key}": value for i, slot in saved["state"].items() for key, value in slot.items()}
+    return dict(saved)
+
+
+def interrupt_after(step: int) -> Callable[[Progress], None]:
+    def on_progress(progress: Progress) -> None:
+        if progress.step == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return on_progress
+
+
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str) -> None:
+    recipe = write_data(tmp_path, model)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    seen: list[Progress] = []
+    assert run(recipe, whole, on_progress=seen.append).step == 4
+    assert run(recipe, parts, max_minutes=0).step == 1
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, parts, resume=True, on_progress=interrupt_after(2))
+    assert torch.load(parts / FILE, weights_only=True)["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert run(recipe, parts, resume=True).step == 4
+    for part in ("network", "ema", "optimiser"):
+        first, second = tensors(whole, part), tensors(parts, part)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(value, second[key]) for key, value in first.items()), part
+    assert [progress.step for progress in seen] == [1, 2, 3, 4]
+    assert [bool(progress.gains) for progress in seen] == [False, False, True, True]
+
+    lines = [json.loads(line) for line in (parts / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines if "real/psnr" in line] == [3, 4]
+    assert [line["step"] for line in lines if "rendered/worst_gain" in line] == [3, 4]
+    assert sorted(path.name for path in (parts / "samples").iterdir()) == ["0000003.png", "0000004.png"]
+    assert any((parts / "tensorboard").iterdir())
+    assert not (parts / PART).exists()
+
+    loaded = load_checkpoint(parts / "weights.safetensors", model_name=model)
+    assert loaded.metadata.trained_on == "noise"
+    assert loaded.metadata.source == "defocusctl train, seed 3, 4 of 4 steps"
+    averaged = tensors(parts, "ema")
+    for key, value in loaded.model.state_dict().items():
+        assert torch.equal(value, averaged[f"module.{key}"])
+
+
+def test_ema_is_the_running_mean_of_the_weights(tmp_path: Path) -> None:
+    recipe = read_recipe(write_data(tmp_path, "iniknet"))  # decay 0.5
+    state = TrainingState(recipe, tiny_network("iniknet"), "RGB", CPU)
+    name, parameter = next(iter(state.network.named_parameters()))
+    for value in (1.0, 2.0, 4.0):
+        torch.nn.init.constant_(parameter, value)
+        state.ema.update_parameters(state.network)
+    assert torch.allclose(dict(state.averaged.named_parameters())[name], torch.tensor((1.5 + 4) / 2))
+    assert not state.averaged.training
+
+
+def test_a_killed_run_forgets_what_its_log_says_of_later_steps(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 2, "loss": 0.5}\n{"step": 3, "lo')
+    run(recipe, out, resume=True, max_minutes=0)
+    steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains(tmp_path: Path, precision: str) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    recipe.write_text(f'precision = "{precision}"\n' + recipe.read_text())
+    state = run(recipe, tmp_path / "run", max_minutes=0)
+    assert state.step == 1
+    assert all(parameter.isfinite().all() for parameter in state.network.parameters())
+
+
+def first_loss(recipe: Path, out: Path) -> float:
+    seen: list[Progress] = []
+    run(recipe, out, max_minutes=0, on_progress=seen.append)
+    return seen[0].loss
+
+
+def test_bgr_weights_are_trained_in_their_own_order(tmp_path: Path) -> None:
+    """The same network with its colours turned around and called BGR has the same loss."""
+    recipe = write_data(tmp_path, "iniknet")
+    weights = tmp_path / "iniknet.safetensors"
+    rgb = first_loss(recipe, tmp_path / "rgb")
+    checkpoint = load_checkpoint(weights)
+    network = checkpoint.model
+    metadata = replace(checkpoint.metadata, channel_order="BGR")
+    save_checkpoint(weights, network, metadata, dtype=torch.float32)
+    mislabelled = first_loss(recipe, tmp_path / "mislabelled")
+    with torch.no_grad():
+        network.unet.enter1[0].weight.copy_(network.unet.enter1[0].weight.flip(1))
+        mixing = network.filtering.sum
+        per_colour = mixing.weight.view(3, network.config.kernel_sizes, 3, network.config.atoms)
+        mixing.weight.copy_(per_colour.flip(0, 2).reshape(mixing.weight.shape))
+        mixing.bias.copy_(mixing.bias.flip(0))
+    save_checkpoint(weights, network, metadata, dtype=torch.float32)
+    assert first_loss(recipe, tmp_path / "bgr") == pytest.approx(rgb, rel=1e-6)
+    assert mislabelled != pytest.approx(rgb, rel=1e-5)
+    saved = load_checkpoint(tmp_path / "bgr" / "weights.safetensors")
+    assert saved.metadata.channel_order == "BGR"
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    with pytest.raises(DataError, match=r"already holds a run.*--resume"):
+        run(recipe, out)
+    recipe.write_text(recipe.read_text().replace("seed = 3", "seed = 4"))
+    with pytest.raises(DataError, match="another recipe"):
+        run(recipe, out, resume=True)
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    content = (out / FILE).read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"no checkpoint"):
+        (out / FILE).write_bytes(damaged)
+        with pytest.raises(DataError, match="cannot read the checkpoint"):
+            run(recipe, out, resume=True)
+    torch.save({"recipe": read_recipe(recipe).model_dump(mode="json"), "network": {}}, out / FILE)
+    with pytest.raises(DataError, match="does not fit its recipe"):
+        run(recipe, out, resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    recipe.write_text(recipe.read_text().replace("learning_rate = 1e-3", "learning_rate = 1e36"))
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    before = (out / FILE).read_bytes()
+    with pytest.raises(DataError, match=r"the loss of step 2 .* not a finite number.*learning_rate"):
+        run(recipe, out, resume=True)
+    assert (out / FILE).read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is always full")
+def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    before = (out / FILE).read_bytes()
+    (out / PART).symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"cannot write the checkpoint.*--resume"):
+        run(recipe, out, resume=True, max_minutes=0)
+    assert (out / FILE).read_bytes() == before
+    assert not (out / PART).is_symlink()
+
+
+def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    with pytest.raises(OutputError, match="cannot write the run"):
+        run(recipe, recipe)
+
+
+def test_weights_to_start_from_must_be_there_and_of_the_model(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    write_weights(tmp_path / "iniknet.safetensors", "nrknet")
+    with pytest.raises(WeightsError, match="nrknet, not iniknet"):
+        run(recipe, tmp_path / "run")
+    (tmp_path / "iniknet.safetensors").unlink()
+    with pytest.raises(WeightsError, match="cannot read the weights"):
+        run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_photo_is_named_even_by_a_worker(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    text = recipe.read_text().replace("[data]", "[data]\nworkers = 1")
+    recipe.write_text(text[: text.index("[validation]")])
+    for folder in ("sharp", "pairs/source"):
+        for photo in (tmp_path / folder).iterdir():
+            photo.write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        run(recipe, tmp_path / "run")
+    assert ".png" in str(caught.value)
+    assert "Traceback" not in str(caught.value)

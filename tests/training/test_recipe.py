@@ -1,0 +1,127 @@
+"""A recipe with a mistake in it is one line that names the key; the shipped ones are as the papers say."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from defocusctl.errors import DataError
+from defocusctl.training.recipe import Recipe, read_recipe
+
+ROOT = Path(__file__).parents[2]
+GOOD = """
+model = "iniknet"
+[data]
+sharp = ["sharp"]
+[[stages]]
+steps = 10
+"""
+
+MISTAKES = {
+    'modle = "iniknet"': "unknown key 'modle'",
+    "[optimiser]\nlearning_rat = 1.0": "unknown key 'optimiser.learning_rat'",
+    "[optimiser]\nlearning_rate = -1.0": "optimiser.learning_rate",
+    "[optimiser]\nlearning_rate = inf": "optimiser.learning_rate",
+    "[optimiser]\nema_decay = 1.0": "optimiser.ema_decay",
+    '[optimiser]\nschedule = "linear"': "optimiser.schedule",
+    '[loss]\npixel = "lpips"': "loss.pixel",
+    "[loss]\nfrequency_weight = nan": "loss.frequency_weight",
+    "[data.rendering]\nlevels = 2": "data.rendering.levels",
+    "[data.rendering]\nmax_radius = [3.0, 1.0]": "data.rendering.max_radius",
+    "[data.rendering]\nmax_radius = [0.0, 1.0]": "data.rendering.max_radius",
+    "[data.rendering.camera]\njpeg_quality = [90, 101]": "data.rendering.camera.jpeg_quality",
+    "[data.rendering.camera]\njpeg_quality = [90, 80]": "data.rendering.camera.jpeg_quality",
+    "[data.rendering.camera]\nnoise = 2": "data.rendering.camera.noise",
+    "[data.rendering.aperture]\nblades = [2, 5]": "data.rendering.aperture.blades",
+    "[data.rendering.geometry]\ndepth = 0\nplane = 0\nlayers = 0\nsmooth = 0": "geometry",
+    "[[stages]]\nsteps = 0": "stages.1.steps",
+    "[[stages]]\nsteps = 1\ncrop = 40": "stages.1.crop",
+    '[validation]\nsharp = ["x"]\npairs = { rendered = "y" }': "validation: 'rendered' is the name",
+}
+
+
+@pytest.mark.parametrize(("mistake", "told"), MISTAKES.items())
+def test_a_mistake_is_told_with_its_key(tmp_path: Path, mistake: str, told: str) -> None:
+    path = tmp_path / "recipe.toml"
+    top_level = not mistake.startswith("[")
+    path.write_text(mistake + GOOD if top_level else GOOD + mistake)
+    with pytest.raises(DataError) as caught:
+        read_recipe(path)
+    assert told in str(caught.value)
+    assert "recipe.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("", "data: give 'sharp' folders, 'pairs', or both"),
+        ('sharp = ["sharp"]\nrendered_weight = 0.0', "above 0"),
+        ("[[data.pairs]]\nblurred = 'a'\nsharp = 'b'\nweight = 0.0", "above 0"),
+    ],
+)
+def test_there_must_be_something_to_learn_from(tmp_path: Path, data: str, told: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(GOOD.replace('sharp = ["sharp"]', data))
+    with pytest.raises(DataError, match=told):
+        read_recipe(path)
+
+
+def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    with pytest.raises(DataError, match="cannot read the recipe"):
+        read_recipe(path)
+    with pytest.raises(DataError, match="cannot read the recipe"):
+        read_recipe(tmp_path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_recipe(path)
+    path.write_text("model =\nseed = 1")
+    with pytest.raises(DataError, match=r"not valid TOML.*line 1"):
+        read_recipe(path)
+    path.write_text("")
+    with pytest.raises(DataError, match="model"):
+        read_recipe(path)
+
+
+def test_shipped_recipes_are_valid() -> None:
+    recipes = sorted((ROOT / "recipes").glob("*.toml"))
+    assert {path.stem for path in recipes} >= {"iniknet", "nrknet", "iniknet-paper", "nrknet-paper"}
+    for path in recipes:
+        assert path.stem.startswith(read_recipe(path).model)
+
+
+@pytest.mark.parametrize(("model", "steps", "rate"), [("iniknet", 400_000, 2e-4), ("nrknet", 350_000, 1e-4)])
+def test_paper_recipes_say_what_the_papers_say(model: str, steps: int, rate: float) -> None:
+    recipe = read_recipe(ROOT / "recipes" / f"{model}-paper.toml")
+    assert [(stage.steps, stage.batch, stage.crop) for stage in recipe.stages] == [(steps, 4, 256)]
+    assert (recipe.optimiser.learning_rate, recipe.optimiser.schedule) == (rate, model)
+    assert (recipe.optimiser.weight_decay, recipe.optimiser.clip_norm) == (0, None)
+    assert (recipe.loss.pixel, recipe.loss.frequency_weight, recipe.loss.reblur_weight) == ("mse", 0.1, 0.1)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted key and default of every setting, with the settings of nested tables in their place."""
+    for name, field in model.model_fields.items():
+        candidates = (field.annotation, *get_args(field.annotation))
+        table = next((t for t in candidates if isinstance(t, type) and issubclass(t, BaseModel)), None)
+        if table is None:
+            default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+            yield f"{prefix}{name}", default
+        else:
+            yield from keys(table, f"{prefix}{name}.")
+
+
+def test_the_documentation_lists_every_key_with_its_default() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    table = text.split("| key | default |")[1].split("\n\n")[0]
+    documented = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+?) \|", table, flags=re.MULTILINE))
+    assert set(documented) == {key for key, _ in keys(Recipe)}
+    for key, default in keys(Recipe):
+        shown = "none" if default is None else default
+        if isinstance(shown, tuple | dict):
+            shown = f"[{', '.join(str(part) for part in shown)}]" if shown else "none"
+        assert documented[key] == str(shown), key
