@@ -80,7 +80,7 @@ class DataError(DefocusctlError):
     exit_code = ExitCode.DATA
 
 
-class InterruptedByUser(DefocusctlError):
+class InterruptedByUserError(DefocusctlError):
     """Ctrl-C: finished outputs stay, the unfinished one leaves nothing."""
 
     exit_code = ExitCode.INTERRUPTED

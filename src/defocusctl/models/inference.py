@@ -6,6 +6,7 @@ pads with zeros costs nothing extra and is wrong only along the outermost rows a
 again from a reflected strip.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
@@ -34,8 +35,22 @@ class BorderedConv2d(nn.Conv2d):
         return output
 
 
-def for_inference(network: Network) -> Network:
-    """The network itself, in evaluation mode, with its layers replaced by faster ones of the same weights."""
+def for_inference(network: Network, device: torch.device) -> Network:
+    """The network itself on ``device``, in evaluation mode and without gradients.
+
+    On a CPU its layers are replaced by faster ones of the same weights; a GPU pads faster than it starts the
+    small convolutions of the border.
+    """
+    if device.type == "cpu":
+        _replace_layers(network)
+    network.eval().requires_grad_(False)
+    layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
+    network.to(device)
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    return network
+
+
+def _replace_layers(network: Network) -> None:
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.ReLU):
@@ -46,12 +61,10 @@ def for_inference(network: Network) -> Network:
                 and layer.kernel_size == (3, 3)
             ):
                 setattr(parent, name, _bordered(layer))
-    return network.eval().requires_grad_(False)
 
 
 def _bordered(layer: nn.Conv2d) -> BorderedConv2d:
-    bordered = BorderedConv2d(
-        layer.in_channels, layer.out_channels, 3, stride=layer.stride, bias=False, device="meta"
-    )
+    stride = layer.stride[0]
+    bordered = BorderedConv2d(layer.in_channels, layer.out_channels, 3, stride, bias=False, device="meta")
     bordered.weight = layer.weight
     return bordered

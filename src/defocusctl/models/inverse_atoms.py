@@ -54,7 +54,7 @@ class InverseAtoms(nn.Module):
     def __init__(self, count: int, sizes: Sequence[int], width: int) -> None:
         super().__init__()
         self.sizes = tuple(sizes)
-        frequencies = torch.linspace(2.0, 12.0, count).tolist()
+        frequencies = [2.0 + 10.0 * n / max(count - 1, 1) for n in range(count)]
         self.mlps = nn.ModuleList(AtomMLP(width, frequency) for frequency in frequencies)
         points = torch.cat([polar_features(size) for size in self.sizes])
         self.register_buffer("points", points, persistent=False)

@@ -1,12 +1,12 @@
 """How far the networks look: the radius, in pixels, of what one restored pixel depends on.
 
-Both networks are local. The reach is found by following every layer of a network along one axis: a feature is
-described by the first and the last image column that each of its columns depends on, and each kind of layer
-moves these bounds in a simple way. The walk below takes the steps of ``iniknet.py`` and ``nrknet.py`` in their
-order, and ``tests/models/test_reach.py`` compares it with the gradients of the real networks.
+Both networks are local. The reach is found by following every layer of a network along one axis: a feature
+is described by the first and the last image column that each of its columns depends on, and each kind of
+layer moves these bounds in a simple way. The walk below takes the steps of ``iniknet.py`` and ``nrknet.py``
+in their order, and ``tests/models/test_reach.py`` compares it with the gradients of the real networks.
 
-What a pixel depends on also varies with its place in the 16 x 16 grid of the strided layers; the reach is that
-of the worst place.
+What a pixel depends on also varies with its place in the 16 x 16 grid of the strided layers; the reach is
+that of the worst place.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class Footprint:
         """After bilinear resizing, corners not aligned."""
 
         def position(o: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-            return (o + 0.5) / factor - 0.5
+            return np.asarray((o + 0.5) / factor - 0.5, dtype=np.float64)
 
         return self.gather(
             int(len(self) * factor),

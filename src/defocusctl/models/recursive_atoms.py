@@ -28,8 +28,7 @@ class RecursiveKernels(nn.Module):
     def atoms(self) -> Tensor:
         """A_1 = delta and A_j = A_{j-1} * (a_j a_j^T) as (J, C, 2J - 1, 2J - 1) kernels, centred."""
         taps = self()
-        count, colours, _ = taps.shape
-        half = count
+        half, colours, _ = taps.shape
         atom = torch.zeros(1, colours, 2 * half + 1, 2 * half + 1, dtype=taps.dtype, device=taps.device)
         atom[..., half, half] = 1.0
         atoms = [atom]

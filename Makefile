@@ -1,0 +1,45 @@
+# Everything happens in this folder's own .venv; no command needs anything but Python, make and a package registry.
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLE := samples/circuit-board.png
+
+.PHONY: help demo test check lint clean
+
+help:
+	@echo "make demo    deblur a sample photo with the bundled weights"
+	@echo "make test    run the tests"
+	@echo "make check   format, lint, types, import layers and tests"
+	@echo "make clean   remove .venv and what the demo wrote"
+
+demo: .venv/installed
+	@rm -rf demo-output && mkdir demo-output
+	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled -o demo-output/ --maps --compare
+	@echo
+	@echo "Done. The sharper photo is demo-output/$(basename $(notdir $(SAMPLE)))_deblurred.png;"
+	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
+	@echo "and at the other pictures in demo-output/ for the coefficient maps."
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev lint test
+
+lint: .venv/installed-dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv demo-output

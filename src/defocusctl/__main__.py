@@ -1,0 +1,5 @@
+"""``python -m defocusctl``."""
+
+from defocusctl.cli.app import main
+
+main()

@@ -1,0 +1,80 @@
+"""Where restored tiles come together: the result's pixels and, if asked for, its coefficient maps."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.geometry import Box, Size
+from defocusctl.tile_runner import TileResult
+from defocusctl.tiling import Floats, Stitcher, Tile, TilePlan
+
+Pixels: TypeAlias = npt.NDArray[Any]
+Halves: TypeAlias = npt.NDArray[np.float16]
+
+
+class Canvas:
+    """A photo (H, W, C) and the array its restored pixels are written to, each exactly once per plan.
+
+    The networks' change is added to the photo's own values and rounded once, so that a pixel that is not
+    changed stays exactly as it is, and values beyond black and white survive.
+    """
+
+    def __init__(self, source: Pixels, full_scale: float, strength: float, keep_coefficients: bool) -> None:
+        self.source = source
+        self.full_scale = full_scale
+        self.pixels = np.empty_like(source)
+        self._gain = np.float32(strength * full_scale)
+        self._keep_coefficients = keep_coefficients
+        self._maps: dict[str, Map] = {}
+
+    def begin(self, plan: TilePlan) -> None:
+        """Expect the tiles of ``plan``, in its order; what was there before is overwritten."""
+        self._plan = plan
+        self._changes = Stitcher(plan, self.source.shape[2])
+        self._maps.clear()
+
+    def add(self, tile: Tile, result: TileResult) -> None:
+        """Write what this tile completes."""
+        box, change = self._changes.join(tile, result.change)
+        self._write(box, change)
+        if self._keep_coefficients:
+            for name, values in result.coefficients.items():
+                if name not in self._maps:
+                    self._maps[name] = Map(self._plan, len(values), tile.read.size.height // values.shape[1])
+                self._maps[name].add(tile, values)
+
+    def coefficients(self, part: Box) -> Mapping[str, Halves] | None:
+        """The maps of a part of the photo, rounded outwards to whole pixels of each map; None if not kept."""
+        if not self._keep_coefficients:
+            return None
+        return {name: coefficients.cut(part) for name, coefficients in self._maps.items()}
+
+    def _write(self, box: Box, change: Floats) -> None:
+        height, width, _ = self.source.shape
+        shown = Box(box.top, box.left, min(box.bottom, height), min(box.right, width))
+        rows, columns = (max(0, length) for length in shown.size)
+        values = self.source[shown.slices].astype(np.float32)
+        values += self._gain * change[:, :rows, :columns].transpose(1, 2, 0)
+        if self.source.dtype != np.float32:
+            np.clip(np.rint(values, out=values), 0, self.full_scale, out=values)
+        self.pixels[shown.slices] = values
+
+
+class Map:
+    """One coefficient, (K, H/s, W/s), being stitched."""
+
+    def __init__(self, plan: TilePlan, count: int, divisor: int) -> None:
+        self._divisor = divisor
+        self._stitcher = Stitcher(plan, count, divisor)
+        padded = Size(plan.size.height // divisor, plan.size.width // divisor)
+        self._values: Halves = np.empty((count, *padded), np.float16)
+
+    def add(self, tile: Tile, values: Floats) -> None:
+        box, block = self._stitcher.join(tile, values)
+        self._values[:, *box.slices] = block
+
+    def cut(self, part: Box) -> Halves:
+        s = self._divisor
+        return self._values[:, part.top // s : -(-part.bottom // s), part.left // s : -(-part.right // s)]

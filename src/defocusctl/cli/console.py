@@ -1,0 +1,86 @@
+"""Everything that is drawn on the terminal: always on stderr, so that stdout holds results only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Advance = Callable[[int, int], None]
+"""Told the parts done and the parts in all."""
+
+
+def say(line: str) -> None:
+    """One plain line."""
+    console.print(Text(" ".join(line.split())))
+
+
+def say_error(line: str) -> None:
+    """One line that begins with a red 'error:'."""
+    console.print(Text.assemble(("error: ", "bold red"), " ".join(line.split())))
+
+
+def say_warning(line: str) -> None:
+    """One line that begins with a yellow 'warning:'."""
+    console.print(Text.assemble(("warning: ", "bold yellow"), " ".join(line.split())))
+
+
+@contextmanager
+def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
+    """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} tiles"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as progress:
+        task = progress.add_task(Text(title).plain, total=None, rate="")
+
+        def advance(done: int, total: int) -> None:
+            elapsed = progress.tasks[0].elapsed or 0.0
+            rate = f"{megapixels() * done / total / elapsed:.2f} MP/s" if elapsed > 0 else ""
+            progress.update(task, completed=done, total=total, rate=rate)
+
+        yield advance
+
+
+@contextmanager
+def step_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar over training steps; told the steps done, the steps in all, and a remark."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[remark]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=None, remark="")
+        yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)
+
+
+@contextmanager
+def download_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar over the bytes of a download; shown only once some arrive."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as progress:
+        task = progress.add_task(title, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)

@@ -1,0 +1,78 @@
+"""``defocusctl info``: what this installation consists of and what it can use."""
+
+import json
+import platform
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from defocusctl import __version__, places
+
+PACKAGES = (
+    "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
+    "huggingface-hub", "typer", "rich",
+)  # fmt: skip
+EXTRAS = {"train": ("tensorboard",)}
+
+
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Show versions, devices with their memory, caches, weights present, and optional extras."""
+    facts = _facts()
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        lines = [f"{key}: {item}" for key, item in value.items()] if isinstance(value, dict) else [str(value)]
+        table.add_row(f"[bold]{name}[/]", "\n".join(lines))
+    Console(highlight=False).print(table)
+
+
+def _facts() -> dict[str, Any]:
+    from defocusctl.download import state_of
+    from defocusctl.registry import load_registry
+
+    return {
+        "defocusctl": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+        "extras": {
+            extra: "installed"
+            if all(_version(name) for name in names)
+            else f"pip install 'defocusctl[{extra}]'"
+            for extra, names in EXTRAS.items()
+        },
+        "devices": _devices(),
+        "cache": str(places.cache_dir()),
+        "configuration": str(places.config_dir()),
+        "weights": {entry.label: state_of(entry) for entry in load_registry().entries},
+    }
+
+
+def _devices() -> dict[str, str]:
+    """Every device that ``--device`` takes here, with its memory and the precision ``auto`` chooses."""
+    import psutil
+    import torch
+
+    from defocusctl.devices import choose_precision
+
+    found = {"cpu": f"{torch.get_num_threads()} threads, {psutil.virtual_memory().total / 2**30:.1f} GiB"}
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        found[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB"
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU, shares the computer's memory"
+    return {name: f"{text}, {choose_precision('auto', torch.device(name))}" for name, text in found.items()}
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

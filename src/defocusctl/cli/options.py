@@ -1,0 +1,74 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from defocusctl.errors import UsageError
+
+BESIDE = ""
+"""The value of an option with an optional value that was given without one."""
+
+OPTIONAL_VALUES = ("--maps", "--compare")
+
+
+class Model(StrEnum):
+    """The networks by name; checked against the catalogue in the tests, which loads torch."""
+
+    INIKNET = "iniknet"
+    NRKNET = "nrknet"
+
+
+ModelOption = Annotated[Model, typer.Option("--model", "-m", help="The network.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME|PATH|hf://...",
+        help="Weights: a name from 'weights list', a file, or one on the Hugging Face Hub. "
+        "[default: the first that can be had, see docs/weights.md]",
+        show_default=False,
+    ),
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps")]
+PrecisionOption = Annotated[str, typer.Option("--precision", metavar="auto|fp32|bf16|fp16")]
+TileOption = Annotated[
+    str, typer.Option("--tile", metavar="auto|N|0", help="Side of the tiles in pixels; 0 is the whole photo.")
+]
+OverlapOption = Annotated[
+    str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+
+
+def number_or_auto(option: str, text: str) -> int | None:
+    """``auto`` as None, else a whole number.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{option} {text} is not understood", "give 'auto' or a number of pixels")
+    return int(text)
+
+
+def with_optional_values(arguments: list[str]) -> list[str]:
+    """Complete the options that may stand alone: ``--maps`` becomes ``--maps ''``.
+
+    Typer knows no options with optional values. Such an option stands alone at the end and before another
+    option; before anything else it takes that as its value.
+    """
+    completed: list[str] = []
+    for index, argument in enumerate(arguments):
+        completed.append(argument)
+        if argument in OPTIONAL_VALUES:
+            following = arguments[index + 1 : index + 2]
+            if not following or following[0].startswith("-"):
+                completed.append(BESIDE)
+    return completed

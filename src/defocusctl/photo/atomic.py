@@ -1,0 +1,83 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from defocusctl.errors import OutputError
+
+REMEDIES = {
+    errno.ENOSPC: "free some space or write elsewhere with -o",
+    errno.EDQUOT: "free some of your quota or write elsewhere with -o",
+    errno.EROFS: "write elsewhere with -o",
+    errno.EACCES: "write elsewhere with -o, or change the folder's permissions",
+    errno.EPERM: "write elsewhere with -o, or change the folder's permissions",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "give a folder that exists",
+    errno.ENAMETOOLONG: "give a shorter name with -o",
+}
+
+
+@contextlib.contextmanager
+def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """A binary file handle (readable and seekable) whose content becomes ``target`` at the end of the block.
+
+    The bytes go to a temporary file beside the target, are flushed to the disk, and the file is renamed. On
+    any exception, Ctrl-C included, the temporary file is removed and the target stays as it was.
+
+    Raises:
+        OutputError: if the target exists and ``force`` is not given, or the system refuses to write.
+    """
+    temporary = target.parent / f".defocusctl-{secrets.token_hex(8)}.part"
+    try:
+        if target.exists() and not target.is_file():
+            raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
+        try:
+            with temporary.open("x+b") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            _publish(temporary, target, force=force)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def write_error(target: Path, error: OSError) -> OutputError:
+    """The system's refusal to write as one line with a remedy."""
+    if isinstance(error, FileExistsError):
+        return OutputError(
+            f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
+        )
+    reason = error.strerror or str(error) or type(error).__name__
+    return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
+
+
+def _publish(temporary: Path, target: Path, *, force: bool) -> None:
+    if force:
+        temporary.replace(target)
+        return
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        temporary.rename(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the rename itself; systems that cannot open folders (Windows) do without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

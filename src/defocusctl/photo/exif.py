@@ -1,0 +1,213 @@
+"""EXIF blocks (TIFF structures, EXIF 2.32): read entries, reset the orientation in place, build new blocks.
+
+Blocks are patched, never rewritten, where that is possible: maker notes hold offsets into the whole block
+and break when it is laid out anew.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from defocusctl.photo.model import Resolution, TiffTag
+from defocusctl.photo.orientation import swaps_sides
+
+ByteOrder = Literal["<", ">"]
+
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
+ORIENTATION = 274
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
+PIXEL_X, PIXEL_Y = 40962, 40963
+POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+SHORT, LONG, RATIONAL = 3, 4, 5
+KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+
+
+class BrokenExifError(ValueError):
+    """The block's header or its first directory cannot be followed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tag with the position of its 12-byte record in the block."""
+
+    tag: TiffTag
+    position: int
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """An EXIF block whose orientation is 1, with what it said before."""
+
+    block: bytes
+    orientation: int | None
+    resolution: Resolution | None
+
+
+def byte_order(block: bytes) -> ByteOrder:
+    """The order of the bytes in a TIFF block.
+
+    Raises:
+        BrokenExifError: if this is no (classic) TIFF header.
+    """
+    if block[:4] == b"II*\0":
+        return "<"
+    if block[:4] == b"MM\0*":
+        return ">"
+    raise BrokenExifError("no TIFF header")
+
+
+def read_directory(block: bytes, offset: int) -> tuple[list[Entry], int]:
+    """The entries of the directory at ``offset``, and the position of the link to the next directory.
+
+    An entry whose value lies outside the block gets an empty value.
+
+    Raises:
+        BrokenExifError: if the directory itself lies outside the block.
+    """
+    order = byte_order(block)
+    if offset < 8 or offset + 2 > len(block):
+        raise BrokenExifError("a directory lies outside the block")
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    link = offset + 2 + 12 * count
+    if link > len(block):
+        raise BrokenExifError("a directory is cut short")
+    entries = []
+    for position in range(offset + 2, link, 12):
+        code, kind, number = struct.unpack_from(order + "HHI", block, position)
+        length = KIND_BYTES.get(kind, 0) * number
+        start = position + 8
+        if length > 4:
+            (start,) = struct.unpack_from(order + "I", block, start)
+        value = block[start : start + length] if start + length <= len(block) else b""
+        entries.append(Entry(TiffTag(code, kind, number, value), position))
+    return entries, link
+
+
+def first_directory(block: bytes) -> int:
+    """The offset of the first directory."""
+    if len(block) < 8:
+        raise BrokenExifError("no TIFF header")
+    return int(struct.unpack_from(byte_order(block) + "I", block, 4)[0])
+
+
+def sub_directory(block: bytes, entries: Iterable[Entry], pointer: int) -> list[Entry]:
+    """The entries of the directory that ``pointer`` (for example ``EXIF_IFD``) leads to, or none."""
+    order = byte_order(block)
+    for entry in entries:
+        if entry.tag.code == pointer:
+            try:
+                return read_directory(block, _integer(entry.tag, order) or 0)[0]
+            except BrokenExifError:
+                return []
+    return []
+
+
+def normalise(block: bytes) -> Normalised:
+    """The block with orientation 1, the thumbnail unlinked, and width and height swapped if need be.
+
+    The thumbnail goes because it shows the photo before the restoration and the rotation.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be followed.
+    """
+    order = byte_order(block)
+    entries, link = read_directory(block, first_directory(block))
+    patched = bytearray(block)
+    orientation = None
+    for entry in entries:
+        if entry.tag.code == ORIENTATION:
+            value = _integer(entry.tag, order)
+            if orientation is None and value in range(1, 9):
+                orientation = value
+            struct.pack_into(order + "HHIHH", patched, entry.position, ORIENTATION, SHORT, 1, 1, 0)
+    if link + 4 <= len(block):
+        struct.pack_into("4x", patched, link)
+    if orientation is not None and swaps_sides(orientation):
+        _swap(patched, entries, IMAGE_WIDTH, IMAGE_LENGTH)
+        _swap(patched, entries, X_RESOLUTION, Y_RESOLUTION)
+        _swap(patched, sub_directory(block, entries, EXIF_IFD), PIXEL_X, PIXEL_Y)
+    return Normalised(bytes(patched), orientation, _resolution(entries, order))
+
+
+def without_orientation(block: bytes) -> bytes:
+    """The block with the orientation entry taken out of its first directory, everything else in place."""
+    order = byte_order(block)
+    offset = first_directory(block)
+    entries, link = read_directory(block, offset)
+    kept = [block[e.position : e.position + 12] for e in entries if e.tag.code != ORIENTATION]
+    directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + block[link : link + 4]
+    return block[:offset] + directory + block[offset + len(directory) :]
+
+
+def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
+    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag."""
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return header + directory_bytes(order, main, subs, 8)
+
+
+def resolution_block(resolution: Resolution) -> bytes:
+    """A block with nothing but the resolution, for formats that have no other place for it."""
+    dots = resolution.per("inch") if resolution.unit == "m" else (resolution.x, resolution.y)
+    sides = zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True)
+    tags = [TiffTag(code, RATIONAL, 1, struct.pack("<II", *_fraction(side))) for code, side in sides]
+    unit = {"none": 1, "cm": 3}.get(resolution.unit, 2)
+    return build("<", [*tags, TiffTag(RESOLUTION_UNIT, SHORT, 1, struct.pack("<H", unit))], {})
+
+
+def directory_bytes(
+    order: ByteOrder, tags: Iterable[TiffTag], subs: dict[int, list[TiffTag]], base: int
+) -> bytes:
+    """A directory to be stored at offset ``base``: entries, then long values, then its sub-directories."""
+    pointers = [TiffTag(code, LONG, 1, bytes(4)) for code in subs]
+    ordered = sorted([*tags, *pointers], key=lambda tag: tag.code)
+    head = struct.pack(order + "H", len(ordered))
+    tail = b""
+    tail_base = base + 2 + 12 * len(ordered) + 4
+    for tag in ordered:
+        value = tag.value
+        if tag.code in subs:
+            value = struct.pack(order + "I", tail_base + len(tail))
+            tail += directory_bytes(order, subs[tag.code], {}, tail_base + len(tail))
+        elif len(value) > 4:
+            stored = value + bytes(len(value) % 2)
+            value = struct.pack(order + "I", tail_base + len(tail))
+            tail += stored
+        head += struct.pack(order + "HHI", tag.code, tag.kind, tag.count) + value.ljust(4, b"\0")
+    return head + bytes(4) + tail
+
+
+def _fraction(value: float) -> tuple[int, int]:
+    return min(max(round(value * 10000), 1), 2**32 - 1), 10000
+
+
+def _integer(tag: TiffTag, order: ByteOrder) -> int | None:
+    if tag.kind == SHORT and len(tag.value) >= 2:
+        return int(struct.unpack_from(order + "H", tag.value)[0])
+    if tag.kind in (LONG, 13) and len(tag.value) >= 4:
+        return int(struct.unpack_from(order + "I", tag.value)[0])
+    return None
+
+
+def _swap(patched: bytearray, entries: list[Entry], first: int, second: int) -> None:
+    """Exchange the values of two tags where both are present."""
+    places = {entry.tag.code: entry.position for entry in entries}
+    if first in places and second in places:
+        a, b = places[first] + 2, places[second] + 2
+        patched[a : a + 10], patched[b : b + 10] = patched[b : b + 10], patched[a : a + 10]
+
+
+def _resolution(entries: list[Entry], order: ByteOrder) -> Resolution | None:
+    tags = {entry.tag.code: entry.tag for entry in entries}
+    sides = []
+    for code in (X_RESOLUTION, Y_RESOLUTION):
+        tag = tags.get(code)
+        if tag is None or tag.kind != RATIONAL or len(tag.value) < 8:
+            return None
+        numerator, denominator = struct.unpack_from(order + "II", tag.value)
+        if numerator == 0 or denominator == 0:
+            return None
+        sides.append(numerator / denominator)
+    unit = _integer(tags[RESOLUTION_UNIT], order) if RESOLUTION_UNIT in tags else 2
+    return Resolution(sides[0], sides[1], {1: "none", 3: "cm"}.get(unit or 2, "inch"))  # type: ignore[arg-type]

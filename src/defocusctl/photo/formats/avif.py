@@ -1,0 +1,119 @@
+"""AVIF of 8 bits, still pictures: read and written through Pillow's libavif."""
+
+import io
+from typing import BinaryIO
+
+import numpy as np
+from PIL import AvifImagePlugin, Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo import exif
+from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.model import Decoded, Metadata, Samples
+
+DEFAULT_QUALITY = 95
+EXACT_QUALITY = 100
+LARGEST_SIDE = 65536
+CONTAINERS = (b"meta", b"iprp", b"ipco")
+UNSPECIFIED = 2
+SRGB_CODES = {"primaries": (1, UNSPECIFIED), "transfer": (1, 6, 13, UNSPECIFIED)}
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read a still AVIF of 8 bits, grey or in colour.
+
+    The container's rotation and mirroring arrive as an EXIF orientation.
+
+    Raises:
+        InputError: for an animation, 10 or 12 bits, a broken or truncated file, or one above the limit.
+    """
+    properties = _properties(data)
+    for name, payload in properties:
+        if name == b"ispe" and len(payload) >= 12:
+            width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
+            check_size(width, height, max_megapixels)
+        if name == b"av1C" and len(payload) >= 3 and payload[2] & 0x40:
+            raise InputError(
+                "AVIF of 10 or 12 bits is not supported",
+                "convert it to a 16-bit PNG first, for example with avifdec",
+            )
+    image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+    check_size(*image.size, max_megapixels)
+    if image.is_animated:
+        raise InputError("animated AVIF is not supported", "save the frame you want as an AVIF of its own")
+    samples = np.asarray(image)
+    if samples.dtype != np.uint8:
+        raise damaged("unexpected kind of pixels")
+    samples = samples.reshape(*samples.shape[:2], -1)
+    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    pixels = samples if alpha is None else samples[:, :, :-1]
+    block = image.info.get("exif")
+    metadata = Metadata(
+        icc=image.info.get("icc_profile"),
+        exif=block.removeprefix(b"Exif\0\0") if block else None,
+        xmp=image.info.get("xmp"),
+    )
+    warnings = (
+        ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
+    )
+    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
+
+
+def encode(
+    pixels: Samples, alpha: Samples | None, metadata: Metadata, quality: int | None, out: BinaryIO
+) -> None:
+    """Write uint8 pixels (H, W, C) and alpha (H, W) with full colour resolution.
+
+    libavif has one quality for colours and alpha, so a picture with alpha is written at quality 100, where
+    alpha is exact.
+    """
+    grey = pixels.shape[2] == 1
+    if alpha is not None:
+        samples = np.dstack([np.broadcast_to(pixels, (*pixels.shape[:2], 3)), alpha])
+        grey, quality = False, EXACT_QUALITY
+    else:
+        samples = pixels[:, :, 0] if grey else pixels
+    Image.fromarray(samples).save(
+        out,
+        "AVIF",
+        quality=quality or DEFAULT_QUALITY,
+        subsampling="4:0:0" if grey else "4:4:4",
+        icc_profile=metadata.icc or b"",
+        exif=exif.without_orientation(metadata.exif) if metadata.exif else b"",
+        xmp=metadata.xmp or b"",
+    )
+
+
+def _properties(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The item properties (meta/iprp/ipco of ISO/IEC 23008-12) as names and payloads."""
+    properties: list[tuple[bytes, bytes]] = []
+    level: list[tuple[int, int, bool]] = [(0, len(data), False)]
+    while level:
+        position, end, inside = level.pop()
+        while position + 8 <= end:
+            length = int.from_bytes(data[position : position + 4], "big")
+            name = data[position + 4 : position + 8]
+            start = position + 8
+            if length == 1:
+                length, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+            box_end = end if length == 0 else min(position + length, end)
+            if box_end < start:
+                break
+            if name in CONTAINERS:
+                level.append((start + 4 * (name == b"meta"), box_end, name == b"ipco"))
+            elif inside:
+                properties.append((name, data[start:box_end]))
+            position = box_end
+    return properties
+
+
+def _foreign_colours(properties: list[tuple[bytes, bytes]]) -> bool:
+    """Whether colour codes (ITU-T H.273) other than sRGB's are given, with no ICC profile to say it."""
+    colours = [payload for name, payload in properties if name == b"colr"]
+    if any(payload[:4] in (b"prof", b"rICC") for payload in colours):
+        return False
+    for payload in colours:
+        if payload[:4] == b"nclx" and len(payload) >= 8:
+            primaries, transfer = int.from_bytes(payload[4:6], "big"), int.from_bytes(payload[6:8], "big")
+            return primaries not in SRGB_CODES["primaries"] or transfer not in SRGB_CODES["transfer"]
+    return False

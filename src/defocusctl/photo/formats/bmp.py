@@ -1,0 +1,86 @@
+"""BMP: read through Pillow, written as 8-bit grey, 24-bit RGB or 32-bit RGB with alpha."""
+
+import io
+import struct
+from typing import BinaryIO
+
+import numpy as np
+from PIL import BmpImagePlugin, Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo.header import check_size
+from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
+
+FILE_HEADER = 14
+INFO_HEADER = 40
+V4_HEADER = 108
+BITFIELDS = 3
+SRGB = 0x73524742
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey, if all their colours are).
+
+    Raises:
+        InputError: for a broken or truncated file, or one above the limit.
+    """
+    image: Image.Image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    check_size(*image.size, max_megapixels)
+    if image.mode == "P":
+        image = image.convert("RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    if image.mode not in ("L", "RGB", "RGBA"):
+        raise InputError(f"BMP with pixels of the kind {image.mode} is not supported", "save it as PNG first")
+    samples = np.asarray(image)
+    samples = samples.reshape(*samples.shape[:2], -1)
+    alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
+    pixels = samples[:, :, :3]
+    if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
+        pixels = pixels[:, :, :1]
+    return Decoded(np.ascontiguousarray(pixels), alpha, Metadata(resolution=_resolution(data)))
+
+
+def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
+    """Write uint8 pixels (H, W, C) and alpha (H, W), rows from the bottom up as the format has it."""
+    height, width, colours = pixels.shape
+    samples = pixels[::-1, :, ::-1]
+    palette = b""
+    if alpha is not None:
+        samples = np.dstack([np.broadcast_to(samples, (height, width, 3)), alpha[::-1]])
+    elif colours == 1:
+        palette = b"".join(bytes((level, level, level, 0)) for level in range(256))
+    bits = 8 * samples.shape[2]
+    row = np.ascontiguousarray(samples).reshape(height, -1)
+    padded = np.pad(row, ((0, 0), (0, -row.shape[1] % 4)))
+    header = INFO_HEADER if alpha is None else V4_HEADER
+    dots = metadata.resolution.per("m") if metadata.resolution else None
+    x_dots, y_dots = (min(round(side), 2**31 - 1) for side in dots or (0, 0))
+    offset = FILE_HEADER + header + len(palette)
+    out.write(struct.pack("<2sIHHI", b"BM", min(offset + padded.size, 2**32 - 1), 0, 0, offset))
+    out.write(
+        struct.pack(
+            "<IiiHHIIiiII",
+            *(header, width, height, 1, bits),
+            *(0 if alpha is None else BITFIELDS, min(padded.size, 2**32 - 1)),
+            *(x_dots, y_dots, len(palette) // 4, 0),
+        )
+    )
+    if alpha is not None:
+        masks = struct.pack("<IIII", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
+        out.write((masks + struct.pack("<I", SRGB)).ljust(V4_HEADER - INFO_HEADER, b"\0"))
+    out.write(palette)
+    out.write(padded.data)
+
+
+def _bits(data: bytes) -> int:
+    """Bits per pixel; the oldest header (12 bytes) has them elsewhere."""
+    place = 24 if data[14:18] == b"\x0c\0\0\0" else 28
+    return int.from_bytes(data[place : place + 2], "little")
+
+
+def _resolution(data: bytes) -> Resolution | None:
+    if len(data) < 46 or int.from_bytes(data[14:18], "little") < INFO_HEADER:
+        return None
+    x, y = struct.unpack_from("<ii", data, 38)
+    return Resolution(x, y, "m") if x > 0 and y > 0 else None

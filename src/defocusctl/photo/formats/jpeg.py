@@ -1,0 +1,191 @@
+"""JPEG: pixels through libjpeg-turbo, metadata segment by segment, written with the source's own tables."""
+
+import io
+import struct
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo.formats import jpeg_segments as jpeg
+from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Samples
+
+EXIF = b"Exif\0\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+ICC = b"ICC_PROFILE\0"
+JFIF = b"JFIF\0"
+ADOBE = b"Adobe"
+MULTI_PICTURE = b"MPF\0"
+
+ICC_PART = jpeg.LARGEST_PAYLOAD - len(ICC) - 2
+LARGEST_EXIF = jpeg.LARGEST_PAYLOAD - len(EXIF)
+LARGEST_XMP = jpeg.LARGEST_PAYLOAD - len(XMP)
+LARGEST_SIDE = 65500
+DEFAULT_QUALITY = 95
+SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+FILLER = bytes(range(1, 255)) * 4
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read a baseline, extended or progressive JPEG of 8 bits, grey or in three colours.
+
+    Raises:
+        InputError: for CMYK and other kinds, a broken or truncated file, or one above the limit.
+    """
+    layout = jpeg.read_layout(data)
+    frame = layout.frame
+    check_size(frame.width, frame.height, max_megapixels)
+    _refuse_unsupported(frame)
+    pixels = imagecodecs.jpeg8_decode(data)
+    if pixels.shape[:2] != (frame.height, frame.width):
+        raise damaged("its header contradicts itself")
+    if _ends_early(data, layout, pixels):
+        raise damaged("its last part is missing")
+    warnings = []
+    if any(payload.startswith(MULTI_PICTURE) for marker, payload in layout.segments if marker == jpeg.APP2):
+        warnings.append("only the first picture of the file is used; its other pictures are left out")
+    pixels = pixels.reshape(frame.height, frame.width, -1)
+    return Decoded(pixels, None, _metadata(layout), warnings=tuple(warnings))
+
+
+def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: BinaryIO) -> None:
+    """Write uint8 pixels (H, W, C) as a baseline JPEG with its metadata.
+
+    Without a quality, a JPEG source's quantisation tables and subsampling are used again; other sources get
+    quality 95 and full colour resolution.
+    """
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    buffer = io.BytesIO()
+    coding = metadata.coding if isinstance(metadata.coding, JpegCoding) else None
+    if coding is None:
+        image.save(buffer, "JPEG", quality=quality or DEFAULT_QUALITY, subsampling=0)
+    elif quality is not None:
+        image.save(buffer, "JPEG", quality=quality, subsampling=coding.subsampling, keep_rgb=coding.rgb)
+    else:
+        tables = [list(table) for table in coding.tables[: pixels.shape[2]]]
+        image.save(buffer, "JPEG", qtables=tables, subsampling=coding.subsampling, keep_rgb=coding.rgb)
+    encoded = buffer.getbuffer()
+    out.write(encoded[:2])
+    body = 2
+    if encoded[3] == jpeg.APP0:
+        body = 4 + int.from_bytes(encoded[4:6], "big")
+        out.write(_jfif_segment(metadata.resolution))
+    for segment in _metadata_segments(metadata, coding):
+        out.write(segment)
+    out.write(encoded[body:])
+
+
+def _refuse_unsupported(frame: jpeg.Frame) -> None:
+    if frame.marker not in (jpeg.BASELINE, jpeg.EXTENDED, jpeg.PROGRESSIVE):
+        raise InputError(
+            "lossless or arithmetic-coded JPEG is not supported", "convert it to PNG or TIFF first"
+        )
+    if len(frame.components) == 4:
+        raise InputError("CMYK is not supported", "convert the photo to RGB first")
+    if len(frame.components) not in (1, 3):
+        raise InputError(
+            f"a JPEG with {len(frame.components)} colour channels is not supported", "convert it to RGB first"
+        )
+    if frame.precision != 8:
+        raise InputError(
+            f"{frame.precision}-bit JPEG is not supported", "convert it to 16-bit PNG or TIFF first"
+        )
+
+
+def _ends_early(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> bool:
+    """Whether the compressed data stop before the picture does, although the file has its end marker.
+
+    libjpeg then fills up with grey and says nothing. A whole picture never reads what follows its last
+    block, so bytes put there must not change it. This costs a second decoding and is done only where it may
+    have happened: in progressive files and where the last corner is flat.
+    """
+    last_block = pixels[(pixels.shape[0] - 1) // 8 * 8 :, (pixels.shape[1] - 1) // 8 * 8 :][-4:, -4:]
+    if layout.frame.marker != jpeg.PROGRESSIVE and np.any(last_block != last_block[-1, -1]):
+        return False
+    stuffed = data[: layout.end] + FILLER + data[layout.end : layout.end + 2]
+    return not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
+
+
+def _metadata(layout: jpeg.JpegLayout) -> Metadata:
+    exif = xmp = resolution = None
+    parts: dict[int, bytes] = {}
+    kept = []
+    adobe_transform = None
+    for marker, payload in layout.segments:
+        if marker == jpeg.APP0 and payload.startswith(JFIF):
+            resolution = _jfif_resolution(payload)
+        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]):
+            exif = exif or payload[len(EXIF) :]
+        elif marker == jpeg.APP1 and payload.startswith(XMP):
+            xmp = xmp or payload[len(XMP) :]
+        elif marker == jpeg.APP2 and payload.startswith(ICC) and len(payload) > len(ICC) + 2:
+            parts.setdefault(payload[len(ICC)], payload[len(ICC) + 2 :])
+        elif marker == jpeg.APP14 and payload.startswith(ADOBE) and len(payload) >= 12:
+            adobe_transform = payload[11]
+        elif marker in (jpeg.APP13, jpeg.COM) or (marker == jpeg.APP1 and payload.startswith(EXTENDED_XMP)):
+            kept.append((marker, payload))
+    icc = b"".join(parts[number] for number in sorted(parts)) or None
+    coding = _coding(layout, adobe_transform, tuple(kept))
+    return Metadata(icc=icc, exif=exif, xmp=xmp, resolution=resolution, coding=coding)
+
+
+def _coding(
+    layout: jpeg.JpegLayout, adobe_transform: int | None, segments: tuple[tuple[int, bytes], ...]
+) -> JpegCoding | None:
+    components = layout.frame.components
+    if any(component.table not in layout.tables for component in components):
+        return None
+    tables = [layout.tables[component.table] for component in components]
+    if any(min(table) < 1 for table in tables):
+        return None
+    identifiers = bytes(component.identifier for component in components)
+    rgb = len(components) == 3 and (adobe_transform == 0 or identifiers == b"RGB")
+    sampling = {(component.horizontal, component.vertical) for component in components[1:]}
+    luma = (components[0].horizontal, components[0].vertical)
+    subsampling = SUBSAMPLING.get(luma, 0) if sampling == {(1, 1)} and not rgb else 0
+    return JpegCoding(tuple(tables), subsampling, rgb, segments)
+
+
+def _jfif_resolution(payload: bytes) -> Resolution | None:
+    if len(payload) < 12:
+        return None
+    unit, x, y = struct.unpack_from(">BHH", payload, 7)
+    names = {1: "inch", 2: "cm"}
+    if not (x and y) or (unit not in names and x == y):
+        return None
+    return Resolution(x, y, names.get(unit, "none"))  # type: ignore[arg-type]
+
+
+def _jfif_segment(resolution: Resolution | None) -> bytes:
+    unit, x, y = 0, 1, 1
+    if resolution is not None:
+        dots = resolution.per("inch")
+        if resolution.unit == "cm":
+            unit, dots = 2, (resolution.x, resolution.y)
+        elif dots is not None:
+            unit = 1
+        sides = [round(side) for side in (dots or (resolution.x, resolution.y))]
+        if all(1 <= side <= 65535 for side in sides):
+            x, y = sides
+        else:
+            unit = 0
+    return jpeg.write_segment(jpeg.APP0, struct.pack(">5sHBHHBB", JFIF, 0x0102, unit, x, y, 0, 0))
+
+
+def _metadata_segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
+    segments = []
+    if metadata.exif is not None and len(metadata.exif) <= LARGEST_EXIF:
+        segments.append(jpeg.write_segment(jpeg.APP1, EXIF + metadata.exif))
+    if metadata.xmp is not None and len(metadata.xmp) <= LARGEST_XMP:
+        segments.append(jpeg.write_segment(jpeg.APP1, XMP + metadata.xmp))
+    icc = metadata.icc or b""
+    parts = [icc[start : start + ICC_PART] for start in range(0, len(icc), ICC_PART)]
+    for number, part in enumerate(parts, start=1):
+        segments.append(jpeg.write_segment(jpeg.APP2, ICC + bytes((number, len(parts))) + part))
+    if coding is not None:
+        segments += [jpeg.write_segment(marker, payload) for marker, payload in coding.segments]
+    return segments

@@ -1,0 +1,113 @@
+"""PPM, PGM and PBM (netpbm P1 to P6), 8 and 16 bits, read here because Pillow cuts 16-bit colour down."""
+
+import re
+from typing import BinaryIO
+
+import numpy as np
+
+from defocusctl.errors import InputError
+from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.model import Decoded, Metadata, PnmCoding, Samples
+
+SPACE = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])+"
+HEADER = re.compile(rb"P([1-6])" + SPACE + rb"(\d{1,9})" + SPACE + rb"(\d{1,9})")
+MAXVAL = re.compile(SPACE + rb"(\d{1,6})")
+COMMENT = re.compile(rb"#[^\r\n]*")
+TEXT_BLOCK = 2**20
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read plain or raw PBM, PGM or PPM; values are scaled to the full range of 8 or 16 bits.
+
+    Raises:
+        InputError: for several pictures in one file, a broken or truncated file, or one above the limit.
+    """
+    header = HEADER.match(data)
+    if header is None:
+        raise damaged("its header cannot be read")
+    kind, width, height = (int(number) for number in header.groups())
+    check_size(width, height, max_megapixels)
+    maxval, position = 1, header.end()
+    if kind not in (1, 4):
+        limit = MAXVAL.match(data, position)
+        if limit is None or not 1 <= int(limit[1]) <= 65535:
+            raise damaged("its header names no valid largest value")
+        maxval, position = int(limit[1]), limit.end()
+    colours = 3 if kind in (3, 6) else 1
+    if kind <= 3:
+        values = _plain(data[position:], height * width * colours, kind == 1)
+    else:
+        values = _raw(data, position + 1, (height, width, colours), maxval, kind == 4)
+    if kind in (1, 4):
+        values = 1 - values
+    if values.size and int(values.max()) > maxval:
+        raise damaged("a value is above the largest")
+    pixels = _scaled(values.reshape(height, width, colours), maxval, 255 if maxval <= 255 else 65535)
+    return Decoded(pixels, None, Metadata(coding=PnmCoding(255 if maxval == 1 else maxval)))
+
+
+def encode(pixels: Samples, metadata: Metadata, out: BinaryIO) -> None:
+    """Write uint8 or uint16 pixels (H, W, C) as raw PGM or PPM, with the source's largest value."""
+    full = int(np.iinfo(pixels.dtype).max)
+    source = metadata.coding.maxval if isinstance(metadata.coding, PnmCoding) else full
+    maxval = source if (source > 255) == (full > 255) else full
+    height, width, colours = pixels.shape
+    values = _scaled(pixels, full, maxval)
+    if maxval > 255:
+        values = values.astype(">u2")
+    out.write(f"P{6 if colours == 3 else 5}\n{width} {height}\n{maxval}\n".encode())
+    out.write(np.ascontiguousarray(values).data)
+
+
+def _scaled(values: Samples, maxval: int, wanted: int) -> Samples:
+    """Values of 0..maxval as values of 0..wanted, rounded."""
+    dtype = np.uint8 if wanted <= 255 else np.uint16
+    if maxval == wanted:
+        return values.astype(dtype)
+    table = (np.arange(maxval + 1, dtype=np.int64) * 2 * wanted + maxval) // (2 * maxval)
+    scaled: Samples = table.astype(dtype)[values]
+    return scaled
+
+
+def _raw(data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitmap: bool) -> Samples:
+    """The binary samples after the header; bitmaps hold eight pixels a byte, each row on its own."""
+    height, width, colours = shape
+    wide = 2 if maxval > 255 else 1
+    length = height * (-(-width // 8)) if bitmap else height * width * colours * wide
+    stored = np.frombuffer(
+        data, np.uint8, count=min(length, max(len(data) - start, 0)), offset=min(start, len(data))
+    )
+    if stored.size < length:
+        raise damaged("the end of the file is missing")
+    if data[start + length : start + length + 2] in (b"P4", b"P5", b"P6"):
+        raise InputError(
+            "it holds several pictures, which is not supported", "split it into one file each first"
+        )
+    if bitmap:
+        return np.unpackbits(stored.reshape(height, -1), axis=1, count=width)
+    return stored.view(">u2") if wide == 2 else stored
+
+
+def _plain(text: bytes, count: int, bitmap: bool) -> Samples:
+    """The samples of a plain (text) file; the digits of bitmaps need no space between them."""
+    text = COMMENT.sub(b"", text)
+    if bitmap:
+        digits = np.frombuffer(b"".join(text.split()), np.uint8)[:count]
+        values = digits - np.uint8(ord("0"))
+        if values.size < count or np.any(values > 1):
+            raise damaged("its pixels are not zeros and ones, or too few")
+        return values
+    values = np.empty(count, np.uint16)
+    filled = position = 0
+    while filled < count and position < len(text):
+        end = position + TEXT_BLOCK
+        while end < len(text) and not text[end : end + 1].isspace():
+            end += 1
+        numbers = np.array(text[position:end].split()[: count - filled]).astype(np.int64)
+        if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= 65535:
+            raise damaged("a value is out of range")
+        values[filled : filled + numbers.size] = numbers
+        filled, position = filled + numbers.size, end
+    if filled < count:
+        raise damaged("the end of the file is missing")
+    return values

@@ -1,0 +1,168 @@
+"""TIFF 6.0: single pictures of 1 to 16 bits or floating point, read and written through tifffile."""
+
+import io
+import logging
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+
+from defocusctl.photo.formats import tiff_tags as tags
+from defocusctl.photo.formats.tiff_support import (
+    DEFLATE,
+    KEPT_COMPRESSIONS,
+    LZMA,
+    LZW,
+    MIN_IS_BLACK,
+    MIN_IS_WHITE,
+    PALETTE,
+    ZSTD,
+    refuse_oversized,
+    refuse_raw,
+    refuse_several_pages,
+    refuse_unsupported,
+)
+from defocusctl.photo.header import check_size
+from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples, TiffCoding, full_scale
+
+UNSPECIFIED_ALPHA, UNASSOCIATED_ALPHA = 0, 2
+ALPHA_KINDS = (0, 1, 2)
+PREDICTABLE = (LZW, DEFLATE, LZMA, ZSTD)
+UNIT_CODES = {"none": 1, "inch": 2, "cm": 3}
+UNITS = {1: "none", 2: "inch", 3: "cm"}
+READ_BUFFER = 16 * 2**20
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it reports to stderr without one
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read a TIFF with one picture, in strips or tiles, interleaved or planar.
+
+    Raises:
+        InputError: for several pages, CMYK and other colour models, camera RAW files, unusual depths, a
+            broken or truncated file, or one above the limit.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page = tiff.pages[0]
+        check_size(page.imagewidth, page.imagelength, max_megapixels)
+        refuse_raw(page)
+        warnings = refuse_several_pages(tiff)
+        refuse_unsupported(page)
+        refuse_oversized(data, page)
+        stored = _stored(data, page)
+        directory = tags.read(data, page)
+        if page.photometric == PALETTE:
+            samples = _palette_colours(page.colormap, stored.reshape(page.imagelength, page.imagewidth))
+        else:
+            samples = _interleaved(stored, page)
+        alpha_code = int(page.extrasamples[0]) if page.extrasamples else UNSPECIFIED_ALPHA
+        coding = TiffCoding(
+            byte_order="<" if tiff.byteorder == "<" else ">",
+            compression=int(page.compression),
+            predictor=int(page.predictor),
+            dtype=samples.dtype.name,
+            alpha=alpha_code if alpha_code in ALPHA_KINDS else UNSPECIFIED_ALPHA,
+            tags=directory.other,
+        )
+        resolution = _resolution(page)
+        colours_count = 1 if page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK) else 3
+    if samples.dtype.kind == "f":
+        samples = samples.astype(np.float32)
+        if not np.all(np.isfinite(samples)):
+            warnings.append("some of its values are not finite numbers")
+    alpha = np.ascontiguousarray(samples[:, :, colours_count]) if samples.shape[2] > colours_count else None
+    metadata = Metadata(directory.icc, directory.exif, directory.xmp, resolution, coding)
+    if coding.compression not in KEPT_COMPRESSIONS:
+        warnings.append("its compression is replaced by lossless Deflate")
+    pixels = np.ascontiguousarray(samples[:, :, :colours_count])
+    return Decoded(pixels, alpha, metadata, directory.orientation, (*warnings, *directory.warnings))
+
+
+def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
+    """Write pixels (H, W, C) and alpha (H, W) with the compression and sample type of a TIFF source.
+
+    Other sources get Deflate. ``out`` must be seekable and readable.
+    """
+    import tifffile
+
+    coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
+    samples = pixels if alpha is None else np.dstack([pixels, alpha])
+    if coding is not None and np.dtype(coding.dtype).kind == samples.dtype.kind == "f":
+        samples = samples.astype(coding.dtype)
+    grey = pixels.shape[2] == 1
+    compression = KEPT_COMPRESSIONS.get(coding.compression, DEFLATE) if coding else DEFLATE
+    predictor = compression in PREDICTABLE and (coding is None or coding.predictor != 1)
+    if samples.dtype == np.float64:
+        predictor = False
+    carried = tags.Carried.of(metadata)
+    resolution = metadata.resolution
+    if resolution is not None and resolution.unit == "m":
+        resolution = Resolution(resolution.x / 100, resolution.y / 100, "cm")
+    with tifffile.TiffWriter(out, byteorder=carried.byte_order) as writer:
+        writer.write(
+            samples[:, :, 0] if samples.shape[2] == 1 else samples,
+            photometric="minisblack" if grey else "rgb",
+            planarconfig=None if samples.shape[2] == 1 else "contig",
+            extrasamples=None if alpha is None else [coding.alpha if coding else UNASSOCIATED_ALPHA],
+            compression=compression,
+            predictor=predictor,
+            metadata=None,
+            software=False,
+            resolution=(resolution.x, resolution.y) if resolution else None,
+            resolutionunit=UNIT_CODES[resolution.unit] if resolution else None,
+            iccprofile=metadata.icc,
+            extratags=[(tags.XMP, 1, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else (),
+            maxworkers=1,
+        )
+    carried.append_to(out)
+
+
+def _stored(data: bytes, page: Any) -> Samples:
+    """The samples as stored, (planes, 1, H, W, samples per plane).
+
+    LZW goes through libtiff: the decoder that tifffile uses reads outside its tables on damaged data and can
+    crash the program.
+    """
+    if page.compression == LZW:
+        decoded: Samples = imagecodecs.tiff_decode(data).reshape(page.shaped)
+        return decoded
+    array: Samples = page.asarray(squeeze=False, maxworkers=1, buffersize=READ_BUFFER)
+    return array
+
+
+def _interleaved(stored: Samples, page: Any) -> Samples:
+    """The stored samples as (H, W, samples) in native byte order, white at full scale, black at 0."""
+    planes, _, height, width, count = stored.shape
+    samples = stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)
+    if page.bitspersample in (1, 2, 4):
+        samples = samples.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    if page.photometric == MIN_IS_WHITE:
+        inverted = samples.copy()
+        inverted[:, :, 0] = full_scale(samples.dtype) - samples[:, :, 0]
+        return inverted
+    return samples
+
+
+def _palette_colours(colormap: Samples, indices: Samples) -> Samples:
+    """The colours (H, W, 3) of a palette picture, in 8 bits if the palette has no finer ones."""
+    table = np.ascontiguousarray(colormap.T).astype(np.uint16)
+    if not (table & 0xFF).any() or not (table % 257).any():
+        table = (table >> 8).astype(np.uint8)
+    colours: Samples = table[indices.astype(np.intp)]
+    return colours
+
+
+def _resolution(page: Any) -> Resolution | None:
+    values = [page.tags.valueof(code) for code in (282, 283)]
+    sides = []
+    for value in values:
+        if not isinstance(value, tuple) or len(value) != 2 or 0 in value:
+            return None
+        sides.append(value[0] / value[1])
+    unit = UNITS.get(int(page.tags.valueof(296) or 2), "inch")
+    if unit == "none" and sides == [1.0, 1.0]:
+        return None
+    return Resolution(sides[0], sides[1], unit)  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+"""Which TIFF pages can be read: each check raises an InputError that names cause and remedy.
+
+Pages are tifffile's ``TiffPage``; the numbers are those of TIFF 6.0 and its registered extensions.
+"""
+
+import math
+from typing import Any
+
+from defocusctl.errors import InputError
+from defocusctl.photo.formats.jpeg_segments import read_layout
+from defocusctl.photo.header import damaged
+
+REDUCED_PAGE = 1
+MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+UNSUPPORTED_COLOURS = {
+    4: "a transparency mask",
+    5: "CMYK",
+    8: "CIE L*a*b* colour",
+    9: "ICC L*a*b* colour",
+    10: "ITU L*a*b* colour",
+    32844: "LogL",
+    32845: "LogLuv colour",
+}
+DNG_VERSION = 50706
+RAW_COLOURS = (32803, 34892)
+RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
+UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS, LZMA, ZSTD, WEBP = 1, 5, 7, 8, 32773, 34925, 50000, 50001
+OLD_DEFLATE = 32946
+KEPT_COMPRESSIONS = {
+    OLD_DEFLATE: DEFLATE,
+    **{kind: kind for kind in (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, LZMA, ZSTD)},
+}
+LARGEST_SEGMENT = 64 * 2**20
+READABLE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
+
+
+def refuse_raw(page: Any) -> None:
+    """Refuse camera RAW files, which are TIFFs with a sensor mosaic or with a preview for a first page."""
+    subpages = page.pages or ()
+    raw = (
+        DNG_VERSION in page.tags
+        or page.compression in RAW_COMPRESSIONS
+        or page.photometric in RAW_COLOURS
+        or any(getattr(sub, "photometric", None) in RAW_COLOURS for sub in subpages)
+    )
+    if raw or page.subfiletype & REDUCED_PAGE:
+        raise InputError(
+            "it is a camera RAW file, which is not supported",
+            "develop it to a 16-bit TIFF or PNG first, for example with darktable or RawTherapee",
+        )
+
+
+def refuse_several_pages(tiff: Any) -> list[str]:
+    """Refuse further pages unless they are previews; those cost a warning, which is returned."""
+    further = list(tiff.pages[1:]) if len(tiff.pages) > 1 else []
+    if any(not getattr(page, "subfiletype", 0) & REDUCED_PAGE for page in further):
+        raise InputError(
+            f"it has {len(tiff.pages)} pages, which is not supported",
+            "save each page as a TIFF of its own first",
+        )
+    return ["the preview pages of the file are left out"] if further else []
+
+
+def refuse_unsupported(page: Any) -> None:
+    """Refuse colour models, compressions, depths and channels that are not handled."""
+    if name := UNSUPPORTED_COLOURS.get(page.photometric):
+        raise InputError(f"{name} is not supported", "convert the photo to RGB first")
+    if page.compression not in (*KEPT_COMPRESSIONS, JPEG, WEBP):
+        raise InputError(
+            f"a TIFF with compression {int(page.compression)} is not supported",
+            "save it with LZW or Deflate first",
+        )
+    if page.photometric == YCBCR and page.compression != JPEG:
+        raise InputError("a TIFF with YCbCr colour is not supported", "convert the photo to RGB first")
+    if page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
+        raise InputError("a TIFF of this kind of colour is not supported", "convert the photo to RGB first")
+    dtype = None if page.dtype is None else page.dtype.name
+    packed_depths = (1,) if page.compression == LZW else (1, 2, 4)
+    packed = page.bitspersample in packed_depths and page.photometric != RGB
+    if not isinstance(page.bitspersample, int):
+        raise InputError(
+            "a TIFF whose channels differ in depth is not supported", "convert it to 8 or 16 bits first"
+        )
+    whole = dtype in READABLE_TYPES and page.bitspersample == 8 * page.dtype.itemsize
+    if not (whole or packed):
+        raise InputError(
+            f"a TIFF with {page.bitspersample}-bit samples of this type is not supported",
+            "convert it to 8 or 16 bits or floating point first",
+        )
+    colours = 3 if page.photometric in (RGB, YCBCR) else 1
+    if page.imagedepth != 1 or page.samplesperpixel not in (colours, colours + 1):
+        raise InputError(
+            f"a TIFF with {page.samplesperpixel} channels is not supported",
+            "save the photo as RGB or grey with at most one alpha channel first",
+        )
+    if page.photometric == PALETTE and (page.colormap is None or dtype not in ("bool", "uint8", "uint16")):
+        raise damaged("its palette is missing")
+
+
+def refuse_oversized(data: bytes, page: Any) -> None:
+    """Refuse tiles far larger than the page, strips that are not there, and JPEG strips that claim too much.
+
+    The header of a JPEG strip decides how much memory its decoding takes.
+    """
+    if page.is_tiled and page.tilewidth * page.tilelength > LARGEST_SEGMENT:
+        raise damaged(f"its tiles claim {page.tilewidth}x{page.tilelength} pixels")
+    if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
+        raise damaged("parts of the picture are missing")
+    if page.compression != JPEG:
+        return
+    largest = max(page.imagewidth * page.imagelength, page.chunks[0] * page.chunks[1])
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        frame = read_layout(data[offset : offset + length]).frame
+        if frame.width * frame.height > largest:
+            raise damaged(f"one of its strips claims {frame.width}x{frame.height} pixels")

@@ -1,0 +1,129 @@
+"""The tags of a TIFF file that are not about its pixels, from and to EXIF blocks.
+
+A TIFF file is itself the structure that EXIF borrowed: its first directory holds camera and author, and
+points to the EXIF and GPS directories.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from defocusctl.photo import exif
+from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
+
+ORIENTATION, XMP, ICC = 274, 700, 34675
+
+STRUCTURE = frozenset(
+    {254, 255, *range(256, 260), 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, *range(280, 285), 288, 289}
+    | {
+        290,
+        291,
+        292,
+        293,
+        296,
+        297,
+        317,
+        320,
+        *range(322, 328),
+        330,
+        *range(332, 335),
+        336,
+        337,
+        *range(338, 349),
+    }
+    | {400, 512, 513, 514, 515, 517, 518, 519, 520, 521, *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839}
+    | {exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS}
+)
+DESCRIPTIVE = frozenset(
+    {exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.RESOLUTION_UNIT, 269, 270, 271, 272, 285, 305, 306, 315, 316}
+    | {318, 319, 33432, 18246, 18249, *range(40091, 40096), 50341}
+)
+LARGEST_TAG = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What the first directory of a file says beside its pixels; ``exif`` is a block of its own."""
+
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    orientation: int
+    other: tuple[TiffTag, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def read(data: bytes, page: Any) -> Directory:
+    """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
+    icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
+    orientation = page.tags.valueof(ORIENTATION)
+    orientation = int(orientation) if orientation in range(1, 9) else 1
+    if page.parent.is_bigtiff:
+        return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))
+    order = exif.byte_order(data)
+    entries, _ = exif.read_directory(data, page.offset)
+    values = [entry.tag for entry in entries if entry.tag.value and len(entry.tag.value) <= LARGEST_TAG]
+    descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
+    other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
+    subs = {}
+    for pointer in (exif.EXIF_IFD, exif.GPS_IFD):
+        found = [entry.tag for entry in exif.sub_directory(data, entries, pointer)]
+        if kept := [tag for tag in found if tag.value and tag.code not in exif.POINTERS]:
+            subs[pointer] = kept
+    block = exif.build(order, descriptive, subs) if descriptive or subs else None
+    return Directory(icc, block, xmp, orientation, other)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The tags to add to a new file: those of its first directory, and the EXIF and GPS directories."""
+
+    byte_order: exif.ByteOrder
+    main: list[TiffTag]
+    subs: dict[int, list[TiffTag]]
+
+    @classmethod
+    def of(cls, metadata: Metadata) -> "Carried":
+        """Tags from the EXIF block and from a TIFF source; the block's byte order becomes the file's."""
+        coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
+        order: exif.ByteOrder = coding.byte_order if coding else "<"
+        kept = {tag.code: tag for tag in coding.tags} if coding else {}
+        subs: dict[int, list[TiffTag]] = {}
+        if metadata.exif is not None:
+            order = exif.byte_order(metadata.exif)
+            entries, _ = exif.read_directory(metadata.exif, exif.first_directory(metadata.exif))
+            kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
+            for pointer in (exif.EXIF_IFD, exif.GPS_IFD):
+                found = exif.sub_directory(metadata.exif, entries, pointer)
+                if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
+                    subs[pointer] = tags
+        return cls(order, list(kept.values()), subs)
+
+    def append_to(self, out: BinaryIO) -> None:
+        """Give a finished file a longer first directory at its end, and let its header point there.
+
+        Files above 4 GB (BigTIFF) do without.
+        """
+        out.seek(0)
+        header = out.read(8)
+        if not (self.main or self.subs) or header[2:4] not in (b"*\0", b"\0*"):
+            return
+        out.seek(struct.unpack_from(self.byte_order + "I", header, 4)[0])
+        (count,) = struct.unpack(self.byte_order + "H", out.read(2))
+        records = struct.iter_unpack(self.byte_order + "HHI4s", out.read(12 * count))
+        written = {code: TiffTag(code, kind, number, value) for code, kind, number, value in records}
+        added = [tag for tag in self.main if tag.code not in written]
+        end = out.seek(0, 2)
+        base = end + end % 2
+        out.seek(base)
+        out.write(exif.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
+        out.seek(4)
+        out.write(struct.pack(self.byte_order + "I", base))
+
+
+def _is_storable(tag: TiffTag) -> bool:
+    return bool(tag.value) and tag.kind in exif.KIND_BYTES and tag.code not in STRUCTURE
+
+
+def _as_bytes(value: object) -> bytes | None:
+    return value if isinstance(value, bytes) and value else None

@@ -1,0 +1,97 @@
+"""WebP (RFC 9649): pixels through libwebp, metadata from the RIFF chunks."""
+
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
+
+DEFAULT_QUALITY = 95
+LARGEST_SIDE = 16383
+START_CODE = b"\x9d\x01\x2a"
+
+
+def decode(data: bytes, max_megapixels: float) -> Decoded:
+    """Read a still WebP, with or without loss.
+
+    Raises:
+        InputError: for an animation, a broken or truncated file, or one above the limit.
+    """
+    chunks = _read_chunks(data)
+    if b"ANIM" in chunks or b"ANMF" in chunks:
+        raise InputError("animated WebP is not supported", "save the frame you want as a WebP of its own")
+    width, height = _size(chunks)
+    check_size(width, height, max_megapixels)
+    samples = imagecodecs.webp_decode(data)
+    if samples.shape[:2] != (height, width):
+        raise damaged("its header contradicts itself")
+    alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
+    exif = chunks.get(b"EXIF")
+    metadata = Metadata(
+        icc=chunks.get(b"ICCP"),
+        exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+        xmp=chunks.get(b"XMP "),
+        coding=WebpCoding(lossless=b"VP8L" in chunks),
+    )
+    return Decoded(np.ascontiguousarray(samples[:, :, :3]), alpha, metadata)
+
+
+def encode(
+    pixels: Samples, alpha: Samples | None, metadata: Metadata, quality: int | None, out: BinaryIO
+) -> None:
+    """Write uint8 pixels (H, W, C) and alpha (H, W); lossless unless the source was a lossy WebP.
+
+    A quality forces lossy compression; alpha is always stored without loss.
+    """
+    samples = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    if alpha is not None:
+        samples = np.dstack([samples, alpha])
+    lossy = quality is not None or (isinstance(metadata.coding, WebpCoding) and not metadata.coding.lossless)
+    Image.fromarray(samples).save(
+        out,
+        "WEBP",
+        lossless=not lossy,
+        quality=(quality or DEFAULT_QUALITY) if lossy else 75,
+        alpha_quality=100,
+        exact=True,
+        icc_profile=metadata.icc or b"",
+        exif=metadata.exif or b"",
+        xmp=metadata.xmp or b"",
+    )
+
+
+def _read_chunks(data: bytes) -> dict[bytes, bytes]:
+    """The first chunk of each name inside the RIFF container."""
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if end > len(data):
+        raise damaged("the end of the file is missing")
+    chunks: dict[bytes, bytes] = {}
+    position = 12
+    while position + 8 <= end:
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        chunks.setdefault(data[position : position + 4], data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    return chunks
+
+
+def _size(chunks: dict[bytes, bytes]) -> tuple[int, int]:
+    """The largest width and height that any of the headers claims."""
+    sizes = []
+    if len(extended := chunks.get(b"VP8X", b"")) >= 10:
+        sizes.append((1 + _little(extended[4:7]), 1 + _little(extended[7:10])))
+    if len(lossy := chunks.get(b"VP8 ", b"")) >= 10 and lossy[3:6] == START_CODE:
+        sizes.append((_little(lossy[6:8]) & 0x3FFF, _little(lossy[8:10]) & 0x3FFF))
+    if len(lossless := chunks.get(b"VP8L", b"")) >= 5 and lossless[0] == 0x2F:
+        bits = _little(lossless[1:5])
+        sizes.append((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)))
+    if not sizes:
+        raise damaged("there is no picture in it")
+    return max(width for width, _ in sizes), max(height for _, height in sizes)
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")

@@ -1,0 +1,145 @@
+"""What the first bytes of a file tell: its format, or why it is not a photo this program reads."""
+
+import codecs
+
+from defocusctl.errors import InputError
+
+HEAD_BYTES = 4096
+
+MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+)
+
+ISO_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"heim": "HEIC",
+    b"heis": "HEIC",
+    b"hevc": "HEIC",
+    b"hevx": "HEIC",
+    b"crx ": "camera RAW",
+    b"mif1": "HEIC",
+    b"msf1": "HEIC",
+}
+
+FOREIGN = (
+    (b"GIF8", "GIF"),
+    (b"FUJIFILMCCD-RAW", "camera RAW"),
+    (b"FOVb", "camera RAW"),
+    (b"\0MRM", "camera RAW"),
+    (b"IIRO", "camera RAW"),
+    (b"IIRS", "camera RAW"),
+    (b"MMOR", "camera RAW"),
+    (b"IIU\0", "camera RAW"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS", "Photoshop document"),
+    (b"%PDF", "PDF document"),
+    (b"\x1aE\xdf\xa3", "video"),
+    (b"OggS", "video"),
+    (b"\0\0\x01\xba", "video"),
+    (b"\0\0\x01\xb3", "video"),
+    (b"FLV\x01", "video"),
+    (b"PK\x03\x04", "ZIP archive"),
+    (b"\x1f\x8b", "gzip archive"),
+    (b"7z\xbc\xaf", "7z archive"),
+    (b"P7", "PAM picture"),
+    (b"PF", "PFM picture"),
+    (b"Pf", "PFM picture"),
+    (b"\x76\x2f\x31\x01", "OpenEXR picture"),
+    (b"#?RADIANCE", "Radiance HDR picture"),
+    (b"\0\0\x01\0", "icon"),
+    (b"\x93NUMPY", "NumPy array"),
+)
+
+REMEDY = {
+    "HEIC": "convert it to JPEG or 16-bit PNG first, for example with heif-convert",
+    "camera RAW": "develop it to a 16-bit TIFF or PNG first, for example with darktable or RawTherapee",
+    "video": "extract its frames first, for example with ffmpeg",
+    "GIF": "save it as PNG first",
+}
+
+READABLE = "give a JPEG, PNG, TIFF, WebP, BMP, PPM/PGM or AVIF photo"
+
+
+def identify(head: bytes) -> str:
+    """The format of a file by its first bytes: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM" or "AVIF".
+
+    Raises:
+        InputError: if the file is empty or of another kind, with what to do about it.
+    """
+    if not head:
+        raise InputError("the file is empty", "copy it again from where it came from")
+    kind = _kind(head)
+    if kind in {"JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "AVIF"}:
+        return kind
+    if kind:
+        article = "an" if kind[0] in "AEIO" else "a"
+        raise InputError(
+            f"{article} {kind} is not supported", REMEDY.get(kind, f"convert it first, or {READABLE}")
+        )
+    if _looks_like_text(head):
+        raise InputError("this is a text file, not a photo", READABLE)
+    raise InputError("this is not a photo of a known format", READABLE)
+
+
+def _kind(head: bytes) -> str | None:
+    for magic, kind in FOREIGN + MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[4:8] == b"ftyp":
+        return _iso_kind(head)
+    if head[4:8] in (b"moov", b"mdat", b"wide"):
+        return "video"
+    if head[:4] == b"RIFF":
+        return "WEBP" if head[8:12] == b"WEBP" else "video"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "camera RAW" if head[8:10] == b"CR" else "TIFF"
+    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
+        return "PPM"
+    return None
+
+
+def _iso_kind(head: bytes) -> str:
+    """HEIC, AVIF and videos are one family of files; the brands at the start tell them apart."""
+    length = min(max(int.from_bytes(head[:4], "big"), 16), len(head))
+    brands = [head[8:12]] + [head[i : i + 4] for i in range(16, length, 4)]
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    return next((ISO_BRANDS[brand] for brand in brands if brand in ISO_BRANDS), "video")
+
+
+def _looks_like_text(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\t\r\n\f" for character in text)
+
+
+def check_size(width: int, height: int, max_megapixels: float) -> None:
+    """Refuse a size from a file's header before any of its pixels are decoded.
+
+    Raises:
+        InputError: if a side is not positive or the picture is above the limit.
+    """
+    if width < 1 or height < 1:
+        raise InputError(f"its header claims a size of {width}x{height} pixels", "the file is damaged")
+    megapixels = width * height / 1e6
+    if megapixels > max_megapixels:
+        raise InputError(
+            f"it claims {width}x{height} pixels, {megapixels:.4g} megapixels, "
+            f"above the limit of {max_megapixels:g}",
+            "if that is right and memory allows, raise the limit with --max-megapixels",
+        )
+
+
+def damaged(detail: str) -> InputError:
+    """The error for a file that is of a readable format but broken."""
+    return InputError(f"it is damaged or cut short ({detail})", "copy it again from where it came from")

@@ -1,0 +1,169 @@
+"""A photo in memory: pixels, alpha, and everything else that must survive from the input to the output.
+
+Axes: H rows, W columns, C colours (1 grey or 3 RGB).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.geometry import Size
+
+Samples = npt.NDArray[Any]
+Chunk = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Pixels per unit of length; with the unit "none" only the ratio of ``x`` to ``y`` means something."""
+
+    x: float
+    y: float
+    unit: Literal["none", "inch", "cm", "m"]
+
+    @property
+    def transposed(self) -> "Resolution":
+        return Resolution(self.y, self.x, self.unit)
+
+    def per(self, unit: Literal["inch", "m"]) -> tuple[float, float] | None:
+        """Pixels per inch or metre along x and y, or None for a bare ratio."""
+        metres = {"inch": 0.0254, "cm": 0.01, "m": 1.0}
+        if self.unit == "none":
+            return None
+        factor = 1.0 if self.unit == unit else metres[unit] / metres[self.unit]
+        return self.x * factor, self.y * factor
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """How a JPEG was compressed, and its segments that are carried over verbatim.
+
+    ``tables`` are the quantisation tables of the components, 64 numbers each in rows; ``subsampling`` is
+    Pillow's code (0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0); ``rgb`` says that no YCbCr transform was used.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: int
+    rgb: bool
+    segments: tuple[tuple[int, bytes], ...]
+
+    @property
+    def transposed(self) -> "JpegCoding":
+        """The coding for the picture turned by 90 degrees, nowhere coarser than this one."""
+        turned = []
+        for table in self.tables:
+            square = np.array(table).reshape(8, 8)
+            turned.append(tuple(np.minimum(square, square.T).ravel().tolist()))
+        subsampling = 0 if self.subsampling == 1 else self.subsampling
+        return JpegCoding(tuple(turned), subsampling, self.rgb, self.segments)
+
+
+@dataclass(frozen=True)
+class PngCoding:
+    """The chunks of a PNG that are carried over verbatim: colour space and text."""
+
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class TiffTag:
+    """One TIFF tag as stored: code, data type code, count, and the value's bytes in the file's order."""
+
+    code: int
+    kind: int
+    count: int
+    value: bytes
+
+
+@dataclass(frozen=True)
+class TiffCoding:
+    """How a TIFF was stored; ``dtype`` is the samples' type in the file, ``alpha`` the ExtraSamples code."""
+
+    byte_order: Literal["<", ">"]
+    compression: int
+    predictor: int
+    dtype: str
+    alpha: int
+    tags: tuple[TiffTag, ...]
+
+
+@dataclass(frozen=True)
+class WebpCoding:
+    """Whether a WebP was stored without loss."""
+
+    lossless: bool
+
+
+@dataclass(frozen=True)
+class PnmCoding:
+    """The value of white in a PPM or PGM file."""
+
+    maxval: int
+
+
+Coding = JpegCoding | PngCoding | TiffCoding | WebpCoding | PnmCoding
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels with the pixels: raw ICC, EXIF (a TIFF block) and XMP bytes, resolution, coding."""
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    resolution: Resolution | None = None
+    coding: Coding | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder found in a file: stored pixels, before the orientation is applied.
+
+    ``orientation`` is the container's own (TIFF tag); None leaves it to EXIF or XMP.
+    """
+
+    pixels: Samples  # (H, W, C)
+    alpha: Samples | None  # (H, W)
+    metadata: Metadata
+    orientation: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as read from a file, upright.
+
+    ``pixels`` is (H, W, 1) grey or (H, W, 3) RGB in the depth of the file: uint8, uint16, or float32 for
+    floating-point TIFFs. ``alpha`` is (H, W) of the same type, or None.
+    """
+
+    pixels: Samples
+    alpha: Samples | None
+    format: str
+    metadata: Metadata = field(default_factory=Metadata)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        return Size(self.pixels.shape[0], self.pixels.shape[1])
+
+    @property
+    def full_scale(self) -> float:
+        """The value of white: 255, 65535, or 1.0 for floating point."""
+        return full_scale(self.pixels.dtype)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an output: the program with its version, and model, weights, hash and settings by name."""
+
+    software: str
+    settings: Mapping[str, str | int | float]
+
+
+def full_scale(dtype: np.dtype[Any]) -> float:
+    """The value of white in samples of this type."""
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0

@@ -1,0 +1,145 @@
+"""Photos from files: by content, never by name; one clear error for whatever is wrong with them."""
+
+import stat
+import struct
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from defocusctl.errors import InputError
+from defocusctl.photo import exif, icc, xmp
+from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
+from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Photo
+from defocusctl.photo.orientation import swaps_sides, upright
+from defocusctl.photo.targets import format_of_suffix
+
+DEFAULT_MAX_MEGAPIXELS = 300.0
+
+DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
+    "JPEG": jpeg.decode,
+    "PNG": png.decode,
+    "TIFF": tiff.decode,
+    "WEBP": webp.decode,
+    "BMP": bmp.decode,
+    "PPM": pnm.decode,
+    "AVIF": avif.decode,
+}
+
+
+def read_photo(source: Path | bytes, *, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Photo:
+    """Read a photo, upright, with everything that has to survive until it is written again.
+
+    The format is what the content says; a name that claims another is worth a warning. Broken EXIF, XMP
+    or ICC data are left out with a warning.
+
+    Raises:
+        InputError: if there is no photo of a supported kind, it is damaged, or it is above the limit
+            (which is checked before any pixel is decoded).
+    """
+    name = "standard input" if isinstance(source, bytes) else f"'{source}'"
+    try:
+        data = source if isinstance(source, bytes) else _read_file(source)
+        kind = identify(data[:HEAD_BYTES])
+        photo = _finish(_decode(data, kind, max_megapixels), kind)
+    except InputError as error:
+        raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
+    if isinstance(source, Path) and source.suffix and format_of_suffix(source.suffix) != kind:
+        note = f"its name ends in {source.suffix} but it is {kind}"
+        return replace(photo, warnings=(*photo.warnings, note))
+    return photo
+
+
+def check_is_photo(path: Path) -> None:
+    """Refuse what ``read_photo`` would refuse by the first bytes; a pipe is left unread.
+
+    Raises:
+        InputError: if there is no such file, or it is no photo of a supported kind.
+    """
+    try:
+        if not path.is_fifo():
+            _read_file(path, HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"cannot use '{path}' ({error.strerror})", "check its permissions") from error
+    except InputError as error:
+        raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
+
+
+def _read_file(path: Path, size: int = -1) -> bytes:
+    """The first ``size`` bytes of a file, by default all; of a pipe always all."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError("it is a folder", "give a photo, or use the batch command for folders")
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise InputError("it is a device, not a file", READABLE)
+        with path.open("rb") as handle:
+            head = handle.read(HEAD_BYTES)
+            identify(head)
+            if not handle.seekable():
+                return head + handle.read()
+            handle.seek(0)
+            return handle.read(size)
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", "check the name") from error
+    except PermissionError as error:
+        raise InputError("reading it is not permitted", "check its permissions") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"it cannot be read ({reason})", "check the name and the disk") from error
+
+
+def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
+    """Decode; whatever a codec library raises on broken bytes becomes an InputError.
+
+    The libraries promise no closed set of exceptions for hostile files, hence the broad clause here.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return DECODERS[kind](data, max_megapixels)
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError("it does not fit into memory", "use a machine with more memory") from error
+    except Exception as error:
+        telling = isinstance(error, (OSError, ValueError, RuntimeError, SyntaxError)) and str(error)
+        raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
+
+
+def _finish(decoded: Decoded, kind: str) -> Photo:
+    """Check the metadata, settle the orientation and turn the pixels upright."""
+    metadata, notes = decoded.metadata, list(decoded.warnings)
+    profile = metadata.icc
+    if profile is not None and not icc.is_valid(profile):
+        notes.append("broken ICC profile left out")
+        profile = None
+    block, packet = metadata.exif, metadata.xmp
+    resolution, exif_orientation, xmp_orientation = metadata.resolution, None, None
+    if block is not None:
+        try:
+            normalised = exif.normalise(block)
+            block, exif_orientation = normalised.block, normalised.orientation
+            resolution = resolution or normalised.resolution
+        except (exif.BrokenExifError, struct.error):
+            notes.append("broken EXIF left out")
+            block = None
+    if packet is not None:
+        try:
+            packet, xmp_orientation = xmp.normalise(packet)
+        except xmp.BrokenXmpError:
+            notes.append("broken XMP left out")
+            packet = None
+    orientation = decoded.orientation or exif_orientation or xmp_orientation or 1
+    coding = metadata.coding
+    if swaps_sides(orientation):
+        resolution = resolution.transposed if resolution else None
+        coding = coding.transposed if isinstance(coding, JpegCoding) else coding
+    return Photo(
+        upright(decoded.pixels, orientation),
+        None if decoded.alpha is None else upright(decoded.alpha, orientation),
+        kind,
+        Metadata(profile, block, packet, resolution, coding),
+        tuple(notes),
+    )

@@ -1,0 +1,87 @@
+"""Where an output goes and whether it may: names, formats by suffix, and checks before any computing."""
+
+import os
+from pathlib import Path
+
+from defocusctl.errors import InputError, OutputError
+from defocusctl.photo.header import HEAD_BYTES, identify
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "PPM": (".ppm", ".pgm", ".pnm", ".pbm"),
+    "AVIF": (".avif",),
+}
+BITMAP = ".pbm"
+GREYMAP = ".pgm"
+ENDING = "_deblurred"
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """The format that a file name's suffix stands for, or None."""
+    return next((kind for kind, suffixes in SUFFIXES.items() if suffix.lower() in suffixes), None)
+
+
+def output_path(source: Path, output: Path | str | None) -> Path:
+    """The file to write: ``photo_deblurred.jpg`` beside ``photo.jpg``, or as ``-o`` says.
+
+    ``output`` is a file, or a folder if it exists as one or is a string that ends in a slash. A source whose
+    suffix does not tell its format, or tells it wrongly, gets the right one.
+    """
+    name = f"{source.stem}{ENDING}{_suffix(source)}"
+    if output is None:
+        return source.with_name(name)
+    if Path(output).is_dir() or (isinstance(output, str) and output.endswith((os.sep, os.altsep or os.sep))):
+        return Path(output) / name
+    return Path(output)
+
+
+def check_writable_target(source: Path, target: Path, *, force: bool) -> None:
+    """Refuse, before any computing, a target that could not or must not be written.
+
+    Raises:
+        OutputError: if the suffix names no format, the folder is missing or read-only, the target exists and
+            ``force`` is not given, or the target is the input itself under whatever name.
+    """
+    if format_of_suffix(target.suffix) is None or target.suffix.lower() == BITMAP:
+        raise OutputError(
+            f"the name '{target}' does not say which format to write",
+            "end it in .jpg, .png, .tif, .webp, .bmp, .ppm, .pgm or .avif, or in a slash for a folder",
+        )
+    try:
+        _check_place(source, target, force=force)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write '{target}' ({reason})", "write elsewhere with -o") from error
+
+
+def _check_place(source: Path, target: Path, *, force: bool) -> None:
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"there is no folder '{folder}'", "create it first, or write elsewhere with -o")
+    if target.exists():
+        if source.exists() and target.samefile(source):
+            raise OutputError(f"'{target}' is the input itself", "give another name with -o")
+        if not target.is_file():
+            raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
+        if not force:
+            raise OutputError(
+                f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
+            )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder '{folder}' is read-only", "write elsewhere with -o")
+
+
+def _suffix(source: Path) -> str:
+    """The source's own suffix where it is right, else that of the format in it."""
+    try:
+        with source.open("rb") as handle:
+            kind = identify(handle.read(HEAD_BYTES))
+    except (OSError, ValueError, InputError):
+        return source.suffix
+    if source.suffix.lower() == BITMAP:
+        return GREYMAP
+    return source.suffix if format_of_suffix(source.suffix) == kind else SUFFIXES[kind][0]

@@ -1,0 +1,85 @@
+"""Photos to files: restored pixels with everything the original came with, written whole or not at all."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from defocusctl.errors import OutputError
+from defocusctl.photo import exif, xmp
+from defocusctl.photo.atomic import atomic_write
+from defocusctl.photo.convert import as_stored, check_fits, conversion_warnings
+from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from defocusctl.photo.model import Metadata, Photo, Provenance, Samples
+from defocusctl.photo.targets import format_of_suffix
+
+
+def write_photo(
+    photo: Photo,
+    pixels: Samples,
+    target: Path | BinaryIO,
+    *,
+    quality: int | None = None,
+    provenance: Provenance,
+    force: bool = False,
+) -> None:
+    """Write ``pixels`` in place of the photo's own, with its alpha and metadata and the provenance in XMP.
+
+    ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix names the format; a stream gets
+    the photo's own. ``quality`` (1 to 100) is for JPEG, lossy WebP and AVIF. BMP and PPM hold no metadata.
+
+    Raises:
+        OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
+            written; nothing is left behind then.
+    """
+    if pixels.shape != photo.pixels.shape or pixels.dtype != photo.pixels.dtype:
+        raise ValueError(f"pixels are {pixels.shape} {pixels.dtype}, the photo's {photo.pixels.shape}")
+    if isinstance(target, Path):
+        kind = format_of_suffix(target.suffix)
+        if kind is None:
+            raise OutputError(
+                f"the name '{target}' does not say which format to write", "end it in .png, say"
+            )
+        conversion_warnings(photo, target)
+        with atomic_write(target, force=force) as handle:
+            _encode(photo, pixels, kind, quality, provenance, handle)
+    else:
+        check_fits(photo, photo.format)
+        buffer = io.BytesIO()
+        _encode(photo, pixels, photo.format, quality, provenance, buffer)
+        target.write(buffer.getbuffer())
+
+
+def _encode(
+    photo: Photo, pixels: Samples, kind: str, quality: int | None, provenance: Provenance, out: BinaryIO
+) -> None:
+    pixels = as_stored(pixels, kind)
+    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
+    metadata = replace(photo.metadata, xmp=_packet(photo.metadata, kind, provenance))
+    if kind in ("WEBP", "AVIF") and metadata.exif is None and metadata.resolution is not None:
+        metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
+    match kind:
+        case "JPEG":
+            jpeg.encode(pixels, metadata, quality, out)
+        case "PNG":
+            png.encode(pixels, alpha, metadata, out)
+        case "TIFF":
+            tiff.encode(pixels, alpha, metadata, out)
+        case "WEBP":
+            webp.encode(pixels, alpha, metadata, quality, out)
+        case "BMP":
+            bmp.encode(pixels, alpha, metadata, out)
+        case "PPM":
+            pnm.encode(pixels, metadata, out)
+        case "AVIF":
+            avif.encode(pixels, alpha, metadata, quality, out)
+        case _:
+            raise ValueError(f"no such format: {kind}")
+
+
+def _packet(metadata: Metadata, kind: str, provenance: Provenance) -> bytes:
+    """The XMP with the provenance; in JPEG, a packet too long for its one segment gives way to a new one."""
+    packet = xmp.add_provenance(metadata.xmp, provenance)
+    if kind == "JPEG" and len(packet) > jpeg.LARGEST_XMP:
+        return xmp.add_provenance(None, provenance)
+    return packet

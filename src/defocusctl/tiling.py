@@ -1,0 +1,181 @@
+"""How a large photo is cut into overlapping tiles, and how the results are joined again. No torch here.
+
+Along one axis, a tile that has neighbours on both sides looks like this::
+
+    |<-- overlap -->|<- ramp ->|       alone        |<- ramp ->|<-- overlap -->|
+    start       keep_start                                   keep_stop      stop
+
+It reads ``start`` to ``stop`` and answers for ``keep_start`` to ``keep_stop``; what lies outside is context
+that only helps the network and is thrown away. In a ramp two neighbours answer together and their results are
+blended. No pixel within ``overlap`` of a cut edge is ever used: with ``overlap`` at least the reach of a
+local network the joined result is the result for the whole photo.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.errors import UsageError
+from defocusctl.geometry import Box, Size, round_up
+
+STEP = 16
+"""Tiles start on multiples of this and their sizes are multiples of it: every scale of the networks fits."""
+
+SMALLEST = 32
+"""No tile and no padded photo is smaller than this along an axis."""
+
+RAMP = 16
+"""Pixels over which two neighbouring results are blended."""
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One tile along one axis: the pixels it reads and those it answers for (far ends excluded)."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The part of the padded photo that is read, and the part of it that the result is used for."""
+
+    read: Box
+    keep: Box
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """All tiles of a photo, rows of tiles from top to bottom, each from left to right.
+
+    ``size`` is the padded size; ``tile`` is the size all tiles have; ``overlap`` the context that is
+    discarded at every cut edge (at least).
+    """
+
+    size: Size
+    tile: Size
+    overlap: int
+    tiles: tuple[Tile, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.tiles)
+
+
+def padded_size(size: Size) -> Size:
+    """The size a photo is padded to before a network sees it: multiples of 16, at least 32."""
+    return Size(*(max(SMALLEST, round_up(length, STEP)) for length in size))
+
+
+def smallest_tile(overlap: int) -> int:
+    """The smallest tile that has room for ``overlap`` and a ramp at both sides and still gets on."""
+    return max(SMALLEST, _shared(overlap) + STEP)
+
+
+def plan_tiles(size: Size, tile: int, overlap: int) -> TilePlan:
+    """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
+
+    All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of 16.
+
+    Raises:
+        UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
+    """
+    if tile < 0 or overlap < 0:
+        raise UsageError(
+            f"a tile of {tile} pixels with an overlap of {overlap} is not possible", "use 0 or more"
+        )
+    padded = padded_size(size)
+    rows, columns = (_stretches(length, tile, overlap) for length in padded)
+    tiles = tuple(
+        Tile(
+            read=Box(row.start, column.start, row.stop, column.stop),
+            keep=Box(row.keep_start, column.keep_start, row.keep_stop, column.keep_stop),
+        )
+        for row in rows
+        for column in columns
+    )
+    return TilePlan(padded, tiles[0].read.size, overlap, tiles)
+
+
+def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
+    """Equal tiles along one axis of ``length`` pixels, a multiple of 16."""
+    whole = tile == 0
+    tile = max(SMALLEST, round_up(tile, STEP))
+    if whole or tile >= length:
+        return [Stretch(0, length, 0, length)]
+    shared = _shared(overlap)
+    if tile < smallest_tile(overlap):
+        raise UsageError(
+            f"tiles of {tile} pixels have no room for an overlap of {overlap} on both sides",
+            f"use tiles of at least {smallest_tile(overlap)} pixels or a smaller overlap",
+        )
+    count = -(-(length - shared) // (tile - shared))
+    tile = round_up(-(-(length + (count - 1) * shared) // count), STEP)
+    starts = [index * (length - tile) // (count - 1) // STEP * STEP for index in range(count)]
+    seams = [(start + previous + tile) // 2 for previous, start in pairwise(starts)]
+    kept_from = [0, *(seam - RAMP // 2 for seam in seams)]
+    kept_to = [*(seam + RAMP // 2 for seam in seams), length]
+    return [
+        Stretch(start, start + tile, first, last)
+        for start, first, last in zip(starts, kept_from, kept_to, strict=True)
+    ]
+
+
+def _shared(overlap: int) -> int:
+    """How many pixels two neighbours both read: a ramp with the overlap on either side of it."""
+    return round_up(2 * overlap + RAMP, STEP)
+
+
+def rising_window(length: int) -> Floats:
+    """Weights of a tile along its ramp, from 0 to 1: a raised cosine. The neighbour has 1 minus them."""
+    phase = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(length)
+    weights: Floats = np.sin(phase * np.float32(np.pi / 2)) ** 2
+    return weights
+
+
+class Stitcher:
+    """Joins the tiles' results in the order of the plan, holding no more than the open seams.
+
+    ``divisor`` is how much smaller the results are than the photo: 1, 2 or 4. Every call of ``join`` answers
+    with a piece that is final; the pieces of all calls cover the padded photo once.
+    """
+
+    def __init__(self, plan: TilePlan, channels: int, divisor: int = 1) -> None:
+        self._size = plan.size
+        self._divisor = divisor
+        ramp = RAMP // divisor
+        self._rising = rising_window(ramp)
+        self._falling = 1 - self._rising
+        self._right_seam: Floats = np.empty((channels, 0, ramp), np.float32)
+        self._lower_seam: Floats = np.empty((channels, ramp, plan.size.width // divisor), np.float32)
+
+    def join(self, tile: Tile, values: Floats) -> tuple[Box, Floats]:
+        """The (C, h, w) result of the part a tile reads -> a finished box of the photo and its (C, h', w').
+
+        The box is in pixels of the map, that is of the photo divided by ``divisor``.
+        """
+        ramp = len(self._rising)
+        keep = self._scaled(tile.keep)
+        block = values[:, *keep.relative_to(self._scaled(tile.read)).slices].astype(np.float32, copy=True)
+        top, left, bottom, right = keep.top, keep.left, keep.bottom, keep.right
+        if left > 0:
+            block[:, :, :ramp] = block[:, :, :ramp] * self._rising + self._right_seam
+        if right < self._size.width // self._divisor:
+            self._right_seam = block[:, :, -ramp:] * self._falling
+            block, right = block[:, :, :-ramp], right - ramp
+        if top > 0:
+            block[:, :ramp] = block[:, :ramp] * self._rising[:, None] + self._lower_seam[:, :, left:right]
+        if bottom < self._size.height // self._divisor:
+            self._lower_seam[:, :, left:right] = block[:, -ramp:] * self._falling[:, None]
+            block, bottom = block[:, :-ramp], bottom - ramp
+        return Box(top, left, bottom, right), block
+
+    def _scaled(self, box: Box) -> Box:
+        return Box(*(edge // self._divisor for edge in (box.top, box.left, box.bottom, box.right)))

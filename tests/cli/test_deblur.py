@@ -1,0 +1,257 @@
+"""``defocusctl deblur``, as a user types it, with real networks of few channels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from defocusctl.errors import ExitCode
+from tests.cli.command import defocusctl, photo_file, small_weights
+from tests.machine import make_fresh_machine
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A fresh machine; the tests work in its folder."""
+    make_fresh_machine(monkeypatch, tmp_path / "home")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+def test_a_photo_gets_a_deblurred_sibling(home: Path, model: str) -> None:
+    photo = photo_file(home / "photo.jpg")
+    before = photo.read_bytes()
+    answer = defocusctl("deblur", photo, "-m", model, "--weights", small_weights(home, model))
+    assert answer.code == ExitCode.OK, answer.err
+    assert "photo_deblurred.jpg" in answer.err
+    assert photo.read_bytes() == before
+    with Image.open(home / "photo_deblurred.jpg") as result:
+        assert result.format == "JPEG"
+        assert result.size == (64, 48)
+
+
+def test_json_is_all_there_is_on_stdout(home: Path) -> None:
+    photos = [photo_file(home / "a.png"), photo_file(home / "b.png", 32, 40)]
+    answer = defocusctl("deblur", *photos, "--weights", small_weights(home, "iniknet"), "--json", "-q")
+    objects = [json.loads(line) for line in answer.out.splitlines()]
+    assert [Path(item["input"]).name for item in objects] == ["a.png", "b.png"]
+    assert set(objects[0]) >= {
+        "input", "output", "model", "weights", "device", "precision", "tile", "overlap",
+        "seconds", "megapixels", "peak_memory", "warnings",
+    }  # fmt: skip
+    assert set(objects[0]["weights"]) >= {"name", "hash", "source"}
+    assert objects[0]["megapixels"] == pytest.approx(48 * 64 / 1e6)
+
+
+def test_one_that_fails_does_not_stop_the_others(home: Path) -> None:
+    good = photo_file(home / "good.png")
+    bad = home / "bad.png"
+    bad.write_bytes(good.read_bytes()[:200])
+    text = home / "notes.txt"
+    text.write_text("no photo")
+    answer = defocusctl(
+        "deblur", bad, text, home / "gone.png", good, "--weights", small_weights(home, "iniknet")
+    )
+    assert answer.code == ExitCode.SOME_FAILED
+    assert (home / "good_deblurred.png").exists()
+    errors = [line for line in answer.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 4  # one line each, and the sum
+    assert "3 of 4 inputs failed" in errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda path: path.write_bytes(b""), ExitCode.INPUT),
+        (lambda path: path.write_text("text"), ExitCode.INPUT),
+        (lambda path: path.mkdir(), ExitCode.INPUT),
+        (lambda path: None, ExitCode.INPUT),
+    ],
+)
+def test_bad_input_is_one_line(home: Path, make: object, code: ExitCode) -> None:
+    path = home / "photo.jpg"
+    make(path)  # type: ignore[operator]
+    answer = defocusctl("deblur", path, "--weights", small_weights(home, "iniknet"))
+    assert answer.code == code
+    assert len(answer.err.splitlines()) == 1
+    assert "photo.jpg" in answer.err
+    assert list(home.glob("*_deblurred*")) == []
+
+
+def test_outputs_are_never_overwritten_without_force(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    weights = small_weights(home, "iniknet")
+    taken = home / "photo_deblurred.png"
+    taken.write_text("mine")
+    answer = defocusctl("deblur", photo, "--weights", weights)
+    assert answer.code == ExitCode.OUTPUT
+    assert taken.read_text() == "mine"
+    assert defocusctl("deblur", photo, "--weights", weights, "--force").code == ExitCode.OK
+    with Image.open(taken) as result:
+        assert result.size == (64, 48)
+
+
+def test_the_input_is_never_the_output(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    before = photo.read_bytes()
+    answer = defocusctl("deblur", photo, "-o", photo, "--force", "--weights", small_weights(home, "iniknet"))
+    assert answer.code == ExitCode.OUTPUT
+    assert photo.read_bytes() == before
+
+
+def test_a_picture_is_not_drawn_over_the_input(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    before = photo.read_bytes()
+    weights = small_weights(home, "iniknet")
+    answer = defocusctl("deblur", photo, "--compare", photo, "--force", "--weights", weights)
+    assert answer.code == ExitCode.OUTPUT
+    assert photo.read_bytes() == before
+
+
+def test_two_inputs_cannot_claim_one_output(home: Path) -> None:
+    for folder in ("one", "two"):
+        (home / folder).mkdir()
+        photo_file(home / folder / "photo.png")
+    (home / "out").mkdir()
+    answer = defocusctl("deblur", "one/photo.png", "two/photo.png", "-o", "out")
+    assert answer.code == ExitCode.USAGE
+    assert list((home / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "pictures"),
+    [("iniknet", {"mu", "omega", "blur_extent", "atoms", "compare"}),
+     ("nrknet", {"gamma", "blur_extent", "atoms", "compare"})],
+)  # fmt: skip
+def test_maps_and_comparison_appear_beside_the_output(home: Path, model: str, pictures: set[str]) -> None:
+    photo = photo_file(home / "photo.png")
+    weights = small_weights(home, model)
+    arguments = ("-m", model, "--weights", weights, "--maps-data", "maps.npz", "--maps", "--compare")
+    answer = defocusctl("deblur", photo, *arguments)
+    assert answer.code == ExitCode.OK, answer.err
+    found = {path.stem.removeprefix("photo_deblurred_") for path in home.glob("photo_deblurred_*.png")}
+    assert found == pictures
+    with np.load(home / "maps.npz") as arrays:
+        assert arrays["blur_extent"].shape == (48, 64)
+
+
+def test_a_region_is_the_same_part_of_the_whole(home: Path) -> None:
+    photo = photo_file(home / "photo.png", 96, 128)
+    weights = small_weights(home, "iniknet")
+    assert defocusctl("deblur", photo, "--weights", weights, "--precision", "fp32").code == ExitCode.OK
+    answer = defocusctl(
+        "deblur", photo, "--weights", weights, "--precision", "fp32", "--region", "40x30+50+20"
+    )
+    assert answer.code == ExitCode.OK, answer.err
+    whole = np.asarray(Image.open(home / "photo_deblurred.png")).astype(int)
+    part = np.asarray(Image.open(home / "photo_deblurred_40x30+50+20.png")).astype(int)
+    assert np.abs(part - whole[20:50, 50:90]).max() <= 1
+
+
+@pytest.mark.parametrize("region", ["banana", "0x10+0+0", "100x100+0+0"])
+def test_a_region_that_cannot_be_is_refused(home: Path, region: str) -> None:
+    photo = photo_file(home / "photo.png")
+    answer = defocusctl("deblur", photo, "--region", region, "--weights", small_weights(home, "iniknet"))
+    assert answer.code in (ExitCode.USAGE, ExitCode.INPUT)
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_strength_zero_is_the_original(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    weights = small_weights(home, "nrknet")
+    defocusctl("deblur", photo, "-m", "nrknet", "--weights", weights, "--strength", "0")
+    result = np.asarray(Image.open(home / "photo_deblurred.png"))
+    assert np.array_equal(result, np.asarray(Image.open(photo)))
+
+
+def test_weights_of_the_other_model_are_refused(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    answer = defocusctl("deblur", photo, "-m", "nrknet", "--weights", small_weights(home, "iniknet"))
+    assert answer.code == ExitCode.WEIGHTS
+    assert "--model iniknet" in answer.err
+
+
+def test_the_provenance_is_in_the_output(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    defocusctl("deblur", photo, "--weights", small_weights(home, "iniknet"), "--strength", "0.5")
+    content = (home / "photo_deblurred.png").read_bytes()
+    for word in (b"iniknet", b"sha256:", b"0.5", b"defocusctl"):
+        assert word in content
+
+
+def test_streams(home: Path) -> None:
+    """stdin to stdout, in a process of its own."""
+    photo = photo_file(home / "photo.png")
+    weights = small_weights(home, "iniknet")
+    command = [sys.executable, "-m", "defocusctl", "deblur", "-", "--weights", str(weights)]
+    done = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=True)
+    assert done.stdout.startswith(b"\x89PNG")
+    assert list(home.glob("*_deblurred*")) == []
+
+
+def test_without_network_the_bundled_weights_say_so(home: Path) -> None:
+    photo = photo_file(home / "photo.png", 32, 32)
+    answer = defocusctl("deblur", photo, "--offline", "--json")
+    assert answer.code == ExitCode.OK, answer.err
+    assert "iniknet/bundled" in answer.err
+    weights = json.loads(answer.out)["weights"]
+    assert weights["name"] == "bundled"
+    assert weights["note"]
+
+
+def test_named_weights_never_fall_back(home: Path) -> None:
+    photo = photo_file(home / "photo.png", 32, 32)
+    answer = defocusctl("deblur", photo, "--offline", "--weights", "dpdd")
+    assert answer.code == ExitCode.WEIGHTS
+    assert not (home / "photo_deblurred.png").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupting_leaves_nothing_half_written(home: Path) -> None:
+    """Ctrl-C once the tiles are running, whenever that is."""
+    photo = photo_file(home / "photo.png", 1600, 2000)
+    weights = small_weights(home, "iniknet")
+    command = [
+        sys.executable,
+        "-m",
+        "defocusctl",
+        "deblur",
+        str(photo),
+        "--weights",
+        str(weights),
+        "--tile",
+        "160",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.INTERRUPTED, err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in home.iterdir()) == ["iniknet.safetensors", "photo.png"]
+
+
+def test_options_that_may_stand_alone() -> None:
+    from defocusctl.cli.options import with_optional_values
+
+    assert with_optional_values(["deblur", "a.jpg", "--maps"]) == ["deblur", "a.jpg", "--maps", ""]
+    assert with_optional_values(["--maps", "-o", "x"]) == ["--maps", "", "-o", "x"]
+    assert with_optional_values(["--compare", "c.png", "a.jpg"]) == ["--compare", "c.png", "a.jpg"]
+
+
+def test_the_models_on_the_command_line_are_those_of_the_catalogue() -> None:
+    from defocusctl.cli.options import Model
+    from defocusctl.models.catalogue import NETWORKS
+
+    assert [model.value for model in Model] == list(NETWORKS)

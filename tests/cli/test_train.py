@@ -1,0 +1,108 @@
+"""``train`` and ``contact-sheet`` from the command line, to their files and their exit codes."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from defocusctl.checkpoint import load_checkpoint
+from defocusctl.cli.app import run
+from defocusctl.errors import ExitCode
+from tests.training.tiny import write_data
+
+FULL_SIZE = """
+model = "{model}"
+[data]
+sharp = ["sharp"]
+[[stages]]
+steps = 2
+batch = 1
+crop = 32
+"""
+
+
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+def test_the_real_networks_train_from_scratch(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path, model)
+    recipe = tmp_path / "full.toml"
+    recipe.write_text(FULL_SIZE.format(model=model))
+    out = tmp_path / "run"
+    arguments = ["train", str(recipe), "--out", str(out), "--device", "cpu"]
+    assert run([*arguments, "--max-minutes", "0"], debug=False) == ExitCode.OK
+    told = capsys.readouterr().err
+    assert "1 of 2 steps" in told
+    assert "--resume" in told
+    assert run([*arguments, "--resume"], debug=False) == ExitCode.OK
+    assert "2 of 2 steps" in capsys.readouterr().err
+    weights = load_checkpoint(out / "weights.safetensors", model_name=model)
+    assert weights.metadata.channel_order == "RGB"
+    assert run(arguments, debug=False) == ExitCode.DATA
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    text = recipe.read_text().replace("steps = 3\nbatch", "steps = 100_000\nbatch")
+    recipe.write_text(text.replace("every_steps = 3", "every_steps = 90_000"))
+    out = tmp_path / "run"
+    log = out / "log.jsonl"
+    arguments = ["train", str(recipe), "--out", str(out), "--device", "cpu"]
+
+    def press_when_under_way() -> None:
+        while not log.exists() or log.stat().st_size == 0:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    finger = threading.Thread(target=press_when_under_way, daemon=True)
+    finger.start()
+    assert run(arguments, debug=False) == ExitCode.INTERRUPTED
+    finger.join()
+    assert "interrupted" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "log.jsonl", "tensorboard"]
+    done = len(log.read_text().splitlines())
+    assert run([*arguments, "--resume", "--max-minutes", "0"], debug=False) == ExitCode.OK
+    assert f"{done + 1} of 100001 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "code"),
+    [
+        (("seed = 3", "sed = 3"), "unknown key 'sed'", ExitCode.DATA),
+        (('sharp = ["sharp"]', 'sharp = ["sharp", "blunt"]'), "blunt", ExitCode.DATA),
+        (('"iniknet.safetensors"', '"missing.safetensors"'), "missing.safetensors", ExitCode.WEIGHTS),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, change: tuple[str, str], told: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    recipe.write_text(recipe.read_text().replace(*change, 1))
+    assert run(["train", str(recipe), "--out", str(tmp_path / "run")], debug=False) == code
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(error) == 1
+    assert told in error[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_contact_sheet_is_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    sheet = tmp_path / "sheet.png"
+    arguments = ["contact-sheet", str(recipe), "--count", "1", "-o"]
+    assert run([*arguments, str(sheet)], debug=False) == ExitCode.OK
+    picture = np.asarray(Image.open(sheet).convert("RGB"))
+    assert picture.shape[1] > 1000
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
+    assert run([*arguments, str(sheet)], debug=False) == ExitCode.OUTPUT
+    assert run([*arguments, str(tmp_path / "sheet.jpg")], debug=False) == ExitCode.USAGE
+    capsys.readouterr()
+    text = recipe.read_text()
+    recipe.write_text(text.replace('sharp = ["sharp"]', "", 1))
+    assert run([*arguments, str(tmp_path / "none.png")], debug=False) == ExitCode.DATA
+    assert "renders no defocus" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""Thousands of damaged files: each gives a photo or one clear error, fast, quietly and in little memory."""
+
+import io
+
+import psutil
+import pytest
+
+from defocusctl.errors import InputError
+from defocusctl.photo import read_photo, write_photo
+from tests.photo import photo_files as files
+
+MUTANTS = 5000
+MEGAPIXELS = 0.5
+GROWTH_LIMIT = 250 * 2**20
+
+
+def test_mutants_give_a_photo_or_an_input_error(capfd: pytest.CaptureFixture[str]) -> None:
+    seeds = files.seeds()
+    for data in seeds.values():
+        read_photo(data)
+    before = psutil.Process().memory_info().rss
+    outcomes = {True: 0, False: 0}
+    for index, (name, data) in enumerate(files.mutants(seeds, MUTANTS, seed=20)):
+        try:
+            photo = read_photo(data, max_megapixels=MEGAPIXELS)
+        except InputError as error:
+            assert error.cause and error.remedy and "\n" not in str(error), name
+            outcomes[False] += 1
+            continue
+        outcomes[True] += 1
+        assert photo.size.pixels <= MEGAPIXELS * 1e6, name
+        if index % 10 == 0:
+            buffer = io.BytesIO()
+            write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
+            assert read_photo(buffer.getvalue()).size == photo.size, name
+    assert min(outcomes.values()) > MUTANTS // 10
+    assert psutil.Process().memory_info().rss - before < GROWTH_LIMIT
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,0 +1,135 @@
+"""Output names, what must not be overwritten, and what a change of format costs."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from defocusctl.errors import OutputError
+from defocusctl.photo import (
+    Photo,
+    check_writable_target,
+    conversion_warnings,
+    output_path,
+    read_photo,
+    write_photo,
+)
+from tests.photo import photo_files as files
+
+
+@pytest.fixture
+def photo_path(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(files.pillow(files.scene(), "JPEG"))
+    return path
+
+
+def test_names_beside_the_input(photo_path: Path, tmp_path: Path) -> None:
+    assert output_path(photo_path, None) == tmp_path / "photo_deblurred.jpg"
+    assert output_path(photo_path, tmp_path / "other.png") == tmp_path / "other.png"
+    assert output_path(photo_path, tmp_path) == tmp_path / "photo_deblurred.jpg"
+    assert output_path(photo_path, f"{tmp_path}/new/") == tmp_path / "new" / "photo_deblurred.jpg"
+    assert output_path(tmp_path / "no.such.tif", None) == tmp_path / "no.such_deblurred.tif"
+
+
+def test_the_content_decides_about_a_wrong_suffix(tmp_path: Path) -> None:
+    data = files.pillow(files.scene(), "PNG")
+    for name, expected in (
+        ("a.jpg", "a_deblurred.png"),
+        ("b", "b_deblurred.png"),
+        ("c.PNG", "c_deblurred.PNG"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert output_path(path, None) == tmp_path / expected
+    photo = read_photo(tmp_path / "a.jpg")
+    assert photo.format == "PNG" and "it is PNG" in photo.warnings[0]
+    bitmap = tmp_path / "d.pbm"
+    bitmap.write_bytes(b"P1 1 1 1")
+    assert output_path(bitmap, None).name == "d_deblurred.pgm"
+
+
+def test_existing_files_need_force(photo_path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "there.png"
+    check_writable_target(photo_path, target, force=False)
+    target.touch()
+    with pytest.raises(OutputError, match="exists already"):
+        check_writable_target(photo_path, target, force=False)
+    check_writable_target(photo_path, target, force=True)
+
+
+def test_the_input_itself_is_refused_under_any_name(photo_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(photo_path)
+    os.link(photo_path, tmp_path / "hard.jpg")
+    (tmp_path / "folder").mkdir()
+    for name in ("photo.jpg", "link.jpg", "hard.jpg", "folder/../photo.jpg"):
+        with pytest.raises(OutputError, match="the input itself"):
+            check_writable_target(photo_path, tmp_path / name, force=True)
+
+
+def test_places_that_cannot_be_written(
+    photo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    cases = {
+        "missing/out.png": "no folder",
+        "folder.png": "not an ordinary file",
+        "out.docx": "does not say which format",
+        "out": "does not say which format",
+        "out.pbm": "does not say which format",
+        "photo.jpg/out.png": "no folder",
+    }
+    for name, reason in cases.items():
+        with pytest.raises(OutputError, match=reason):
+            check_writable_target(photo_path, tmp_path / name, force=False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match="read-only"):
+        check_writable_target(photo_path, tmp_path / "out.png", force=False)
+
+
+DEEP = Photo(files.scene(dtype="uint16"), None, "PNG")
+FLOAT = Photo(files.scene(dtype="float32"), None, "TIFF")
+CLEAR = Photo(files.scene(), files.scene(channels=1)[:, :, 0], "PNG")
+
+
+def test_less_depth_is_said_and_rounded(tmp_path: Path) -> None:
+    for name in ("out.jpg", "out.webp", "out.bmp", "out.avif"):
+        assert "16 bits are rounded" in conversion_warnings(DEEP, Path(name))[0]
+    for name in ("out.png", "out.tif", "out.ppm"):
+        assert conversion_warnings(DEEP, Path(name)) == ()
+    write_photo(DEEP, DEEP.pixels, tmp_path / "out.bmp", provenance=files.PROVENANCE)
+    np.testing.assert_array_equal(read_photo(tmp_path / "out.bmp").pixels, np.rint(DEEP.pixels / 257))
+    assert "clipped and rounded" in conversion_warnings(FLOAT, Path("out.png"))[0]
+    write_photo(FLOAT, FLOAT.pixels * 2 - 0.5, tmp_path / "out.png", provenance=files.PROVENANCE)
+    expected = np.rint((FLOAT.pixels * 2 - 0.5).clip(0, 1) * 65535)
+    np.testing.assert_array_equal(read_photo(tmp_path / "out.png").pixels, expected)
+
+
+def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    for name in ("out.jpg", "out.ppm"):
+        with pytest.raises(OutputError, match="transparency"):
+            write_photo(CLEAR, CLEAR.pixels, tmp_path / name, provenance=files.PROVENANCE)
+    with pytest.raises(OutputError, match="no colours"):
+        conversion_warnings(DEEP, Path("out.pgm"))
+    long = Photo(np.zeros((1, 20000, 1), np.uint8), None, "PNG")
+    with pytest.raises(OutputError, match="16383"):
+        conversion_warnings(long, Path("out.webp"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lost_metadata_are_said(tmp_path: Path) -> None:
+    photo = read_photo(files.DATA / "icc-exif.jpg")
+    assert conversion_warnings(photo, Path("out.bmp")) == (
+        "BMP has no room for the photo's ICC profile, EXIF, XMP",
+    )
+    assert conversion_warnings(photo, Path("out.jpg")) == ()
+    write_photo(photo, photo.pixels, tmp_path / "out.ppm", provenance=files.PROVENANCE)
+    with Image.open(tmp_path / "out.ppm") as image:
+        assert image.size == (600, 400)
+
+
+def test_wrong_pixels_are_a_programming_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pixels are"):
+        write_photo(DEEP, DEEP.pixels[1:], tmp_path / "out.png", provenance=files.PROVENANCE)

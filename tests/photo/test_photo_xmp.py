@@ -1,0 +1,87 @@
+"""Provenance in XMP: added without touching the rest, replaced when it is there already."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from defocusctl.photo import Provenance
+from defocusctl.photo.xmp import NAMESPACE, BrokenXmpError, add_provenance, normalise
+from tests.photo.photo_files import PROVENANCE, XMP
+
+
+def properties(packet: bytes) -> dict[str, str]:
+    """All properties of this program in the packet, by an independent parser."""
+    found: dict[str, str] = {}
+    for element in ElementTree.fromstring(packet).iter():
+        for name, value in element.attrib.items():
+            if name.startswith(f"{{{NAMESPACE}}}"):
+                assert name not in found
+                found[name.split("}")[1]] = value
+    return found
+
+
+@pytest.mark.parametrize("packet", [None, XMP])
+def test_every_setting_is_recorded(packet: bytes | None) -> None:
+    recorded = properties(add_provenance(packet, PROVENANCE))
+    expected = {"software": PROVENANCE.software, **{k: str(v) for k, v in PROVENANCE.settings.items()}}
+    assert recorded == expected
+
+
+def test_the_rest_stays_byte_for_byte() -> None:
+    merged = add_provenance(XMP, PROVENANCE)
+    removed = re.sub(rb"<rdf:Description [^<>]*xmlns:defocusctl[^<>]*/>", b"", merged)
+    assert re.sub(rb"\s+<\?xpacket end", b"<?xpacket end", removed) == re.sub(
+        rb"\s+<\?xpacket end", b"<?xpacket end", XMP
+    )
+
+
+def test_a_second_run_replaces_the_first() -> None:
+    once = add_provenance(XMP, PROVENANCE)
+    again = add_provenance(once, Provenance("defocusctl 9", {"model": "nrknet"}))
+    assert properties(again) == {"software": "defocusctl 9", "model": "nrknet"}
+    assert add_provenance(again, PROVENANCE) == once
+    as_elements = once.replace(b' defocusctl:model="iniknet"', b"").replace(
+        b"<dc:subject>", b"<defocusctl:model>iniknet</defocusctl:model><dc:subject>"
+    )
+    assert b"<defocusctl:model>" not in add_provenance(as_elements, PROVENANCE)
+
+
+def test_names_and_values_are_made_fit_for_xml() -> None:
+    packet = add_provenance(None, Provenance('a "quoted" <tool> & more\0', {"2 of 3": 1, "größe": 0.5}))
+    expected = {
+        "software": 'a "quoted" <tool> & more\ufffd',
+        "_2_of_3": "1",
+        "gr__e": "0.5",
+    }
+    assert properties(packet) == expected
+
+
+def test_foreign_prefixes_and_encodings() -> None:
+    packet = XMP.replace(b"rdf:", b"r:").replace(b"xmlns:rdf", b"xmlns:r").replace(b"tiff:", b"t:")
+    packet = packet.replace(b"xmlns:tiff", b"xmlns:t").replace(b't:Orientation="1"', b"t:Orientation='6'")
+    normal, orientation = normalise(packet)
+    assert orientation == 6 and b"t:Orientation='1'" in normal
+    assert properties(add_provenance(normal, PROVENANCE))["model"] == "iniknet"
+    element = XMP.replace(b'tiff:Orientation="1" ', b"").replace(
+        b"<dc:subject>", b"<tiff:Orientation>3</tiff:Orientation><dc:subject>"
+    )
+    assert normalise(element)[1] == 3
+    assert normalise(XMP.decode().lstrip("\ufeff").encode("utf-16"))[1] == 1
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"text",
+        b"<a/>",
+        XMP[:-60],
+        b'<!DOCTYPE a [<!ENTITY b "c">]>' + XMP,
+        b"\xff\xfe\0",
+        XMP.replace(b"</", b"<"),
+    ],
+)
+def test_broken_packets_are_recognised(packet: bytes) -> None:
+    with pytest.raises(BrokenXmpError):
+        normalise(packet)
