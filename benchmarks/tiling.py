@@ -2,7 +2,7 @@
 
     python benchmarks/tiling.py PHOTO... [--weights-iniknet FILE] [--weights-nrknet FILE]
 
-Every photo is cut to at most 512 x 768 pixels from its centre. Differences are in grey levels of 255, the
+Every photo is cut to at most 384 x 640 pixels from its centre. Differences are in grey levels of 255, the
 largest over all pixels and photos. Tiles are as small as the overlap allows, which makes the most seams.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.checkpoint import load_checkpoint
+from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.reach import reach
 from defocusctl.photo import read_photo
 from defocusctl.resolve import resolve_weights
@@ -21,19 +22,22 @@ from defocusctl.restore import Restorer, RestoreSettings
 from defocusctl.tiling import smallest_tile
 
 Floats = npt.NDArray[np.float32]
-OVERLAPS = (0, 16, 32, 48, 64, 96, 128)
+OVERLAPS = (0, 16, 32, 48, 64, 96)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--weights-iniknet")
     parser.add_argument("--weights-nrknet")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     photos = [centre(path) for path in arguments.photos]
-    for model, weights in (("iniknet", arguments.weights_iniknet), ("nrknet", arguments.weights_nrknet)):
-        path = resolve_weights(model, weights, offline=True).path
+    for model in arguments.models:
+        path = resolve_weights(model, getattr(arguments, f"weights_{model}"), offline=True).path
         measure(model, path, photos, arguments.device)
 
 
@@ -41,8 +45,8 @@ def centre(path: Path) -> Floats:
     """The middle of a photo in [0, 1], in float so that nothing is rounded."""
     photo = read_photo(path)
     height, width, _ = photo.pixels.shape
-    top, left = max(0, height - 512) // 2, max(0, width - 768) // 2
-    part = photo.pixels[top : top + 512, left : left + 768]
+    top, left = max(0, height - 384) // 2, max(0, width - 640) // 2
+    part = photo.pixels[top : top + 384, left : left + 640]
     return np.asarray(part / photo.full_scale, dtype=np.float32)
 
 
@@ -68,7 +72,10 @@ def measure(model: str, weights: Path, photos: Sequence[Floats], device: str) ->
     print(f"| whole, bf16 | {worst(restored('bf16', 0, 0))} |", flush=True)
     for overlap in OVERLAPS:
         tile = smallest_tile(overlap) + 96
-        print(f"| overlap {overlap}, tiles {tile}, fp32 | {worst(restored('fp32', tile, overlap))} |", flush=True)
+        print(
+            f"| overlap {overlap}, tiles {tile}, fp32 | {worst(restored('fp32', tile, overlap))} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

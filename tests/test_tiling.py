@@ -12,6 +12,7 @@ from defocusctl.tiling import (
     SMALLEST,
     STEP,
     Stitcher,
+    fitting_tile,
     padded_size,
     plan_tiles,
     rising_window,
@@ -117,6 +118,18 @@ def test_no_larger_tiles_than_asked_for_and_no_more_than_needed() -> None:
     plan = plan_tiles(Size(1000, 1000), tile=512, overlap=64)
     assert plan.count == 9
     assert plan.tile == (432, 432)
+
+
+@pytest.mark.parametrize("overlap", [0, 64, 393])
+def test_a_fitting_tile_is_never_too_small_or_too_large(overlap: int) -> None:
+    about = smallest_tile(overlap) + 400
+    for length in range(32, 4000, 36):
+        size = Size(length, 1000)
+        tile = fitting_tile(size, about, overlap)
+        plan = plan_tiles(size, tile, overlap)
+        assert max(plan.tile) == tile < 2 * about
+        assert tile >= about or plan.count == 1
+    assert fitting_tile(Size(6000, 8000), about, overlap) < about * 1.2
 
 
 def test_a_tile_without_room_for_its_overlap() -> None:

@@ -28,7 +28,7 @@ from defocusctl.errors import DeviceError, InputError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
 from defocusctl.tile_runner import TileRunner
-from defocusctl.tiling import STEP, TilePlan, padded_size, plan_tiles, smallest_tile
+from defocusctl.tiling import STEP, TilePlan, fitting_tile, plan_tiles, smallest_tile
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -38,8 +38,8 @@ DEFAULT_OVERLAP = {"iniknet": 64, "nrknet": 64}
 BYTES_PER_PIXEL = {"iniknet": 3800, "nrknet": 2800}
 """Device memory that a network takes per pixel of a tile in float32, measured and rounded up."""
 
-LARGEST_AUTO_TILE = {"cpu": 1024, "cuda": 2048, "mps": 1024}
-"""Larger tiles save little and make progress coarse; on a CPU they are slower (docs/restoring.md)."""
+AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
+"""Tiles have at least this size and less than twice; larger ones save little (docs/restoring.md)."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,11 @@ class Restorer:
         return rejected
 
     def _tile_for(self, size: Size, overlap: int) -> int:
-        """The tile to plan with: the one asked for, or the largest that is sensible and fits into memory."""
+        """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self._tile is not None:
             return self._tile
         affordable = isqrt(free_memory(self.device) // 2 // BYTES_PER_PIXEL[self._network_name])
-        tile = min(affordable, LARGEST_AUTO_TILE[self.device.type]) // STEP * STEP
-        if padded_size(size).pixels <= tile**2:
-            return 0
-        return max(tile, smallest_tile(overlap))
+        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), overlap)
 
     def _halve_tile(self, plan: TilePlan) -> str:
         """Use smaller tiles from now on; the line that says so."""

@@ -79,6 +79,19 @@ def smallest_tile(overlap: int) -> int:
     return max(SMALLEST, _shared(overlap) + STEP)
 
 
+def fitting_tile(size: Size, about: int, overlap: int) -> int:
+    """The tile that cuts a photo evenly into tiles of ``about`` pixels or more, but less than twice that.
+
+    The larger the photo, the closer to ``about``: a small photo never needs less memory than a large one.
+    """
+    shared = _shared(overlap)
+    about = max(about, smallest_tile(overlap))
+    lengths = padded_size(size)
+    return max(
+        _equal_tile(length, max(1, (length - shared) // (about - shared)), shared) for length in lengths
+    )
+
+
 def plan_tiles(size: Size, tile: int, overlap: int) -> TilePlan:
     """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
 
@@ -117,7 +130,7 @@ def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
             f"use tiles of at least {smallest_tile(overlap)} pixels or a smaller overlap",
         )
     count = -(-(length - shared) // (tile - shared))
-    tile = round_up(-(-(length + (count - 1) * shared) // count), STEP)
+    tile = _equal_tile(length, count, shared)
     starts = [index * (length - tile) // (count - 1) // STEP * STEP for index in range(count)]
     seams = [(start + previous + tile) // 2 for previous, start in pairwise(starts)]
     kept_from = [0, *(seam - RAMP // 2 for seam in seams)]
@@ -126,6 +139,11 @@ def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
         Stretch(start, start + tile, first, last)
         for start, first, last in zip(starts, kept_from, kept_to, strict=True)
     ]
+
+
+def _equal_tile(length: int, count: int, shared: int) -> int:
+    """The size of ``count`` equal tiles over ``length`` pixels that share ``shared`` with each neighbour."""
+    return round_up(-(-(length + (count - 1) * shared) // count), STEP)
 
 
 def _shared(overlap: int) -> int:

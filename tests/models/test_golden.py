@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.models.inverse_atoms import InverseAtoms
 from defocusctl.models.iniknet import INIKNet
+from defocusctl.models.inverse_atoms import InverseAtoms
 from defocusctl.models.nrknet import NRKNet, halvings
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from tests.golden_weights import released_state

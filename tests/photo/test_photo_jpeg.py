@@ -134,12 +134,10 @@ def test_second_pictures_are_left_out_and_mentioned() -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
-@pytest.mark.parametrize("end", [b"", b"\xff\xd9", b"\0" * 3000, b"\0" * 3000 + b"\xff\xd9"])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9", b"\0" * 3000])
 def test_cut_files_are_refused_whatever_their_end(progressive: bool, share: float, end: bytes) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3)).astype(np.uint8)
     data = files.pillow(noise, "JPEG", quality=90, progressive=progressive)
-    if b"\0\0" in end and (end.endswith(b"\xff\xd9") or progressive):
-        pytest.skip("zeros are valid codes: such a file cannot be told from a whole one")
     with pytest.raises(InputError, match="damaged or cut short"):
         read_photo(data[: int(len(data) * share)] + end)
 

@@ -113,13 +113,12 @@ class INIKNet(Network):
         return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
 
     def initialise(self) -> None:
-        """PyTorch's default weights, the last convolution scaled down so that the output starts near x."""
+        """PyTorch's default weights and no bias in ``sum``: products of small numbers, so it starts near x."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm):
                 module.reset_parameters()
-        with torch.no_grad():
-            self.filtering.sum.weight.mul_(0.1)
-            nn.init.zeros_(self.filtering.sum.bias)  # type: ignore[arg-type]
+        assert self.filtering.sum.bias is not None
+        nn.init.zeros_(self.filtering.sum.bias)
 
     def _features(self, images: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""
@@ -127,8 +126,9 @@ class INIKNet(Network):
         return self.mu_recurrence(features), self.omega_recurrence(features)
 
     def _coefficients(self, mu_features: Tensor, omega_features: Tensor) -> tuple[Tensor, Tensor]:
-        mu = torch.softmax(self.mu_predictor(mu_features).float(), dim=1)  # (B, R, H, W)
-        omega = self.omega_predictor(omega_features).float()  # (B, N, H, W)
+        with torch.autocast(mu_features.device.type, enabled=False):
+            mu = torch.softmax(self.mu_predictor(mu_features.float()), dim=1)  # (B, R, H, W)
+            omega = self.omega_predictor(omega_features.float())  # (B, N, H, W)
         return mu, omega
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:

@@ -169,8 +169,11 @@ class NRKNet(Network):
         for image in reversed(images):
             if gammas:
                 h, c = resize(h, 2.0), resize(c, 2.0)
-            gamma, h, c = self.coefficients(self.unet(image), h, c)
-            gammas.append(gamma.float())
+            features = self.unet(image).float()
+            # Float32 whatever the precision of the features: D(z) is subtracted from z, gamma's error shows.
+            with torch.autocast(image.device.type, enabled=False):
+                gamma, h, c = self.coefficients(features, h, c)
+            gammas.append(gamma)
         return gammas[::-1]
 
     def _neumann_terms(self, image: Tensor, gamma: Tensor, count: int) -> list[Tensor]:

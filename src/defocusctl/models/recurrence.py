@@ -15,7 +15,7 @@ from defocusctl.models.blocks import res_blocks
 def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 4C, H, W) gate logits and the cell state c (B, C, H, W) -> the new hidden and cell states."""
     g = gates.chunk(4, dim=1)[-1]
-    # One sigmoid over all four chunks, the candidate's unused: slices of a channels-last tensor are far slower.
+    # One sigmoid over all chunks, the candidate's unused: slices of a channels-last tensor are far slower.
     i, f, o, _ = torch.sigmoid(gates).chunk(4, dim=1)
     c = f * c + i * torch.tanh(g)
     return o * torch.tanh(c), c

@@ -57,7 +57,7 @@ class BlurringOperator(nn.Module):
         """
         mixing = self.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
         assert self.sum.bias is not None
-        response = image
+        response = image.contiguous()
         blurred = gamma[:, :1] * _mix(response, mixing[0]) + self.sum.bias.view(1, 3, 1, 1)
         for j, a in enumerate(self.kernels(), start=1):
             response = _separable(response, a)
@@ -71,8 +71,12 @@ def _mix(image: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _separable(image: Tensor, a: Tensor) -> Tensor:
-    """Correlate every colour with its (C, 3) taps along rows, then along columns, reflecting at the border."""
-    colours = image.shape[1]
+    """Correlate every colour with its (C, 3) taps along rows, then along columns, reflecting at the border.
+
+    The taps are (p, q, p): sums of shifted images are several times faster than a convolution per channel.
+    """
+    height, width = image.shape[-2:]
+    p, q, _ = a.unsqueeze(-1).unsqueeze(-1).unbind(dim=1)
     padded = pad(image, (1, 1, 1, 1), mode="reflect")
-    rows = conv2d(padded, a.reshape(colours, 1, 1, 3), groups=colours)
-    return conv2d(rows, a.reshape(colours, 1, 3, 1), groups=colours)
+    rows = p * (padded[..., :width] + padded[..., 2:]) + q * padded[..., 1:-1]
+    return p * (rows[..., :height, :] + rows[..., 2:, :]) + q * rows[..., 1:-1, :]

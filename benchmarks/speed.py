@@ -1,0 +1,104 @@
+"""The default path against the plain float32 network on the whole photo, side by side on the CPU.
+
+    python benchmarks/speed.py [--width 1200] [--height 800] [--rounds 3]
+
+Times do not depend on the weights: initial ones are used. Each round runs both, one after the other, in their
+own processes (the default path tells the C library to keep freed memory, which would help the plain network
+too); the table shows medians of wall-clock seconds and of the rounds' ratios.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from defocusctl.geometry import Box, Size
+from defocusctl.models.catalogue import NETWORKS
+from defocusctl.models.prediction import Network
+from defocusctl.restore import Restorer, RestoreSettings
+from defocusctl.tile_runner import read_tile
+from defocusctl.tiling import padded_size
+
+Photo: TypeAlias = npt.NDArray[np.uint8]
+Run: TypeAlias = Callable[[Photo], str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--width", type=int, default=1200)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs=2, metavar=("MODEL", "PATH"), help="one timing: 'plain' or 'default'")
+    arguments = parser.parse_args()
+    if arguments.only:
+        model, path = arguments.only
+        print(json.dumps(timed(model, path, Size(arguments.height, arguments.width))))
+        return
+    print(f"{arguments.width}x{arguments.height} pixels, {torch.get_num_threads()} threads\n")
+    print("| network | plain float32, s | default path, s | faster by | settings |\n|---|---:|---:|---:|---|")
+    for model in NETWORKS:
+        rounds = [
+            [one_process(model, path) for path in ("plain", "default")] for _ in range(arguments.rounds)
+        ]
+        plain, default = (
+            statistics.median(seconds for seconds, _ in column) for column in zip(*rounds, strict=True)
+        )
+        ratio = statistics.median(slow[0] / fast[0] for slow, fast in rounds)
+        print(f"| {model} | {plain:.2f} | {default:.2f} | {ratio:.2f} | {rounds[0][1][1]} |", flush=True)
+
+
+def one_process(model: str, path: str) -> tuple[float, str]:
+    """(seconds, settings) of one timing in a process of its own."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--only", model, path]
+    seconds, settings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return seconds, settings
+
+
+def timed(model: str, path: str, size: Size) -> tuple[float, str]:
+    """Seconds for one photo after a small one that warms up, and what was run."""
+    torch.manual_seed(0)
+    network = NETWORKS[model]()
+    network.initialise()
+    generator = np.random.default_rng(0)
+    photo = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    run = plain_runner(network) if path == "plain" else default_runner(network)
+    run(photo[:128, :128])
+    started = time.perf_counter()
+    settings = run(photo)
+    return time.perf_counter() - started, settings
+
+
+def plain_runner(network: Network) -> Run:
+    network.eval()
+
+    @torch.inference_mode()
+    def run(photo: Photo) -> str:
+        tile = read_tile(photo, 255.0, Box(0, 0, *padded_size(Size(*photo.shape[:2]))))
+        network(torch.from_numpy(tile)[None])
+        return "whole, fp32"
+
+    return run
+
+
+def default_runner(network: Network) -> Run:
+    restorer = Restorer(network, "RGB", RestoreSettings(device="cpu"))
+
+    def run(photo: Photo) -> str:
+        report = restorer.restore(photo, full_scale=255.0).report
+        return f"{report.tiles} tiles of {report.tile}, overlap {report.overlap}, {report.precision}"
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
