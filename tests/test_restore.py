@@ -41,7 +41,7 @@ def lively(network: Any) -> Any:
     network.initialise()
     if isinstance(network, INIKNet):
         with torch.no_grad():
-            network.filtering.sum.weight.mul_(10.0)
+            network.filtering.sum.weight.normal_(std=0.05)
     return network
 
 

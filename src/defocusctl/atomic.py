@@ -1,36 +1,92 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all."""
 
+import contextlib
+import errno
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from defocusctl.errors import OutputError
+
+REMEDIES = {
+    errno.ENOSPC: "free some space or write elsewhere with -o",
+    errno.EDQUOT: "free some of your quota or write elsewhere with -o",
+    errno.EROFS: "write elsewhere with -o",
+    errno.EACCES: "write elsewhere with -o, or change the folder's permissions",
+    errno.EPERM: "write elsewhere with -o, or change the folder's permissions",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "give a folder that exists",
+    errno.ENAMETOOLONG: "give a shorter name with -o",
+}
 
 
-def publish(part: Path, target: Path) -> None:
-    """Give the finished file ``part`` the name ``target`` in its directory, so that it survives a power cut.
+@contextlib.contextmanager
+def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """A binary file handle (readable and seekable) whose content becomes ``target`` at the end of the block.
+
+    The bytes go to a temporary file beside the target, are flushed to the disk, and the file is renamed. On
+    any exception, Ctrl-C included, the temporary file is removed and the target stays as it was.
 
     Raises:
-        OSError: if that fails; ``target`` is then as it was.
+        OutputError: if the target exists and ``force`` is not given, or the system refuses to write.
     """
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(target)
-    with suppress(OSError):  # Windows cannot open a directory
-        descriptor = os.open(target.parent, os.O_RDONLY)
+    temporary = target.parent / f".defocusctl-{secrets.token_hex(8)}.part"
+    try:
+        if target.exists() and not target.is_file():
+            raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
+        try:
+            with temporary.open("x+b") as handle:
+                yield handle
+            publish(temporary, target, force=force)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def write_error(target: Path, error: OSError) -> OutputError:
+    """The system's refusal to write as one line with a remedy."""
+    if isinstance(error, FileExistsError):
+        return OutputError(
+            f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
+        )
+    reason = error.strerror or str(error) or type(error).__name__
+    return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
+
+
+def publish(part: Path, target: Path, *, force: bool) -> None:
+    """Give the finished file ``part`` the name ``target`` in its folder, so that it survives a power cut.
+
+    Raises:
+        OSError: if that fails, or the target exists and ``force`` is not given; ``target`` is then as it was.
+    """
+    with part.open("rb+") as handle:
+        os.fsync(handle.fileno())
+    if force:
+        part.replace(target)
+    else:
+        _rename_without_replacing(part, target)
+    _sync_folder(target.parent)
+
+
+def _rename_without_replacing(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        temporary.rename(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the rename itself; systems that cannot open folders (Windows) do without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def write_bytes(target: Path, content: bytes) -> None:
-    """Write ``content`` to ``target`` by way of a temporary file beside it.
-
-    Raises:
-        OSError: if that fails; ``target`` is then as it was, and nothing is left beside it.
-    """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        publish(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from defocusctl import atomic, seal
+from defocusctl import seal
+from defocusctl.atomic import atomic_write
 from defocusctl.digests import Digest
 from defocusctl.download import converted_file
 from defocusctl.errors import OutputError, WeightsError
@@ -100,11 +101,8 @@ def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dt
         for key, tensor in model.state_dict().items()
     }
     texts = {**asdict(metadata), "configuration": json.dumps(dict(metadata.configuration), sort_keys=True)}
-    try:
-        atomic.write_bytes(path, seal.sealed(safetensors.torch.save(tensors, texts)))
-    except OSError as error:
-        remedy = "check the directory, its permissions and the space there"
-        raise OutputError(f"cannot write {path} ({error.strerror or error})", remedy) from error
+    with atomic_write(path, force=True) as handle:
+        handle.write(seal.sealed(safetensors.torch.save(tensors, texts)))
 
 
 def _load_safetensors(path: Path) -> Checkpoint:

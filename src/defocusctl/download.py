@@ -177,7 +177,7 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None, pa
         except WeightsError as error:
             failures.append(error.cause)
         else:
-            publish(part, target)
+            publish(part, target, force=True)
             discard(part)
             return
     raise WeightsError(

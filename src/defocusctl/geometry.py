@@ -40,9 +40,16 @@ class Box:
         """Index of the box into an array whose first axes are rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def text(self) -> str:
+        """``WxH+X+Y``, the notation that ``parse_region`` reads."""
+        return f"{self.size.width}x{self.size.height}+{self.left}+{self.top}"
+
     def relative_to(self, outer: "Box") -> "Box":
         """The same box in the coordinates of ``outer``."""
-        return Box(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
+        return Box(
+            self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left
+        )
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -14,8 +14,8 @@ import numpy as np
 from defocusctl import __version__
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.coefmaps import map_paths, write_comparison, write_maps, write_maps_data
-from defocusctl.errors import InputError, OutputError
-from defocusctl.geometry import Box, Size
+from defocusctl.errors import OutputError
+from defocusctl.geometry import Box
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
     Photo,
@@ -82,7 +82,7 @@ class Deblurred:
                 "note": self.weights.note,
             },
             "strength": self.settings.strength,
-            "region": None if self.region is None else region_text(self.region),
+            "region": None if self.region is None else self.region.text,
             **report,
             "pictures": [str(path) for path in self.pictures],
             "warnings": list(self.warnings),
@@ -114,7 +114,7 @@ def target_of(source: Path, output: Path | str | None, region: Box | None) -> Pa
     target = output_path(source, output)
     if region is None or (output is not None and target == Path(output)):
         return target
-    return target.with_stem(f"{target.stem}_{region_text(region)}")
+    return target.with_stem(f"{target.stem}_{region.text}")
 
 
 def check_targets(source: Path, target: Path, model: str, outputs: Outputs) -> None:
@@ -145,8 +145,8 @@ def deblur_photo(
     region: Box | None = None,
     outputs: Outputs,
     max_megapixels: float,
-    on_photo: Callable[[Photo], None] = lambda photo: None,
-    on_tile: Callable[[int, int], None] = lambda done, total: None,
+    on_photo: Callable[[Photo], None] | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> Deblurred:
     """Read ``source`` (a file, or the bytes of one), restore it, and write ``target`` and what else is asked.
 
@@ -154,13 +154,13 @@ def deblur_photo(
 
     Raises:
         InputError: if the photo cannot be read.
+        UsageError: if the region lies outside the photo.
         OutputError: if something cannot be written; what was written before it is whole.
         DeviceError: if not even the smallest tile fits into memory.
     """
     photo = read_photo(source, max_megapixels=max_megapixels)
-    if region is not None:
-        _check_region(region, photo)
-    on_photo(photo)
+    if on_photo is not None:
+        on_photo(photo)
     warnings = [*photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())]
     restored = loaded.restorer.restore(
         photo.pixels,
@@ -193,24 +193,6 @@ def deblur_photo(
     )
 
 
-def size_text(size: Size) -> str:
-    """A size the way photographers write it: WxH."""
-    return f"{size.width}x{size.height}"
-
-
-def region_text(region: Box) -> str:
-    """A box in the notation of ``--region``: WxH+X+Y."""
-    return f"{size_text(region.size)}+{region.left}+{region.top}"
-
-
-def _check_region(region: Box, photo: Photo) -> None:
-    if region.bottom > photo.size.height or region.right > photo.size.width:
-        raise InputError(
-            f"the region {region_text(region)} reaches beyond the photo",
-            f"it is {photo.size.width} x {photo.size.height} pixels once upright",
-        )
-
-
 def _cropped(photo: Photo, region: Box) -> Photo:
     alpha = None if photo.alpha is None else photo.alpha[region.slices]
     return replace(photo, pixels=photo.pixels[region.slices], alpha=alpha)
@@ -229,7 +211,7 @@ def _provenance(
         "overlap": report.overlap,
     }
     if region is not None:
-        values["region"] = region_text(region)
+        values["region"] = region.text
     return Provenance(software=f"defocusctl {__version__}", settings=values)
 
 

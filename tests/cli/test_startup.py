@@ -1,4 +1,4 @@
-"""What is only looked at must come at once: no torch, and little more time than the terminal library takes."""
+"""What is only looked at must come at once: no torch, and little more time than Typer and Rich take."""
 
 import resource
 import subprocess

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
-from defocusctl.photo import atomic_write, read_photo, write_photo
+from defocusctl.photo import read_photo, write_photo
 from tests.photo import photo_files as files
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from defocusctl.atomic import atomic_write
 from defocusctl.coefmaps.atoms import atom_arrays
 from defocusctl.coefmaps.dictionaries import atoms_sheet
 from defocusctl.coefmaps.extent import Array, blur_extent
 from defocusctl.coefmaps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
 from defocusctl.errors import OutputError
 from defocusctl.models.prediction import Network
-from defocusctl.photo import atomic_write
 
 PICTURES = {
     "iniknet": ("mu", "omega", "blur_extent", "atoms"),

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from defocusctl import __version__
+from defocusctl.atomic import atomic_write
 from defocusctl.coefmaps.extent import Array, FloatArray
 from defocusctl.coefmaps.reduction import Rgb
 from defocusctl.coefmaps.scales import ColourScale
-from defocusctl.photo import atomic_write
 
 DPI = 200
 INK = "0.15"

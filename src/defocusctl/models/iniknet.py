@@ -113,7 +113,7 @@ class INIKNet(Network):
         return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
 
     def initialise(self) -> None:
-        """PyTorch's default weights and no bias in ``sum``: products of small numbers, so it starts near x."""
+        """PyTorch's default weights, no bias in ``sum``: as products of small numbers they start near x."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm):
                 module.reset_parameters()

@@ -1,6 +1,5 @@
 """Photos in and out with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
-from defocusctl.photo.atomic import atomic_write
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.model import Metadata, Photo, Provenance
 from defocusctl.photo.read import DEFAULT_MAX_MEGAPIXELS, check_is_photo, read_photo
@@ -12,7 +11,6 @@ __all__ = [
     "Metadata",
     "Photo",
     "Provenance",
-    "atomic_write",
     "check_is_photo",
     "check_writable_target",
     "conversion_warnings",

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
 from defocusctl.photo import exif, xmp
-from defocusctl.photo.atomic import atomic_write
 from defocusctl.photo.convert import as_stored, check_fits, conversion_warnings
 from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
 from defocusctl.photo.model import Metadata, Photo, Provenance, Samples

@@ -33,7 +33,8 @@ class Journal:
         log = folder / "log.jsonl"
         if log.exists():
             kept = [line for line in log.read_bytes().splitlines(keepends=True) if _step(line) <= step]
-            atomic.write_bytes(log, b"".join(kept))
+            with atomic.atomic_write(log, force=True) as handle:
+                handle.write(b"".join(kept))
         self._lines = log.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 

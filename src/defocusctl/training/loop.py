@@ -82,6 +82,7 @@ def train(
     if interruption.wished:
         raise KeyboardInterrupt
     save_weights(state, out / "weights.safetensors", torch.float32)
+    save_weights(state, out / "weights-half.safetensors", torch.float16)
     return state
 
 

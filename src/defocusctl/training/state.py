@@ -60,7 +60,7 @@ class TrainingState:
         part = folder / PART
         try:
             torch.save(content, part)
-            atomic.publish(part, target)
+            atomic.publish(part, target, force=True)
         except (OSError, RuntimeError) as error:  # torch's archive writer raises the latter on a full disk
             reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
             raise OutputError(

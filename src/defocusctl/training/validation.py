@@ -47,6 +47,8 @@ class ValidationSets:
         self.sets: dict[str, list[ValidationPair]] = {}
         if settings.sharp:
             photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
+            # A scene that is all in focus has nothing to gain.
+            rendering = rendering.model_copy(update={"sharp": 0.0})
             self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop)
         for name, folder in settings.pairs.items():
             pairs = pairs_in(root / folder / "source", root / folder / "target")[: settings.limit]
