@@ -32,7 +32,7 @@ from defocusctl.tiling import STEP, TilePlan, fitting_tile, plan_tiles, smallest
 
 Progress: TypeAlias = Callable[[int, int], None]
 
-DEFAULT_OVERLAP = {"iniknet": 64, "nrknet": 64}
+DEFAULT_OVERLAP = {"iniknet": 48, "nrknet": 48}
 """Pixels of context per cut edge; what they cost in accuracy is measured in docs/restoring.md."""
 
 BYTES_PER_PIXEL = {"iniknet": 3800, "nrknet": 2800}

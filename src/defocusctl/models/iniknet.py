@@ -127,8 +127,9 @@ class INIKNet(Network):
 
     def _coefficients(self, mu_features: Tensor, omega_features: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(mu_features.device.type, enabled=False):
-            mu = torch.softmax(self.mu_predictor(mu_features.float()), dim=1)  # (B, R, H, W)
-            omega = self.omega_predictor(omega_features.float())  # (B, N, H, W)
+            full = self.mu_predictor.weight.dtype  # whatever the precision of the features
+            mu = torch.softmax(self.mu_predictor(mu_features.to(full)).float(), dim=1)  # (B, R, H, W)
+            omega = self.omega_predictor(omega_features.to(full)).float()  # (B, N, H, W)
         return mu, omega
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:

@@ -169,11 +169,11 @@ class NRKNet(Network):
         for image in reversed(images):
             if gammas:
                 h, c = resize(h, 2.0), resize(c, 2.0)
-            features = self.unet(image).float()
+            features = self.unet(image).to(image.dtype)
             # Float32 whatever the precision of the features: D(z) is subtracted from z, gamma's error shows.
             with torch.autocast(image.device.type, enabled=False):
                 gamma, h, c = self.coefficients(features, h, c)
-            gammas.append(gamma)
+            gammas.append(gamma.float())
         return gammas[::-1]
 
     def _neumann_terms(self, image: Tensor, gamma: Tensor, count: int) -> list[Tensor]:
