@@ -89,7 +89,7 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
 
 def test_shipped_recipes_are_valid() -> None:
     recipes = sorted((ROOT / "recipes").glob("*.toml"))
-    assert {path.stem for path in recipes} >= {"iniknet", "nrknet", "iniknet-paper", "nrknet-paper"}
+    assert {path.stem for path in recipes} >= {"iniknet-1", "nrknet-1", "iniknet-paper", "nrknet-paper"}
     for path in recipes:
         assert path.stem.startswith(read_recipe(path).model)
 
