@@ -4,7 +4,8 @@
 
 Times do not depend on the weights: initial ones are used. Each round runs both, one after the other, in their
 own processes (the default path tells the C library to keep freed memory, which would help the plain network
-too); the table shows medians of wall-clock seconds and of the rounds' ratios.
+too); the table shows medians of the seconds and of the rounds' ratios, by the clock and by processor time. On
+a busy machine only the latter means anything, with OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +33,15 @@ Photo: TypeAlias = npt.NDArray[np.uint8]
 Run: TypeAlias = Callable[[Photo], str]
 
 
+@dataclass(frozen=True)
+class Timing:
+    """One photo: seconds by the clock, seconds of all processors together, and the settings."""
+
+    clock: float
+    processor: float
+    settings: str
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,29 +53,35 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only:
         model, path = arguments.only
-        print(json.dumps(timed(model, path, Size(arguments.height, arguments.width))))
+        timing = timed(model, path, Size(arguments.height, arguments.width))
+        print(json.dumps(asdict(timing)))
         return
     print(f"{arguments.width}x{arguments.height} pixels, {torch.get_num_threads()} threads\n")
-    print("| network | plain float32, s | default path, s | faster by | settings |\n|---|---:|---:|---:|---|")
+    print("| network | plain float32, s | default path, s | faster by | by processor time | settings |")
+    print("|---|---:|---:|---:|---:|---|")
     for model in NETWORKS:
         rounds = [
-            [one_process(model, path) for path in ("plain", "default")] for _ in range(arguments.rounds)
+            (one_process(model, "plain"), one_process(model, "default")) for _ in range(arguments.rounds)
         ]
-        plain, default = (
-            statistics.median(seconds for seconds, _ in column) for column in zip(*rounds, strict=True)
+        plain = statistics.median(slow.clock for slow, _ in rounds)
+        default = statistics.median(fast.clock for _, fast in rounds)
+        ratio = statistics.median(slow.clock / fast.clock for slow, fast in rounds)
+        processor = statistics.median(slow.processor / fast.processor for slow, fast in rounds)
+        settings = rounds[0][1].settings
+        print(
+            f"| {model} | {plain:.2f} | {default:.2f} | {ratio:.2f} | {processor:.2f} | {settings} |",
+            flush=True,
         )
-        ratio = statistics.median(slow[0] / fast[0] for slow, fast in rounds)
-        print(f"| {model} | {plain:.2f} | {default:.2f} | {ratio:.2f} | {rounds[0][1][1]} |", flush=True)
 
 
-def one_process(model: str, path: str) -> tuple[float, str]:
-    """(seconds, settings) of one timing in a process of its own."""
+def one_process(model: str, path: str) -> Timing:
+    """One timing in a process of its own."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", model, path]
-    seconds, settings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return seconds, settings
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Timing(**json.loads(answer))
 
 
-def timed(model: str, path: str, size: Size) -> tuple[float, str]:
+def timed(model: str, path: str, size: Size) -> Timing:
     """Seconds for one photo after a small one that warms up, and what was run."""
     torch.manual_seed(0)
     network = NETWORKS[model]()
@@ -73,9 +90,9 @@ def timed(model: str, path: str, size: Size) -> tuple[float, str]:
     photo = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
     run = plain_runner(network) if path == "plain" else default_runner(network)
     run(photo[:128, :128])
-    started = time.perf_counter()
+    started, processor_started = time.perf_counter(), time.process_time()
     settings = run(photo)
-    return time.perf_counter() - started, settings
+    return Timing(time.perf_counter() - started, time.process_time() - processor_started, settings)
 
 
 def plain_runner(network: Network) -> Run:
