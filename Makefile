@@ -13,7 +13,7 @@ help:
 
 demo: .venv/installed
 	@rm -rf demo-output && mkdir demo-output
-	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled -o demo-output/ --maps --compare
+	$(BIN)/defocusctl deblur $(SAMPLE) --model nrknet --offline --weights bundled -o demo-output/ --maps --compare
 	@echo
 	@echo "Done. The sharper photo is demo-output/$(basename $(notdir $(SAMPLE)))_deblurred.png;"
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"

@@ -3,7 +3,7 @@
 python benchmarks/quality.py MODEL WEIGHTS --data DIR --recipe RECIPE.toml [--limit N]
 
 PSNR and SSIM of whole photos through the default restoring path beside the untouched input's, for every pair
-folder of the recipe's validation table and for rendered defocus of its sharp photos; and how far already sharp
+folder of the recipe's validation table and for rendered defocus of its sharp photos; how far already sharp
 photos are changed. Prints a Markdown table.
 """
 

@@ -13,9 +13,11 @@ from defocusctl.data.camera import to_light, to_pixels
 from defocusctl.download import bundled_file, is_intact
 from defocusctl.metrics import quality
 from defocusctl.models.catalogue import NETWORKS
+from defocusctl.models.reach import reach
 from defocusctl.pipeline import LoadedModel, load_model
 from defocusctl.registry import load_registry
 from defocusctl.restore import RestoreSettings
+from defocusctl.tiling import smallest_tile
 
 MODELS = list(NETWORKS)
 SAMPLE = Path(__file__).parents[1] / "samples" / "circuit-board.png"
@@ -67,3 +69,43 @@ def test_a_flat_photo_stays_as_it_is(loaded: LoadedModel) -> None:
     flat = np.full((64, 96, 3), 140, np.uint8)
     restored = loaded.restorer.restore(flat, full_scale=255).pixels
     assert np.abs(restored.astype(int) - 140).max() <= 2
+
+
+def fine(height: int, width: int) -> np.ndarray:
+    """A strip of the sample photo in 16 bits, continued by its mirror image where it is too narrow."""
+    with Image.open(SAMPLE) as photo:
+        strip = np.asarray(photo)[260 : 260 + height]
+    wide = np.concatenate([strip, strip[:, ::-1], strip], axis=1)[:, :width]
+    return wide.astype(np.uint16) * 257
+
+
+def largest_difference(model: str, pixels: np.ndarray, one: RestoreSettings, other: RestoreSettings) -> float:
+    """Of two ways to restore a photo, anywhere, in grey levels of 255."""
+    results = [
+        load_model(model, "bundled", settings, offline=True).restorer.restore(pixels, full_scale=65535).pixels
+        for settings in (one, other)
+    ]
+    return float(np.abs(results[0].astype(np.int64) - results[1]).max()) / 257
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tiles_with_the_reach_as_overlap_equal_the_whole(model: str) -> None:
+    overlap = reach(NETWORKS[model]())
+    tile = smallest_tile(overlap)
+    pixels = fine(32, 2 * tile - 2 * overlap - 16)
+    whole = RestoreSettings(tile=0, precision="fp32")
+    tiled = RestoreSettings(tile=tile, overlap=overlap, precision="fp32")
+    assert largest_difference(model, pixels, whole, tiled) <= 1e-5 * 255 + 1 / 257  # and one step of rounding
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_overlap_leaves_less_than_half_a_grey_level(model: str) -> None:
+    whole = RestoreSettings(tile=0, precision="fp32")
+    tiled = RestoreSettings(tile=192, precision="fp32")
+    assert largest_difference(model, fine(240, 400), whole, tiled) < 0.5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_precision_is_within_half_a_grey_level_of_float32(model: str) -> None:
+    exact = RestoreSettings(precision="fp32")
+    assert largest_difference(model, fine(240, 400), exact, RestoreSettings()) < 0.5

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from defocusctl.checkpoint import WeightsMetadata, save_checkpoint
-from defocusctl.cli import console
 from defocusctl.cli.app import run
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
@@ -31,7 +30,7 @@ def defocusctl(*arguments: object) -> Answer:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", out)
-        patch.setattr(console.console, "file", err)
+        patch.setattr(sys, "stderr", err)
         code = run([str(argument) for argument in arguments], debug=False)
     return Answer(code, out.getvalue(), err.getvalue())
 

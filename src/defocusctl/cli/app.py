@@ -31,6 +31,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # half of the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Take the out-of-focus blur out of single photographs.",
     epilog="Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 weights, 6 device or memory, "
