@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +215,11 @@ def test_named_weights_never_fall_back(home: Path) -> None:
     answer = defocusctl("deblur", photo, "--offline", "--weights", "dpdd")
     assert answer.code == ExitCode.WEIGHTS
     assert not (home / "photo_deblurred.png").exists()
+
+
+def _heed_interrupts() -> None:
+    """A shell ignores Ctrl-C on behalf of what it runs in the background, perhaps these tests."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
