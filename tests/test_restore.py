@@ -339,10 +339,20 @@ def test_faster_layers_compute_the_same() -> None:
         torch.testing.assert_close(actual, expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(("computes", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_the_cpu_chooses_bfloat16_only_where_it_computes_in_it(
+    computes: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: computes, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert choose_precision("auto", torch.device("cpu")) == precision
+
+
 def test_devices_and_precisions_that_are_not_there() -> None:
     cpu = torch.device("cpu")
     assert choose_device("cpu") == cpu
     assert choose_precision("bf16", cpu) == "bf16"
+    assert choose_precision("auto", torch.device("mps")) == "fp32"
     for name in ("tpu", "cpu:1", "cuda:x"):
         with pytest.raises(DeviceError, match="is not a device"):
             choose_device(name)

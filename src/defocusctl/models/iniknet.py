@@ -57,7 +57,9 @@ class FeatureUNet(nn.Module):
         self.decode1 = res_blocks(width, blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        e1 = self.encode1(self.enter1(x))
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
+            entered = self.enter1(x)
+        e1 = self.encode1(entered)
         e2 = self.encode2(self.enter2(e1))
         e3 = self.encode3(self.enter3(e2))
         d2 = self.decode2(self.merge2(torch.cat([self.up2(e3), e2], dim=1)))

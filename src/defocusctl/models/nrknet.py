@@ -50,7 +50,9 @@ class AdditiveUNet(nn.Module):
         self.decode1 = ResBlock(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        r1 = self.encode1(self.enter1(x))
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
+            entered = self.enter1(x)
+        r1 = self.encode1(entered)
         r2 = self.encode2(self.enter2(r1))
         r3 = self.encode3(self.enter3(r2))
         d3 = self.decode3(r3 + self.bottleneck(r3))

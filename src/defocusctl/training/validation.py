@@ -19,7 +19,9 @@ from defocusctl.models.prediction import Network
 from defocusctl.training.recipe import RENDERED, Validation
 
 SEED = 20_231
-PSNR_CEILING = 60.0  # dB; rendered scenes in focus can equal their target, and infinity has no mean
+PSNR_CEILING = 60.0  # dB; a restored crop can equal its target, and infinity has no mean
+NOTHING_TO_GAIN = 45.0  # dB; rendered scenes nearer to their target than this are drawn again ...
+ATTEMPTS = 10  # ... so many times
 
 
 class ValidationPair(NamedTuple):
@@ -47,7 +49,6 @@ class ValidationSets:
         self.sets: dict[str, list[ValidationPair]] = {}
         if settings.sharp:
             photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
-            # A scene that is all in focus has nothing to gain.
             rendering = rendering.model_copy(update={"sharp": 0.0})
             self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop)
         for name, folder in settings.pairs.items():
@@ -78,14 +79,19 @@ class ValidationSets:
 
 
 def _rendered(photos: list[Path], rendering: Rendering, crop: int) -> list[ValidationPair]:
-    """One rendered crop per photo, each with a seed of its own."""
-    pairs = []
-    for index, photo in enumerate(photos):
-        source = RenderedSource([photo], [], rendering, 1.0)
-        crops = StepCrops([source], [(1, crop)], SEED + index, PixelCache(0))[0]
-        blurred, sharp = render_crops(crops, rendering, SEED + index)
-        pairs.append(ValidationPair(blurred[0], sharp[0]))
-    return pairs
+    """One rendered crop per photo, each with a seed of its own, and with something to gain."""
+    return [_rendered_pair(photo, rendering, crop, SEED + index) for index, photo in enumerate(photos)]
+
+
+def _rendered_pair(photo: Path, rendering: Rendering, crop: int, seed: int) -> ValidationPair:
+    source = RenderedSource([photo], [], rendering, 1.0)
+    crops = StepCrops([source], [(1, crop)], seed, PixelCache(0))[0]
+    for attempt in range(ATTEMPTS):
+        blurred, sharp = render_crops(crops, rendering, seed + SEED * attempt)
+        pair = ValidationPair(blurred[0], sharp[0])
+        if _quality(*pair).psnr < NOTHING_TO_GAIN:
+            break
+    return pair
 
 
 def _central(pair: PhotoPair, crop: int) -> ValidationPair:
