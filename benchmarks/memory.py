@@ -1,60 +1,89 @@
-"""Peak memory of restoring photos of 6 and of 48 megapixels on the CPU, and what of its growth is the photo.
+"""Peak memory of `defocusctl deblur` on a small and a large photo, and what of its growth is the photo.
 
-    python benchmarks/memory.py [--models iniknet nrknet]
+    python benchmarks/memory.py [--models iniknet nrknet] [--megapixels 6 48] [--tile 256]
 
-Every photo is restored in a process of its own, with the default settings. The image's own buffers are the
-photo as it was read and the result, both of the photo's type (uint8). Takes about 20 minutes per network on
-two cores.
+Every photo is a file that the command deblurs in a process of its own with the bundled weights. The peak is
+the largest resident size of that process, reading and writing included. The image's own buffers are the
+pixels as read and as restored (both uint8 RGB) and the encoded file that is read and the one that is written.
 """
 
 import argparse
-import json
+import math
+import multiprocessing
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import torch
+FORMATS = ("jpg", "png")
+MEBIBYTE = 2**20
 
-from defocusctl.models.catalogue import NETWORKS
-from defocusctl.restore import Restorer, RestoreSettings
 
-SIZES = ((2000, 3000), (6000, 8000))
+class Measurement(NamedTuple):
+    """Bytes: the peak of one run, the pixels in and out, and the files in and out."""
+
+    peak: int
+    pixels: int
+    files: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--only", nargs=3, metavar=("MODEL", "HEIGHT", "WIDTH"), help="one measurement")
+    parser.add_argument("--models", nargs="+", default=["iniknet", "nrknet"])
+    parser.add_argument("--megapixels", nargs=2, type=float, default=[6.0, 48.0], metavar=("SMALL", "LARGE"))
+    parser.add_argument("--tile", default="auto", help="as of `defocusctl deblur`")
     arguments = parser.parse_args()
-    if arguments.only:
-        model, height, width = arguments.only
-        print(json.dumps(peak_of(model, int(height), int(width))))
-        return
-    print("| network | 6 MP, MiB | 48 MP, MiB | growth, MiB | image's own buffers, MiB |")
-    print("|---|---:|---:|---:|---:|")
+    small, large = arguments.megapixels
+    print(
+        f"| network | file | {small:g} MP, MiB | {large:g} MP, MiB | growth, MiB "
+        "| of pixels in and out, MiB | of files in and out, MiB |"
+    )
+    print("|---|---|---:|---:|---:|---:|---:|")
     for model in arguments.models:
-        small, large = (in_own_process(model, *size) for size in SIZES)
-        buffers = 2 * 3 * (SIZES[1][0] * SIZES[1][1] - SIZES[0][0] * SIZES[0][1])
-        row = (small, large, large - small, buffers)
-        print(f"| {model} | " + " | ".join(f"{value / 2**20:.0f}" for value in row) + " |", flush=True)
+        for suffix in FORMATS:
+            low, high = (measure(model, suffix, size, arguments.tile) for size in (small, large))
+            growth = [after - before for before, after in zip(low, high, strict=True)]
+            cells = [f"{value / MEBIBYTE:.1f}" for value in (low.peak, high.peak, *growth)]
+            print(f"| {model} | {suffix} | " + " | ".join(cells) + " |", flush=True)
 
 
-def in_own_process(model: str, height: int, width: int) -> int:
-    command = [sys.executable, __file__, "--only", model, str(height), str(width)]
-    return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+def measure(model: str, suffix: str, megapixels: float, tile: str) -> Measurement:
+    """Deblur one photo of 4 : 3 in a process of its own."""
+    height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
+    width = round(height * 4 / 3)
+    with tempfile.TemporaryDirectory() as folder:
+        photo, result = (Path(folder) / f"{name}.{suffix}" for name in ("photo", "result"))
+        # In a process of its own: a child's peak is never below what its parent had when it was started.
+        maker = multiprocessing.Process(target=make_photo, args=(photo, height, width))
+        maker.start()
+        maker.join()
+        options = ["--model", model, "--weights", "bundled", "--tile", tile, "--offline", "--quiet"]
+        command = [sys.executable, "-m", "defocusctl", "deblur", str(photo), "-o", str(result), *options]
+        _, status, usage = os.wait4(subprocess.Popen(command).pid, 0)
+        if status != 0:
+            raise SystemExit(f"{' '.join(command)} failed")
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+        files = photo.stat().st_size + result.stat().st_size
+        return Measurement(usage.ru_maxrss * unit, 2 * 3 * height * width, files)
 
 
-def peak_of(model: str, height: int, width: int) -> int:
-    """The largest resident size of this process, in bytes."""
-    torch.manual_seed(0)
-    network = NETWORKS[model]()
-    network.initialise()
-    row = np.random.default_rng(0).integers(0, 256, (1, width, 3), dtype=np.uint8)
-    photo = np.repeat(row, height, axis=0)
-    restorer = Restorer(network, "RGB", RestoreSettings(device="cpu"))
-    return restorer.restore(photo, full_scale=255.0).report.peak_memory
+def make_photo(path: Path, height: int, width: int) -> None:
+    """Waves with grain: files as large as those of real photos."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    grain = rng.normal(0, 3, (min(height, 256), width, 3))
+    pixels = np.empty((height, width, 3), np.uint8)
+    wave = 40 * np.sin(np.arange(width) / 37)[:, None]
+    for row in range(height):
+        level = 128 + 40 * math.cos(row / 29)
+        pixels[row] = np.rint(np.clip(level + wave + grain[row % len(grain)], 0, 255))
+    Image.fromarray(pixels).save(path, quality=92)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -13,13 +15,15 @@ import torch
 from defocusctl import seal
 from defocusctl.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
 from defocusctl.digests import Digest
-from defocusctl.download import converted_file
+from defocusctl.download import converted_file, ensure_file
 from defocusctl.errors import OutputError, WeightsError
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 from defocusctl.models.upstream_keys import from_upstream
+from defocusctl.registry import WeightsEntry, load_registry
 from tests.golden_weights import KEYS, released_state
+from tests.loopback import serving
 from tests.machine import make_fresh_machine
 
 TINY: dict[str, Network] = {
@@ -155,6 +159,62 @@ channel_order = "RGB"
     assert "not the one of iniknet/mine" in complaint(path)
 
 
+def register(monkeypatch: pytest.MonkeyPatch, registry: Path, digest: str, *sources: str) -> WeightsEntry:
+    """The user's entry iniknet/mine."""
+    registry.write_text(
+        f"""
+[[weights]]
+model = "iniknet"
+name = "mine"
+configuration = "from shapes"
+sources = {json.dumps(sources)}
+digest = "{digest}"
+licence = "CC0"
+trained_on = "my photos"
+channel_order = "RGB"
+"""
+    )
+    monkeypatch.setenv("DEFOCUSCTL_WEIGHTS", str(registry))
+    return load_registry().find("iniknet", "mine")
+
+
+def test_of_a_registered_checkpoint_that_nobody_fetched_all_sources_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "release.pth"
+    torch.save(tiny_release("iniknet"), path)
+    sources = ("https://example.org/net.pth", "https://example.com/net.pth")
+    register(monkeypatch, tmp_path / "own.toml", str(Digest.of_file(path, "sha256")), *sources)
+    assert load_checkpoint(path).metadata.source == " or ".join(sources)
+
+
+def test_a_conversion_names_the_source_that_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "release.pth"
+    torch.save(tiny_release("iniknet"), path)
+    digest = Digest.of_file(path, "sha256")
+    with serving() as server:
+        server.serve("/mirror.pth", path.read_bytes())
+        sources = (f"{server.url}/gone.pth", f"{server.url}/mirror.pth")
+        entry = register(monkeypatch, tmp_path / "own.toml", str(digest), *sources)
+        assert load_checkpoint(ensure_file(entry, offline=False)).metadata.source == sources[1]
+    assert load_checkpoint(converted_file(digest)).metadata.source == sources[1]
+
+
+def test_of_a_prefix_the_conversion_has_the_whole_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "release.pth"
+    torch.save(tiny_release("iniknet"), path)
+    whole = Digest.of_file(path, "sha256")
+    prefix = f"sha256-prefix:{whole.hex[:8]}"
+    register(monkeypatch, tmp_path / "own.toml", prefix, "https://example.org/net.pth")
+    metadata = load_checkpoint(path).metadata
+    assert (metadata.licence, metadata.digest) == ("CC0", str(whole))
+    assert list(converted_file(whole).parent.iterdir()) == [converted_file(whole)]
+
+
 def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "release.pth"
     torch.save(tiny_release("iniknet"), path)
@@ -218,9 +278,9 @@ def without(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     [
         (lambda state: {**state, "surprise.weight": torch.zeros(1)}, "unknown tensor 'surprise.weight'"),
         (without("sum.bias"), "filtering.sum.bias is nothing instead of [3]"),
-        (without("scale_select.weight"), "has not all tensors of iniknet"),
+        (without("scale_select.weight"), "has not the tensors of iniknet"),
         (lambda state: {**state, "sum.bias": torch.zeros(4)}, "filtering.sum.bias is [4] instead of [3]"),
-        (lambda state: {**state, "scale_select.weight": torch.tensor(1.0)}, "has not all tensors of iniknet"),
+        (lambda state: {**state, "scale_select.weight": torch.tensor(1.0)}, "has not the tensors of iniknet"),
         (lambda state: {**state, "sum.bias": torch.full((3,), float("nan"))}, "not finite"),
         (lambda _: {"conv.weight": torch.zeros(1)}, "is no checkpoint of iniknet or nrknet"),
         (lambda state: {**state, "epoch": 3}, "holds no state dict"),
@@ -235,6 +295,53 @@ def test_a_changed_release_is_refused(
     torch.save(change(tiny_release("iniknet")), path)
     assert expected in complaint(path)
     assert not converted_file(Digest.of_file(path, "sha256")).exists()
+
+
+@contextmanager
+def little_memory(more: int) -> Iterator[None]:
+    """At most ``more`` bytes beyond what this process has now."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        (
+            {"unet.enter1.0.weight": (2000, 3, 3, 3)},
+            "mu_predictor.weight is [3, 4, 1, 1] instead of [3, 2000, 1, 1]",
+        ),
+        ({"omega_predictor.weight": (50_000, 1, 1, 1)}, "sizes far beyond the released ones"),
+        ({"mu_predictor.weight": (2000, 1, 1, 1)}, "sizes far beyond the released ones"),
+        ({"omega_predictor.weight": (10**9, 0, 1, 1)}, "omega_predictor.weight is empty"),
+    ],
+)
+def test_a_small_file_that_claims_a_large_network_is_refused_cheaply(
+    tmp_path: Path, claims: dict[str, tuple[int, ...]], expected: str
+) -> None:
+    path = saved(tmp_path / "net.safetensors")
+    metadata = seal.opened(path.read_bytes())
+    state = {**TINY["iniknet"].state_dict(), **{key: torch.zeros(shape) for key, shape in claims.items()}}
+    safetensors.torch.save_file(state, path, metadata)
+    with little_memory(200_000_000):
+        assert expected in complaint(path)
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.zeros(1).expand(10**12), torch.zeros(3).to_sparse(), torch.empty(10**12, device="meta")]
+)
+def test_a_tensor_that_is_larger_than_its_file_is_refused_cheaply(
+    tmp_path: Path, tensor: torch.Tensor
+) -> None:
+    path = tmp_path / "expanded.pth"
+    torch.save({**tiny_release("iniknet"), "sum.bias": tensor}, path)
+    with little_memory(200_000_000):
+        assert "claims more numbers for sum.bias than it holds" in complaint(path)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -282,7 +389,7 @@ def test_damage_anywhere_in_a_pickle_never_escapes(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"model": "unet"}, "holds weights of 'unet': known networks: iniknet, nrknet"),
-        ({"model": "nrknet"}, "has not all tensors of nrknet"),
+        ({"model": "nrknet"}, "has not the tensors of nrknet"),
         ({"channel_order": "GBR"}, "make no sense"),
         ({"configuration": "[]"}, "make no sense"),
         ({"configuration": "{"}, "lacks the metadata"),

@@ -1,5 +1,6 @@
 """``weights.toml``: what is packaged, what a user adds, and what a user is told about mistakes."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_the_authors_checkpoints_are_there(model: str, name: str, repository: st
     assert entry.scores
 
 
+def test_alexnet_is_known_by_the_start_of_its_hash() -> None:
+    (entry,) = load_registry().default_order("alexnet")
+    assert entry.label == "alexnet/imagenet"
+    assert str(entry.digest) == "sha256-prefix:7be5be79"
+    assert [str(source) for source in entry.sources] == [
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+    ]
+
+
 @pytest.mark.parametrize("model", ["iniknet", "nrknet"])
 def test_the_authors_come_first_and_the_bundled_ones_second(model: str) -> None:
     first, second = load_registry().default_order(model)
@@ -83,12 +93,14 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
         ("licence =", "lisence =", "key 'lisence': unknown key: allowed: channel_order, configuration"),
         ('licence = "CC0"', "", "weights entry 1, key 'licence': it is missing"),
         ('licence = "CC0"', "licence = 3", "(nrknet/mine), key 'licence': 3 is not a text"),
-        ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: iniknet, nrknet"),
+        ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: alexnet, iniknet, nrknet"),
         ('name = "mine"', 'name = "bundled"', "nrknet/bundled is the package's own"),
         ('name = "mine"', 'name = "../up"', "key 'name': '../up': allowed: lower-case letters"),
         ('"RGB"', '"GRB"', "key 'channel_order': 'GRB': allowed: RGB or BGR"),
         ("sha256:0", "sha256:z", "key 'digest': 'sha256:z"),
         ("sha256:", "md5:", "is not 'sha256:' and 64"),
+        ("sha256:", "sha256-prefix:", "'git-blob:' and 40, or 'sha256-prefix:' and 8 to 63 lower-case hex"),
+        ('"sha256:' + "0" * 64, '"sha256-prefix:7be5be7', "'sha256-prefix:7be5be7' is not"),
         ("@v1", "", "is not hf://owner/repo/file@revision"),
         (".safetensors?x=1", ".zip", "does not name a file ending in .safetensors, .pth, .pt"),
         ("https:", "ftp:", "is none of 'bundled', https://"),
@@ -141,9 +153,23 @@ def test_unknown_names_list_what_there_is() -> None:
     registry = load_registry()
     with pytest.raises(WeightsError, match="known for nrknet: dpdd, lfdof, bundled"):
         registry.find("nrknet", "dppd")
-    with pytest.raises(WeightsError, match="known models: iniknet, nrknet"):
+    with pytest.raises(WeightsError, match=r"known models: iniknet, nrknet, alexnet$"):
         registry.select("unet/dpdd")
     assert [entry.name for entry in registry.select("nrknet")] == ["dpdd", "lfdof", "bundled"]
+
+
+def test_a_file_is_known_by_its_whole_hash_or_the_start_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    assert load_registry().with_digest(path) is None
+    for digest in (f"sha256:{sha256}", f"sha256-prefix:{sha256[:8]}", f"sha256-prefix:{sha256[:63]}"):
+        add_users_file(monkeypatch, tmp_path, ENTRY.replace("sha256:" + "0" * 64, digest))
+        entry = load_registry().with_digest(path)
+        assert entry is not None
+        assert (entry.label, str(entry.digest)) == ("nrknet/mine", digest)
 
 
 def test_sources_are_written_as_they_are_read() -> None:

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from defocusctl import places
+from defocusctl import places, seal
 from defocusctl.digests import Digest
 from defocusctl.download import cached_file, converted_file
 from defocusctl.errors import WeightsError
@@ -17,6 +18,8 @@ from defocusctl.resolve import resolve_weights
 from defocusctl.sources import parse_source
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
+
+UNSEALED = b"\x13\0\0\0\0\0\0\0" + b'{"__metadata__":{}}' + b" "
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +42,11 @@ def registry(server: Loopback, tmp_path: Path) -> Registry:
     authors = entry_of("dpdd", f"{server.url}/net.pth", b"the authors' weights", tmp_path)
     bundled = entry_of("bundled", "bundled", b"bundled weights", tmp_path)
     return Registry((authors, bundled), {"iniknet": ("dpdd", "bundled")})
+
+
+def sources_of(server: Loopback) -> tuple[str, str]:
+    """A source that has nothing, and a mirror."""
+    return f"{server.url}/gone.pth", f"{server.url}/net.pth"
 
 
 def entry_of(name: str, source: str, content: bytes, tmp_path: Path) -> WeightsEntry:
@@ -86,10 +94,43 @@ def test_offline_the_cached_checkpoint_is_used(registry: Registry) -> None:
 def test_a_conversion_is_used_in_place_of_the_original(registry: Registry, server: Loopback) -> None:
     converted = converted_file(registry.entries[0].digest)
     converted.parent.mkdir(parents=True)
-    converted.write_bytes(b"converted")
+    converted.write_bytes(seal.sealed(UNSEALED))
     weights = resolve_weights("iniknet", None, offline=False, registry=registry)
     assert (weights.path, weights.digest) == (converted, registry.entries[0].digest)
     assert server.requests == []
+
+
+def test_a_damaged_conversion_gives_way_to_the_original(registry: Registry) -> None:
+    converted = converted_file(registry.entries[0].digest)
+    converted.parent.mkdir(parents=True)
+    converted.write_bytes(seal.sealed(UNSEALED)[:-1])
+    weights = resolve_weights("iniknet", "dpdd", offline=False, registry=registry)
+    assert weights.path == cached_file(registry.entries[0])
+
+
+def test_the_source_that_delivered_is_named(registry: Registry, server: Loopback) -> None:
+    entry = replace(registry.entries[0], sources=tuple(map(parse_source, sources_of(server))))
+    mirrored = Registry((entry,), {"iniknet": ("dpdd",)})
+    for offline in (False, True):
+        weights = resolve_weights("iniknet", "dpdd", offline=offline, registry=mirrored)
+        assert weights.source == f"{server.url}/net.pth"
+    converted = converted_file(entry.digest)
+    converted.parent.mkdir(parents=True)
+    converted.write_bytes(seal.sealed(UNSEALED))
+    assert resolve_weights("iniknet", None, offline=True, registry=mirrored) == replace(
+        weights, path=converted
+    )
+
+
+def test_where_nobody_knows_which_source_delivered_all_are_named(
+    registry: Registry, server: Loopback
+) -> None:
+    entry = replace(registry.entries[0], sources=tuple(map(parse_source, sources_of(server))))
+    cached_file(entry).parent.mkdir(parents=True)
+    cached_file(entry).write_bytes(b"the authors' weights")
+    mirrored = Registry((entry,), {"iniknet": ("dpdd",)})
+    weights = resolve_weights("iniknet", None, offline=True, registry=mirrored)
+    assert weights.source == " or ".join(sources_of(server))
 
 
 def test_a_named_entry_never_falls_back(registry: Registry) -> None:
@@ -139,8 +180,10 @@ CHILD = """
 import sys
 from defocusctl.resolve import resolve_weights
 for offline in (False, True):
-    weights = resolve_weights("iniknet", "hf://owner/repo/deep/net.pth@v1", offline=offline)
-    print(weights.path.read_text(), weights.name)
+    heard = []
+    spec = "hf://owner/repo/deep/net.pth@v1"
+    weights = resolve_weights("iniknet", spec, offline=offline, on_progress=lambda *told: heard.append(told))
+    print(weights.path.read_text(), weights.name, heard)
 """
 
 
@@ -154,7 +197,10 @@ def test_a_file_on_the_hub_is_fetched_once_and_found_offline(server: Loopback) -
         timeout=60,
         check=True,
     )
-    assert child.stdout.splitlines() == ["from-the-hub deep/net.pth"] * 2
+    assert child.stdout.splitlines() == [
+        "from-the-hub deep/net.pth [(12, 12)]",
+        "from-the-hub deep/net.pth []",
+    ]
     assert child.stderr == ""
     assert [method for method, path, _ in server.requests if "net.pth" in path].count("GET") == 1
     assert (places.cache_dir() / "hub").is_dir()

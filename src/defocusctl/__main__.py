@@ -1,5 +1,21 @@
-"""``python -m defocusctl``."""
+"""What ``defocusctl`` and ``python -m defocusctl`` run first: Ctrl-C is one line from the first import on."""
 
-from defocusctl.cli.app import main
+import sys
 
-main()
+from defocusctl.errors import InterruptedByUserError
+
+
+def main() -> None:
+    """Import the program, which takes a moment, and run it; the console script."""
+    try:
+        from defocusctl.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        interrupted = InterruptedByUserError()
+        print(f"error: {interrupted}", file=sys.stderr)
+        sys.exit(interrupted.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,14 +11,15 @@ from typing import BinaryIO
 from defocusctl.errors import OutputError
 
 REMEDIES = {
-    errno.ENOSPC: "free some space or write elsewhere with -o",
-    errno.EDQUOT: "free some of your quota or write elsewhere with -o",
-    errno.EROFS: "write elsewhere with -o",
-    errno.EACCES: "write elsewhere with -o, or change the folder's permissions",
-    errno.EPERM: "write elsewhere with -o, or change the folder's permissions",
+    errno.ENOSPC: "free some space or write elsewhere",
+    errno.EDQUOT: "free some of your quota or write elsewhere",
+    errno.EFBIG: "write to a disk that holds larger files, or raise the limit (ulimit -f)",
+    errno.EROFS: "write elsewhere",
+    errno.EACCES: "write elsewhere, or change the folder's permissions",
+    errno.EPERM: "write elsewhere, or change the folder's permissions",
     errno.ENOENT: "create the folder first",
     errno.ENOTDIR: "give a folder that exists",
-    errno.ENAMETOOLONG: "give a shorter name with -o",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 
 
@@ -35,7 +36,7 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     temporary = target.parent / f".defocusctl-{secrets.token_hex(8)}.part"
     try:
         if target.exists() and not target.is_file():
-            raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
+            raise OutputError(f"'{target}' is not an ordinary file", "give another name")
         try:
             with temporary.open("x+b") as handle:
                 yield handle
@@ -49,9 +50,7 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
 def write_error(target: Path, error: OSError) -> OutputError:
     """The system's refusal to write as one line with a remedy."""
     if isinstance(error, FileExistsError):
-        return OutputError(
-            f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
-        )
+        return OutputError(f"'{target}' exists already", "use --force to overwrite it, or give another name")
     reason = error.strerror or str(error) or type(error).__name__
     return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
 

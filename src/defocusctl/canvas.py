@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
 from defocusctl.tile_runner import TileResult
 from defocusctl.tiling import Floats, Stitcher, Tile, TilePlan
@@ -13,20 +14,33 @@ from defocusctl.tiling import Floats, Stitcher, Tile, TilePlan
 Pixels: TypeAlias = npt.NDArray[Any]
 Halves: TypeAlias = npt.NDArray[np.float16]
 
+LARGEST_REDUCTION = 8
+"""What tiles finish begins and ends on multiples of this: no block of up to 8 x 8 pixels is ever cut."""
+
 
 class Canvas:
     """A photo (H, W, C) and the array its restored pixels are written to, each exactly once per plan.
 
     The networks' change is added to the photo's own values and rounded once, so that a pixel that is not
     changed stays exactly as it is, and values beyond black and white survive.
+
+    Maps are kept as means over blocks of the photo; ``map_reduction`` is their side, 1, 2, 4 or 8 pixels.
     """
 
-    def __init__(self, source: Pixels, full_scale: float, strength: float, keep_coefficients: bool) -> None:
+    def __init__(
+        self,
+        source: Pixels,
+        full_scale: float,
+        strength: float,
+        keep_coefficients: bool,
+        map_reduction: int = 1,
+    ) -> None:
         self.source = source
         self.full_scale = full_scale
         self.pixels = np.empty_like(source)
         self._gain = np.float32(strength * full_scale)
         self._keep_coefficients = keep_coefficients
+        self._map_reduction = map_reduction
         self._maps: dict[str, Map] = {}
 
     def begin(self, plan: TilePlan) -> None:
@@ -42,7 +56,8 @@ class Canvas:
         if self._keep_coefficients:
             for name, values in result.coefficients.items():
                 if name not in self._maps:
-                    self._maps[name] = Map(self._plan, len(values), tile.read.size.height // values.shape[1])
+                    divisor = tile.read.size.height // values.shape[1]
+                    self._maps[name] = Map(self._plan, len(values), divisor, self._map_reduction)
                 self._maps[name].add(tile, values)
 
     def coefficients(self, part: Box) -> Mapping[str, Halves] | None:
@@ -63,18 +78,36 @@ class Canvas:
 
 
 class Map:
-    """One coefficient, (K, H/s, W/s), being stitched."""
+    """One coefficient, (K, H/s, W/s), being stitched, and reduced where that is more than s.
 
-    def __init__(self, plan: TilePlan, count: int, divisor: int) -> None:
-        self._divisor = divisor
-        self._stitcher = Stitcher(plan, count, divisor)
-        padded = Size(plan.size.height // divisor, plan.size.width // divisor)
-        self._values: Halves = np.empty((count, *padded), np.float16)
+    Raises:
+        DeviceError: if there is no memory for it.
+    """
+
+    def __init__(self, plan: TilePlan, count: int, divisor: int, reduction: int) -> None:
+        self._scale = max(divisor, reduction)
+        self._block = self._scale // divisor
+        padded = Size(plan.size.height // self._scale, plan.size.width // self._scale)
+        try:
+            self._values: Halves = np.empty((count, *padded), np.float16)
+            self._stitcher = Stitcher(plan, count, divisor)
+        except MemoryError as error:
+            raise DeviceError(
+                f"the coefficient maps do not fit into memory: {count} of them take "
+                f"{2 * count * padded.pixels / 1e9:.1f} GB",
+                "leave out --maps-data, or restore a --region",
+            ) from error
 
     def add(self, tile: Tile, values: Floats) -> None:
-        box, block = self._stitcher.join(tile, values)
-        self._values[:, *box.slices] = block
+        """Write what this tile completes."""
+        box, piece = self._stitcher.join(tile, values)
+        b = self._block
+        rows, columns = (slice(span.start // b, span.stop // b) for span in box.slices)
+        count, height, width = piece.shape
+        blocks = piece.reshape(count, height // b, b, width // b, b)
+        self._values[:, rows, columns] = blocks.mean(axis=(2, 4))
 
     def cut(self, part: Box) -> Halves:
-        s = self._divisor
+        """The map of a part of the photo, rounded outwards to its own whole pixels."""
+        s = self._scale
         return self._values[:, part.top // s : -(-part.bottom // s), part.left // s : -(-part.right // s)]

@@ -18,10 +18,11 @@ from torch import Tensor
 from defocusctl import seal
 from defocusctl.atomic import atomic_write
 from defocusctl.digests import Digest
-from defocusctl.download import converted_file
+from defocusctl.download import converted_file, source_of
 from defocusctl.errors import OutputError, WeightsError
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
+from defocusctl.models.rehearsal import expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from defocusctl.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
 from defocusctl.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
@@ -138,7 +139,7 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
 
 def _load_pickle(path: Path) -> Checkpoint:
     entry = load_registry().with_digest(path)
-    digest = entry.digest if entry else Digest.of_file(path, "sha256")
+    digest = entry.digest if entry and entry.digest.is_whole else Digest.of_file(path, "sha256")
     converted = converted_file(digest)
     if converted.is_file():
         with suppress(WeightsError):  # a damaged conversion is made again
@@ -169,7 +170,7 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Digest) -> Checkp
     metadata = WeightsMetadata.of_network(
         network,
         channel_order=entry.channel_order if entry else "BGR",
-        source=str(entry.sources[0]) if entry else path.name,
+        source=source_of(entry, path) if entry else path.name,
         licence=entry.licence if entry else "unknown",
         trained_on=entry.trained_on if entry else "unknown",
         digest=str(digest),
@@ -197,7 +198,18 @@ def _state_dict_in(path: Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         raise WeightsError(f"{path} holds no state dict", "give a file with a network's tensors by name")
+    for key, tensor in content.items():
+        if not _holds_all_its_numbers(tensor):
+            cause = f"{path} claims more numbers for {key} than it holds"
+            raise WeightsError(cause, "give an unchanged release")
     return content
+
+
+def _holds_all_its_numbers(tensor: Tensor) -> bool:
+    """False of sparse tensors, tensors without storage, and one number repeated without end."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Network:
@@ -205,11 +217,10 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
     if model not in NETWORKS:
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(NETWORKS)}")
     try:
-        network = NETWORKS[model].from_state(state)
+        expected = expected_shapes(NETWORKS[model], state)
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
-        cause = f"{path} has not all tensors of {model} ({error})"
+        cause = f"{path} has not the tensors of {model} ({error})"
         raise WeightsError(cause, "get the file again") from error
-    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
     found = {key: tensor.shape for key, tensor in state.items()}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
@@ -219,5 +230,6 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
             raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
+    network = NETWORKS[model].from_state(state)
     network.load_state_dict(state)
     return network.float().eval()

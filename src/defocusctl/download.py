@@ -33,7 +33,7 @@ def ensure_file(
 ) -> Path:
     """The file of ``entry``, its digest checked just now; downloaded first if it is not here and may be.
 
-    ``on_progress`` hears of bytes done and in all (None where unknown) while a URL is downloading.
+    ``on_progress`` hears of bytes done and in all (None where unknown) while it is downloading.
 
     Raises:
         WeightsError: if it cannot be had, perhaps because of ``offline`` or ``HF_HUB_OFFLINE``.
@@ -72,7 +72,7 @@ def cached_file(entry: WeightsEntry) -> Path:
 
 
 def converted_file(digest: Digest) -> Path:
-    """Where the safetensors version of a pickle with ``digest`` goes."""
+    """Where the safetensors version of a pickle with ``digest`` goes; only a whole digest leads there."""
     return places.cache_dir() / "converted" / f"{digest.kind}-{digest.hex}.safetensors"
 
 
@@ -80,6 +80,16 @@ def files_of(entry: WeightsEntry) -> tuple[Path, ...]:
     """All files of ``entry`` on this machine: as published, and converted."""
     converted = converted_file(entry.digest)
     return tuple(path for path in (present_file(entry), converted) if path is not None and path.is_file())
+
+
+def source_of(entry: WeightsEntry, path: Path) -> str:
+    """Where the file ``path`` of ``entry`` is from: what delivered it, or all sources if that is unknown."""
+    if path == bundled_file(entry):
+        return "bundled"
+    sources = [str(source) for source in entry.remote_sources]
+    note = _source_note(cached_file(entry))
+    delivered = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
+    return delivered if delivered in sources else " or ".join(sources)
 
 
 def state_of(entry: WeightsEntry) -> str:
@@ -96,7 +106,7 @@ def is_intact(entry: WeightsEntry, path: Path) -> bool:
         OSError: if the file cannot be read.
     """
     if path != converted_file(entry.digest):
-        return Digest.of_file(path, entry.digest.kind) == entry.digest
+        return entry.digest.agrees_with(Digest.of_file(path, entry.digest.whole_kind))
     try:
         seal.opened(path.read_bytes())
     except ValueError:
@@ -149,6 +159,11 @@ def remove_all_cached() -> int:
     return freed
 
 
+def _source_note(target: Path) -> Path:
+    """The file beside ``target`` that names the source which delivered it."""
+    return target.with_name(f"{target.name}-source")
+
+
 def _lock(target: Path) -> "FileLock":
     from filelock import FileLock
 
@@ -177,6 +192,7 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None, pa
         except WeightsError as error:
             failures.append(error.cause)
         else:
+            _source_note(target).write_text(str(source), encoding="utf-8")
             publish(part, target, force=True)
             discard(part)
             return
@@ -190,11 +206,11 @@ def _fetch_from(source: RemoteSource, part: Path, on_progress: OnProgress | None
     if isinstance(source, UrlSource):
         fetch_url(source.url, part, on_progress, patience)
     else:
-        fetch_from_hub(source, part)
+        fetch_from_hub(source, part, on_progress)
 
 
 def _verify(entry: WeightsEntry, source: RemoteSource, part: Path) -> None:
-    found = Digest.of_file(part, entry.digest.kind)
-    if found != entry.digest:
+    found = Digest.of_file(part, entry.digest.whole_kind)
+    if not entry.digest.agrees_with(found):
         discard(part)
         raise WeightsError(f"{source}: the file is {found}, not {entry.digest}")

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     DEVICE = 6
     SOME_FAILED = 7
     DATA = 8
+    EXPECTATION = 9
     INTERRUPTED = 130
 
 
@@ -78,6 +79,12 @@ class DataError(DefocusctlError):
     """A recipe or data set for training or evaluation that is not as it should be."""
 
     exit_code = ExitCode.DATA
+
+
+class ExpectationError(DefocusctlError):
+    """Measured figures that are not what was expected of them."""
+
+    exit_code = ExitCode.EXPECTATION
 
 
 class InterruptedByUserError(DefocusctlError):

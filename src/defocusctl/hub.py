@@ -1,12 +1,15 @@
-"""Files from the Hugging Face hub, through its own client, with its progress bars silenced."""
+"""Files from the Hugging Face hub, through its own client, which reports to our progress bar, not its own."""
 
+import inspect
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from defocusctl import places
 from defocusctl.errors import WeightsError
 from defocusctl.sources import HubSource
+from defocusctl.transfer import OnProgress
 
 
 def hub_is_offline() -> bool:
@@ -14,29 +17,37 @@ def hub_is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def fetch_from_hub(source: HubSource, part: Path) -> None:
-    """Bring the file of ``source`` to ``part``; a broken download goes on from a folder beside it.
+def fetch_from_hub(source: HubSource, part: Path, on_progress: OnProgress | None) -> None:
+    """Bring the file of ``source`` to ``part``, by way of a folder beside it.
 
     Raises:
         WeightsError: if the hub has no such file, or cannot be reached.
         OSError: if ``part`` cannot be written.
     """
     staging = part.with_name(f"{part.name}-hub")
-    fetched = _download(source, local_dir=staging, cache_dir=None, offline=False)
-    fetched.replace(part)
-    shutil.rmtree(staging)
+    try:
+        _download(source, on_progress, local_dir=staging).replace(part)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def hub_file(source: HubSource, *, offline: bool) -> Path:
+def hub_file(source: HubSource, on_progress: OnProgress | None, *, offline: bool) -> Path:
     """The file of ``source`` in the hub's own layout inside this program's cache, downloaded if need be.
 
     Raises:
         WeightsError: if the file cannot be had, or ``offline`` and it is not in the cache.
     """
-    return _download(source, local_dir=None, cache_dir=places.cache_dir() / "hub", offline=offline)
+    return _download(source, on_progress, cache_dir=places.cache_dir() / "hub", offline=offline)
 
 
-def _download(source: HubSource, *, local_dir: Path | None, cache_dir: Path | None, offline: bool) -> Path:
+def _download(
+    source: HubSource,
+    on_progress: OnProgress | None,
+    *,
+    local_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    offline: bool = False,
+) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -50,6 +61,7 @@ def _download(source: HubSource, *, local_dir: Path | None, cache_dir: Path | No
             local_dir=local_dir,
             cache_dir=cache_dir,
             local_files_only=offline,
+            **({} if on_progress is None else _reporting_to(on_progress)),
         )
     except LocalEntryNotFoundError as error:
         reason = "it is not in the cache and the network is off" if offline else "the hub cannot be reached"
@@ -62,3 +74,26 @@ def _download(source: HubSource, *, local_dir: Path | None, cache_dir: Path | No
     ) as error:  # the hub's transport, and with it the errors of a broken transfer, has changed by version
         raise WeightsError(f"{source}: {error}", "check it and try again") from error
     return Path(path)
+
+
+def _reporting_to(on_progress: OnProgress) -> dict[str, Any]:
+    """The argument that makes the client tell ``on_progress``; none before version 1.1, which has it."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import tqdm
+
+    told = 0
+
+    class Reporter(tqdm):
+        """A bar that draws nothing. The client may have two for one file, and turn one back on a retry."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal told
+            self.n += n or 0
+            if self.n > told:
+                told = int(self.n)
+                on_progress(told, self.total)
+
+    return {"tqdm_class": Reporter} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}

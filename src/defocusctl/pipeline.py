@@ -4,7 +4,8 @@
 ``deblur_photo`` for each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,9 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from defocusctl import __version__
+from defocusctl.canvas import LARGEST_REDUCTION
 from defocusctl.checkpoint import load_checkpoint
-from defocusctl.coefmaps import map_paths, write_comparison, write_maps, write_maps_data
-from defocusctl.errors import OutputError
+from defocusctl.coefmaps import map_paths, pictures_reduction, write_comparison, write_maps, write_maps_data
+from defocusctl.errors import DeviceError, OutputError
 from defocusctl.geometry import Box
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
@@ -38,6 +40,7 @@ class LoadedModel:
     network: Network
     restorer: Restorer
     weights: ResolvedWeights
+    trained_on: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Outputs:
     @property
     def wants_coefficients(self) -> bool:
         return self.maps is not None or self.maps_data is not None
+
+    def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
+        """Every file that these options write for a result called ``stem``, beside the photo itself."""
+        maps = [] if self.maps is None else map_paths(self.maps, stem, model)
+        return (*maps, *(path for path in (self.maps_data, self.compare) if path is not None))
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def load_model(
     resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
     checkpoint = load_checkpoint(resolved.path, model_name=model)
     restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
-    return LoadedModel(checkpoint.model, restorer, resolved)
+    return LoadedModel(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
 
 def target_of(source: Path, output: Path | str | None, region: Box | None) -> Path:
@@ -117,24 +125,44 @@ def target_of(source: Path, output: Path | str | None, region: Box | None) -> Pa
     return target.with_stem(f"{target.stem}_{region.text}")
 
 
-def check_targets(source: Path, target: Path, model: str, outputs: Outputs) -> None:
-    """Refuse, before any computing, whatever could not or must not be written.
+def stem_of(target: Path | BinaryIO | None) -> str:
+    """What the names of a result's pictures begin with; a stream has no name."""
+    return target.stem if isinstance(target, Path) else "photo"
+
+
+def check_targets(source: Path | bytes, target: Path | None, model: str, outputs: Outputs) -> None:
+    """Refuse, before any computing, whatever could not or must not be written; a target of None is a stream.
+
+    That no result replaces another one or another input is for those to check who run several.
 
     Raises:
         OutputError: naming the first of them.
     """
-    check_writable_target(source, target, force=outputs.force)
-    pictures = [path for path in (outputs.maps_data, outputs.compare) if path is not None]
-    if outputs.maps is not None:
-        if outputs.maps.exists() and not outputs.maps.is_dir():
-            raise OutputError(f"'{outputs.maps}' is not a folder", "put --maps last, or give it a folder")
-        pictures += map_paths(outputs.maps, target.stem, model)
-    for path in pictures:
-        if path.exists() and (not outputs.force or path.samefile(source)):
+    if target is not None:
+        check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
+    if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
+        raise OutputError(f"'{outputs.maps}' is not a folder", "put --maps last, or give it a folder")
+    for path in outputs.pictures(stem_of(target), model):
+        if path.exists() and not outputs.force:
             raise OutputError(f"'{path}' exists already", "use --force to overwrite it, or another name")
-    for path in pictures:
         if not path.parent.is_dir() and path.parent != outputs.maps:
             raise OutputError(f"there is no folder '{path.parent}'", "create it first")
+
+
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Tell of memory that runs out in this block as a problem with what is called ``name``.
+
+    Raises:
+        DeviceError: instead of MemoryError.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DeviceError(
+            f"there is not enough memory for {name}",
+            "close other programs, or use a machine with more memory",
+        ) from error
 
 
 def deblur_photo(
@@ -156,41 +184,48 @@ def deblur_photo(
         InputError: if the photo cannot be read.
         UsageError: if the region lies outside the photo.
         OutputError: if something cannot be written; what was written before it is whole.
-        DeviceError: if not even the smallest tile fits into memory.
+        DeviceError: if the photo or even the smallest tile does not fit into memory.
     """
-    photo = read_photo(source, max_megapixels=max_megapixels)
-    if on_photo is not None:
-        on_photo(photo)
-    warnings = [*photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())]
-    restored = loaded.restorer.restore(
-        photo.pixels,
-        full_scale=photo.full_scale,
-        region=region,
-        keep_coefficients=outputs.wants_coefficients,
-        on_progress=on_tile,
-    )
-    before = photo if region is None else _cropped(photo, region)
-    settings = loaded.restorer.settings
-    write_photo(
-        before,
-        restored.pixels,
-        target,
-        quality=outputs.quality,
-        provenance=_provenance(loaded.weights, settings, restored.report, region),
-        force=outputs.force,
-    )
-    stem = target.stem if isinstance(target, Path) else "photo"
-    pictures = _draw(loaded.network, before, restored.pixels, restored.coefficients, stem, outputs)
-    return Deblurred(
-        input=str(source) if isinstance(source, Path) else "-",
-        output=str(target) if isinstance(target, Path) else "-",
-        weights=loaded.weights,
-        settings=settings,
-        report=restored.report,
-        region=region,
-        pictures=pictures,
-        warnings=(*warnings, *restored.report.warnings),
-    )
+    with enough_memory(f"'{source}'" if isinstance(source, Path) else "the photo from standard input"):
+        photo = read_photo(source, max_megapixels=max_megapixels)
+        if on_photo is not None:
+            on_photo(photo)
+        warnings = [
+            *photo.warnings,
+            *(conversion_warnings(photo, target) if isinstance(target, Path) else ()),
+        ]
+        drawn = photo.size if region is None else region.size
+        restored = loaded.restorer.restore(
+            photo.pixels,
+            full_scale=photo.full_scale,
+            region=region,
+            keep_coefficients=outputs.wants_coefficients,
+            map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
+            on_progress=on_tile,
+        )
+        before = photo if region is None else _cropped(photo, region)
+        settings = loaded.restorer.settings
+        write_photo(
+            before,
+            restored.pixels,
+            target,
+            quality=outputs.quality,
+            provenance=_provenance(loaded.weights, settings, restored.report, region),
+            force=outputs.force,
+        )
+        pictures = _draw(
+            loaded.network, before, restored.pixels, restored.coefficients, stem_of(target), outputs
+        )
+        return Deblurred(
+            input=str(source) if isinstance(source, Path) else "-",
+            output=str(target) if isinstance(target, Path) else "-",
+            weights=loaded.weights,
+            settings=settings,
+            report=restored.report,
+            region=region,
+            pictures=pictures,
+            warnings=(*warnings, *restored.report.warnings),
+        )
 
 
 def _cropped(photo: Photo, region: Box) -> Photo:

@@ -118,8 +118,10 @@ class Registry:
 
     def with_digest(self, path: Path) -> WeightsEntry | None:
         """The entry whose digest the file at ``path`` has, if any."""
-        found = {kind: Digest.of_file(path, kind) for kind in {entry.digest.kind for entry in self.entries}}
-        return next((entry for entry in self.entries if found[entry.digest.kind] == entry.digest), None)
+        kinds = {entry.digest.whole_kind for entry in self.entries}
+        found = {kind: Digest.of_file(path, kind) for kind in kinds}
+        agreeing = (e for e in self.entries if e.digest.agrees_with(found[e.digest.whole_kind]))
+        return next(agreeing, None)
 
 
 def load_registry() -> Registry:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from defocusctl.digests import Digest
-from defocusctl.download import converted_file, ensure_file
+from defocusctl.download import converted_file, ensure_file, is_intact, source_of
 from defocusctl.errors import WeightsError
 from defocusctl.hub import hub_file, hub_is_offline
 from defocusctl.registry import Registry, WeightsEntry, load_registry
@@ -49,7 +49,7 @@ def resolve_weights(
     if spec is None:
         return _first_available(registry.default_order(model), offline, on_progress)
     if spec.startswith("hf://"):
-        return _from_hub(model, spec, offline)
+        return _from_hub(model, spec, offline, on_progress)
     name, path = spec.removeprefix(f"{model}/"), Path(spec).expanduser()
     known = {entry.name for entry in registry.of_model(model)}
     looks_like_path = path.exists() or path.suffix.lower() in WEIGHT_SUFFIXES or len(path.parts) > 1
@@ -76,18 +76,23 @@ def _first_available(
 
 
 def _from_entry(entry: WeightsEntry, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
-    converted = converted_file(entry.digest)
-    path = converted if converted.is_file() else ensure_file(entry, offline=offline, on_progress=on_progress)
-    source = "bundled" if entry.is_bundled else str(entry.sources[0])
-    return ResolvedWeights(path, entry.model, entry.name, source, entry.digest)
+    """The sound conversion of ``entry`` if there is one, else its file as published."""
+    path = converted_file(entry.digest)
+    try:
+        is_converted = path.is_file() and is_intact(entry, path)
+    except OSError:
+        is_converted = False
+    if not is_converted:
+        path = ensure_file(entry, offline=offline, on_progress=on_progress)
+    return ResolvedWeights(path, entry.model, entry.name, source_of(entry, path), entry.digest)
 
 
-def _from_hub(model: str, spec: str, offline: bool) -> ResolvedWeights:
+def _from_hub(model: str, spec: str, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
     try:
         source = parse_hub_source(spec)
     except ValueError as error:
         raise WeightsError(str(error), "write it like hf://owner/repo/weights.safetensors@main") from error
-    path = hub_file(source, offline=offline or hub_is_offline())
+    path = hub_file(source, on_progress, offline=offline or hub_is_offline())
     return ResolvedWeights(path, model, source.path, spec, Digest.of_file(path, "sha256"))
 
 

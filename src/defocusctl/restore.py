@@ -32,12 +32,6 @@ from defocusctl.tiling import STEP, TilePlan, fitting_tile, plan_tiles, smallest
 
 Progress: TypeAlias = Callable[[int, int], None]
 
-DEFAULT_OVERLAP = {"iniknet": 48, "nrknet": 48}
-"""Pixels of context per cut edge; what they cost in accuracy is measured in docs/restoring.md."""
-
-BYTES_PER_PIXEL = {"iniknet": 3800, "nrknet": 2800}
-"""Device memory that a network takes per pixel of a tile in float32, measured and rounded up."""
-
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles have at least this size and less than twice; larger ones save little (docs/restoring.md)."""
 
@@ -46,7 +40,8 @@ AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 class RestoreSettings:
     """How to restore. ``tile`` and ``overlap`` are in pixels: None chooses, a tile of 0 is the whole photo.
 
-    ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer.
+    ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
+    keeps the network's answer between black and white; some published protocols score it unclipped.
     """
 
     tile: int | None = None
@@ -54,6 +49,7 @@ class RestoreSettings:
     device: str = "auto"
     precision: str = "auto"
     strength: float = 1.0
+    clip: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= 1.0:
@@ -107,8 +103,8 @@ class Restorer:
         self.precision = choose_precision(settings.precision, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._network_name = network.name
-        self._runner = TileRunner(network, channel_order, self.device, self.precision)
+        self._network = network
+        self._runner = TileRunner(network, channel_order, self.device, self.precision, clip=settings.clip)
         self._tile = settings.tile
         """The tile of the settings until memory runs out; the smaller one from then on."""
 
@@ -119,12 +115,14 @@ class Restorer:
         full_scale: float,
         region: Box | None = None,
         keep_coefficients: bool = False,
+        map_reduction: int = 1,
         on_progress: Progress | None = None,
     ) -> Restored:
         """Restore (H, W, 1 or 3) uint8, uint16 or float32 pixels in RGB order; ``full_scale`` is white.
 
         With a ``region`` only that part is restored (with context from around it) and returned. Float pixels
         may lie below 0 or above white: the network sees them clipped, its change is added to them.
+        ``map_reduction`` (1, 2, 4 or 8) keeps the maps as means over blocks of so many pixels each way.
         ``on_progress`` is called with the number of tiles done and their total; after running out of memory
         it starts again from 0.
 
@@ -138,11 +136,11 @@ class Restorer:
         reset_peak_memory(self.device)
         photo = Size(*pixels.shape[:2])
         wanted = Box(0, 0, *photo) if region is None else _inside(region, photo)
-        overlap = (
-            DEFAULT_OVERLAP[self._network_name] if self.settings.overlap is None else self.settings.overlap
-        )
+        overlap = self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
         read = wanted if region is None else _with_context(wanted, overlap, photo)
-        canvas = Canvas(pixels[read.slices], full_scale, self.settings.strength, keep_coefficients)
+        canvas = Canvas(
+            pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction
+        )
         warnings: list[str] = []
         while True:
             plan = plan_tiles(read.size, self._tile_for(read.size, overlap), overlap)
@@ -190,7 +188,7 @@ class Restorer:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self._tile is not None:
             return self._tile
-        affordable = isqrt(free_memory(self.device) // 2 // BYTES_PER_PIXEL[self._network_name])
+        affordable = isqrt(free_memory(self.device) // 2 // self._network.bytes_per_pixel)
         return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), overlap)
 
     def _halve_tile(self, plan: TilePlan) -> str:

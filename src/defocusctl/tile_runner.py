@@ -5,6 +5,7 @@ Photo pixels are (H, W, C), C = 1 for grey and 3 for red, green, blue; tiles are
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,22 @@ class TileResult:
 class TileRunner:
     """The network, moved to its device and made ready for inference once."""
 
-    def __init__(self, network: Network, channel_order: str, device: torch.device, precision: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        channel_order: str,
+        device: torch.device,
+        precision: str,
+        *,
+        clip: bool,
+    ) -> None:
         if sorted(channel_order.upper()) != sorted("RGB"):
             raise ValueError(f"channel order {channel_order!r}")
         self._device = device
         self._precision = PRECISIONS[precision]
         self._order = ["RGB".index(colour) for colour in channel_order.upper()]
         self._back = [channel_order.upper().index(colour) for colour in "RGB"]
+        self._range = (0.0, 1.0) if clip else (-inf, inf)
         self._network = for_inference(network, device)
 
     def run(self, pixels: npt.NDArray[Any], full_scale: float, box: Box) -> TileResult:
@@ -67,7 +77,7 @@ class TileRunner:
         reduced = precision is not torch.float32
         with torch.autocast(self._device.type, dtype=precision if reduced else None, enabled=reduced):
             restored, coefficients = self._network(image.contiguous(memory_format=layout))
-        change = (restored.clamp(0.0, 1.0) - image)[0]
+        change = (restored.clamp(*self._range) - image)[0]
         rejected = _reason_to_reject(restored, change)
         if rejected:
             change = torch.zeros_like(change)

@@ -1,11 +1,6 @@
 """``defocusctl deblur``, as a user types it, with real networks of few channels."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +9,8 @@ from PIL import Image
 
 from defocusctl.errors import ExitCode
 from tests.cli.command import defocusctl, photo_file, small_weights
-from tests.machine import make_fresh_machine
 
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A fresh machine; the tests work in its folder."""
-    make_fresh_machine(monkeypatch, tmp_path / "home")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.mark.parametrize("model", ["iniknet", "nrknet"])
@@ -190,16 +175,6 @@ def test_the_provenance_is_in_the_output(home: Path) -> None:
         assert word in content
 
 
-def test_streams(home: Path) -> None:
-    """stdin to stdout, in a process of its own."""
-    photo = photo_file(home / "photo.png")
-    weights = small_weights(home, "iniknet")
-    command = [sys.executable, "-m", "defocusctl", "deblur", "-", "--weights", str(weights)]
-    done = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=True)
-    assert done.stdout.startswith(b"\x89PNG")
-    assert list(home.glob("*_deblurred*")) == []
-
-
 def test_without_network_the_bundled_weights_say_so(home: Path) -> None:
     photo = photo_file(home / "photo.png", 32, 32)
     answer = defocusctl("deblur", photo, "--offline", "--json")
@@ -215,34 +190,6 @@ def test_named_weights_never_fall_back(home: Path) -> None:
     answer = defocusctl("deblur", photo, "--offline", "--weights", "dpdd")
     assert answer.code == ExitCode.WEIGHTS
     assert not (home / "photo_deblurred.png").exists()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_interrupting_leaves_nothing_half_written(home: Path) -> None:
-    """Ctrl-C once the tiles are running, whenever that is."""
-    photo = photo_file(home / "photo.png", 1600, 2000)
-    weights = small_weights(home, "iniknet")
-    command = [
-        sys.executable,
-        "-m",
-        "defocusctl",
-        "deblur",
-        str(photo),
-        "--weights",
-        str(weights),
-        "--tile",
-        "160",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    try:
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == ExitCode.INTERRUPTED, err
-    assert "Traceback" not in err
-    assert sorted(path.name for path in home.iterdir()) == ["iniknet.safetensors", "photo.png"]
 
 
 def test_options_that_may_stand_alone() -> None:

@@ -70,7 +70,7 @@ def test_list_shows_every_entry_and_its_state() -> None:
 def test_list_as_json() -> None:
     run("fetch", "nrknet/mine")
     listed = {f"{item['model']}/{item['name']}": item for item in json.loads(run("list", "--json").stdout)}
-    assert len(listed) == 6
+    assert len(listed) == 7
     assert listed["nrknet/mine"]["state"] == "cached"
     assert listed["nrknet/mine"]["size"] == len(BODY)
     assert listed["nrknet/mine"]["path"] == str(mine())
@@ -78,6 +78,14 @@ def test_list_as_json() -> None:
     assert listed["iniknet/dpdd"]["state"] == "downloadable"
     assert listed["iniknet/dpdd"]["digest"] == "git-blob:a8887a1faac5f5e1b0b1fefbe1b1630124ab5695"
     assert listed["iniknet/dpdd"]["path"] is None
+
+
+def test_alexnet_is_listed_like_the_others() -> None:
+    (listed,) = json.loads(run("list", "alexnet", "--json").stdout)
+    assert (listed["state"], listed["digest"]) == ("downloadable", "sha256-prefix:7be5be79")
+    row = next(line for line in run("list").stdout.splitlines() if "alexnet" in line)
+    for word in ("imagenet", "ImageNet", "BSD-3-Clause", "?", "downloadable"):
+        assert word in row
 
 
 def test_list_of_one_model() -> None:
@@ -91,6 +99,20 @@ def test_fetch_downloads_once_and_prints_where(server: Loopback) -> None:
         assert result.exit_code == 0
         assert result.stdout == f"nrknet/mine: {mine()}\n"
     assert len(server.requests) == 1
+
+
+def test_fetch_all_leaves_out_what_only_a_metric_needs(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = (tmp_path / "own.toml").read_text()
+    both = tmp_path / "packaged.toml"
+    both.write_text(mine + mine.replace("nrknet", "alexnet").replace("/net.pth", "/alexnet.pth"))
+    monkeypatch.setattr(places, "packaged_registry", lambda: both)
+    monkeypatch.delenv("DEFOCUSCTL_WEIGHTS")
+    server.serve("/alexnet.pth", BODY)
+    assert run("fetch", "--all").stdout.startswith("nrknet/mine: ")
+    assert [path for _, path, _ in server.requests] == ["/net.pth"]
+    assert run("fetch", "alexnet").stdout.startswith("alexnet/mine: ")
 
 
 def test_fetch_offline_is_refused(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The renderer obeys the thin-lens law and lets near things cover far ones."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -105,6 +106,17 @@ def test_depth_of_field_is_exactly_in_focus_and_sharp_scenes_are_wholly() -> Non
     assert (c == 0).any(dim=2).all(dim=1).float().mean() > 0.9
     all_sharp = circles_of_confusion(rendering.model_copy(update={"sharp": 1.0}), disparity, generator())
     assert (all_sharp == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["plane", "layers", "smooth"])
+def test_every_crop_has_something_in_focus_unless_asked(kind: str) -> None:
+    only = Geometry(**{name: float(name == kind) for name in ("depth", "plane", "layers", "smooth")})
+    rendering = Rendering(max_radius=(6, 6), sharp=0, depth_of_field=0, geometry=only)
+    random = generator()
+    disparity = draw_disparity(only, None, (48, 64), 40, random)
+    c = circles_of_confusion(rendering, disparity, random)
+    assert (c.abs().amin(dim=(1, 2)) < 1e-5).all()
+    assert torch.allclose(c.abs().amax(dim=(1, 2)), torch.tensor(6.0), atol=1e-4)
 
 
 def test_off_focus_scenes_have_no_sharp_part() -> None:

@@ -1,5 +1,7 @@
 """The described reach against the gradients of the real networks."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -19,17 +21,17 @@ def test_reach_of_the_released_configurations(name: str, pixels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "network",
+    "build",
     [
-        INIKNet(INIKNetConfig(width=4, blocks_per_stage=1, atoms=1, kernel_sizes=3, atom_width=2)),
-        NRKNet(NRKNetConfig(width=1, atoms=4)),
+        lambda: INIKNet(INIKNetConfig(width=4, blocks_per_stage=1, atoms=1, kernel_sizes=3, atom_width=2)),
+        lambda: NRKNet(NRKNetConfig(width=1, atoms=4)),
     ],
     ids=["iniknet", "nrknet"],
 )
-def test_reach_is_exactly_where_gradients_end(network: Network) -> None:
+def test_reach_is_exactly_where_gradients_end(build: Callable[[], Network]) -> None:
     """In float64 with positive weights nothing cancels, and the smallest gradients do not vanish."""
     torch.manual_seed(0)
-    network = network.double().eval()
+    network = build().double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim >= 2:

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from defocusctl.atomic import atomic_write
+from defocusctl.atomic import REMEDIES, atomic_write, write_error
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo, write_photo
 from tests.photo import photo_files as files
@@ -61,19 +63,87 @@ def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mon
     assert target.read_bytes() == b"first" and list(tmp_path.iterdir()) == [target]
 
 
+WRITE_UNDER_A_LIMIT = """
+import resource
+import sys
+from pathlib import Path
+
+from defocusctl.errors import OutputError
+from defocusctl.photo import Provenance, read_photo, write_photo
+
+photo = read_photo(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+for name in sys.argv[2:]:
+    try:
+        write_photo(photo, photo.pixels, Path(name), provenance=Provenance("defocusctl", {}))
+    except OutputError as error:
+        print(error)
+"""
+
+WRITE_WITHOUT_PERMISSION = """
+import os
+from pathlib import Path
+
+from defocusctl.atomic import REMEDIES, atomic_write, write_error
+from defocusctl.errors import OutputError
+from defocusctl.photo import check_writable_target
+
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+try:
+    check_writable_target(Path("photo.png"), Path("out.png"), force=False)
+except OutputError as error:
+    print(error)
+try:
+    with atomic_write(Path("out.png")):
+        pass
+except OutputError as error:
+    print(error)
+"""
+
+
+def in_a_child(program: str, *arguments: str, folder: Path) -> list[str]:
+    """What a program that limits itself prints, line by line."""
+    command = [sys.executable, "-c", program, *arguments]
+    child = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    return child.stdout.splitlines()
+
+
+def test_a_file_that_may_not_grow_is_one_clear_error_in_every_format(tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    source.write_bytes(files.pillow(files.scene(), "PNG"))
+    names = [f"out.{suffix}" for suffix in ("png", "tif", "jpg", "webp", "avif", "bmp", "ppm")]
+    lines = in_a_child(WRITE_UNDER_A_LIMIT, str(source), *names, folder=tmp_path)
+    assert len(lines) == len(names)
+    for name, line in zip(names, lines, strict=True):
+        assert line.startswith(f"cannot write '{name}' (File too large): write to a disk that holds larger")
+    assert list(tmp_path.iterdir()) == [source]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_open = Path.open
+def test_a_full_disk_has_a_remedy(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as refusal:
+        full.write(b"photo")
+    message = str(write_error(tmp_path / "out.png", refusal.value))
+    assert message == f"cannot write '{tmp_path}/out.png' (No space left on device): {REMEDIES[errno.ENOSPC]}"
+    assert "free some space" in message
 
-    def open_full(path: Path, mode: str) -> object:
-        return real_open(Path("/dev/full"), "r+b") if mode == "x+b" else real_open(path, mode)
 
-    monkeypatch.setattr(Path, "open", open_full)
-    photo = read_photo(files.pillow(files.scene(), "PNG"))
-    for name in ("out.png", "out.tif", "out.jpg", "out.webp", "out.avif", "out.bmp", "out.ppm"):
-        with pytest.raises(OutputError, match=r"No space left on device.*free some space"):
-            write_photo(photo, photo.pixels, tmp_path / name, provenance=files.PROVENANCE)
-    assert list(tmp_path.iterdir()) == []
+def test_a_folder_that_may_not_be_written_is_said_before_and_after_computing(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "photo.png").write_bytes(files.pillow(files.scene(), "PNG"))
+    folder.chmod(0o555)
+    early, late = in_a_child(WRITE_WITHOUT_PERMISSION, folder=folder)
+    assert "is read-only" in early
+    assert late == f"cannot write 'out.png' (Permission denied): {REMEDIES[errno.EACCES]}"
+
+
+@pytest.mark.parametrize("number", REMEDIES)
+def test_remedies_name_no_option_that_only_one_command_has(number: int) -> None:
+    message = str(write_error(Path("out.png"), OSError(number, os.strerror(number))))
+    assert os.strerror(number) in message and " -o" not in message and "--out" not in message
 
 
 def test_refusals_of_the_system(tmp_path: Path) -> None:

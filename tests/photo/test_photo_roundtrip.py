@@ -1,6 +1,7 @@
 """What went in comes out: format, depth, colours, alpha, and metadata, read back by other programs."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +269,57 @@ def test_lossy_formats_stay_close_and_keep_alpha_exactly() -> None:
         np.testing.assert_array_equal(again.alpha, photo.alpha)
         assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 3
     assert not read_photo(files.pillow(stored, "WEBP")).metadata.coding.lossless
+
+
+def detail() -> np.ndarray:
+    """A part of a real photo, with grain."""
+    with Image.open(files.DATA / "icc-exif.jpg") as image:
+        part = np.asarray(image)[150:278, 200:328].astype(float)
+    grain = np.random.default_rng(0).normal(0, 4, part.shape)
+    return np.rint((part + grain).clip(0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "largest", "mean"), [("WEBP", 13, 1.2), ("AVIF", 2, 0.6)])
+def test_a_photo_of_the_finest_quality_loses_next_to_nothing_by_default(
+    kind: str, largest: int, mean: float
+) -> None:
+    photo = read_photo(files.pillow(detail(), kind, quality=100))
+    change = np.abs(read_photo(rewritten(photo)).pixels.astype(int) - photo.pixels)
+    assert change.max() <= largest and change.mean() < mean
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_avif_heeds_a_quality_with_alpha_too(channels: int) -> None:
+    stored = files.scene(96, 128, channels)
+    alpha = stored[:, :, -1] if channels in (2, 4) else None
+    photo = Photo(stored[:, :, : 1 if channels < 3 else 3], alpha, "AVIF")
+    sizes = []
+    for quality in (30, None):
+        buffer = io.BytesIO()
+        write_photo(photo, photo.pixels, buffer, quality=quality, provenance=files.PROVENANCE)
+        sizes.append(len(buffer.getvalue()))
+    assert sizes[0] < sizes[1] / 2
+
+
+def test_grey_avif_with_alpha_stays_grey_and_exact() -> None:
+    stored = files.scene(channels=2)
+    photo = Photo(stored[:, :, :1], stored[:, :, 1], "AVIF")
+    again = read_photo(rewritten(photo))
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
+    np.testing.assert_array_equal(again.alpha, photo.alpha)
+    coloured = Photo(files.scene(), photo.alpha, "AVIF")
+    assert read_photo(rewritten(coloured)).pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_exif_says_the_size_of_what_is_written(kind: str) -> None:
+    photo = read_photo(CARRIERS[kind])
+    part = replace(photo, pixels=np.ascontiguousarray(photo.pixels[:10, :16]))
+    for written, size in ((photo, (40, 24)), (part, (16, 10))):
+        with Image.open(io.BytesIO(rewritten(written))) as image:
+            details = image.getexif().get_ifd(34665)
+            assert (details[40962], details[40963]) == image.size == size
+            assert details[37500] == b"maker note " * 5
 
 
 def test_grey_avif_stays_grey() -> None:

@@ -1,47 +1,41 @@
 """The program: subcommands, and how errors become one line and an exit code."""
 
-import os
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer._click.exceptions import NoArgsIsHelpError
 
 from defocusctl import __version__
-from defocusctl.cli import deblur, info, train, weights
+from defocusctl.cli import datasets, deblur, info, train, weights
+from defocusctl.cli import eval as eval_command
 from defocusctl.cli.console import say_error
 from defocusctl.cli.options import with_optional_values
-from defocusctl.errors import DefocusctlError, ExitCode, InterruptedByUserError
+from defocusctl.cli.problems import as_problem
+from defocusctl.cli.standard_output import guard_standard_output
+from defocusctl.errors import ExitCode, InterruptedByUserError
 
 DEBUG = "--debug"
 
 
-class Commands(TyperGroup):
-    """Turns Ctrl-C into an error of this program, which has an exit code of its own."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise InterruptedByUserError from None
-
-
 app = typer.Typer(
-    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # half of the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Take the out-of-focus blur out of single photographs.",
     epilog="Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 weights, 6 device or memory, "
-    "7 some of several inputs failed, 8 recipe or data, 130 interrupted, 1 a bug of this program.",
+    "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
+    "1 a bug of this program.",
 )
 app.command("deblur")(deblur.deblur)
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
+app.command("eval")(eval_command.evaluate)
 app.command("info")(info.info)
 app.add_typer(weights.app, name="weights")
+app.add_typer(datasets.app, name="datasets")
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,29 +58,27 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; the console script."""
+    """Run the command line of this process."""
     arguments = sys.argv[1:]
     debug = DEBUG in arguments
+    guard_standard_output()
     sys.exit(run([argument for argument in arguments if argument != DEBUG], debug=debug))
 
 
 def run(arguments: list[str], *, debug: bool) -> int:
     """Run one command and answer its exit code; errors are told in one line on stderr."""
     try:
-        app(args=with_optional_values(arguments), prog_name="defocusctl")
-    except SystemExit as end:
-        return int(end.code or 0)
-    except DefocusctlError as error:
-        if debug:
-            traceback.print_exc()
-        say_error(str(error))
-        return int(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone, as 'head' does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OUTPUT)
+        code = app(args=with_optional_values(arguments), prog_name="defocusctl", standalone_mode=False)
+        sys.stdout.flush()
+        if code == ExitCode.INTERRUPTED:  # what Typer makes of Ctrl-C
+            raise InterruptedByUserError
+    except NoArgsIsHelpError as call_for_help:
+        call_for_help.show()
+        return int(ExitCode.USAGE)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        say_error(f"a bug of defocusctl ({type(error).__name__}: {error}): please report it with --debug")
-        return int(ExitCode.BUG)
-    return int(ExitCode.OK)
+        problem = as_problem(error)
+        say_error(str(problem))
+        return int(problem.exit_code)
+    return int(code or ExitCode.OK)

@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -32,16 +39,16 @@ def say_warning(line: str) -> None:
 def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
     """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} tiles"),
-        TextColumn("{task.fields[rate]}"),
+        MofNCompleteColumn(),
+        TextColumn("tiles {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=console, transient=True, disable=quiet or not console.is_terminal
     ) as progress:
-        task = progress.add_task(Text(title).plain, total=None, rate="")
+        task = progress.add_task(title, total=None, rate="")
 
         def advance(done: int, total: int) -> None:
             elapsed = progress.tasks[0].elapsed or 0.0
@@ -52,17 +59,17 @@ def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Ite
 
 
 @contextmanager
-def step_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over training steps; told the steps done, the steps in all, and a remark."""
+def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar over steps or images; told how many are done, how many there are, and a remark."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TextColumn("{task.fields[remark]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task(title, total=None, remark="")
         yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)
 

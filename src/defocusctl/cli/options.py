@@ -12,6 +12,9 @@ BESIDE = ""
 
 OPTIONAL_VALUES = ("--maps", "--compare")
 
+DEFAULT_MAX_MEGAPIXELS = 300.0
+"""That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
+
 
 class Model(StrEnum):
     """The networks by name; checked against the catalogue in the tests, which loads torch."""

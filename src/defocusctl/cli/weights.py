@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from defocusctl.cli.console import download_bar
+from defocusctl.cli.options import Model
 from defocusctl.download import (
     ensure_file,
     files_of,
@@ -48,11 +50,18 @@ def list_weights(
 @app.command()
 def fetch(
     labels: Labels = None,
-    everything: Annotated[bool, typer.Option("--all", help="Fetch all there are.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all that restore photos.")] = False,
 ) -> None:
-    """Download weights to the cache and verify them; those that are here are only verified."""
+    """Download weights to the cache and verify them; those that are here are only verified.
+
+    --all leaves out what only a metric needs; that is fetched by its name.
+    """
     for entry in _chosen(load_registry(), labels, everything=everything):
-        typer.echo(f"{entry.label}: {_fetch_with_bar(entry)}")
+        if everything and entry.model not in tuple(Model):
+            continue
+        with download_bar(entry.label, quiet=False) as on_download:
+            path = ensure_file(entry, offline=False, on_progress=on_download)
+        typer.echo(f"{entry.label}: {path}")
 
 
 @app.command()
@@ -105,27 +114,6 @@ def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -
     if not labels:
         return registry.entries
     return tuple(entry for label in labels for entry in registry.select(label))
-
-
-def _fetch_with_bar(entry: WeightsEntry) -> str:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(entry.label, total=entry.size)
-        return str(
-            ensure_file(
-                entry,
-                offline=False,
-                on_progress=lambda done, total: bars.update(bar, completed=done, total=total or entry.size),
-            )
-        )
 
 
 def _size(entry: WeightsEntry) -> int | None:

@@ -3,5 +3,13 @@
 from defocusctl.coefmaps.compare import write_comparison
 from defocusctl.coefmaps.extent import blur_extent
 from defocusctl.coefmaps.maps import map_paths, write_maps, write_maps_data
+from defocusctl.coefmaps.panels import pictures_reduction
 
-__all__ = ["blur_extent", "map_paths", "write_comparison", "write_maps", "write_maps_data"]
+__all__ = [
+    "blur_extent",
+    "map_paths",
+    "pictures_reduction",
+    "write_comparison",
+    "write_maps",
+    "write_maps_data",
+]

@@ -41,8 +41,9 @@ def write_maps(
     """Draw the coefficients of a photo and its network's atoms as PNG files, and answer their paths.
 
     ``pixels`` is the photo, (H, W, 1 or 3) of any type with white at ``full_scale``; ``coefficients`` are the
-    network's maps stitched over it, (K, H, W), coarser scales (K, ceil(H/s), ceil(W/s)). The directory is
-    made if it is missing; ``force`` replaces files of those names.
+    network's maps stitched over it, (K, H, W), coarser scales (K, ceil(H/s), ceil(W/s)), or means of them as
+    ``pictures_reduction`` allows. The directory is made if it is missing; ``force`` replaces files of those
+    names.
 
     Raises:
         OutputError: if the directory or a file cannot be written.

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from defocusctl.coefmaps.extent import Array, FloatArray
-from defocusctl.coefmaps.reduction import Rgb, reduced_map, reduced_photo
+from defocusctl.coefmaps.reduction import Rgb, reduced_map, reduced_photo, reduction_factor
 from defocusctl.coefmaps.scales import ColourScale
 from defocusctl.coefmaps.sheet import LABEL_GAP, Area, Sheet, grid, panel_size
+from defocusctl.geometry import Size
 
 MARGIN = 36.0
 GAP = 14.0
@@ -20,6 +21,7 @@ HEADING_ROW = 62.0
 BAR_WIDTH = 26.0
 BAR_COLUMN = 150.0  # a colour bar with the space before it, its values and its name
 PANEL_AREA, SMALL_PANEL_AREA = 330.0**2, 210.0**2  # square pixels: mu and omega, gamma
+EXTENT_AREA = 1000.0**2  # the largest panels
 LEAST_PITCH = 190.0  # room for a label above a narrow panel
 
 
@@ -30,9 +32,22 @@ class PhotoPixels:
     pixels: Array
     full_scale: float
 
+    @property
+    def size(self) -> Size:
+        return Size(self.pixels.shape[0], self.pixels.shape[1])
+
     def reduced(self, longest: float) -> Rgb:
         """For a place of ``longest`` pixels on its longer side, as 8-bit RGB."""
         return reduced_photo(self.pixels, self.full_scale, math.ceil(longest))
+
+
+def pictures_reduction(size: Size, largest: int) -> int:
+    """The side in pixels of the blocks that maps to be drawn may be means over: 1, 2 ... ``largest``.
+
+    For a photo of ``size``; the largest panel still gets a pixel of the map for each of its own.
+    """
+    factor = reduction_factor(size, _longest_side(size, EXTENT_AREA))
+    return min(largest, 1 << (factor.bit_length() - 1))
 
 
 def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
@@ -92,10 +107,9 @@ def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
 
 def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -> Sheet:
     """The photo and its blur extent in pixels, side by side, or one above the other for wide photos."""
-    height, width = extent.shape
-    panel = panel_size(height, width, area=1000.0**2)
+    panel = panel_size(*photo.size, area=EXTENT_AREA)
     stacked = panel[0] > 1.7 * panel[1]
-    longest = math.ceil(max(panel))
+    longest = _longest_side(photo.size, EXTENT_AREA)
     values = reduced_map(extent, longest)
     scale = ColourScale.sequential([values], "magma")
     row = LABEL_ROW + panel[1] + GAP
@@ -125,7 +139,7 @@ class _Block:
     @classmethod
     def of(cls, photo: PhotoPixels, count: int, area: float) -> "_Block":
         """For ``count`` maps in panels of ``area`` square pixels: two rows, more if the photo is wide."""
-        height, width = photo.pixels.shape[:2]
+        height, width = photo.size
         two_rows = math.ceil(count / 2)
         columns = min(two_rows, max(2, math.floor(two_rows / math.sqrt(width / height / 2))))
         panel = panel_size(height, width, area=area)
@@ -197,5 +211,10 @@ def _bar(block: _Block, top: float, height: float) -> Area:
 
 def _reduced(maps: Array, photo: PhotoPixels, *, panel_area: float) -> list[FloatArray]:
     """Every map at about the size of a panel of ``panel_area`` square pixels."""
-    longest = math.ceil(max(panel_size(*photo.pixels.shape[:2], area=panel_area)))
+    longest = _longest_side(photo.size, panel_area)
     return [reduced_map(np.asarray(values), longest) for values in maps]
+
+
+def _longest_side(size: Size, panel_area: float) -> int:
+    """Of a panel of ``panel_area`` square pixels with the shape of a photo of ``size``, in whole pixels."""
+    return math.ceil(max(panel_size(*size, area=panel_area)))

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".avif"})
+from defocusctl.photo.targets import SUFFIXES, format_of_suffix
 
 
 class PhotoPair(NamedTuple):
@@ -31,9 +30,8 @@ def photos_in(folder: Path) -> list[Path]:
             f"cannot read the folder '{folder}' ({error.strerror})", "mend its permissions"
         ) from error
     if not photos:
-        raise DataError(
-            f"there is no photo in '{folder}'", f"it should hold {', '.join(sorted(SUFFIXES))} files"
-        )
+        known = sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise DataError(f"there is no photo in '{folder}'", f"it should hold {', '.join(known)} files")
     return photos
 
 
@@ -59,7 +57,7 @@ def pairs_in(blurred: Path, sharp: Path) -> list[PhotoPair]:
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return format_of_suffix(path.suffix) is not None and not path.name.startswith(".") and path.is_file()
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

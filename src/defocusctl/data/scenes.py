@@ -34,7 +34,8 @@ def circles_of_confusion(rendering: Rendering, disparity: Tensor, generator: tor
     """Signed circle radius in pixels, (B, H, W), positive in front of the focal plane.
 
     c = A (d - d_focus), scaled so that the largest |c| of the scene is the drawn maximum; what lies within
-    the depth of field is exactly zero.
+    the depth of field is exactly zero. The lens is focused on something in the crop, on a random pixel of
+    it, but for the share ``off_focus`` of crops, which stand for parts of a photo far from its focus.
     """
     batch = disparity.shape[0]
 
@@ -43,7 +44,8 @@ def circles_of_confusion(rendering: Rendering, disparity: Tensor, generator: tor
 
     low, high = rendering.max_radius
     max_radius = low * (high / low) ** uniform()
-    inside = uniform()
+    pixel = (uniform().flatten() * disparity[0].numel()).long()
+    inside = disparity.flatten(1).gather(1, pixel.unsqueeze(1)).unsqueeze(2)
     outside = torch.where(uniform() < 0.5, -0.05 - uniform(), 1.05 + uniform())
     focus = torch.where(uniform() < rendering.off_focus, outside, inside)
     offset = disparity - focus

@@ -73,8 +73,8 @@ class Rendering(Settings):
     """Radius in pixels at the depth farthest from focus, log-uniform per scene."""
     sharp: Probability = 0.08
     """Share of scenes that are entirely in focus."""
-    off_focus: Probability = 0.25
-    """Share of crops that show only out-of-focus parts of their scene."""
+    off_focus: Probability = 0.0
+    """Share of crops that show only out-of-focus parts of their scene; the others have something in focus."""
     depth_of_field: Annotated[float, Field(ge=0)] = 0.6
     """Largest circle radius in pixels that still counts as in focus, drawn per scene from zero up."""
     scene_softness: Annotated[float, Field(ge=0)] = 0.7

@@ -71,6 +71,8 @@ class INIKNet(Network):
     """Predicts mu and omega for every pixel and filters the image with the kernels they select."""
 
     name: ClassVar[str] = "iniknet"
+    default_overlap: ClassVar[int] = 48
+    bytes_per_pixel: ClassVar[int] = 3800
 
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()

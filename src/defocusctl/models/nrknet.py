@@ -81,6 +81,8 @@ class NRKNet(Network):
     """Predicts gamma at three scales and applies the Neumann terms (I - D_t)^t of each."""
 
     name: ClassVar[str] = "nrknet"
+    default_overlap: ClassVar[int] = 48
+    bytes_per_pixel: ClassVar[int] = 2800
 
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -30,28 +30,17 @@ class TrainingOutput:
     reblurred: tuple[tuple[float, Tensor, Tensor], ...] = ()
 
 
-class RestorationNetwork(Protocol):
-    """The part of a network's interface that restoring, training and exporting rely on."""
-
-    config: Any
-
-    def __call__(self, x: Tensor) -> Prediction: ...
-
-    def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput: ...
-
-    def initialise(self) -> None: ...
-
-
 class Network(nn.Module):
-    """Base of the networks in this package.
-
-    Class attributes are facts that other rooms read instead of knowing the network: the name on the command
-    line, the size its input must be a multiple of, and the smallest input that reflect padding allows.
-    """
+    """Base of the networks in this package; its class attributes are facts that other rooms need of them."""
 
     name: ClassVar[str]
-    size_multiple: ClassVar[int] = 16
+    """What it is called on the command line."""
     minimum_size: ClassVar[int] = 32
+    """Pixels a side of the smallest input that reflect padding allows."""
+    default_overlap: ClassVar[int]
+    """Pixels of context per cut edge of a tile; what they cost in accuracy is in docs/restoring.md."""
+    bytes_per_pixel: ClassVar[int]
+    """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
 
     config: Any
 

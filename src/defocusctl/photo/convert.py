@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError
-from defocusctl.photo.formats import avif, jpeg, webp
-from defocusctl.photo.model import Photo, Samples, TiffCoding, full_scale
+from defocusctl.photo.formats import avif, jpeg, jpeg_segments, png, webp
+from defocusctl.photo.model import (
+    JpegCoding,
+    Metadata,
+    Photo,
+    PngCoding,
+    Samples,
+    TiffCoding,
+    full_scale,
+)
 from defocusctl.photo.targets import GREYMAP, format_of_suffix
 
 EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
@@ -21,11 +29,20 @@ def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
     Raises:
         OutputError: if the format of the target's suffix cannot hold the photo.
     """
+    check_convertible(photo, target)
     kind = format_of_suffix(target.suffix) or photo.format
+    return (*_depth_warnings(photo, kind), *_metadata_warnings(photo, kind))
+
+
+def check_convertible(photo: Photo, target: Path) -> None:
+    """Refuse a target whose suffix names a format that cannot hold the photo.
+
+    Raises:
+        OutputError: if that is so.
+    """
     if photo.pixels.shape[2] == 3 and target.suffix.lower() == GREYMAP:
         raise OutputError(f"a PGM file such as '{target}' holds no colours", "end its name in .ppm")
-    check_fits(photo, kind)
-    return (*_depth_warnings(photo, kind), *_metadata_warnings(photo, kind))
+    check_fits(photo, format_of_suffix(target.suffix) or photo.format)
 
 
 def check_fits(photo: Photo, kind: str) -> None:
@@ -77,6 +94,37 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
         lost = [name for name, limit in limits.items() if len(parts[name] or b"") > limit]
     else:
         lost = []
-    if kind != photo.format and isinstance(metadata.coding, TiffCoding) and metadata.coding.tags:
-        lost.append("further TIFF tags")
+    if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
+        lost.append("resolution")
+    if kind != photo.format:
+        lost += _bound_to_format(metadata)
     return (f"{kind} has no room for the photo's {', '.join(lost)}",) if lost else ()
+
+
+def _bound_to_format(metadata: Metadata) -> list[str]:
+    """What the source carries that only its own format is given back.
+
+    A PNG's gamma and primaries say nothing beside an ICC profile, which is kept, or beside sRGB, for which a
+    photo without a profile is taken.
+    """
+    match metadata.coding:
+        case PngCoding(chunks):
+            names = {name for name, _ in chunks}
+            implied = {b"sRGB", b"gAMA", b"cHRM"} if metadata.icc or b"sRGB" in names else set()
+            colours = sorted(name.decode() for name in names.intersection(png.COLOUR_CHUNKS) - implied)
+            parts = {
+                f"colour description ({', '.join(colours)})": bool(colours),
+                "text": not names.isdisjoint(png.TEXT_CHUNKS),
+            }
+        case JpegCoding(segments=segments):
+            markers = {marker for marker, _ in segments}
+            parts = {
+                "IPTC or Photoshop data": jpeg_segments.APP13 in markers,
+                "comment": jpeg_segments.COM in markers,
+                "extended XMP": jpeg_segments.APP1 in markers,
+            }
+        case TiffCoding(tags=tags):
+            parts = {"further TIFF tags": bool(tags)}
+        case _:
+            parts = {}
+    return [name for name, present in parts.items() if present]

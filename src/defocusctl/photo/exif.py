@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from defocusctl.geometry import Size
 from defocusctl.photo.model import Resolution, TiffTag
 from defocusctl.photo.orientation import swaps_sides
 
@@ -129,6 +130,20 @@ def normalise(block: bytes) -> Normalised:
         _swap(patched, entries, X_RESOLUTION, Y_RESOLUTION)
         _swap(patched, sub_directory(block, entries, EXIF_IFD), PIXEL_X, PIXEL_Y)
     return Normalised(bytes(patched), orientation, _resolution(entries, order))
+
+
+def with_size(block: bytes, size: Size) -> bytes:
+    """The block with its tags for the size of the picture, where it has them, set to ``size``."""
+    order = byte_order(block)
+    entries, _ = read_directory(block, first_directory(block))
+    entries += sub_directory(block, entries, EXIF_IFD)
+    lengths = {IMAGE_WIDTH: size.width, IMAGE_LENGTH: size.height, PIXEL_X: size.width, PIXEL_Y: size.height}
+    patched = bytearray(block)
+    for entry in entries:
+        code = entry.tag.code
+        if code in lengths and _integer(entry.tag, order) != lengths[code]:
+            struct.pack_into(order + "HHII", patched, entry.position, code, LONG, 1, lengths[code])
+    return bytes(patched)
 
 
 def without_orientation(block: bytes) -> bytes:

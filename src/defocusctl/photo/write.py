@@ -8,7 +8,7 @@ from typing import BinaryIO
 from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
 from defocusctl.photo import exif, xmp
-from defocusctl.photo.convert import as_stored, check_fits, conversion_warnings
+from defocusctl.photo.convert import as_stored, check_convertible, check_fits
 from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
 from defocusctl.photo.model import Metadata, Photo, Provenance, Samples
 from defocusctl.photo.targets import format_of_suffix
@@ -26,7 +26,8 @@ def write_photo(
     """Write ``pixels`` in place of the photo's own, with its alpha and metadata and the provenance in XMP.
 
     ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix names the format; a stream gets
-    the photo's own. ``quality`` (1 to 100) is for JPEG, lossy WebP and AVIF. BMP and PPM hold no metadata.
+    the photo's own. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is not below that of a
+    source of the same format. BMP and PPM hold no metadata. EXIF says the size of ``pixels``.
 
     Raises:
         OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
@@ -40,7 +41,7 @@ def write_photo(
             raise OutputError(
                 f"the name '{target}' does not say which format to write", "end it in .png, say"
             )
-        conversion_warnings(photo, target)
+        check_convertible(photo, target)
         with atomic_write(target, force=force) as handle:
             _encode(photo, pixels, kind, quality, provenance, handle)
     else:
@@ -56,6 +57,8 @@ def _encode(
     pixels = as_stored(pixels, kind)
     alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
     metadata = replace(photo.metadata, xmp=_packet(photo.metadata, kind, provenance))
+    if metadata.exif is not None:
+        metadata = replace(metadata, exif=exif.with_size(metadata.exif, photo.size))
     if kind in ("WEBP", "AVIF") and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
     match kind:

@@ -11,10 +11,10 @@ from defocusctl.photo import exif
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
-DEFAULT_QUALITY = 95
-EXACT_QUALITY = 100
+FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
 CONTAINERS = (b"meta", b"iprp", b"ipco")
+HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 UNSPECIFIED = 2
 SRGB_CODES = {"primaries": (1, UNSPECIFIED), "transfer": (1, 6, 13, UNSPECIFIED)}
 
@@ -32,7 +32,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         if name == b"ispe" and len(payload) >= 12:
             width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
             check_size(width, height, max_megapixels)
-        if name == b"av1C" and len(payload) >= 3 and payload[2] & 0x40:
+        if name == b"av1C" and len(payload) >= 3 and payload[2] & HIGH_BIT_DEPTH:
             raise InputError(
                 "AVIF of 10 or 12 bits is not supported",
                 "convert it to a 16-bit PNG first, for example with avifdec",
@@ -47,6 +47,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = samples.reshape(*samples.shape[:2], -1)
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     pixels = samples if alpha is None else samples[:, :, :-1]
+    codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
+    if codings and all(payload[2] & MONOCHROME for payload in codings):
+        pixels = pixels[:, :, :1]
     block = image.info.get("exif")
     metadata = Metadata(
         icc=image.info.get("icc_profile"),
@@ -64,19 +67,18 @@ def encode(
 ) -> None:
     """Write uint8 pixels (H, W, C) and alpha (H, W) with full colour resolution.
 
-    libavif has one quality for colours and alpha, so a picture with alpha is written at quality 100, where
-    alpha is exact.
+    The default is quality 100: not below the source's whatever that was, with grey and alpha exact. libavif
+    has one quality for colours and alpha, so that a lower one costs alpha too.
     """
     grey = pixels.shape[2] == 1
-    if alpha is not None:
+    if alpha is not None:  # Pillow knows no grey with alpha; libavif stores the equal colours as one
         samples = np.dstack([np.broadcast_to(pixels, (*pixels.shape[:2], 3)), alpha])
-        grey, quality = False, EXACT_QUALITY
     else:
         samples = pixels[:, :, 0] if grey else pixels
     Image.fromarray(samples).save(
         out,
         "AVIF",
-        quality=quality or DEFAULT_QUALITY,
+        quality=quality or FINEST_QUALITY,
         subsampling="4:0:0" if grey else "4:4:4",
         icc_profile=metadata.icc or b"",
         exif=exif.without_orientation(metadata.exif) if metadata.exif else b"",

@@ -22,6 +22,7 @@ PALETTE = 3
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+Piece = tuple[bytes, bytes | memoryview]  # a chunk; pixels stay where they lie in the file
 LARGEST_PROFILE = 16 * 2**20
 COMPRESSION_LEVEL = 4  # level 6 takes five times as long and saves 4 %
 
@@ -32,16 +33,16 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: for an animation, a broken or truncated file, or one above the limit.
     """
-    chunks, warnings = _read_chunks(data, max_megapixels)
-    names = [name for name, _ in chunks]
+    pieces, warnings = _read_chunks(data, max_megapixels)
+    names = [name for name, _ in pieces]
     if b"acTL" in names:
         raise InputError("animated PNG is not supported", "save the frame you want as a PNG of its own")
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
-    header = chunks[0][1]
+    header = bytes(pieces[0][1])
     width, height = struct.unpack_from(">II", header)
-    ordered = [chunk for name in PIXEL_CHUNKS for chunk in chunks if chunk[0] == name]
-    pixel_chunks = [_within_depth(chunk, header) for chunk in ordered]
+    ordered = [piece for name in PIXEL_CHUNKS for piece in pieces if piece[0] == name]
+    pixel_chunks = [_within_depth(piece, header) for piece in ordered]
     if header[12]:
         decoded = _decode_interlaced(pixel_chunks, header)
     else:
@@ -51,6 +52,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = decoded.reshape(height, width, -1)
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     pixels = samples[:, :, :-1] if alpha is not None else samples
+    chunks = [(name, bytes(payload)) for name, payload in pieces if name != b"IDAT"]
     metadata = _metadata(chunks, warnings)
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
@@ -66,11 +68,11 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     after_header = len(SIGNATURE) + 12 + 13
     out.write(encoded[:after_header])
     for name, payload in _metadata_chunks(metadata):
-        out.write(_chunk_bytes(name, payload))
+        out.write(b"".join(_chunk_parts(name, payload)))
     out.write(encoded[after_header:])
 
 
-def _decode_interlaced(chunks: list[Chunk], header: bytes) -> Samples:
+def _decode_interlaced(chunks: list[Piece], header: bytes) -> Samples:
     """Decode the seven pictures of an Adam7 file one by one and interleave them.
 
     libpng could do it at once, but prints a warning to stderr the way imagecodecs calls it.
@@ -100,9 +102,10 @@ def _decode_interlaced(chunks: list[Chunk], header: bytes) -> Samples:
     return whole
 
 
-def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Chunk], list[str]]:
+def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[str]]:
     """All chunks up to IEND, with warnings for broken ones that do not matter for the pixels."""
-    chunks: list[Chunk] = []
+    chunks: list[Piece] = []
+    view = memoryview(data)
     warnings: list[str] = []
     position = len(SIGNATURE)
     while True:
@@ -110,12 +113,12 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Chunk], list[
             raise damaged("the end of the file is missing")
         length = int.from_bytes(data[position : position + 4], "big")
         name = data[position + 4 : position + 8]
-        payload = data[position + 8 : position + 8 + length]
+        payload = view[position + 8 : position + 8 + length]
         checksum = data[position + 8 + length : position + 12 + length]
         position += 12 + length
         if position > len(data):
             raise damaged("the end of the file is missing")
-        if zlib.crc32(name + payload) != int.from_bytes(checksum, "big"):
+        if zlib.crc32(payload, zlib.crc32(name)) != int.from_bytes(checksum, "big"):
             if name in PIXEL_CHUNKS or name == b"IEND":
                 raise damaged("a checksum does not match")
             warnings.append("a damaged PNG chunk is left out")
@@ -127,7 +130,7 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Chunk], list[
         chunks.append((name, payload))
 
 
-def _check_header(name: bytes, payload: bytes, max_megapixels: float) -> None:
+def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> None:
     if name != b"IHDR" or len(payload) != 13:
         raise damaged("its header is not where it should be")
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", payload)
@@ -176,7 +179,7 @@ def _metadata_chunks(metadata: Metadata) -> list[Chunk]:
     return chunks
 
 
-def _within_depth(chunk: Chunk, header: bytes) -> Chunk:
+def _within_depth(chunk: Piece, header: bytes) -> Piece:
     """A tRNS chunk's grey or RGB values reduced to the bits that count (PNG 11.3.1.1)."""
     name, payload = chunk
     if name != b"tRNS" or header[9] == PALETTE or len(payload) % 2:
@@ -221,10 +224,13 @@ def _inflate(compressed: bytes) -> bytes | None:
     return inflated if stream.eof else None
 
 
-def _assemble(chunks: list[Chunk]) -> bytes:
+def _assemble(chunks: list[Piece]) -> bytes:
     """A PNG file of these chunks and nothing else: what libpng does not see it cannot complain about."""
-    return SIGNATURE + b"".join(_chunk_bytes(name, payload) for name, payload in [*chunks, (b"IEND", b"")])
+    pieces: list[Piece] = [*chunks, (b"IEND", b"")]
+    return b"".join([SIGNATURE, *(part for piece in pieces for part in _chunk_parts(*piece))])
 
 
-def _chunk_bytes(name: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+def _chunk_parts(name: bytes, payload: bytes | memoryview) -> tuple[bytes, bytes, bytes | memoryview, bytes]:
+    """Length, name, content and checksum."""
+    checksum = zlib.crc32(payload, zlib.crc32(name))
+    return struct.pack(">I", len(payload)), name, payload, struct.pack(">I", checksum)

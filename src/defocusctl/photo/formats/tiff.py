@@ -70,8 +70,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         colours_count = 1 if page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK) else 3
     if samples.dtype.kind == "f":
         samples = samples.astype(np.float32)
-        if not np.all(np.isfinite(samples)):
-            warnings.append("some of its values are not finite numbers")
     alpha = np.ascontiguousarray(samples[:, :, colours_count]) if samples.shape[2] > colours_count else None
     metadata = Metadata(directory.icc, directory.exif, directory.xmp, resolution, coding)
     if coding.compression not in KEPT_COMPRESSIONS:

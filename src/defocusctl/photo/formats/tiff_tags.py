@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from defocusctl.photo import exif
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
-ORIENTATION, XMP, ICC = 274, 700, 34675
+XMP, ICC = 700, 34675
 
 STRUCTURE = frozenset(
     {254, 255, *range(256, 260), 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, *range(280, 285), 288, 289}
@@ -56,7 +56,7 @@ class Directory:
 def read(data: bytes, page: Any) -> Directory:
     """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
     icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
-    orientation = page.tags.valueof(ORIENTATION)
+    orientation = page.tags.valueof(exif.ORIENTATION)
     orientation = int(orientation) if orientation in range(1, 9) else 1
     if page.parent.is_bigtiff:
         return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))

@@ -10,7 +10,7 @@ from defocusctl.errors import InputError
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
 
-DEFAULT_QUALITY = 95
+FINEST_QUALITY = 100
 LARGEST_SIDE = 16383
 START_CODE = b"\x9d\x01\x2a"
 
@@ -45,7 +45,8 @@ def encode(
 ) -> None:
     """Write uint8 pixels (H, W, C) and alpha (H, W); lossless unless the source was a lossy WebP.
 
-    A quality forces lossy compression; alpha is always stored without loss.
+    A lossy one gets the finest quality, which is not below the source's whatever that was. A quality forces
+    lossy compression; alpha is always stored without loss.
     """
     samples = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     if alpha is not None:
@@ -55,7 +56,7 @@ def encode(
         out,
         "WEBP",
         lossless=not lossy,
-        quality=(quality or DEFAULT_QUALITY) if lossy else 75,
+        quality=(quality or FINEST_QUALITY) if lossy else 75,
         alpha_quality=100,
         exact=True,
         icc_profile=metadata.icc or b"",

@@ -1,0 +1,165 @@
+"""``defocusctl datasets``: which evaluation sets there are, which are here, and whether they are whole."""
+
+import json
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from typer.core import TyperGroup
+
+from defocusctl.errors import DataError
+
+if TYPE_CHECKING:
+    from defocusctl.data.layouts import DataSet, FoundData
+
+SIZES_SHOWN = 4
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Where the data sets are. [default: DEFOCUSCTL_DATA]"),
+]
+
+
+class ListsByDefault(TyperGroup):
+    """Makes ``datasets`` alone, or with options only, mean ``datasets list``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=ListsByDefault, help="List and check the data sets for evaluation.")
+
+
+@app.command("list")
+def list_datasets(
+    root: RootOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
+) -> None:
+    """List the sets: how many images, of which size, where they are offered, and which are here."""
+    from defocusctl.data.layouts import SETS, data_root
+
+    here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
+    if as_json:
+        typer.echo(json.dumps([_as_json(entry, here) for entry in SETS.values()], indent=2))
+        return
+    table = Table(
+        "name", "images", "size", "reference", "licence", Column("offered by", overflow="fold"), "here"
+    )
+    for entry in SETS.values():
+        table.add_row(
+            entry.name,
+            ", ".join(f"{split} {count}" for split, count in entry.counts.items()),
+            entry.size,
+            "yes" if entry.has_reference else "no",
+            entry.licence,
+            entry.offered,
+            _here_text(entry, here),
+        )
+    Console().print(table)
+    if here is None:
+        typer.echo("give --root, or set DEFOCUSCTL_DATA, to see which are here")
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Sets. [default: those that are here]")
+    ] = None,
+    root: RootOption = None,
+    split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
+) -> None:
+    """Tell what is there, and what is missing, misnamed, mispaired or damaged (then with exit code 8)."""
+    from defocusctl.data.layouts import SETS, data_root, find_data, present_data
+
+    folder = data_root(root)
+    checked: dict[str, bool] = {}
+    for name in dict.fromkeys(names or SETS):
+        try:
+            found = find_data(name, folder, split) if names else present_data(name, folder, split)
+        except DataError as error:
+            typer.echo(f"{name} {split}\n  problem: {error}")
+            checked[name] = False
+            continue
+        if found is not None:
+            checked[name] = _report(found)
+    if not checked:
+        raise DataError(
+            f"no data set with a {split} split is in '{folder}'",
+            "run 'defocusctl datasets' for where they are offered, or name the one that should be there",
+        )
+    wrong = [name for name, right in checked.items() if not right]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(checked)} data sets not as they should be ({', '.join(wrong)})",
+            "mend what is listed for them",
+        )
+    typer.echo(f"all as they should be: {', '.join(checked)}")
+
+
+def _report(found: "FoundData") -> bool:
+    """Print what there is of a set; whether it is as it should be."""
+    from defocusctl.data.layouts.headers import read_headers
+
+    headers = read_headers(found)
+    sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
+    labels = Counter(label for image in found.images for label in image.labels)
+    plural = "" if len(found.images) == 1 else "s"
+    typer.echo(f"{found.dataset} {found.split}: {len(found.images)} image{plural} in {found.folder}")
+    if sizes:
+        more = ["and others"] if len(headers.sizes) > SIZES_SHOWN else []
+        typer.echo(f"  sizes: {', '.join(sizes + more)}")
+    if labels:
+        typer.echo(f"  labels: {', '.join(f'{label} {count}' for label, count in labels.items())}")
+    if found.ignored:
+        typer.echo(f"  not scored: {', '.join(found.ignored)}")
+    problems = (*found.problems, *headers.problems)
+    for problem in problems:
+        typer.echo(f"  problem: {problem}")
+    return not problems
+
+
+def _here_text(entry: "DataSet", root: Path | None) -> str:
+    parts = [
+        f"{split} {len(data.images)}{' (see check)' if data.problems else ''}"
+        for split, data in _found(entry, root).items()
+    ]
+    return ", ".join(parts) or ("no" if root else "?")
+
+
+def _as_json(entry: "DataSet", root: Path | None) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "paper": entry.paper,
+        "images": dict(entry.counts),
+        "size": entry.size,
+        "reference": entry.has_reference,
+        "licence": entry.licence,
+        "offered": entry.offered,
+        "here": {
+            split: {"folder": str(data.folder), "images": len(data.images), "problems": list(data.problems)}
+            for split, data in _found(entry, root).items()
+        },
+    }
+
+
+def _found(entry: "DataSet", root: Path | None) -> dict[str, "FoundData"]:
+    """The splits of a set below ``root``; where one cannot be read it is not here, and ``check`` says why."""
+    from defocusctl.data.layouts import present_data
+
+    found: dict[str, FoundData] = {}
+    if root is None:
+        return found
+    for split in entry.counts:
+        with suppress(DataError):
+            data = present_data(entry.name, root, split)
+            if data is not None:
+                found[split] = data
+    return found

@@ -1,0 +1,134 @@
+"""The inputs of ``deblur`` and everything that each of them would write, checked before anything runs."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from defocusctl.cli.claims import check_claims
+from defocusctl.cli.options import BESIDE
+from defocusctl.errors import InputError, UsageError
+from defocusctl.geometry import Box
+
+if TYPE_CHECKING:
+    from defocusctl.pipeline import Outputs
+
+STREAM = "-"
+ENDINGS = {"--compare": ".png", "--maps-data": ".npz"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options ask for, the same for every input.
+
+    Raises:
+        UsageError: if a picture or the arrays are to have a name of another format.
+    """
+
+    model: str
+    output: str | None
+    region: Box | None
+    quality: int | None
+    force: bool
+    maps: str | None
+    maps_data: Path | None
+    compare: str | None
+
+    def __post_init__(self) -> None:
+        for option, name in (("--compare", self.compare), ("--maps-data", self.maps_data)):
+            ending = ENDINGS[option]
+            if name and Path(name).suffix.lower() != ending:
+                raise UsageError(
+                    f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
+                    "give it another name, or put --compare alone after the photos",
+                )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input (of stdin its bytes) and where all that comes of it goes; a target of None is stdout."""
+
+    text: str
+    source: Path | bytes
+    target: Path | None
+    region: Box | None
+    outputs: "Outputs"
+    claims: tuple[Path, ...]
+    """Every file it will write."""
+
+
+def plan_job(text: str, wanted: Wanted) -> Job:
+    """Find where everything goes, and refuse what cannot work before anything is computed.
+
+    Raises:
+        InputError: if there is no such file, or it is no photo.
+        OutputError: if an output must not or cannot be written.
+    """
+    from defocusctl.photo import check_is_photo
+    from defocusctl.pipeline import Outputs, check_targets, stem_of, target_of
+
+    source: Path | bytes
+    if text == STREAM:
+        source = _read_standard_input()
+        named = Path(f"stdin{_suffix_of(source)}")
+    else:
+        source = named = Path(text)
+        check_is_photo(source)
+    to_stream = wanted.output == STREAM or (wanted.output is None and text == STREAM)
+    target = None if to_stream else target_of(named, wanted.output, wanted.region)
+    place = Path() if target is None else target.parent
+    stem = stem_of(target)
+    outputs = Outputs(
+        quality=wanted.quality,
+        force=wanted.force,
+        maps=_place(wanted.maps, place),
+        maps_data=wanted.maps_data,
+        compare=_place(wanted.compare, place / f"{stem}_compare.png"),
+    )
+    check_targets(source, target, wanted.model, outputs)
+    pictures = outputs.pictures(stem, wanted.model)
+    claims = pictures if target is None else (target, *pictures)
+    return Job(text, source, target, wanted.region, outputs, claims)
+
+
+def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool) -> None:
+    """Refuse calls in which the jobs would get into each other's way.
+
+    Raises:
+        OutputError: if a result would replace an input.
+        UsageError: if two results would go to one place.
+    """
+    streams = sum(job.target is None for job in jobs)
+    if streams > 1:
+        raise UsageError("several photos cannot go to stdout", "give -o a folder")
+    if streams and as_json:
+        raise UsageError("--json and the photo would both go to stdout", "give -o a file")
+    check_claims(
+        [Path(text) for text in inputs if text != STREAM], [path for job in jobs for path in job.claims]
+    )
+
+
+def _read_standard_input() -> bytes:
+    from defocusctl.pipeline import enough_memory
+
+    with enough_memory("standard input"):
+        return sys.stdin.buffer.read()
+
+
+def _suffix_of(content: bytes) -> str:
+    """How the name of a file of this content would end."""
+    from defocusctl.photo.header import HEAD_BYTES, identify
+    from defocusctl.photo.targets import SUFFIXES
+
+    try:
+        return SUFFIXES[identify(content[:HEAD_BYTES])][0]
+    except InputError as error:
+        raise InputError(f"cannot use standard input: {error.cause}", error.remedy) from error
+
+
+def _place(option: str | None, beside: Path) -> Path | None:
+    """The path of an option that may stand alone."""
+    if option is None:
+        return None
+    return beside if option == BESIDE else Path(option)

@@ -1,0 +1,1 @@
+"""Scoring networks and classical methods on data sets, and telling what came out."""

@@ -1,0 +1,145 @@
+"""A whole evaluation: score, compare, and put what came out together."""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocusctl import __version__
+from defocusctl.atomic import atomic_write
+from defocusctl.data.layouts import EvaluationImage, FoundData
+from defocusctl.data.pixels import as_float
+from defocusctl.evaluate.confidence import compare
+from defocusctl.evaluate.journal import Journal
+from defocusctl.evaluate.methods import Candidate
+from defocusctl.evaluate.published import published_rows
+from defocusctl.evaluate.report import ReportPicture, choose_pictures
+from defocusctl.evaluate.results import Evaluation, Row
+from defocusctl.evaluate.run import output_path, read_pair, restored, score_images
+from defocusctl.metrics import Lpips, Protocol
+
+PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
+
+
+def evaluate(
+    found: FoundData,
+    images: Sequence[EvaluationImage],
+    candidates: Sequence[Candidate],
+    protocols: Sequence[Protocol],
+    *,
+    lpips: Lpips | None,
+    out: Path | None,
+    resume: bool,
+    save_images: bool,
+    on_rows: Callable[[EvaluationImage, Sequence[Row]], None],
+) -> Evaluation:
+    """Score ``images`` of a data set with every candidate and protocol; progress is kept in ``out``.
+
+    Raises:
+        DataError: if ``out`` holds another run.
+        OutputError: if something cannot be written there.
+    """
+    methods = tuple(candidate.info for candidate in candidates)
+    labels = tuple(protocol.name for protocol in protocols)
+    run: Mapping[str, Any] = {
+        "dataset": found.dataset,
+        "folder": str(found.folder),
+        "split": found.split,
+        "methods": [asdict(method) for method in methods],
+        "protocols": labels,
+        "lpips": None if lpips is None else lpips.variant,
+        "version": __version__,
+    }
+
+    def save(image: EvaluationImage, candidate: Candidate, answer: NDArray[np.float32]) -> None:
+        assert out is not None
+        path = output_path(out / "images", image, candidate)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_png(path, as_pixels(answer))
+
+    with Journal(out, run, resume=resume) as journal:
+        scored = score_images(
+            found.dataset,
+            images,
+            candidates,
+            protocols,
+            lpips=lpips,
+            journal=journal,
+            on_rows=on_rows,
+            on_output=save if save_images and out is not None else None,
+        )
+    trained_on = frozenset(candidate.trained_on for candidate in candidates)
+    return Evaluation(
+        dataset=found.dataset,
+        title=found.title,
+        images=tuple(image.name for image in images),
+        methods=methods,
+        protocols=labels,
+        rows=scored.rows,
+        comparisons=tuple(compare(scored.rows, methods, labels)),
+        published=published_rows(found.dataset, trained_on),
+        problems=(*found.problems, *scored.problems),
+        lpips_variant=None if lpips is None else lpips.variant,
+        versions=versions(),
+    )
+
+
+def report_pictures(
+    evaluation: Evaluation,
+    images: Sequence[EvaluationImage],
+    candidates: Sequence[Candidate],
+    protocol: Protocol,
+) -> list[ReportPicture]:
+    """The best, median and worst image of every network, restored once more."""
+    of_name = {image.name: image for image in images}
+    pictures = []
+    for candidate in candidates:
+        if candidate.info.kind != "model":
+            continue
+        label = candidate.info.label
+        gains = _gains(evaluation, label, protocol.name)
+        for rank, name in choose_pictures(evaluation, label, protocol.name):
+            blurred, sharp = read_pair(of_name[name])
+            blurred = protocol.prepare(blurred, evaluation.dataset)
+            reference = None if sharp is None else protocol.prepare(sharp, evaluation.dataset)
+            pictures.append(
+                ReportPicture(
+                    image=name,
+                    method=label,
+                    rank=rank,
+                    gain=gains[name],
+                    before=as_pixels(as_float(blurred)),
+                    after=as_pixels(restored(candidate, blurred)),
+                    reference=None if reference is None else as_pixels(as_float(reference)),
+                )
+            )
+    return pictures
+
+
+def as_pixels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Float pixels in [0, 1], clipped and rounded to 8 bits."""
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """What computed the figures."""
+    packages = tuple((name, version(name)) for name in PACKAGES)
+    return (("defocusctl", __version__), ("python", platform.python_version()), *packages)
+
+
+def _gains(evaluation: Evaluation, label: str, protocol: str) -> dict[str, float]:
+    inputs = [method.label for method in evaluation.methods if method.kind == "input"]
+    before = {row.image: row.psnr for row in evaluation.of(inputs[0], protocol)}
+    return {row.image: row.psnr - before[row.image] for row in evaluation.of(label, protocol)}
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    from PIL import Image
+
+    with atomic_write(path, force=True) as file:
+        Image.fromarray(pixels).save(file, format="PNG")

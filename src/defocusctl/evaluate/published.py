@@ -1,0 +1,18 @@
+"""The papers' tables, as data: what others report on a data set, never measured here."""
+
+import tomllib
+from importlib.resources import files
+
+from defocusctl.evaluate.results import PublishedRow
+
+
+def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
+    """The rows for a data set of models trained on any of ``trained_on``; all where none of these is."""
+    text = files("defocusctl.evaluate").joinpath("published.toml").read_text(encoding="utf-8")
+    tables = [table for table in tomllib.loads(text)["table"] if table["data"] == dataset]
+    wanted = [table for table in tables if table["trained_on"] in trained_on] or tables
+    return tuple(
+        PublishedRow(method, table["trained_on"], table["source"], psnr=psnr, ssim=ssim, lpips=lpips)
+        for table in wanted
+        for method, psnr, ssim, lpips in table["rows"]
+    )

@@ -1,0 +1,75 @@
+"""What evaluation code does to the size of an image: nothing, crop, pad, or resize.
+
+Each takes (H, W, 3) arrays of any number type, and changes nothing where the size is right already.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from defocusctl.errors import DataError
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The image as it is."""
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        return image
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The top left part whose sides are multiples of ``multiple``."""
+
+    multiple: int
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        """The part.
+
+        Raises:
+            DataError: if a side is shorter than the multiple.
+        """
+        height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
+        if not (height and width):
+            size = f"{image.shape[1]}x{image.shape[0]}"
+            raise DataError(
+                f"an image of {size} pixels cannot be cropped to multiples of {self.multiple}",
+                "leave it out, or score under another protocol",
+            )
+        return image[:height, :width]
+
+
+@dataclass(frozen=True)
+class Pad:
+    """The image in the centre of the next multiple of ``multiple``; an odd pixel goes below and right.
+
+    ``mode`` is numpy's: ``reflect`` mirrors without repeating the border, ``constant`` adds zeros.
+    """
+
+    multiple: int
+    mode: Literal["reflect", "constant"]
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        missing = [-side % self.multiple for side in image.shape[:2]]
+        return np.pad(image, [*((n // 2, n - n // 2) for n in missing), (0, 0)], mode=self.mode)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Stretched to one size by OpenCV's bilinear interpolation, its default."""
+
+    height: int
+    width: int
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        resized: NDArray[Any] = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return resized
+
+
+Sizing = Whole | Crop | Pad | Resize

@@ -1,0 +1,18 @@
+"""The machine that the tests of the commands run on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.machine import make_fresh_machine
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The working folder of a fresh machine without a network."""
+    make_fresh_machine(monkeypatch, tmp_path / "home")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work

@@ -1,0 +1,67 @@
+"""No result of ``deblur`` replaces an input or another result, whatever is forced."""
+
+from pathlib import Path
+
+import pytest
+
+from defocusctl.cli.claims import check_claims
+from defocusctl.errors import ExitCode, OutputError, UsageError
+from tests.cli.command import defocusctl, photo_file
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with its content."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("a.png", "a_deblurred.png"), ExitCode.OUTPUT),
+        (("a.png", "link.png"), ExitCode.OUTPUT),
+        (("a.png", "b.png", "-o", "out/", "--compare", "b.png"), ExitCode.OUTPUT),
+        (("a.png", "a_deblurred_mu.png", "--maps"), ExitCode.OUTPUT),
+        (("a.png", "-o", "out.png", "--compare", "out.png"), ExitCode.USAGE),
+        (("a.png", "b.png", "--compare", "c.png"), ExitCode.USAGE),
+        (("a.png", "b.png", "--maps-data", "m.npz"), ExitCode.USAGE),
+        (("a.png", "a.bmp", "b.png", "--maps"), ExitCode.USAGE),
+        (("a.png", "a.png"), ExitCode.USAGE),
+    ],
+)
+def test_nothing_runs_that_would_destroy_something(
+    home: Path, arguments: tuple[str, ...], code: ExitCode
+) -> None:
+    for name in ("a.png", "a.bmp", "b.png", "a_deblurred.png", "a_deblurred_mu.png"):
+        photo_file(home / name)
+    (home / "out.png").write_bytes(b"earlier")
+    (home / "link.png").symlink_to("a_deblurred.png")
+    (home / "out").mkdir()
+    before = files(home)
+    answer = defocusctl("deblur", *arguments, "--force", "--weights", "never-looked-for")
+    assert answer.code == code, answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert files(home) == before
+
+
+def test_results_of_their_own_may_be_written(tmp_path: Path) -> None:
+    check_claims([tmp_path / "a.png"], [tmp_path / "b.png", tmp_path / "c.png", tmp_path / "B.png"])
+
+
+def test_names_that_a_disk_takes_for_one(tmp_path: Path) -> None:
+    """The second spelling of the folder makes it look like one on a disk that ignores case."""
+    (tmp_path / "photos").mkdir()
+    if not (tmp_path / "PHOTOS").exists():
+        (tmp_path / "PHOTOS").symlink_to("photos")
+    with pytest.raises(UsageError, match="several results"):
+        check_claims([], [tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png"])
+    with pytest.raises(OutputError, match="replace an input"):
+        check_claims([tmp_path / "photos" / "a.png"], [tmp_path / "photos" / "A.PNG"])
+
+
+@pytest.mark.parametrize(("option", "name"), [("--compare", "c.jpg"), ("--maps-data", "maps.png")])
+def test_pictures_are_not_misnamed(home: Path, option: str, name: str) -> None:
+    answer = defocusctl("deblur", photo_file(home / "photo.png"), option, name)
+    assert answer.code == ExitCode.USAGE
+    assert len(answer.err.splitlines()) == 1
+    assert name in answer.err
+    assert [path.name for path in home.iterdir()] == ["photo.png"]

@@ -1,0 +1,168 @@
+"""``defocusctl eval`` on small data, as a user types it, with real networks of few channels."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from defocusctl.cli.eval import Dataset, ProtocolName
+from defocusctl.errors import ExitCode
+from defocusctl.metrics import PROTOCOLS
+from tests.cli.command import Answer, defocusctl, small_weights, textured
+from tests.machine import make_fresh_machine
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A fresh machine; the tests work in its folder, with a RealDOF of three pairs in ``data``."""
+    make_fresh_machine(monkeypatch, tmp_path / "home")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    work = tmp_path / "work"
+    for name, shift in (("01", 0), ("02", 3), ("03", 6)):
+        sharp = np.roll(textured(64, 96), shift, axis=1)
+        blurred = (sharp.astype(int) + np.roll(sharp, 1, axis=1) + np.roll(sharp, 1, axis=0)) // 3
+        for side, pixels in (("source", blurred.astype(np.uint8)), ("target", sharp)):
+            folder = work / "data" / "RealDOF" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{name}.png")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("COLUMNS", "200")
+    return work
+
+
+def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer:
+    weights = small_weights(home, "iniknet")
+    model = ("--model", "iniknet", "--weights", weights)
+    return defocusctl(
+        "eval", "--dataset", dataset, "--root", home / "data", *model, "--offline", "--no-lpips", *arguments
+    )
+
+
+def test_the_command_line_names_all_data_sets_and_protocols() -> None:
+    assert {name.value for name in ProtocolName} == {*PROTOCOLS, "all"}
+    from defocusctl.data.layouts import find_data
+
+    assert callable(find_data)
+    assert {name.value for name in Dataset} >= {"dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"}
+
+
+def test_a_table_with_the_published_rows_marked(home: Path) -> None:
+    answer = evaluate(home, "--allow-partial", "--baseline", "unsharp")
+    assert answer.code == ExitCode.OK, answer.err
+    assert "unsharp (2 px)" in answer.out
+    assert "INIKNet (published, DPDD)" in answer.out
+    assert "25.231" in answer.out
+    assert "50" in answer.err  # RealDOF has that many images, and here are three
+
+
+def test_a_wrong_count_is_an_error_unless_allowed(home: Path) -> None:
+    assert evaluate(home).code == ExitCode.DATA
+
+
+def test_what_is_kept_can_be_read_again_and_expected(home: Path) -> None:
+    out = home / "run"
+    answer = evaluate(home, "--allow-partial", "--out", out, "--save-images", "--protocol", "all")
+    assert answer.code == ExitCode.OK, answer.err
+    with (out / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2 * len(PROTOCOLS)
+    assert {row["method"] for row in rows} == {"input", "iniknet/iniknet.safetensors"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["images"] == 3
+    model = summary["methods"][1]
+    assert model["parameters"] > 0
+    assert model["macs"] > 0
+    assert model["digest"].startswith("sha256:")
+    saved = sorted(path.name for path in (out / "images" / "iniknet-iniknet.safetensors").iterdir())
+    assert saved == ["01.png", "02.png", "03.png"]
+    page = (out / "report.html").read_text()
+    assert "iniknet/iniknet.safetensors" in page
+
+    again = evaluate(home, "--allow-partial", "--protocol", "all", "--expect", out / "summary.json")
+    assert again.code == ExitCode.OK, again.err
+    summary["methods"][0]["means"]["iniknet"]["psnr"] += 0.2
+    (home / "other.json").write_text(json.dumps(summary))
+    differing = evaluate(home, "--allow-partial", "--expect", home / "other.json")
+    assert differing.code == ExitCode.EXPECTATION
+    assert "input (iniknet): psnr is" in differing.err
+
+
+def test_protocols_score_the_same_outputs_differently(home: Path) -> None:
+    answer = evaluate(home, "--allow-partial", "--protocol", "all", "--json", "-q")
+    summary = json.loads(answer.out)
+    means = summary["methods"][0]["means"]
+    assert means["iniknet"]["ssim"] != means["nrknet"]["ssim"]
+    assert means["iniknet"]["psnr"] == pytest.approx(
+        means["restormer"]["psnr"], abs=1e-6
+    )  # 64 x 96 fits both
+
+
+def test_a_run_goes_on_where_it_was(home: Path) -> None:
+    out = home / "run"
+    first = evaluate(home, "--allow-partial", "--out", out, "--limit", 1)
+    assert first.code == ExitCode.OK, first.err
+    whole = (out / "scores.jsonl").read_text()
+    (out / "scores.jsonl").write_text(whole + '[{"image": "02", "meth')  # cut short by a power failure
+    assert evaluate(home, "--allow-partial", "--out", out).code == ExitCode.DATA
+    resumed = evaluate(home, "--allow-partial", "--out", out, "--resume")
+    assert resumed.code == ExitCode.OK, resumed.err
+    lines = (out / "scores.jsonl").read_text().splitlines()
+    assert lines[:2] == whole.splitlines()
+    assert [json.loads(line)[0]["image"] for line in lines[1:]] == ["01", "02", "03"]
+    other = evaluate(home, "--allow-partial", "--out", out, "--resume", "--protocol", "nrknet")
+    assert other.code == ExitCode.DATA
+    assert "protocols" in other.err
+
+
+def test_bad_pairs_are_named_and_the_others_scored(home: Path) -> None:
+    Image.new("RGB", (40, 40)).save(home / "data" / "RealDOF" / "target" / "02.png")
+    (home / "data" / "RealDOF" / "source" / "03.png").write_bytes(b"not a picture")
+    answer = evaluate(home, "--json", "-q")
+    assert answer.code == ExitCode.DATA
+    assert "02: the pair differs in size" in answer.err
+    assert "03: " in answer.err
+    assert json.loads(answer.out)["images"] == 1
+
+
+def test_photos_without_references_have_no_scores(home: Path) -> None:
+    folder = home / "data" / "RealDOF" / "source"
+    weights = small_weights(home, "nrknet")
+    answer = defocusctl(
+        "eval", "-d", "photos", "--blurred", folder, "-m", "nrknet", "--weights", weights,
+        "--out", home / "run", "--save-images", "--json", "-q",
+    )  # fmt: skip
+    assert answer.code == ExitCode.OK, answer.err
+    means = json.loads(answer.out)["methods"][1]["means"]["iniknet"]
+    assert means["psnr"] is None
+    assert (home / "run" / "images" / "nrknet-nrknet.safetensors" / "01.png").is_file()
+
+
+def test_a_random_sample_is_the_seeds(home: Path) -> None:
+    def names(seed: int) -> list[str]:
+        out = home / f"run{seed}"
+        answer = evaluate(home, "--allow-partial", "--sample", 2, "--seed", seed, "--out", out)
+        assert answer.code == ExitCode.OK, answer.err
+        lines = (out / "scores.jsonl").read_text().splitlines()[1:]
+        return [json.loads(line)[0]["image"] for line in lines]
+
+    chosen = [names(seed) for seed in range(6)]
+    assert all(len(set(pair)) == 2 and pair == sorted(pair) for pair in chosen)
+    assert len({tuple(pair) for pair in chosen}) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume",), "--out"),
+        (("--weights", "bundled"), "2 --weights for 1 --model"),
+        (("--blurred", "data"), "do not go with"),
+        (("--expect", "nothing.json", "--allow-partial"), "nothing.json"),
+    ],
+)
+def test_calls_that_cannot_be_meant(home: Path, arguments: tuple[str, ...], said: str) -> None:
+    answer = evaluate(home, *arguments)
+    assert answer.code in (ExitCode.USAGE, ExitCode.DATA)
+    assert said in answer.err.splitlines()[-1]

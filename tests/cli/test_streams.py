@@ -1,0 +1,96 @@
+"""stdin and stdout of ``defocusctl``, also where they are full or gone."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from defocusctl.errors import ExitCode
+from tests.cli.command import defocusctl, photo_file, small_weights
+
+PROGRAM = [sys.executable, "-m", "defocusctl"]
+
+
+@pytest.fixture
+def piped_photo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG on stdin."""
+    content = io.BytesIO(photo_file(home / "photo.png", 32, 32).read_bytes())
+    (home / "photo.png").unlink()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content))
+
+
+def test_photos_pass_through(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    command = [*PROGRAM, "deblur", "-", "--weights", str(small_weights(home, "iniknet"))]
+    done = subprocess.run(command, input=photo.read_bytes(), capture_output=True, check=True)
+    with Image.open(io.BytesIO(done.stdout)) as result:
+        assert (result.format, result.size) == ("PNG", (64, 48))
+    assert list(home.glob("*_deblurred*")) == []
+
+
+@pytest.mark.usefixtures("piped_photo")
+def test_stdin_gets_a_name_in_a_folder(home: Path) -> None:
+    (home / "out").mkdir()
+    answer = defocusctl(
+        "deblur", "-", "-o", "out/", "--json", "--weights", small_weights(home, "nrknet"), "-m", "nrknet"
+    )
+    assert answer.code == ExitCode.OK, answer.err
+    assert json.loads(answer.out)["output"] == str(Path("out", "stdin_deblurred.png"))
+    with Image.open(home / "out" / "stdin_deblurred.png") as result:
+        assert (result.format, result.size) == ("PNG", (32, 32))
+
+
+def test_stdin_that_is_no_photo_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"some text")))
+    answer = defocusctl("deblur", "-", "-o", f"{home}/")
+    assert answer.code == ExitCode.INPUT
+    assert "standard input" in answer.err
+    assert "text file" in answer.err
+
+
+@pytest.mark.usefixtures("piped_photo")
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        (("--maps", "-m", "nrknet"), "photo_gamma.png"),
+        (("--compare",), "photo_compare.png"),
+        (("--maps-data", "nowhere/maps.npz"), "nowhere"),
+    ],
+)
+def test_pictures_beside_stdout_are_checked_first(home: Path, arguments: tuple[str, ...], taken: str) -> None:
+    if taken.endswith(".png"):
+        (home / taken).write_text("mine")
+    answer = defocusctl("deblur", "-", "--weights", "never-looked-for", *arguments)
+    assert answer.code == ExitCode.OUTPUT, answer.err
+    assert taken in answer.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["weights", "list", "--json"]], ids=" ".join)
+def test_a_full_stdout_is_one_line(home: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == ExitCode.OUTPUT
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot write to standard output" in done.stderr
+
+
+def test_a_reader_that_has_gone_is_one_line(home: Path) -> None:
+    """The photo itself is lost, so that the command must not end well."""
+    photo = photo_file(home / "photo.png", 32, 32)
+    command = [*PROGRAM, "deblur", str(photo), "-o", "-", "--weights", str(small_weights(home, "iniknet"))]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writer)
+    assert done.returncode == ExitCode.OUTPUT
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "cannot write to standard output" in done.stderr
