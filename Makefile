@@ -13,7 +13,8 @@ help:
 
 demo: .venv/installed
 	@rm -rf demo-output && mkdir demo-output
-	$(BIN)/defocusctl deblur $(SAMPLE) --model nrknet --offline --weights bundled -o demo-output/ --maps --compare
+	@echo "Deblurring $(SAMPLE); this takes a minute at most on two cores."
+	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled -o demo-output/ --maps --compare
 	@echo
 	@echo "Done. The sharper photo is demo-output/$(basename $(notdir $(SAMPLE)))_deblurred.png;"
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
@@ -34,10 +35,12 @@ lint: .venv/installed-dev
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing defocusctl and PyTorch into .venv; this takes some minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing defocusctl and its tools into .venv; this takes some minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ .venv/installed
 

@@ -12,7 +12,7 @@ def make_fresh_machine(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("DEFOCUSCTL_WEIGHTS", "HF_HUB_OFFLINE", "HF_TOKEN"):
+    for name in ("DEFOCUSCTL_DATA", "DEFOCUSCTL_WEIGHTS", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("HF_HOME", str(home / "hugging-face"))

@@ -22,9 +22,12 @@ from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 from defocusctl.models.upstream_keys import from_upstream
 from defocusctl.registry import WeightsEntry, load_registry
+from defocusctl.training.recipe import read_recipe
+from defocusctl.training.state import FILE, TrainingState
 from tests.golden_weights import KEYS, released_state
 from tests.loopback import serving
 from tests.machine import make_fresh_machine
+from tests.training.tiny import tiny_network, write_data
 
 TINY: dict[str, Network] = {
     "iniknet": INIKNet(INIKNetConfig(width=4, blocks_per_stage=1, atoms=3, kernel_sizes=3, atom_width=8)),
@@ -241,6 +244,14 @@ def test_a_nested_state_dict_is_found(tmp_path: Path, wrapper: str) -> None:
     path = tmp_path / "nested.pth"
     torch.save({wrapper: tiny_release("iniknet"), "epoch": 7}, path)
     assert load_checkpoint(path).metadata.model == "iniknet"
+
+
+def test_of_a_training_run_the_weights_are_pointed_to(tmp_path: Path) -> None:
+    recipe = read_recipe(write_data(tmp_path, "iniknet"))
+    TrainingState(recipe, tiny_network("iniknet"), "RGB", torch.device("cpu")).save(tmp_path)
+    message = complaint(tmp_path / FILE)
+    assert "state of a training run" in message
+    assert f"give {tmp_path / 'weights.safetensors'}" in message
 
 
 class Payload:

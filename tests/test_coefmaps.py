@@ -116,6 +116,17 @@ def test_signed_scale_is_symmetric_and_survives_constants() -> None:
         assert flat.low < flat.high
 
 
+def test_a_blur_extent_that_hardly_varies_looks_flat() -> None:
+    noise = np.random.default_rng(6).normal(5, 0.05, (30, 40)).astype(np.float32)
+    picture = blur_extent_sheet(PhotoPixels(photo(30, 40), 255.0), noise, "blur extent").page.images[1]
+    low, high = picture.get_clim()
+    assert high - low == pytest.approx(2)
+    assert (low + high) / 2 == pytest.approx(5, abs=0.1)
+    varied = noise * np.linspace(1, 2, 40, dtype=np.float32)
+    picture = blur_extent_sheet(PhotoPixels(photo(30, 40), 255.0), varied, "blur extent").page.images[1]
+    assert picture.get_clim() == pytest.approx(np.percentile(varied, (0.5, 99.5)))
+
+
 def map_sheets(height: int, width: int) -> dict[str, tuple[Sheet, tuple[int, int]]]:
     """Every kind of page of a photo with the numbers of pictures and of colour bars it must have."""
     pixels = PhotoPixels(photo(height, width), 255.0)
@@ -269,6 +280,26 @@ class TestComparison:
         assert first.top <= 230 < first.bottom and first.left <= 450 < first.right
         for one, other in itertools.combinations([first, *others], 2):
             assert abs(one.top - other.top) >= 60 or abs(one.left - other.left) >= 60
+
+    def test_noise_is_no_detail(self) -> None:
+        rng = np.random.default_rng(7)
+        before = np.full((400, 600, 1), 0.5, dtype=np.float32)
+        after = before.copy()
+        after[60:120, 60:120, 0] += rng.normal(0, 0.05, (60, 60))
+        ripples = 0.06 * np.sin(np.arange(60, dtype=np.float32) * 2 * np.pi / 9)  # nine pixels a period
+        after[200:260, 420:480, 0] += ripples
+        first = telling_details(before, after, 1.0, side=60, count=1)[0]
+        assert first.top <= 230 < first.bottom and first.left <= 450 < first.right
+
+    def test_details_keep_off_the_border_where_there_is_room(self) -> None:
+        after = photo(400, 600)
+        after[20:380, 30:570] //= 4
+        boxes = telling_details(np.zeros_like(after), after, 255.0, side=60, count=3)
+        assert len(boxes) == 3
+        for box in boxes:
+            assert min(box.top, 400 - box.bottom) >= 16 and min(box.left, 600 - box.right) >= 24
+        (box,) = telling_details(np.zeros_like(after[:62]), after[:62], 255.0, side=60, count=1)
+        assert box.top == 0
 
     def test_details_are_enlarged_pixel_for_pixel(self, tmp_path: Path) -> None:
         after = np.full((400, 600, 3), 128, dtype=np.uint8)

@@ -225,7 +225,6 @@ def test_a_dead_host_falls_to_the_next_source(
     server: Loopback, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_hub_at(dead_url().removesuffix("/nobody.pth"), monkeypatch)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the hub's client waits ever longer
     entry = entry_from(origin.dead, f"{server.url}/net.pth")
     assert fetch(entry).read_bytes() == BODY
     assert leftovers(entry) == {"", "-source"}

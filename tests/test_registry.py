@@ -149,6 +149,17 @@ def test_an_unreadable_file_is_named(
         load_registry()
 
 
+def test_a_file_of_the_environment_that_is_missing_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "missing.toml"
+    monkeypatch.setenv("DEFOCUSCTL_WEIGHTS", str(path))
+    with pytest.raises(WeightsError) as caught:
+        load_registry()
+    assert caught.value.cause == f"DEFOCUSCTL_WEIGHTS names the file {path}, which does not exist"
+    assert caught.value.remedy == "correct or unset that variable"
+
+
 def test_unknown_names_list_what_there_is() -> None:
     registry = load_registry()
     with pytest.raises(WeightsError, match="known for nrknet: dpdd, lfdof, bundled"):

@@ -3,20 +3,22 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from defocusctl import places, seal
 from defocusctl.digests import Digest
 from defocusctl.download import cached_file, converted_file
-from defocusctl.errors import WeightsError
+from defocusctl.errors import ExitCode, WeightsError
 from defocusctl.registry import Registry, WeightsEntry
 from defocusctl.resolve import resolve_weights
 from defocusctl.sources import parse_source
-from tests.loopback import Loopback, serving
+from tests.loopback import Loopback, dead_url, serving
 from tests.machine import make_fresh_machine
 
 UNSEALED = b"\x13\0\0\0\0\0\0\0" + b'{"__metadata__":{}}' + b" "
@@ -185,6 +187,32 @@ for offline in (False, True):
     weights = resolve_weights("iniknet", spec, offline=offline, on_progress=lambda *told: heard.append(told))
     print(weights.path.read_text(), weights.name, heard)
 """
+
+
+def test_a_hub_that_does_not_answer_is_one_clear_error_at_once(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(photo)
+    started = time.monotonic()
+    child = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "defocusctl",
+            "deblur",
+            str(photo),
+            "--weights",
+            "hf://a/b/c.safetensors@main",
+        ],
+        env={**os.environ, "HF_ENDPOINT": dead_url().removesuffix("/nobody.pth")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == ExitCode.WEIGHTS
+    (line,) = child.stderr.splitlines()
+    assert line == "error: hf://a/b/c.safetensors@main: the hub cannot be reached: fetch it while online"
+    assert time.monotonic() - started < 20
 
 
 def test_a_file_on_the_hub_is_fetched_once_and_found_offline(server: Loopback) -> None:

@@ -28,6 +28,7 @@ from defocusctl.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
 from defocusctl.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")  # under which training scripts nest a state dict
+TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of `defocusctl train`
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,9 @@ def _state_dict_in(path: Path) -> dict[str, Tensor]:
             cause = f"{path} is no PyTorch checkpoint, or is damaged"
             remedy = "get the file again"
         raise WeightsError(cause, remedy) from error
+    if isinstance(content, dict) and content.keys() >= TRAINING_STATE:
+        remedy = f"give {path.parent / 'weights.safetensors'}, which the run writes at its end"
+        raise WeightsError(f"{path} is the state of a training run, no weights", remedy)
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict) or not all(

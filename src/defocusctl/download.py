@@ -131,6 +131,7 @@ def remove_cached(entry: WeightsEntry) -> int:
                 elif path.is_file() and path.suffix != LOCK_SUFFIX:
                     freed += path.stat().st_size
                     path.unlink()
+        Path(f"{target}{LOCK_SUFFIX}").unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
             f"cannot remove {error.filename} ({error.strerror})", "check its permissions"

@@ -1,6 +1,7 @@
 """Files from the Hugging Face hub, through its own client, which reports to our progress bar, not its own."""
 
 import inspect
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,10 @@ from defocusctl import places
 from defocusctl.errors import WeightsError
 from defocusctl.sources import HubSource
 from defocusctl.transfer import OnProgress
+
+ANSWER_SECONDS = 20.0
+BUSY = (408, 429)
+SERVER_ERROR = 500
 
 
 def hub_is_offline() -> bool:
@@ -53,6 +58,7 @@ def _download(
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its failed attempts; ours is one line
     try:
         path = hf_hub_download(
             source.repository,
@@ -60,7 +66,7 @@ def _download(
             revision=source.revision,
             local_dir=local_dir,
             cache_dir=cache_dir,
-            local_files_only=offline,
+            local_files_only=offline or not _answers(source),
             **({} if on_progress is None else _reporting_to(on_progress)),
         )
     except LocalEntryNotFoundError as error:
@@ -74,6 +80,27 @@ def _download(
     ) as error:  # the hub's transport, and with it the errors of a broken transfer, has changed by version
         raise WeightsError(f"{source}: {error}", "check it and try again") from error
     return Path(path)
+
+
+def _answers(source: HubSource) -> bool:
+    """Whether the hub answers, be it that it is busy. The client itself would try for half a minute.
+
+    Raises:
+        HfHubHTTPError: if it answers that there is no such file, or none for us.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    url = hf_hub_url(source.repository, source.path, revision=source.revision)
+    try:
+        get_hf_file_metadata(url, timeout=ANSWER_SECONDS)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status not in BUSY and status < SERVER_ERROR:
+            raise
+    except Exception:  # those of the hub's transport, as below
+        return False
+    return True
 
 
 def _reporting_to(on_progress: OnProgress) -> dict[str, Any]:

@@ -133,7 +133,19 @@ def load_registry() -> Registry:
     packaged = read_registry(places.packaged_registry())
     named = os.environ.get("DEFOCUSCTL_WEIGHTS")
     users = Path(named).expanduser() if named else places.config_dir() / "weights.toml"
+    if named:
+        _check_named(users)
     return _merged(packaged, users) if named or users.is_file() else packaged
+
+
+def _check_named(users: Path) -> None:
+    try:
+        users.stat()
+    except FileNotFoundError as error:
+        cause = f"DEFOCUSCTL_WEIGHTS names the file {users}, which does not exist"
+        raise WeightsError(cause, "correct or unset that variable") from error
+    except OSError:
+        return  # reading it says what is wrong
 
 
 def read_registry(file: Path) -> Registry:

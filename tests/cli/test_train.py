@@ -13,7 +13,11 @@ from PIL import Image
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.cli.app import run
 from defocusctl.errors import ExitCode
-from tests.training.tiny import write_data
+from defocusctl.training.contact_sheet import tile_side
+from defocusctl.training.recipe import read_recipe
+from tests.training.tiny import write_data, write_photo
+
+OWN_PHOTOS = Path(__file__).parents[2] / "recipes" / "own-photos.toml"
 
 FULL_SIZE = """
 model = "{model}"
@@ -85,10 +89,31 @@ def test_what_is_wrong_is_one_line(
     recipe = write_data(tmp_path, "iniknet")
     recipe.write_text(recipe.read_text().replace(*change, 1))
     assert run(["train", str(recipe), "--out", str(tmp_path / "run")], debug=False) == code
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(error) == 1
-    assert told in error[0]
+    (line,) = capsys.readouterr().err.splitlines()  # no bar before the first step
+    assert line.startswith("error:")
+    assert told in line
     assert not (tmp_path / "run").exists()
+
+
+def test_own_photos_need_one_folder_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photo(tmp_path / "sharp" / "0.png", seed=0, size=48)
+    recipe = tmp_path / "own-photos.toml"
+    text = OWN_PHOTOS.read_text().replace("batch = 8", "batch = 1").replace("crop = 64", "crop = 32")
+    recipe.write_text(text)
+    out = tmp_path / "run"
+    arguments = ["train", str(recipe), "--out", str(out), "--device", "cpu", "--max-minutes", "0"]
+    assert run(arguments, debug=False) == ExitCode.OK
+    assert (out / "weights.safetensors").is_file()
+    assert "None" not in capsys.readouterr().err
+    sheet = ["contact-sheet", str(recipe), "-o", str(tmp_path / "sheet.png"), "--count", "1"]
+    assert run(sheet, debug=False) == ExitCode.OK
+
+
+@pytest.mark.parametrize(("crop", "side"), [(32, 64), (96, 96), (512, 256)])
+def test_contact_sheet_has_the_crop_of_the_last_stage(tmp_path: Path, crop: int, side: int) -> None:
+    recipe = tmp_path / "full.toml"
+    recipe.write_text(FULL_SIZE.format(model="nrknet").replace("crop = 32", f"crop = {crop}"))
+    assert tile_side(read_recipe(recipe)) == side
 
 
 def test_contact_sheet_is_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

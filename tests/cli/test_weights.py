@@ -115,6 +115,23 @@ def test_fetch_all_leaves_out_what_only_a_metric_needs(
     assert run("fetch", "alexnet").stdout.startswith("alexnet/mine: ")
 
 
+def test_fetch_of_several_tries_all(
+    server: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = (tmp_path / "own.toml").read_text()
+    gone = mine.replace('"mine"\nconf', '"gone"\nconf').replace("/net.pth", "/gone.pth")
+    (tmp_path / "own.toml").write_text(gone + mine)
+    monkeypatch.setattr(places, "packaged_registry", lambda: tmp_path / "own.toml")
+    monkeypatch.delenv("DEFOCUSCTL_WEIGHTS")
+    result = run("fetch", "--all")
+    error = error_of(result)
+    assert error.exit_code is ExitCode.WEIGHTS
+    assert "1 of 2" in str(error)
+    assert "nrknet/gone" in str(error)
+    assert f"nrknet/mine: {present_file(load_registry().find('nrknet', 'mine'))}" in result.stdout
+    assert "gone.pth: HTTP status 404" in " ".join((result.output + capsys.readouterr().err).split())
+
+
 def test_fetch_offline_is_refused(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert error_of(run("fetch", "nrknet/mine")).exit_code is ExitCode.WEIGHTS
@@ -168,6 +185,29 @@ def test_remove_touches_the_cache_only(tmp_path: Path) -> None:
     assert run("remove", "--all").stdout == "0.0 MB freed\n"
     assert mine() is None
     assert bundled.exists()
+
+
+def test_remove_says_what_it_did_and_leaves_no_lock(tmp_path: Path) -> None:
+    bundled = tmp_path / "bundled" / "nrknet.safetensors"
+    bundled.parent.mkdir()
+    bundled.write_bytes(b"bundled")
+    run("fetch", "nrknet/mine")
+    assert run("remove", "nrknet").stdout.splitlines() == [
+        "nrknet/dpdd: not in the cache, nothing to remove",
+        "nrknet/lfdof: not in the cache, nothing to remove",
+        "nrknet/bundled: came with the package and cannot be removed",
+        "nrknet/mine: 0.0 MB freed",
+    ]
+    assert [path for path in places.cache_dir().rglob("*") if path.is_file()] == []
+
+
+def test_path_of_a_model_prints_those_that_are_here(tmp_path: Path) -> None:
+    assert "nrknet is not here" in str(error_of(run("path", "nrknet")))
+    bundled = tmp_path / "bundled" / "nrknet.safetensors"
+    bundled.parent.mkdir()
+    bundled.write_bytes(b"bundled")
+    run("fetch", "nrknet/mine")
+    assert run("path", "nrknet").stdout == f"{bundled}\n{mine()}\n"
 
 
 def test_path_prints_the_path_alone() -> None:

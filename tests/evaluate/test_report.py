@@ -232,6 +232,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser with the report open in it; the last test reads its logs, after all the others."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
 
     folder = tmp_path_factory.mktemp("browser")
     write_report(folder / "report.html", EVALUATION, [picture()], force=False)
@@ -255,6 +256,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     browser = webdriver.Chrome(options, Service(str(DRIVER)))
     try:
         browser.get((folder / "report.html").as_uri())
+        complete = "return [...document.images].every(image => image.complete)"
+        WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(complete))
         yield browser
     finally:
         browser.quit()
@@ -274,6 +277,12 @@ def choose(browser: Any, control: str, text: str) -> None:
     Select(browser.find_element("id", control)).select_by_visible_text(text)
 
 
+def press(browser: Any, button: Any) -> None:
+    """A real click, once the button is in the middle of the window and not under the page's edge."""
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
+    button.click()
+
+
 def heads(browser: Any) -> dict[str, Any]:
     return {head.text.split(" (")[0]: head for head in browser.find_elements("css selector", "#rows th")}
 
@@ -287,19 +296,19 @@ def test_sorting_both_ways_on_numbers_and_text(opened: Any) -> None:
     found = heads(opened)
     assert list(found) == ["Image", "Method", "PSNR", "SSIM", "MAE", "Gain", "Seconds", "Megapixels"]
     assert found["Gain"].get_attribute("aria-sort") == "none"
-    found["Gain"].find_element("tag name", "button").click()
+    press(opened, found["Gain"].find_element("tag name", "button"))
     assert column(opened, 5) == ["−1.250", "+0.500", "+2.000", "+∞"]
     assert column(opened, 0) == ["img10.png", "img2.png", "img1.png", MARKUP]
     assert found["Gain"].get_attribute("aria-sort") == "ascending"
     found["Gain"].find_element("tag name", "button").send_keys(Keys.ENTER)
     assert column(opened, 5) == ["+∞", "+2.000", "+0.500", "−1.250"]
     assert found["Gain"].get_attribute("aria-sort") == "descending"
-    found["PSNR"].find_element("tag name", "button").click()
+    press(opened, found["PSNR"].find_element("tag name", "button"))
     assert column(opened, 2) == ["10.000", "19.000", "32.000", "∞"]  # not as text
     assert found["Gain"].get_attribute("aria-sort") == "none"
-    found["Image"].find_element("tag name", "button").click()
+    press(opened, found["Image"].find_element("tag name", "button"))
     assert column(opened, 0) == [MARKUP, "img1.png", "img2.png", "img10.png"]
-    found["Image"].find_element("tag name", "button").click()
+    press(opened, found["Image"].find_element("tag name", "button"))
     assert column(opened, 0) == ["img10.png", "img2.png", "img1.png", MARKUP]
 
 
@@ -308,7 +317,7 @@ def test_what_is_missing_is_sorted_last_either_way(opened: Any) -> None:
     choose(opened, "method", "all")
     button = heads(opened)["Seconds"].find_element("tag name", "button")
     for _ in range(2):
-        button.click()
+        press(opened, button)
         assert column(opened, 6) == ["1.00"] * 4 + ["–"] * 4
 
 

@@ -89,7 +89,7 @@ def test_refusals_name_cause_and_remedy(name: str) -> None:
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_photo(tmp_path / "missing.jpg")
-    with pytest.raises(InputError, match="it is a folder"):
+    with pytest.raises(InputError, match=r"it is a folder: give its photos, such as dir/\*\.jpg"):
         read_photo(tmp_path)
     with pytest.raises(InputError, match="a device"):
         read_photo(Path("/dev/null"))

@@ -261,6 +261,26 @@ def test_further_tiff_tags_are_kept() -> None:
         assert tags.valueof(296) == 3
 
 
+@pytest.mark.parametrize("description", ["a moth", None])
+def test_of_two_descriptions_only_the_users_is_kept(description: str | None) -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, RGB, photometric="rgb", description=description)
+    with tifffile.TiffFile(io.BytesIO(stream.getvalue())) as tiff:
+        assert any(tag.value == '{"shape": [24, 40, 3]}' for tag in tiff.pages[0].tags)
+    with tifffile.TiffFile(io.BytesIO(rewritten(read_photo(stream.getvalue())))) as tiff:
+        found = [tag.value for tag in tiff.pages[0].tags if tag.code == 270]
+    assert found == ([description] if description else [])
+
+
+@pytest.mark.parametrize("dots", [72, 1])
+def test_a_tiff_resolution_without_a_unit_stays_without(dots: int) -> None:
+    data = files.tiff(RGB, photometric="rgb", resolution=(dots, 2 * dots), resolutionunit="NONE")
+    with tifffile.TiffFile(io.BytesIO(rewritten(read_photo(data)))) as tiff:
+        tags = tiff.pages[0].tags
+        assert (tags.valueof(282), tags.valueof(283)) == ((dots, 1), (2 * dots, 1))
+        assert tags.valueof(296) == 1
+
+
 def test_lossy_formats_stay_close_and_keep_alpha_exactly() -> None:
     stored = files.scene(48, 64, channels=4)
     for kind in ("WEBP", "AVIF"):

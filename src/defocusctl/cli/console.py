@@ -60,7 +60,10 @@ def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Ite
 
 @contextmanager
 def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; told how many are done, how many there are, and a remark."""
+    """A progress bar over steps or images; told how many are done, how many there are, and a remark.
+
+    It is drawn from the first that is told: before, there is no total, and perhaps an error instead.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -69,9 +72,18 @@ def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=quiet) as progress:
-        task = progress.add_task(title, total=None, remark="")
-        yield lambda done, total, remark: progress.update(task, completed=done, total=total, remark=remark)
+    progress = Progress(*columns, console=console, disable=quiet)
+    task = progress.add_task(title, total=None, remark="")
+
+    def advance(done: int, total: int, remark: str) -> None:
+        progress.update(task, completed=done, total=total, remark=remark)
+        progress.start()
+
+    try:
+        yield advance
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from defocusctl.cli.console import download_bar
+from defocusctl.cli.console import download_bar, say_error
 from defocusctl.cli.options import Model
 from defocusctl.download import (
     ensure_file,
@@ -54,14 +54,25 @@ def fetch(
 ) -> None:
     """Download weights to the cache and verify them; those that are here are only verified.
 
-    --all leaves out what only a metric needs; that is fetched by its name.
+    --all leaves out what only a metric needs; that is fetched by its name. A failure does not stop the rest.
     """
-    for entry in _chosen(load_registry(), labels, everything=everything):
-        if everything and entry.model not in tuple(Model):
-            continue
-        with download_bar(entry.label, quiet=False) as on_download:
-            path = ensure_file(entry, offline=False, on_progress=on_download)
-        typer.echo(f"{entry.label}: {path}")
+    chosen = _chosen(load_registry(), labels, everything=everything)
+    entries = [entry for entry in chosen if not everything or entry.model in tuple(Model)]
+    failed = []
+    for entry in entries:
+        try:
+            with download_bar(entry.label, quiet=False) as on_download:
+                path = ensure_file(entry, offline=False, on_progress=on_download)
+        except WeightsError as error:
+            if len(entries) == 1:
+                raise
+            say_error(str(error))
+            failed.append(entry.label)
+        else:
+            typer.echo(f"{entry.label}: {path}")
+    if failed:
+        cause = f"{len(failed)} of {len(entries)} weights could not be fetched"
+        raise WeightsError(cause, f"see above, then fetch again {' '.join(failed)}")
 
 
 @app.command()
@@ -91,21 +102,28 @@ def remove(
     everything: Annotated[bool, typer.Option("--all", help="Empty the cache of weights.")] = False,
 ) -> None:
     """Delete weights from the cache; what came with the package stays."""
+    entries = _chosen(load_registry(), labels, everything=everything)
     if everything:
-        freed = remove_all_cached()
-    else:
-        freed = sum(remove_cached(entry) for entry in _chosen(load_registry(), labels, everything=False))
-    typer.echo(f"{freed / 1e6:.1f} MB freed")
+        typer.echo(f"{remove_all_cached() / 1e6:.1f} MB freed")
+        return
+    for entry in entries:
+        freed = remove_cached(entry)
+        if freed:
+            typer.echo(f"{entry.label}: {freed / 1e6:.1f} MB freed")
+        elif present_file(entry):
+            typer.echo(f"{entry.label}: came with the package and cannot be removed")
+        else:
+            typer.echo(f"{entry.label}: not in the cache, nothing to remove")
 
 
 @app.command()
-def path(label: Annotated[str, typer.Argument(metavar="MODEL/NAME", help="Weights.")]) -> None:
-    """Print the path of weights that are here."""
-    for entry in load_registry().select(label):
-        found = files_of(entry)
-        if not found:
-            raise WeightsError(f"{entry.label} is not here", f"run 'defocusctl weights fetch {entry.label}'")
-        typer.echo(found[0])
+def path(label: Annotated[str, typer.Argument(metavar="MODEL[/NAME]", help="Weights.")]) -> None:
+    """Print the path of weights that are here; of a model, of all of its weights that are here."""
+    found = [files[0] for files in map(files_of, load_registry().select(label)) if files]
+    if not found:
+        raise WeightsError(f"{label} is not here", f"run 'defocusctl weights fetch {label}'")
+    for file in found:
+        typer.echo(file)
 
 
 def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -> tuple[WeightsEntry, ...]:

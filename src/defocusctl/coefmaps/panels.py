@@ -22,6 +22,7 @@ BAR_WIDTH = 26.0
 BAR_COLUMN = 150.0  # a colour bar with the space before it, its values and its name
 PANEL_AREA, SMALL_PANEL_AREA = 330.0**2, 210.0**2  # square pixels: mu and omega, gamma
 EXTENT_AREA = 1000.0**2  # the largest panels
+LEAST_EXTENT_SPAN = 2.0  # pixels of blur: a flat estimate is to look flat
 LEAST_PITCH = 190.0  # room for a label above a narrow panel
 
 
@@ -111,7 +112,7 @@ def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -
     stacked = panel[0] > 1.7 * panel[1]
     longest = _longest_side(photo.size, EXTENT_AREA)
     values = reduced_map(extent, longest)
-    scale = ColourScale.sequential([values], "magma")
+    scale = ColourScale.sequential([values], "magma", least_span=LEAST_EXTENT_SPAN)
     row = LABEL_ROW + panel[1] + GAP
     column = max(panel[0], 420.0) + 2 * GAP
     places = grid(MARGIN, MARGIN + LABEL_ROW, 1 if stacked else 2, 2, panel, (column, row))

@@ -71,7 +71,7 @@ def _read_file(path: Path, size: int = -1) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise InputError("it is a folder", "give a photo, or use the batch command for folders")
+            raise InputError("it is a folder", "give its photos, such as dir/*.jpg")
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
             raise InputError("it is a device, not a file", READABLE)
         with path.open("rb") as handle:

@@ -15,7 +15,12 @@ from defocusctl.errors import DataError, UsageError
 from defocusctl.training.recipe import Recipe
 
 PAIRS_PER_ROW = 3
-CROP = 192
+SMALLEST_CROP, LARGEST_CROP = 64, 256
+
+
+def tile_side(recipe: Recipe) -> int:
+    """The crop of the recipe's last stage in pixels, within what can be looked at."""
+    return min(max(recipe.stages[-1].crop, SMALLEST_CROP), LARGEST_CROP)
 
 
 def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, force: bool) -> None:
@@ -37,7 +42,7 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
         data.rendering,
         1.0,
     )
-    crops = StepCrops([source], [(count, CROP)], recipe.seed, PixelCache(0))[0]
+    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, PixelCache(0))[0]
     generator = torch.Generator().manual_seed(recipe.seed)
     pairs = render(data.rendering, crops.sharp, crops.depth, generator)
     rows = -(-count // PAIRS_PER_ROW)

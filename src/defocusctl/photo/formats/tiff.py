@@ -160,7 +160,7 @@ def _resolution(page: Any) -> Resolution | None:
         if not isinstance(value, tuple) or len(value) != 2 or 0 in value:
             return None
         sides.append(value[0] / value[1])
-    unit = UNITS.get(int(page.tags.valueof(296) or 2), "inch")
+    unit = UNITS.get(page.tags.valueof(296), "inch")
     if unit == "none" and sides == [1.0, 1.0]:
         return None
     return Resolution(sides[0], sides[1], unit)  # type: ignore[arg-type]

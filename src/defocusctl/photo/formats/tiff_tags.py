@@ -38,6 +38,8 @@ DESCRIPTIVE = frozenset(
     {exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.RESOLUTION_UNIT, 269, 270, 271, 272, 285, 305, 306, 315, 316}
     | {318, 319, 33432, 18246, 18249, *range(40091, 40096), 50341}
 )
+DESCRIPTION = 270
+SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's, of the array it wrote; stale in any other file
 LARGEST_TAG = 4 * 2**20
 
 
@@ -62,7 +64,8 @@ def read(data: bytes, page: Any) -> Directory:
         return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))
     order = exif.byte_order(data)
     entries, _ = exif.read_directory(data, page.offset)
-    values = [entry.tag for entry in entries if entry.tag.value and len(entry.tag.value) <= LARGEST_TAG]
+    tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
+    values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
     subs = {}
@@ -119,6 +122,10 @@ class Carried:
         out.write(exif.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
         out.seek(4)
         out.write(struct.pack(self.byte_order + "I", base))
+
+
+def _describes_shape(tag: TiffTag) -> bool:
+    return tag.code == DESCRIPTION and tag.value.startswith(SHAPE_DESCRIPTION)
 
 
 def _is_storable(tag: TiffTag) -> bool:
