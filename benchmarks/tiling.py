@@ -22,7 +22,7 @@ from defocusctl.restore import Restorer, RestoreSettings
 from defocusctl.tiling import smallest_tile
 
 Floats = npt.NDArray[np.float32]
-OVERLAPS = (0, 16, 32, 48, 64, 96)
+OVERLAPS = (16, 32, 48, 64)
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""Faster layers for inference on a CPU; what the networks compute stays the same.
+"""Layers for inference, faster on a CPU and exact enough; what the networks compute stays the same.
 
 The networks pad by reflection before every convolution. Padding copies the whole feature map, and under
 autocast PyTorch does it in float32, which costs more than a bfloat16 convolution itself. A convolution that
 pads with zeros costs nothing extra and is wrong only along the outermost rows and columns: these are computed
 again from a reflected strip.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,14 +37,30 @@ class BorderedConv2d(nn.Conv2d):
         return output
 
 
+class FullPrecision(nn.Module):
+    """A layer that autocast leaves alone."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the layer answers to the inputs in float32."""
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            return self.layer(*(tensor.float() for tensor in inputs))
+
+
 def for_inference(network: Network, device: torch.device) -> Network:
     """The network itself on ``device``, in evaluation mode and without gradients.
 
-    On a CPU its layers are replaced by faster ones of the same weights; a GPU pads faster than it starts the
-    small convolutions of the border.
+    Its ``full_precision`` layers stay in float32 under autocast. On a CPU its layers are replaced by faster
+    ones of the same weights; a GPU pads faster than it starts the small convolutions of the border.
     """
     if device.type == "cpu":
         _replace_layers(network)
+    for name in network.full_precision:
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, FullPrecision(network.get_submodule(name)))
     network.eval().requires_grad_(False)
     layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     network.to(device)

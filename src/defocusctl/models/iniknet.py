@@ -57,9 +57,7 @@ class FeatureUNet(nn.Module):
         self.decode1 = res_blocks(width, blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
-            entered = self.enter1(x)
-        e1 = self.encode1(entered)
+        e1 = self.encode1(self.enter1(x))
         e2 = self.encode2(self.enter2(e1))
         e3 = self.encode3(self.enter3(e2))
         d2 = self.decode2(self.merge2(torch.cat([self.up2(e3), e2], dim=1)))
@@ -73,6 +71,7 @@ class INIKNet(Network):
     name: ClassVar[str] = "iniknet"
     default_overlap: ClassVar[int] = 48
     bytes_per_pixel: ClassVar[int] = 3800
+    full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
 
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()

@@ -50,9 +50,7 @@ class AdditiveUNet(nn.Module):
         self.decode1 = ResBlock(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
-            entered = self.enter1(x)
-        r1 = self.encode1(entered)
+        r1 = self.encode1(self.enter1(x))
         r2 = self.encode2(self.enter2(r1))
         r3 = self.encode3(self.enter3(r2))
         d3 = self.decode3(r3 + self.bottleneck(r3))
@@ -83,6 +81,7 @@ class NRKNet(Network):
     name: ClassVar[str] = "nrknet"
     default_overlap: ClassVar[int] = 48
     bytes_per_pixel: ClassVar[int] = 2800
+    full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
 
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()

@@ -41,6 +41,8 @@ class Network(nn.Module):
     """Pixels of context per cut edge of a tile; what they cost in accuracy is in docs/restoring.md."""
     bytes_per_pixel: ClassVar[int]
     """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
+    full_precision: ClassVar[tuple[str, ...]] = ()
+    """Layers that restoring computes in float32 whatever the precision: bfloat16 there is seen in the photo."""
 
     config: Any
 
