@@ -79,7 +79,7 @@ class NRKNet(Network):
     """Predicts gamma at three scales and applies the Neumann terms (I - D_t)^t of each."""
 
     name: ClassVar[str] = "nrknet"
-    default_overlap: ClassVar[int] = 48
+    default_overlap: ClassVar[int] = 64
     bytes_per_pixel: ClassVar[int] = 2800
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
 
