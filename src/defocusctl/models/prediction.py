@@ -42,7 +42,7 @@ class Network(nn.Module):
     bytes_per_pixel: ClassVar[int]
     """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
-    """Layers that restoring computes in float32 whatever the precision: bfloat16 there is seen in the photo."""
+    """Layers that restoring computes in float32 in any precision: bfloat16 there is seen in the photo."""
 
     config: Any
 
