@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import nan
 from typing import NamedTuple
 
 METRICS = ("psnr", "ssim", "mae", "lpips")
@@ -105,8 +105,3 @@ def mean(rows: Sequence[Row], metric: str) -> float:
     """The mean of a metric over the rows that have it; infinite PSNR counts as it is."""
     values = [value for row in rows if (value := getattr(row, metric)) == value]
     return sum(values) / len(values) if values else nan
-
-
-def known(value: float) -> bool:
-    """Whether a metric is there and finite."""
-    return isfinite(value)
