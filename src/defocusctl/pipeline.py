@@ -4,7 +4,7 @@
 ``deblur_photo`` for each.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +29,8 @@ from defocusctl.photo import (
     write_photo,
 )
 from defocusctl.resolve import ResolvedWeights, resolve_weights
-from defocusctl.restore import Restorer, RestoreReport, RestoreSettings
+from defocusctl.restore import Restored, Restorer, RestoreReport, RestoreSettings
+from defocusctl.tile_runner import Picture
 from defocusctl.transfer import OnProgress
 
 
@@ -190,42 +191,80 @@ def deblur_photo(
         photo = read_photo(source, max_megapixels=max_megapixels)
         if on_photo is not None:
             on_photo(photo)
-        warnings = [
-            *photo.warnings,
-            *(conversion_warnings(photo, target) if isinstance(target, Path) else ()),
-        ]
-        drawn = photo.size if region is None else region.size
-        restored = loaded.restorer.restore(
-            photo.pixels,
-            full_scale=photo.full_scale,
-            region=region,
-            keep_coefficients=outputs.wants_coefficients,
-            map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
-            on_progress=on_tile,
-        )
-        before = photo if region is None else _cropped(photo, region)
-        settings = loaded.restorer.settings
-        write_photo(
-            before,
-            restored.pixels,
-            target,
-            quality=outputs.quality,
-            provenance=_provenance(loaded.weights, settings, restored.report, region),
-            force=outputs.force,
-        )
-        pictures = _draw(
-            loaded.network, before, restored.pixels, restored.coefficients, stem_of(target), outputs
-        )
+        warnings = read_warnings(photo, target)
+        restored = restore_photos(loaded, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
+        pictures = write_result(loaded, photo, restored, target, region=region, outputs=outputs)
         return Deblurred(
             input=str(source) if isinstance(source, Path) else "-",
             output=str(target) if isinstance(target, Path) else "-",
             weights=loaded.weights,
-            settings=settings,
+            settings=loaded.restorer.settings,
             report=restored.report,
             region=region,
             pictures=pictures,
             warnings=(*warnings, *restored.report.warnings),
         )
+
+
+def read_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
+    """What was wrong with a photo that was read, and what writing it to ``target`` will lose.
+
+    Raises:
+        OutputError: if the format of the target cannot hold it.
+    """
+    return *photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())
+
+
+def restore_photos(
+    loaded: LoadedModel,
+    photos: Sequence[Photo],
+    *,
+    region: Box | None = None,
+    outputs: Outputs,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> list[Restored]:
+    """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
+
+    Raises:
+        InputError: if a photo has pixels that are not numbers.
+        UsageError: if the region lies outside the photo.
+        DeviceError: if even the smallest tile does not fit into memory.
+    """
+    drawn = photos[0].size if region is None else region.size
+    return loaded.restorer.restore_together(
+        [Picture(photo.pixels, photo.full_scale) for photo in photos],
+        region=region,
+        keep_coefficients=outputs.wants_coefficients,
+        map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
+        on_progress=on_tile,
+    )
+
+
+def write_result(
+    loaded: LoadedModel,
+    photo: Photo,
+    restored: Restored,
+    target: Path | BinaryIO,
+    *,
+    region: Box | None = None,
+    outputs: Outputs,
+) -> tuple[Path, ...]:
+    """Write the restored photo with its provenance, then the pictures; answers with the pictures' paths.
+
+    Raises:
+        OutputError: if something cannot be written; what was written before it is whole.
+    """
+    before = photo if region is None else _cropped(photo, region)
+    settings = loaded.restorer.settings
+    write_photo(
+        before,
+        restored.pixels,
+        target,
+        quality=outputs.quality,
+        provenance=_provenance(loaded.weights, settings, restored.report, region),
+        force=outputs.force,
+    )
+    return _draw(loaded.network, before, restored.pixels, restored.coefficients, stem_of(target), outputs)
 
 
 def _cropped(photo: Photo, region: Box) -> Photo:

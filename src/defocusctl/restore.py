@@ -6,8 +6,9 @@ result, only the open seams are held.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isqrt
 from typing import TypeAlias
 
@@ -27,13 +28,16 @@ from defocusctl.devices import (
 from defocusctl.errors import DeviceError, InputError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
-from defocusctl.tile_runner import TileRunner
-from defocusctl.tiling import STEP, TilePlan, fitting_tile, plan_tiles, smallest_tile
+from defocusctl.tile_runner import Picture, TileRunner
+from defocusctl.tiling import STEP, TilePlan, fitting_tile, padded_size, plan_tiles, smallest_tile
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles have at least this size and less than twice; larger ones save little (docs/restoring.md)."""
+
+MOST_TOGETHER = 32
+"""Small photos that share a batch on a GPU at most."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class RestoreSettings:
 
     ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
     keeps the network's answer between black and white; some published protocols score it unclipped.
+    ``at_once`` is how many photos are restored at the same time, each in a thread of its own: they share the
+    free memory.
     """
 
     tile: int | None = None
@@ -50,6 +56,7 @@ class RestoreSettings:
     precision: str = "auto"
     strength: float = 1.0
     clip: bool = True
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= 1.0:
@@ -63,7 +70,8 @@ class RestoreReport:
     """What was done.
 
     ``tile`` (the longer side) and ``overlap`` are in pixels, ``peak_memory`` in bytes: on a GPU what its
-    tensors took at most, else the largest size the whole process ever had.
+    tensors took at most, else the largest size the whole process ever had. ``seconds`` of photos that were
+    restored together are their share.
     """
 
     device: str
@@ -131,55 +139,108 @@ class Restorer:
             UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
         """
-        _check_pixels(pixels)
+        return self.restore_together(
+            [Picture(pixels, full_scale)],
+            region=region,
+            keep_coefficients=keep_coefficients,
+            map_reduction=map_reduction,
+            on_progress=on_progress,
+        )[0]
+
+    def restore_together(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        region: Box | None = None,
+        keep_coefficients: bool = False,
+        map_reduction: int = 1,
+        on_progress: Progress | None = None,
+    ) -> list[Restored]:
+        """Restore photos of one size (H, W) in one batch of the network, each as ``restore`` does.
+
+        Their pixels are those of ``restore`` but for what a device rounds differently in batches. How many
+        are worth it says ``room_for``; where memory runs out, they are parted.
+
+        Raises:
+            The errors of ``restore``.
+        """
+        for picture in pictures:
+            _check_pixels(picture.pixels)
         started = time.perf_counter()
         reset_peak_memory(self.device)
-        photo = Size(*pixels.shape[:2])
+        photo = Size(*pictures[0].pixels.shape[:2])
         wanted = Box(0, 0, *photo) if region is None else _inside(region, photo)
         overlap = self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
         read = wanted if region is None else _with_context(wanted, overlap, photo)
-        canvas = Canvas(
-            pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction
-        )
+        canvases = [
+            Canvas(pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction)
+            for pixels, full_scale in pictures
+        ]
         warnings: list[str] = []
         while True:
             plan = plan_tiles(read.size, self._tile_for(read.size, overlap), overlap)
             try:
-                rejected = self._run_tiles(canvas, plan, on_progress)
+                rejected = self._run_tiles(canvases, plan, on_progress)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             release_memory(self.device)
+            if len(pictures) > 1:
+                middle = len(pictures) // 2
+                parted = partial(
+                    self.restore_together,
+                    region=region,
+                    keep_coefficients=keep_coefficients,
+                    map_reduction=map_reduction,
+                    on_progress=on_progress,
+                )
+                return parted(pictures[:middle]) + parted(pictures[middle:])
             warnings.append(self._halve_tile(plan))
-        warnings += [f"left the part {_moved(box, read)} as it was: {reason}" for box, reason in rejected]
         report = RestoreReport(
             device=str(self.device),
             precision=self.precision,
             tile=max(plan.tile),
             overlap=overlap,
             tiles=plan.count,
-            seconds=time.perf_counter() - started,
+            seconds=(time.perf_counter() - started) / len(pictures),
             megapixels=wanted.size.megapixels,
             peak_memory=peak_memory(self.device),
             warnings=tuple(warnings),
         )
         part = wanted.relative_to(read)
-        return Restored(np.ascontiguousarray(canvas.pixels[part.slices]), canvas.coefficients(part), report)
+        return [
+            Restored(
+                np.ascontiguousarray(canvas.pixels[part.slices]),
+                canvas.coefficients(part),
+                replace(report, warnings=(*warnings, *_left_alone(parts, read))),
+            )
+            for canvas, parts in zip(canvases, rejected, strict=True)
+        ]
+
+    def room_for(self, size: Size) -> int:
+        """How many photos of this size are worth restoring together: more than one only on a GPU."""
+        if self.device.type == "cpu":
+            return 1
+        fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size).pixels
+        return min(max(1, fitting), MOST_TOGETHER)
 
     def _run_tiles(
-        self, canvas: Canvas, plan: TilePlan, on_progress: Progress | None
-    ) -> list[tuple[Box, str]]:
-        """Restore the canvas tile by tile; answers with the parts that kept the original and why."""
-        canvas.begin(plan)
-        rejected = []
+        self, canvases: Sequence[Canvas], plan: TilePlan, on_progress: Progress | None
+    ) -> list[list[tuple[Box, str]]]:
+        """Restore the canvases tile by tile; answers for each the parts that kept the original and why."""
+        for canvas in canvases:
+            canvas.begin(plan)
+        pictures = [Picture(canvas.source, canvas.full_scale) for canvas in canvases]
+        rejected: list[list[tuple[Box, str]]] = [[] for _ in canvases]
         for done, tile in enumerate(plan.tiles):
             if on_progress is not None:
                 on_progress(done, plan.count)
-            result = self._runner.run(canvas.source, canvas.full_scale, tile.read)
-            canvas.add(tile, result)
-            if result.rejected:
-                rejected.append((tile.keep, result.rejected))
+            results = self._runner.run(pictures, tile.read)
+            for canvas, result, parts in zip(canvases, results, rejected, strict=True):
+                canvas.add(tile, result)
+                if result.rejected:
+                    parts.append((tile.keep, result.rejected))
         if on_progress is not None:
             on_progress(plan.count, plan.count)
         return rejected
@@ -188,7 +249,8 @@ class Restorer:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self._tile is not None:
             return self._tile
-        affordable = isqrt(free_memory(self.device) // 2 // self._network.bytes_per_pixel)
+        share = free_memory(self.device) // self.settings.at_once
+        affordable = isqrt(share // 2 // self._network.bytes_per_pixel)
         return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), overlap)
 
     def _halve_tile(self, plan: TilePlan) -> str:
@@ -216,15 +278,19 @@ def _check_pixels(pixels: Pixels) -> None:
         raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
 
 
+def _left_alone(parts: Sequence[tuple[Box, str]], read: Box) -> list[str]:
+    return [f"left the part {_moved(box, read)} as it was: {reason}" for box, reason in parts]
+
+
 def _inside(region: Box, photo: Size) -> Box:
     """The region, if it is a part of the photo."""
     if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
         raise UsageError(
-            f"the region {_geometry(region)} is not inside the photo",
+            f"the region {region.text} is not inside the photo",
             f"the photo has {photo.width}x{photo.height} pixels",
         )
     if region.size.height <= 0 or region.size.width <= 0:
-        raise UsageError(f"the region {_geometry(region)} is empty", "give it at least 1 pixel each way")
+        raise UsageError(f"the region {region.text} is empty", "give it at least 1 pixel each way")
     return region
 
 
@@ -242,8 +308,4 @@ def _moved(box: Box, origin: Box) -> str:
     """A box inside ``origin``, written in the coordinates of the photo."""
     top, left = box.top + origin.top, box.left + origin.left
     bottom, right = min(box.bottom + origin.top, origin.bottom), min(box.right + origin.left, origin.right)
-    return _geometry(Box(top, left, bottom, right))
-
-
-def _geometry(box: Box) -> str:
-    return f"{box.size.width}x{box.size.height}+{box.left}+{box.top}"
+    return Box(top, left, bottom, right).text
