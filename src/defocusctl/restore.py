@@ -25,9 +25,10 @@ from defocusctl.devices import (
     release_memory,
     reset_peak_memory,
 )
-from defocusctl.errors import DeviceError, InputError, UsageError
+from defocusctl.errors import DeviceError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
+from defocusctl.parts import check_pixels, inside, moved, with_context
 from defocusctl.tile_runner import Picture, TileRunner
 from defocusctl.tiling import STEP, TilePlan, fitting_tile, padded_size, plan_tiles, smallest_tile
 
@@ -46,8 +47,6 @@ class RestoreSettings:
 
     ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
     keeps the network's answer between black and white; some published protocols score it unclipped.
-    ``at_once`` is how many photos are restored at the same time, each in a thread of its own: they share the
-    free memory.
     """
 
     tile: int | None = None
@@ -56,7 +55,6 @@ class RestoreSettings:
     precision: str = "auto"
     strength: float = 1.0
     clip: bool = True
-    at_once: int = 1
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.strength <= 1.0:
@@ -113,6 +111,8 @@ class Restorer:
             keep_freed_memory()
         self._network = network
         self._runner = TileRunner(network, channel_order, self.device, self.precision, clip=settings.clip)
+        self.at_once = 1
+        """Photos that are restored at the same time, in a thread each: they share the free memory."""
         self._tile = settings.tile
         """The tile of the settings until memory runs out; the smaller one from then on."""
 
@@ -165,20 +165,19 @@ class Restorer:
             The errors of ``restore``.
         """
         for picture in pictures:
-            _check_pixels(picture.pixels)
+            check_pixels(picture.pixels)
         started = time.perf_counter()
         reset_peak_memory(self.device)
         photo = Size(*pictures[0].pixels.shape[:2])
-        wanted = Box(0, 0, *photo) if region is None else _inside(region, photo)
-        overlap = self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
-        read = wanted if region is None else _with_context(wanted, overlap, photo)
+        wanted = Box(0, 0, *photo) if region is None else inside(region, photo)
+        read = wanted if region is None else with_context(wanted, self.overlap, photo)
         canvases = [
             Canvas(pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction)
             for pixels, full_scale in pictures
         ]
         warnings: list[str] = []
         while True:
-            plan = plan_tiles(read.size, self._tile_for(read.size, overlap), overlap)
+            plan = self.plan(read.size)
             try:
                 rejected = self._run_tiles(canvases, plan, on_progress)
                 break
@@ -201,7 +200,7 @@ class Restorer:
             device=str(self.device),
             precision=self.precision,
             tile=max(plan.tile),
-            overlap=overlap,
+            overlap=plan.overlap,
             tiles=plan.count,
             seconds=(time.perf_counter() - started) / len(pictures),
             megapixels=wanted.size.megapixels,
@@ -218,12 +217,34 @@ class Restorer:
             for canvas, parts in zip(canvases, rejected, strict=True)
         ]
 
+    @property
+    def overlap(self) -> int:
+        return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
+
+    def plan(self, size: Size) -> TilePlan:
+        """The tiles that a photo of this size would be cut into now.
+
+        Raises:
+            UsageError: if the overlap does not fit into the tile of the settings.
+        """
+        return plan_tiles(size, self._tile_for(size), self.overlap)
+
+    def most_at_once(self) -> int:
+        """Photos that free memory lets be restored at the same time without smaller tiles; at least one."""
+        side = self._tile or 2 * AUTO_TILE[self.device.type]
+        return max(1, free_memory(self.device) // 2 // (side**2 * self._bytes_per_pixel))
+
     def room_for(self, size: Size) -> int:
         """How many photos of this size are worth restoring together: more than one only on a GPU."""
         if self.device.type == "cpu":
             return 1
         fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size).pixels
         return min(max(1, fitting), MOST_TOGETHER)
+
+    @property
+    def _bytes_per_pixel(self) -> int:
+        """Of a tile; half precision takes about half (docs/restoring.md)."""
+        return self._network.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _run_tiles(
         self, canvases: Sequence[Canvas], plan: TilePlan, on_progress: Progress | None
@@ -245,13 +266,13 @@ class Restorer:
             on_progress(plan.count, plan.count)
         return rejected
 
-    def _tile_for(self, size: Size, overlap: int) -> int:
+    def _tile_for(self, size: Size) -> int:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self._tile is not None:
             return self._tile
-        share = free_memory(self.device) // self.settings.at_once
-        affordable = isqrt(share // 2 // self._network.bytes_per_pixel)
-        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), overlap)
+        share = free_memory(self.device) // self.at_once
+        affordable = isqrt(share // 2 // self._bytes_per_pixel)
+        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), self.overlap)
 
     def _halve_tile(self, plan: TilePlan) -> str:
         """Use smaller tiles from now on; the line that says so."""
@@ -266,46 +287,5 @@ class Restorer:
         return f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
 
 
-def _check_pixels(pixels: Pixels) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise InputError(
-            f"pixels of shape {pixels.shape} are not a photo", "(height, width, 1 or 3) is needed"
-        )
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
-    bands = (pixels[top : top + 256] for top in range(0, len(pixels), 256))
-    if pixels.dtype == np.float32 and not all(np.isfinite(band).all() for band in bands):
-        raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
-
-
 def _left_alone(parts: Sequence[tuple[Box, str]], read: Box) -> list[str]:
-    return [f"left the part {_moved(box, read)} as it was: {reason}" for box, reason in parts]
-
-
-def _inside(region: Box, photo: Size) -> Box:
-    """The region, if it is a part of the photo."""
-    if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
-        raise UsageError(
-            f"the region {region.text} is not inside the photo",
-            f"the photo has {photo.width}x{photo.height} pixels",
-        )
-    if region.size.height <= 0 or region.size.width <= 0:
-        raise UsageError(f"the region {region.text} is empty", "give it at least 1 pixel each way")
-    return region
-
-
-def _with_context(region: Box, overlap: int, photo: Size) -> Box:
-    """The part of the photo to restore so that no pixel of the region is within ``overlap`` of a cut edge."""
-    return Box(
-        top=max(0, region.top - overlap) // STEP * STEP,
-        left=max(0, region.left - overlap) // STEP * STEP,
-        bottom=min(photo.height, round_up(region.bottom + overlap, STEP)),
-        right=min(photo.width, round_up(region.right + overlap, STEP)),
-    )
-
-
-def _moved(box: Box, origin: Box) -> str:
-    """A box inside ``origin``, written in the coordinates of the photo."""
-    top, left = box.top + origin.top, box.left + origin.left
-    bottom, right = min(box.bottom + origin.top, origin.bottom), min(box.right + origin.left, origin.right)
-    return Box(top, left, bottom, right).text
+    return [f"left the part {moved(box, read)} as it was: {reason}" for box, reason in parts]

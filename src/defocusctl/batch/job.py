@@ -1,7 +1,7 @@
 """One photo of a batch, where everything that comes of it goes, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -30,6 +30,10 @@ class Job:
     def files(self, model: str) -> tuple[Path, ...]:
         """Every file it writes, the photo first."""
         return self.target, *self.outputs.pictures(self.target.stem, model)
+
+    def replacing(self) -> Self:
+        """The same job, allowed to replace the files that are there."""
+        return replace(self, outputs=replace(self.outputs, force=True))
 
 
 @dataclass(frozen=True)
