@@ -55,19 +55,25 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
         OutputError: if a result would replace an input.
         UsageError: if two inputs claim one output.
     """
-    inputs = {_key(job.source): job for job in jobs}
+    real = cache(os.path.realpath)  # folders are few and asking the system is slow
+
+    def key(path: Path) -> str:
+        name = f"{real(path.parent)}/{path.name}"
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+    inputs = {key(job.source): job for job in jobs}
     claimed: dict[str, Job] = {}
     clashes: list[tuple[Job, Job, Path]] = []
     for job in jobs:
         for path in job.files(model):
-            key = _key(path)
-            if key in inputs:
+            place = key(path)
+            if place in inputs:
                 raise OutputError(
-                    f"the result '{path}' would replace the input '{inputs[key].name}'",
+                    f"the result '{path}' would replace the input '{inputs[place].name}'",
                     "choose another folder for the results",
                 )
-            if claimed.setdefault(key, job) is not job:
-                clashes.append((claimed[key], job, path))
+            if claimed.setdefault(place, job) is not job:
+                clashes.append((claimed[place], job, path))
     if clashes:
         first, second, path = clashes[0]
         more = f", and so on {len(clashes)} times" if len(clashes) > 1 else ""
@@ -97,13 +103,3 @@ def _own_suffix(path: Path) -> str:
     suffix = path.suffix
     writable = format_of_suffix(suffix) is not None and suffix.lower() != BITMAP
     return suffix if writable else right_suffix(path)
-
-
-def _key(path: Path) -> str:
-    name = f"{_real(path.parent)}/{path.name}"
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
-@cache
-def _real(folder: Path) -> str:
-    return os.path.realpath(folder)
