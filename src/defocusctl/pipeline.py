@@ -113,7 +113,17 @@ def load_model(
         DeviceError: if there is no such device.
     """
     resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
-    checkpoint = load_checkpoint(resolved.path, model_name=model)
+    return load_resolved(resolved, settings)
+
+
+def load_resolved(resolved: ResolvedWeights, settings: RestoreSettings) -> LoadedModel:
+    """Build the network from weights that are on this machine and bring it to its device.
+
+    Raises:
+        WeightsError: if they are not the model's.
+        DeviceError: if there is no such device.
+    """
+    checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
     restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
     return LoadedModel(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 

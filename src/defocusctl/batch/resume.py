@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from defocusctl.batch.job import BatchSettings, Entry, Job, Status
 from defocusctl.batch.manifest import place_in
-from defocusctl.digests import Digest
+from defocusctl.batch.mirror import HERE, Places
 
 HASHING_THREADS = 4
 
@@ -39,6 +39,7 @@ def judge(
     out: Path,
     *,
     force: bool,
+    places: Places = HERE,
     on_judged: Callable[[int], None] | None = None,
 ) -> list[Judged]:
     """Compare each job with its last entry, reading inputs and results whole where all else agrees.
@@ -48,7 +49,7 @@ def judge(
     wanted = settings.as_json()
 
     def reason(job: Job) -> Reason:
-        return Reason.FORCED if force else _reason(job, entries.get(job.name), wanted, out)
+        return Reason.FORCED if force else _reason(job, entries.get(job.name), wanted, out, places)
 
     judged = []
     jobs = list(jobs)
@@ -74,7 +75,7 @@ def changes(judged: Iterable[Judged], entries: Mapping[str, Entry], settings: Ba
     )
 
 
-def _reason(job: Job, entry: Entry | None, wanted: Mapping[str, Any], out: Path) -> Reason:
+def _reason(job: Job, entry: Entry | None, wanted: Mapping[str, Any], out: Path, places: Places) -> Reason:
     if entry is None:
         return Reason.NEW
     if entry.status is Status.FAILED:
@@ -82,14 +83,7 @@ def _reason(job: Job, entry: Entry | None, wanted: Mapping[str, Any], out: Path)
     expected = [place_in(out, path) for path in job.files(wanted["model"])]
     if entry.status is Status.DONE and (entry.settings != wanted or list(entry.files) != expected):
         return Reason.SETTINGS
-    if _sha256(job.source) != entry.sha256:
+    if places.sha256(job.source) != entry.sha256:
         return Reason.INPUT
-    intact = all(_sha256(out / place) == digest for place, digest in entry.files.items())
+    intact = all(places.sha256(out / place) == digest for place, digest in entry.files.items())
     return Reason.DONE if intact else Reason.OUTPUT
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return Digest.of_file(path, "sha256").hex
-    except OSError:
-        return None

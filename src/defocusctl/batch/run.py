@@ -36,7 +36,7 @@ def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Colle
     known = set(claims)
     with closing(Manifest(out)) as manifest:
         manifest.claim(place for listed in places.values() for place in listed if place not in known)
-    _remove_parts({(out / place).parent for listed in places.values() for place in listed})
+    remove_parts({(out / place).parent for listed in places.values() for place in listed})
     return [
         job.replacing() if any((out / place).exists() for place in listed) else job
         for job, listed in places.items()
@@ -77,7 +77,8 @@ def _too_many(failures: int, most: int | None) -> bool:
     return most is not None and failures > most
 
 
-def _remove_parts(folders: Iterable[Path]) -> None:
+def remove_parts(folders: Iterable[Path]) -> None:
+    """Remove what killed processes left unfinished; nobody may be writing there."""
     for folder in folders:
         for part in folder.glob(PARTS):
             with suppress(OSError):

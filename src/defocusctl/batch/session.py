@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from defocusctl.batch.estimate import Estimate, estimate
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
-from defocusctl.batch.lanes import Lanes, choose_lanes
-from defocusctl.batch.local import LocalEngine
+from defocusctl.batch.lanes import Lanes
 from defocusctl.batch.manifest import FILE, alone_in, read_claims, read_entries
+from defocusctl.batch.mirror import HERE, Places
+from defocusctl.batch.mirror_records import StoreRecords, records_in
+from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
 from defocusctl.batch.run import GO_ON, Stop, claim, run_jobs
+from defocusctl.batch.staff import Staff
 from defocusctl.batch.work import PhotoWork
 from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedError
 from defocusctl.interruption import Interruption
@@ -32,7 +33,7 @@ class Listener(Protocol):
         """Entered while photos are compared with what earlier runs did; it gives what is told how many."""
         ...
 
-    def planned(self, progress: Progress, changed: str | None, lanes: Lanes, out: Path) -> None:
+    def planned(self, progress: Progress, changed: str | None, lanes: Lanes, out: str) -> None:
         """Before anything is done: ``changed`` says which settings are not those of earlier runs."""
         ...
 
@@ -52,7 +53,7 @@ class Listener(Protocol):
         """The first Ctrl-C."""
         ...
 
-    def would_do(self, job: Job, reason: Reason) -> None:
+    def would_do(self, name: str, target: str, reason: Reason) -> None:
         """One photo of a dry run."""
         ...
 
@@ -74,9 +75,10 @@ class Batch:
     out: Path
     loaded: LoadedModel
     settings: BatchSettings
-    jobs_at_once: int | None
     max_megapixels: float
     force: bool
+    staff: Staff
+    places: Places = HERE
 
     def tell(self, show: Listener) -> None:
         """Say what would be done; nothing is written."""
@@ -85,10 +87,10 @@ class Batch:
         to_do = _to_do(judged)
         self._check_strangers(to_do, self._claims(entries))
         for job, reason in judged:
-            show.would_do(job, reason)
+            show.would_do(job.name, self.places.in_words(str(job.target)), reason)
         for folder in self.unreadable:
             show.unreadable(folder)
-        lanes = self._lanes(len(to_do))
+        lanes = self.staff.lanes(self.loaded.restorer, len(to_do))
         counts = Counter(reason for _, reason in judged)
         show.estimated(estimate(to_do, self.loaded, lanes), lanes, counts)
 
@@ -100,20 +102,23 @@ class Batch:
             InterruptedByUserError: after Ctrl-C.
             OutputError: if the folder is taken, holds files of others, or cannot be written.
         """
-        with alone_in(self.out):
+        with alone_in(self.out), records_in(self.places, self.out) as records:
             entries = read_entries(self.out)
             judged = self._judged(entries, show)
             to_do = _to_do(judged)
             claims = self._claims(entries)
             self._check_strangers(to_do, claims)
-            lanes = self._lanes(len(to_do))
+            lanes = self.staff.lanes(self.loaded.restorer, len(to_do))
             sizes = {job.name: job.size for job in to_do}
             lost = {_lost_name(folder): 0 for folder in self.unreadable}
             progress = Progress({**lost, **sizes}, before=len(judged) - len(to_do))
-            show.planned(progress, changes(judged, entries, self.settings), lanes, self.out)
+            changed = changes(judged, entries, self.settings)
+            show.planned(progress, changed, lanes, self.places.in_words(str(self.out)))
             del entries, judged
             ready = claim(to_do, self.settings, self.out, claims)
-            self._do(ready, lanes, progress, show, most_failures)
+            if records is not None:
+                records.publish_claims()
+            self._do(ready, lanes, progress, show, most_failures, records)
 
     def _do(
         self,
@@ -122,16 +127,13 @@ class Batch:
         progress: Progress,
         show: Listener,
         most_failures: int | None,
+        records: StoreRecords | None,
     ) -> None:
-        work = PhotoWork(self.loaded, self.settings, self.out, self.max_megapixels)
+        work = MirroredWork(self.loaded, self.settings, self.out, self.max_megapixels, self.places)
         lost = [self._lost(work, folder) for folder in self.unreadable]
-        restorer = self.loaded.restorer
-        restorer.at_once = lanes.computing
         with show.live(progress), Interruption(show.stopping) as interruption:
-            engine = LocalEngine(
-                work, lanes, room_for=restorer.room_for, on_begin=show.began, on_tile=show.tile
-            )
-            stop = Stop(lambda: interruption.wished, most_failures)
+            engine = self.staff.engine(work, lanes, show.began, show.tile)
+            stop = Stop(lambda: interruption.wished or _cannot_record(records), most_failures)
             try:
                 for entry in run_jobs(jobs, engine, self.out, stop, lost):
                     progress.add(entry)
@@ -143,12 +145,21 @@ class Batch:
         if progress.failures:
             raise SomeFailedError(
                 f"{len(progress.failures)} of {progress.total} photos failed",
-                f"'{self.out / FILE}' has the causes; the same command tries them again",
+                f"'{self.places.in_words(str(self.out / FILE))}' has the causes; "
+                "the same command tries them again",
             )
 
     def _judged(self, entries: dict[str, Entry], show: Listener) -> list[Judged]:
         with show.checking(len(self.jobs)) as on_judged:
-            return judge(self.jobs, entries, self.settings, self.out, force=self.force, on_judged=on_judged)
+            return judge(
+                self.jobs,
+                entries,
+                self.settings,
+                self.out,
+                force=self.force,
+                places=self.places,
+                on_judged=on_judged,
+            )
 
     def _claims(self, entries: dict[str, Entry]) -> set[str]:
         return read_claims(self.out).union(*(entry.files for entry in entries.values()))
@@ -156,16 +167,6 @@ class Batch:
     def _check_strangers(self, jobs: Sequence[Job], claims: Collection[str]) -> None:
         if not self.force:
             check_strangers(jobs, self.settings.model, self.out, claims)
-
-    def _lanes(self, photos: int) -> Lanes:
-        restorer = self.loaded.restorer
-        return choose_lanes(
-            restorer.device.type,
-            photos=photos,
-            threads=torch.get_num_threads(),
-            affordable=restorer.most_at_once(),
-            jobs=self.jobs_at_once,
-        )
 
     def _lost(self, work: PhotoWork, folder: Unreadable) -> Outcome:
         problem = InputError(
@@ -177,6 +178,10 @@ class Batch:
 
 def _lost_name(folder: Unreadable) -> str:
     return f"{folder.name}/"
+
+
+def _cannot_record(records: StoreRecords | None) -> bool:
+    return records is not None and records.problem is not None
 
 
 def _to_do(judged: Sequence[Judged]) -> list[Job]:

@@ -57,9 +57,9 @@ class PhotoWork:
         self, loaded: LoadedModel, settings: BatchSettings, out: Path, max_megapixels: float
     ) -> None:
         self.loaded = loaded
-        self._settings = settings.as_json()
-        self._out = out
-        self._max_megapixels = max_megapixels
+        self.settings = settings
+        self.out = out
+        self.max_megapixels = max_megapixels
         self._drawing = threading.Lock()
 
     def fetch(self, job: Job) -> Content:
@@ -91,7 +91,7 @@ class PhotoWork:
         """
         started = time.perf_counter()
         with enough_memory(f"'{job.source}'"):
-            photo = read_photo(content.data, named=job.source, max_megapixels=self._max_megapixels)
+            photo = read_photo(content.data, named=job.source, max_megapixels=self.max_megapixels)
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = content.seconds + time.perf_counter() - started
@@ -124,7 +124,7 @@ class PhotoWork:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
                 write_result(self.loaded, opened.photo, restored, job.target, outputs=job.outputs)
-            hashes = {place_in(self._out, path): Digest.of_file(path, "sha256").hex for path in files}
+            hashes = {place_in(self.out, path): Digest.of_file(path, "sha256").hex for path in files}
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
         report = asdict(restored.report)
@@ -181,7 +181,7 @@ class PhotoWork:
             size=size,
             sha256=sha256,
             files=files or {},
-            settings=self._settings,
+            settings=self.settings.as_json(),
             weights={"name": weights.name, "source": weights.source, "hash": str(weights.digest)},
             report=report or {},
             seconds=seconds or {},

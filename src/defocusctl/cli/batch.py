@@ -1,7 +1,8 @@
 """``defocusctl batch``: folders of photos in, the same tree of deblurred photos out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,8 +29,17 @@ from defocusctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.batch.inputs import Findings, Search
+    from defocusctl.batch.mirror import Places
+    from defocusctl.batch.staff import Staff
 
 STREAM = "-"
+
+
+class EngineName(StrEnum):
+    """Who does the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Format(StrEnum):
@@ -49,7 +59,7 @@ def batch(
         list[str],
         typer.Argument(
             metavar="IN... OUT",
-            help="Folders, photos, quoted patterns such as 'in/**/*.jpg'; last, the folder for the results.",
+            help="Folders, photos, quoted patterns like 'in/**/*.jpg'; last, the folder for the results.",
         ),
     ],
     model: ModelOption = Model.INIKNET,
@@ -107,6 +117,16 @@ def batch(
             "--jobs", min=1, metavar="N", help="Photos computed at the same time. [default: what suits]"
         ),
     ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="Who computes: this process, or the workers of a Ray cluster.")
+    ] = EngineName.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A running Ray cluster. [default: RAY_ADDRESS, else one is started on this machine]",
+        ),
+    ] = None,
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS,
@@ -130,56 +150,68 @@ def batch(
         raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
     if not max_megapixels > 0:
         raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
-    out = Path(last)
     asked = (number_or_auto("--tile", tile), number_or_auto("--overlap", overlap))
 
     from defocusctl.batch.inputs import Search, real_path
     from defocusctl.batch.job import BatchSettings
     from defocusctl.batch.manifest import read_claims
+    from defocusctl.batch.mirrored_call import mirrored_call
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
     from defocusctl.restore import RestoreSettings
 
-    search = Search(
-        out=out,
-        recursive=recursive,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        root=root,
-        own={real_path(out / place) for place in read_claims(out)},
-    )
-    findings = _find(inputs, listed, search)
-    layout = Layout(
-        out=out,
-        suffix=None if file_format is None else f".{file_format.value}",
-        quality=quality,
-        maps=_tree(maps, out),
-        maps_data=maps_data,
-        compare=_tree(compare, out),
-    )
-    jobs = [layout.job(found) for found in findings.photos]
-    check_collisions(jobs, model.value)
-    restoring = RestoreSettings(*asked, device=device, precision=precision, strength=strength)
-    loaded = load(model.value, weights, restoring, offline=offline, quiet=quiet)
-    settings = BatchSettings(
-        model=model.value,
-        weights=str(loaded.weights.digest),
-        strength=strength,
-        tile=asked[0],
-        overlap=asked[1],
-        precision=precision,
-        quality=quality,
-        format=layout.suffix,
-        maps=layout.maps is not None,
-        maps_data=maps_data,
-        compare=layout.compare is not None,
-    )
-    wanted = Batch(jobs, findings.unreadable, out, loaded, settings, jobs_at_once, max_megapixels, force)
-    show = BatchShow(as_json=as_json, quiet=quiet)
-    if dry_run:
-        wanted.tell(show)
-    else:
-        wanted.run(show, most_failures=0 if fail_fast else max_failures)
+    with mirrored_call(inputs, last) as call:
+        search = Search(
+            out=call.out,
+            recursive=recursive,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            root=root,
+            own={real_path(call.out / place) for place in read_claims(call.out)},
+        )
+        findings = _find(call.inputs, listed, search)
+        layout = Layout(
+            out=call.out,
+            suffix=None if file_format is None else f".{file_format.value}",
+            quality=quality,
+            maps=_tree("--maps", maps, call.out),
+            maps_data=maps_data,
+            compare=_tree("--compare", compare, call.out),
+        )
+        jobs = [layout.job(found) for found in findings.photos]
+        check_collisions(jobs, model.value)
+        restoring = RestoreSettings(*asked, device=device, precision=precision, strength=strength)
+        loaded = load(model.value, weights, restoring, offline=offline, quiet=quiet)
+        settings = BatchSettings(
+            model=model.value,
+            weights=str(loaded.weights.digest),
+            strength=strength,
+            tile=asked[0],
+            overlap=asked[1],
+            precision=precision,
+            quality=quality,
+            format=layout.suffix,
+            maps=layout.maps is not None,
+            maps_data=maps_data,
+            compare=layout.compare is not None,
+        )
+        show = BatchShow(as_json=as_json, quiet=quiet)
+        with _staff(engine, ray_address, device, jobs_at_once, call.places) as staff:
+            wanted = Batch(
+                jobs,
+                findings.unreadable,
+                call.out,
+                loaded,
+                settings,
+                max_megapixels,
+                force,
+                staff,
+                call.places,
+            )
+            if dry_run:
+                wanted.tell(show)
+            else:
+                wanted.run(show, most_failures=0 if fail_fast else max_failures)
 
 
 def _find(inputs: Sequence[str], listed: str | None, search: "Search") -> "Findings":
@@ -202,6 +234,26 @@ def _content(listed: str) -> bytes:
         raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
 
 
-def _tree(option: str | None, out: Path) -> Path | None:
+@contextmanager
+def _staff(
+    engine: EngineName, address: str | None, device: str, jobs: int | None, places: "Places"
+) -> "Iterator[Staff]":
+    """Who does the photos, until the end of the block."""
+    if engine is EngineName.RAY:
+        from defocusctl.batch.ray_staff import ray_staff
+
+        with ray_staff(address, device, jobs, places) as staff:
+            yield staff
+    elif address is not None:
+        raise UsageError("--ray-address is for --engine ray", "give both or none")
+    else:
+        from defocusctl.batch.staff import LocalStaff
+
+        yield LocalStaff(jobs)
+
+
+def _tree(name: str, option: str | None, out: Path) -> Path | None:
     """The folder whose tree an option that may stand alone draws in."""
+    if option is not None and "://" in option:
+        raise UsageError(f"{name} draws in no store", f"give {name} alone, for pictures beside the results")
     return out if option == BESIDE else None if option is None else Path(option)

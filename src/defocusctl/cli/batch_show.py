@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -51,13 +50,13 @@ class BatchShow:
         with step_bar("checking what is done", quiet=not self._drawn) as advance:
             yield lambda judged: advance(judged, photos, "")
 
-    def planned(self, progress: "Progress", changed: str | None, lanes: "Lanes", out: Path) -> None:
+    def planned(self, progress: "Progress", changed: str | None, lanes: "Lanes", out: str) -> None:
         """Told what there is to do before it is begun."""
         if changed is not None:
             say(changed)
         self._event(
             "planned",
-            out=str(out),
+            out=out,
             to_do=progress.total,
             done_before=progress.before,
             changed=changed,
@@ -120,11 +119,11 @@ class BatchShow:
     def unreadable(self, folder: "Unreadable") -> None:
         say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
 
-    def would_do(self, job: "Job", reason: "Reason") -> None:
+    def would_do(self, name: str, target: str, reason: "Reason") -> None:
         """One line of a dry run."""
-        self._event("would-do", input=job.name, output=str(job.target), reason=reason.value)
+        self._event("would-do", input=name, output=target, reason=reason.value)
         if self._plain:
-            typer.echo(f"{reason.value:>28}  {job.name} -> {job.target}")
+            typer.echo(f"{reason.value:>28}  {name} -> {target}")
 
     def estimated(self, estimate: "Estimate", lanes: "Lanes", counts: "Mapping[Reason, int]") -> None:
         """The end of a dry run."""

@@ -1,0 +1,59 @@
+"""The workers of a Ray cluster as the staff of a batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from defocusctl.batch.engine import Engine, OnBegin, OnTile
+from defocusctl.batch.lanes import Lanes
+from defocusctl.batch.mirror import Places
+from defocusctl.batch.ray_cluster import Crew, choose_crew, connected
+from defocusctl.batch.ray_engine import RayEngine
+from defocusctl.batch.ray_worker import Assignment
+from defocusctl.batch.work import PhotoWork
+from defocusctl.restore import Restorer
+
+
+@dataclass(frozen=True)
+class RayStaff:
+    """Workers in the cluster that this process is connected to."""
+
+    crew: Crew
+    places: Places
+
+    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
+        del restorer  # its workers have their own
+        crew = self.crew
+        count = min(crew.workers, photos) or 1
+        return Lanes(count, crew.cpus, count * (crew.calls - 1), count * crew.calls)
+
+    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+        """The engine; it does not tell of tiles."""
+        del on_tile
+        weights = work.loaded.weights
+        assignment = Assignment(
+            weights=weights,
+            content=weights.path.read_bytes(),
+            restoring=replace(work.loaded.restorer.settings, device=self.crew.device),
+            settings=work.settings,
+            out=work.out,
+            max_megapixels=work.max_megapixels,
+            places=self.places,
+            threads=max(1, self.crew.cpus),
+            neighbours=self.crew.neighbours,
+        )
+        return RayEngine(assignment, self.crew._replace(workers=lanes.computing), work, on_begin=on_begin)
+
+
+@contextmanager
+def ray_staff(address: str | None, device: str, jobs: int | None, places: Places) -> Iterator[RayStaff]:
+    """Connect to a cluster, or start one here, until the end of the block.
+
+    Raises:
+        UsageError: if Ray is not installed.
+        DeviceError: if there is no such cluster, or it has no such device.
+    """
+    with connected(address):
+        import ray
+
+        yield RayStaff(choose_crew(ray.nodes(), device, jobs), places)

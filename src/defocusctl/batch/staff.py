@@ -1,0 +1,45 @@
+"""Who does the work of a batch: threads of this process, or the workers of a cluster."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from defocusctl.batch.engine import Engine, OnBegin, OnTile
+from defocusctl.batch.lanes import Lanes, choose_lanes
+from defocusctl.batch.local import LocalEngine
+from defocusctl.batch.work import PhotoWork
+from defocusctl.restore import Restorer
+
+
+class Staff(Protocol):
+    """Knows how many photos it does at once, and makes the engine that does them."""
+
+    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
+        """For so many photos."""
+        ...
+
+    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+        """Ready to begin."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalStaff:
+    """This process; ``jobs`` asks for so many photos at once."""
+
+    jobs: int | None
+
+    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
+        return choose_lanes(
+            restorer.device.type,
+            photos=photos,
+            threads=torch.get_num_threads(),
+            affordable=restorer.most_at_once(),
+            jobs=self.jobs,
+        )
+
+    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+        restorer = work.loaded.restorer
+        restorer.at_once = lanes.computing
+        return LocalEngine(work, lanes, room_for=restorer.room_for, on_begin=on_begin, on_tile=on_tile)

@@ -1,0 +1,60 @@
+"""An object store and a Ray cluster on this machine, for as long as the tests run."""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from defocusctl.batch.ray_cluster import connected
+from tests.machine import make_fresh_machine
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The working folder of a fresh machine without a network."""
+    make_fresh_machine(monkeypatch, tmp_path / "home")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[None]:
+    """A server that speaks S3, to which this process and its children talk."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        yield
+    server.stop()
+
+
+@pytest.fixture
+def bucket(store: None) -> str:
+    """The URL of an empty bucket of the test's own."""
+    name = f"photos-{secrets.token_hex(4)}"
+    fsspec.filesystem("s3").mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def cluster(store: None) -> Iterator[str]:
+    """The address of a Ray cluster here, to which this process is connected."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    with connected(None):
+        yield ray.get_runtime_context().gcs_address
