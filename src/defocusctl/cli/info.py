@@ -14,7 +14,7 @@ PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
     "huggingface-hub", "typer", "rich",
 )  # fmt: skip
-EXTRAS = {"train": ("tensorboard",)}
+EXTRAS = {"train": ("tensorboard", "pytorch-optimizer")}
 
 
 def info(

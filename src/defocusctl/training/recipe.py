@@ -54,8 +54,9 @@ class Stage(Settings):
 
 
 class Optimiser(Settings):
-    """Adam (AdamW where ``weight_decay`` is above 0) and the course of its learning rate."""
+    """Adam (AdamW where ``weight_decay`` is above 0) or Muon, and the course of its learning rate."""
 
+    algorithm: Literal["adam", "muon"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     schedule: Literal["iniknet", "nrknet", "cosine"] = "cosine"
     """The papers' halvings, scaled to the number of steps, or a warm-up and half a cosine down to zero."""
