@@ -229,13 +229,13 @@ def _candidates(
     offline: bool,
     quiet: bool,
 ) -> "list[Candidate]":
+    from defocusctl.deblurrer import Deblurrer
     from defocusctl.evaluate.methods import classical, network, untouched
-    from defocusctl.pipeline import load_model
 
     candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
     for model, spec in models:
         with download_bar(f"weights for {model}", quiet=quiet) as on_download:
-            loaded = load_model(model, spec, settings, offline=offline, on_download=on_download)
+            loaded = Deblurrer.load(model, spec, settings, offline=offline, on_download=on_download)
         if loaded.weights.note:
             say(loaded.weights.note)
         candidates.append(network(loaded))
