@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from defocusctl.canvas import LARGEST_REDUCTION
-from defocusctl.coefmaps import map_paths, pictures_reduction, write_comparison, write_maps, write_maps_data
+from defocusctl.coefmaps import (
+    check_has_maps,
+    map_paths,
+    pictures_reduction,
+    write_comparison,
+    write_maps,
+    write_maps_data,
+)
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.devices import enough_memory
 from defocusctl.errors import OutputError
@@ -101,9 +108,12 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
 
     Raises:
         OutputError: naming the first of them.
+        UsageError: for maps of a network that has none.
     """
     if target is not None:
         check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
+    if outputs.wants_coefficients:
+        check_has_maps(model)
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
         raise OutputError(f"'{outputs.maps}' is not a folder", "put --maps last, or give it a folder")
     for path in outputs.pictures(stem_of(target), model):

@@ -13,7 +13,6 @@ from defocusctl.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
-    Model,
     ModelOption,
     OfflineOption,
     OverlapOption,
@@ -26,6 +25,7 @@ from defocusctl.cli.options import (
 from defocusctl.cli.tally import Tally
 from defocusctl.errors import UsageError
 from defocusctl.geometry import parse_region
+from defocusctl.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def deblur(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos; '-' reads stdin.")],
-    model: ModelOption = Model.INIKNET,
+    model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     output: Annotated[
         str | None,
@@ -91,7 +91,7 @@ def deblur(
         if not max_megapixels > 0:
             raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
         box = None if region is None else parse_region(region)
-        wanted = Wanted(model.value, output, box, quality, force, maps, maps_data, compare)
+        wanted = Wanted(model, output, box, quality, force, maps, maps_data, compare)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
 
         from defocusctl.restore import RestoreSettings
@@ -105,7 +105,7 @@ def deblur(
                 jobs.append(plan_job(text, wanted))
         check_together(inputs, jobs, as_json=as_json)
         if jobs:
-            deblurrer = _load(model.value, weights, settings, offline=offline, quiet=quiet)
+            deblurrer = _load(model, weights, settings, offline=offline, quiet=quiet)
         for job in jobs:
             with tally.one_input(job.text):
                 tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, quiet=quiet))

@@ -24,6 +24,7 @@ from defocusctl.errors import DefocusctlError, InputError
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
+from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
 from defocusctl.restore import Progress, Restorer, RestoreSettings
 from defocusctl.transfer import OnProgress
@@ -73,6 +74,7 @@ class Deblurrer:
         ``offline`` never uses the network; ``on_download`` is told the bytes of a download done and in all.
 
         Raises:
+            ModelError: if there is no such network, or the package that brings it is broken.
             WeightsError: if the weights cannot be had or are not this model's.
             DeviceError: if the device or the precision is not there.
             UsageError: if a number lies outside its range.
@@ -94,7 +96,7 @@ class Deblurrer:
         on_download: OnProgress | None = None,
     ) -> Self:
         """``from_pretrained`` for those who have ``RestoreSettings``."""
-        resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
+        resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
         checkpoint = load_checkpoint(resolved.path, model_name=model)
         restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)

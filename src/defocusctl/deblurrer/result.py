@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.canvas import Halves
-from defocusctl.coefmaps import blur_extent
-from defocusctl.coefmaps.extent import FloatArray
 from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import check_writable_target, conversion_warnings
 from defocusctl.resolve import ResolvedWeights
 from defocusctl.restore import RestoreReport
+from defocusctl.tiling import Floats
 
 ImageT = TypeVar("ImageT")
 SampleT = TypeVar("SampleT", bound=np.generic)
@@ -57,12 +56,14 @@ class DeblurResult(Generic[ImageT]):
         return {name: self._joined([maps[name] for maps in kept]) for name in kept[0]}
 
     @cached_property
-    def blur_extent(self) -> FloatArray:
+    def blur_extent(self) -> Floats:
         """How many pixels wide the blur is that the network saw at each pixel, (H, W) float32 (docs/maps.md).
 
         Raises:
-            UsageError: if the coefficients were not kept.
+            UsageError: if the coefficients were not kept, or nothing is known about those of this network.
         """
+        from defocusctl.coefmaps import blur_extent  # with it come the libraries that draw
+
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
 

@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluate.classical import CLASSICAL
 from defocusctl.evaluate.results import Method
-from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
 
 INPUT = "input"
@@ -62,7 +61,7 @@ def macs_per_pixel(network: Network) -> float:
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
-    probe = NETWORKS[network.name](network.config).eval()
+    probe = type(network)(network.config).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2
