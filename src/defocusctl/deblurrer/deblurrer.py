@@ -26,7 +26,7 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
-from defocusctl.restore import Progress, Restorer, RestoreSettings
+from defocusctl.restore import Progress, Restored, Restorer, RestoreSettings
 from defocusctl.transfer import OnProgress
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -211,6 +211,10 @@ class Deblurrer:
                 map_reduction=map_reduction,
                 on_progress=on_tile,
             )
+        return self.beside(photo, restored, region)
+
+    def beside(self, photo: Photo, restored: Restored, region: Box | None) -> RestoredPhoto:
+        """What the restorer made of a photo, or of a region of it, beside that photo."""
         return RestoredPhoto(
             before=photo if region is None else cropped(photo, region),
             pixels=restored.pixels,
