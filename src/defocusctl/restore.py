@@ -130,6 +130,7 @@ class Restorer:
             InputError: if the pixels are not finite or of another shape or type.
             UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
+            ModelError: if the network does not answer as ``Network`` asks for.
         """
         _check_pixels(pixels)
         started = time.perf_counter()

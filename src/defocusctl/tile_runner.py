@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from defocusctl.devices import PRECISIONS
+from defocusctl.errors import ModelError
 from defocusctl.geometry import Box
 from defocusctl.models.inference import for_inference
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Network, Prediction
 from defocusctl.tiling import Floats
 
 GROSS_SHIFT = 0.15
@@ -70,13 +71,25 @@ class TileRunner:
             return TileResult(result.change[self._back], result.coefficients, result.rejected)
         return TileResult(result.change.mean(axis=0, keepdims=True), result.coefficients, result.rejected)
 
+    def _answer(self, image: Tensor) -> Prediction:
+        answer = self._network(image)
+        if not isinstance(answer, Prediction):
+            wrong = f"answers with a {type(answer).__name__}, not a Prediction"
+        elif answer.image.shape != image.shape:
+            wrong = f"makes {tuple(answer.image.shape)} of an image {tuple(image.shape)}"
+        elif answer.image.dtype is not torch.float32:
+            wrong = f"answers in {answer.image.dtype}, which rounds the image"
+        else:
+            return answer
+        raise ModelError(f"the network '{self._network.name}' {wrong}", "mend or uninstall its package")
+
     @torch.inference_mode()
     def _predict(self, image: Tensor, precision: torch.dtype) -> TileResult:
         """The change of a (1, 3, h, w) image; zero everywhere if it must be rejected."""
         layout = torch.contiguous_format if self._device.type == "mps" else torch.channels_last
         reduced = precision is not torch.float32
         with torch.autocast(self._device.type, dtype=precision if reduced else None, enabled=reduced):
-            restored, coefficients = self._network(image.contiguous(memory_format=layout))
+            restored, coefficients = self._answer(image.contiguous(memory_format=layout))
         change = (restored.clamp(*self._range) - image)[0]
         rejected = _reason_to_reject(restored, change)
         if rejected:

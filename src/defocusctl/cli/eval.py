@@ -11,15 +11,17 @@ import typer
 from defocusctl.cli.console import download_bar, say, say_error, say_warning, step_bar
 from defocusctl.cli.options import (
     DeviceOption,
-    Model,
     OfflineOption,
     OverlapOption,
     PrecisionOption,
     QuietOption,
     TileOption,
+    completed_models,
+    known_model,
     number_or_auto,
 )
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
+from defocusctl.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.data.layouts import EvaluationImage, FoundData
@@ -76,9 +78,15 @@ def evaluate(
     ] = None,
     sharp: Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': their references.")] = None,
     models: Annotated[
-        list[Model] | None,
+        list[str] | None,
         typer.Option(
-            "--model", "-m", help="A network; may be repeated. [default: iniknet]", show_default=False
+            "--model",
+            "-m",
+            metavar="NAME",
+            parser=known_model,
+            autocompletion=completed_models,
+            help="A network; may be repeated. [default: iniknet]",
+            show_default=False,
         ),
     ] = None,
     weights: Annotated[
@@ -191,9 +199,9 @@ def evaluate(
 
 
 def _models_with_weights(
-    models: Sequence[Model] | None, weights: Sequence[str] | None, baselines: Sequence[Baseline] | None
+    models: Sequence[str] | None, weights: Sequence[str] | None, baselines: Sequence[Baseline] | None
 ) -> list[tuple[str, str | None]]:
-    names = [model.value for model in models or ([] if baselines and not weights else [Model.INIKNET])]
+    names = list(models or ([] if baselines and not weights else [DEFAULT_MODEL]))
     if weights and len(weights) != len(names):
         raise UsageError(
             f"{len(weights)} --weights for {len(names)} --model",
@@ -229,13 +237,13 @@ def _candidates(
     offline: bool,
     quiet: bool,
 ) -> "list[Candidate]":
+    from defocusctl.deblurrer import Deblurrer
     from defocusctl.evaluate.methods import classical, network, untouched
-    from defocusctl.pipeline import load_model
 
     candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
     for model, spec in models:
         with download_bar(f"weights for {model}", quiet=quiet) as on_download:
-            loaded = load_model(model, spec, settings, offline=offline, on_download=on_download)
+            loaded = Deblurrer.load(model, spec, settings, offline=offline, on_download=on_download)
         if loaded.weights.note:
             say(loaded.weights.note)
         candidates.append(network(loaded))

@@ -110,7 +110,7 @@ def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool)
 
 
 def _read_standard_input() -> bytes:
-    from defocusctl.pipeline import enough_memory
+    from defocusctl.devices import enough_memory
 
     with enough_memory("standard input"):
         return sys.stdin.buffer.read()

@@ -1,11 +1,12 @@
 """Options that several commands share, so that they read the same everywhere."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
+from defocusctl.plugins import BUILT_IN, check_model, model_names, plugins
 
 BESIDE = ""
 """The value of an option with an optional value that was given without one."""
@@ -16,14 +17,34 @@ DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
 
 
-class Model(StrEnum):
-    """The networks by name; checked against the catalogue in the tests, which loads torch."""
+def known_model(name: str) -> str:
+    """The name of a network, built in or of a package.
 
-    INIKNET = "iniknet"
-    NRKNET = "nrknet"
+    Raises:
+        ModelError: if there is none of that name.
+    """
+    for plugin in plugins():
+        if plugin.name == name and name in BUILT_IN:
+            say_warning(f"the network '{name}' of {plugin.package} is not used: {plugin.problem}")
+    return check_model(name)
 
 
-ModelOption = Annotated[Model, typer.Option("--model", "-m", help="The network.")]
+def completed_models(incomplete: str) -> list[str]:
+    """The networks whose names go on like this, for the shell."""
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        parser=known_model,
+        autocompletion=completed_models,
+        help="The network: iniknet, nrknet, or one that a package brings.",
+    ),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(

@@ -72,6 +72,7 @@ class INIKNet(Network):
     default_overlap: ClassVar[int] = 48
     bytes_per_pixel: ClassVar[int] = 3800
     full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
+    replaceable_layers: ClassVar[bool] = True
 
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()

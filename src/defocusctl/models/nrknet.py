@@ -82,6 +82,7 @@ class NRKNet(Network):
     default_overlap: ClassVar[int] = 64
     bytes_per_pixel: ClassVar[int] = 2800
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
+    replaceable_layers: ClassVar[bool] = True
 
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ def read_photo(source: Path | bytes, *, max_megapixels: float = DEFAULT_MAX_MEGA
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
         kind = identify(data[:HEAD_BYTES])
-        photo = _finish(_decode(data, kind, max_megapixels), kind)
+        photo = upright_photo(_decode(data, kind, max_megapixels), kind)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
     if isinstance(source, Path) and source.suffix and format_of_suffix(source.suffix) != kind:
@@ -108,8 +108,11 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
         raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
 
 
-def _finish(decoded: Decoded, kind: str) -> Photo:
-    """Check the metadata, settle the orientation and turn the pixels upright."""
+def upright_photo(decoded: Decoded, kind: str) -> Photo:
+    """A photo of what was decoded: its metadata checked, its orientation settled, its pixels upright.
+
+    Broken EXIF, XMP or ICC data are left out with a warning.
+    """
     metadata, notes = decoded.metadata, list(decoded.warnings)
     profile = metadata.icc
     if profile is not None and not icc.is_valid(profile):
