@@ -13,20 +13,20 @@ import numpy as np
 
 from defocusctl.data.pairs import PhotoPair, pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.metrics import quality
-from defocusctl.pipeline import LoadedModel, load_model
 from defocusctl.restore import RestoreSettings
 from defocusctl.training.recipe import read_recipe
 
 CACHE = PixelCache(0)
 
 
-def restored(loaded: LoadedModel, pixels: np.ndarray) -> np.ndarray:
+def restored(loaded: Deblurrer, pixels: np.ndarray) -> np.ndarray:
     """The photo through the default path, as 8-bit samples."""
     return loaded.restorer.restore(pixels, full_scale=255.0).pixels
 
 
-def twice(loaded: LoadedModel, name: str, pairs: list[PhotoPair]) -> str:
+def twice(loaded: Deblurrer, name: str, pairs: list[PhotoPair]) -> str:
     """Gains in dB after one and after two passes."""
     gains = []
     for pair in pairs:
@@ -42,7 +42,7 @@ def twice(loaded: LoadedModel, name: str, pairs: list[PhotoPair]) -> str:
     )
 
 
-def sharp_twice(loaded: LoadedModel, photos: list[Path]) -> str:
+def sharp_twice(loaded: Deblurrer, photos: list[Path]) -> str:
     """PSNR of already sharp photos against themselves after one and after two passes."""
     scores = []
     for path in photos:
@@ -58,7 +58,7 @@ def sharp_twice(loaded: LoadedModel, photos: list[Path]) -> str:
     )
 
 
-def half_against_full(half: LoadedModel, full: LoadedModel, name: str, pairs: list[PhotoPair]) -> str:
+def half_against_full(half: Deblurrer, full: Deblurrer, name: str, pairs: list[PhotoPair]) -> str:
     """How much PSNR storing the weights in half precision costs."""
     losses = []
     for pair in pairs:
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     validation = read_recipe(arguments.recipe).validation
-    half = load_model(arguments.model, arguments.weights, RestoreSettings(), offline=True)
+    half = Deblurrer.load(arguments.model, arguments.weights, RestoreSettings(), offline=True)
     sets = {
         name: pairs_in(arguments.data / folder / "source", arguments.data / folder / "target")[
             : arguments.limit
@@ -86,7 +86,7 @@ def main() -> None:
         for name, folder in validation.pairs.items()
     }
     if arguments.full:
-        full = load_model(arguments.model, arguments.full, RestoreSettings(), offline=True)
+        full = Deblurrer.load(arguments.model, arguments.full, RestoreSettings(), offline=True)
         print("| set | mean loss by half precision (dB) | largest |\n|---|---|---|")
         for name, pairs in sets.items():
             print(half_against_full(half, full, name, list(pairs)), flush=True)
