@@ -68,7 +68,7 @@ def test_names_of_outputs(tmp_path: Path) -> None:
     check_is_photo(source)
     assert read_photo(source).warnings == ()
     assert output_path(source, None) == tmp_path / "photo_deblurred.tif"
-    with pytest.raises(OutputError, match="does not say which format"):
+    with pytest.raises(OutputError, match="never written"):
         check_writable_target(source, tmp_path / "out.dng", force=True)
     misnamed = tmp_path / "photo.jpg"
     misnamed.write_bytes(DNG)

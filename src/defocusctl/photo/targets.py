@@ -76,11 +76,13 @@ def check_writable_target(source: Path, target: Path, *, force: bool) -> None:
     """Refuse, before any computing, a target that could not or must not be written.
 
     Raises:
-        OutputError: if the suffix names no format, or one whose package is missing; if the folder is missing
-            or read-only, the target exists and ``force`` is not given, or it is the input itself under
-            whatever name.
+        OutputError: if the suffix names no format, one that is never written or one whose package is
+            missing; if the folder is missing or read-only, the target exists and ``force`` is not given, or
+            it is the input itself under whatever name.
     """
     kind = format_to_write(target)
+    if format_of_suffix(target.suffix) in NEVER_WRITTEN:
+        raise OutputError(f"'{target}' would be a camera RAW, which is never written", "end its name in .tif")
     if kind is None:
         raise OutputError(
             f"the name '{target}' does not say which format to write",
