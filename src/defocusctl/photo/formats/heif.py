@@ -11,6 +11,9 @@ from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
 FINEST_QUALITY = 100
+FINEST_PRESET = (
+    "ultrafast"  # of x265; at quality 100 a fifth of the time and closer, in a file a quarter larger
+)
 LOSSLESS_QUALITY = -1
 DEEP_BITS = 10
 LARGEST_SIDE = 32768
@@ -114,6 +117,8 @@ def encode(
         "tile_size": TILE if max(height, width) > LARGEST_FRAME_SIDE else coding.tile if coding else 0,
         **dict(coding.light if coding else ()),
     }
+    if quality is None:
+        options["enc_params"] = {"preset": FINEST_PRESET}
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.exif:
