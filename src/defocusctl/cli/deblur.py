@@ -57,7 +57,9 @@ def deblur(
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="For JPEG, WebP and AVIF. [default: not worse than the input's]"),
+        typer.Option(
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
+        ),
     ] = None,
     maps: Annotated[
         str | None,

@@ -36,8 +36,10 @@ def info(
 
 def _facts() -> dict[str, Any]:
     from defocusctl.download import state_of
+    from defocusctl.photo.extras import EXTRAS as FORMATS
     from defocusctl.registry import load_registry
 
+    extras = {**EXTRAS, **{extra.name: (extra.module,) for extra in FORMATS.values()}}
     return {
         "defocusctl": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -46,7 +48,7 @@ def _facts() -> dict[str, Any]:
             extra: "installed"
             if all(_version(name) for name in names)
             else f"pip install 'defocusctl[{extra}]'"
-            for extra, names in EXTRAS.items()
+            for extra, names in extras.items()
         },
         "networks": _networks(),
         "devices": _devices(),

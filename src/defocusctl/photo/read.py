@@ -9,11 +9,12 @@ from pathlib import Path
 
 from defocusctl.errors import InputError
 from defocusctl.photo import exif, icc, xmp
-from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
+from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
 from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Photo
 from defocusctl.photo.orientation import swaps_sides, upright
-from defocusctl.photo.targets import format_of_suffix
+from defocusctl.photo.targets import format_of_suffix, written_format
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 
@@ -25,6 +26,9 @@ DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
     "BMP": bmp.decode,
     "PPM": pnm.decode,
     "AVIF": avif.decode,
+    HEIC: heif.decode,
+    JPEG_XL: jxl.decode,
+    CAMERA_RAW: raw.decode,
 }
 
 
@@ -35,13 +39,13 @@ def read_photo(source: Path | bytes, *, max_megapixels: float = DEFAULT_MAX_MEGA
     or ICC data are left out with a warning.
 
     Raises:
-        InputError: if there is no photo of a supported kind, it is damaged, or it is above the limit
-            (which is checked before any pixel is decoded).
+        InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
+            is damaged, or it is above the limit (which is checked before any pixel is decoded).
     """
     name = "standard input" if isinstance(source, bytes) else f"'{source}'"
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
-        kind = identify(data[:HEAD_BYTES])
+        kind = _kind_of(data)
         photo = upright_photo(_decode(data, kind, max_megapixels), kind)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
@@ -66,6 +70,20 @@ def check_is_photo(path: Path) -> None:
         raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
 
 
+def _kind_of(data: bytes) -> str:
+    """The format of a whole file; a camera RAW is told from other TIFF files by its directories."""
+    kind = identify(data[:HEAD_BYTES])
+    if kind == "TIFF" and raw_metadata.is_raw(data):
+        kind = CAMERA_RAW
+    return _with_package(kind)
+
+
+def _with_package(kind: str) -> str:
+    if lack := missing_package(kind):
+        raise InputError(*lack)
+    return kind
+
+
 def _read_file(path: Path, size: int = -1) -> bytes:
     """The first ``size`` bytes of a file, by default all; of a pipe always all."""
     try:
@@ -76,7 +94,7 @@ def _read_file(path: Path, size: int = -1) -> bytes:
             raise InputError("it is a device, not a file", READABLE)
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
-            identify(head)
+            _with_package(identify(head))
             if not handle.seekable():
                 return head + handle.read()
             handle.seek(0)
@@ -142,7 +160,7 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
     return Photo(
         upright(decoded.pixels, orientation),
         None if decoded.alpha is None else upright(decoded.alpha, orientation),
-        kind,
+        written_format(kind),
         Metadata(profile, block, packet, resolution, coding),
         tuple(notes),
     )
