@@ -71,6 +71,10 @@ class Summary:
     groups: tuple[Group, ...]
     differences: tuple[Difference, ...]
 
+    @property
+    def has_gains(self) -> bool:
+        return any(name == METRIC_NAMES["psnr"] for name, _ in self.headings)
+
 
 def summary(evaluation: Evaluation, protocol: str) -> Summary:
     """The methods' means under one protocol, those of every label, and the published figures below them."""
@@ -78,7 +82,9 @@ def summary(evaluation: Evaluation, protocol: str) -> Summary:
     labelled = [_own_group(evaluation, protocol, metrics, label) for label in evaluation.labels]
     published = tuple(_published_line(row, metrics, evaluation, protocol) for row in evaluation.published)
     groups = (_own_group(evaluation, protocol, metrics, None), *labelled, Group("", published))
-    comparisons = [item for item in evaluation.comparisons if item.protocol == protocol]
+    comparisons = [
+        item for item in evaluation.comparisons if item.protocol == protocol and _has(item.difference.mean)
+    ]
     headings = tuple((METRIC_NAMES[metric], "↓" if metric in LOWER_IS_BETTER else "↑") for metric in metrics)
     return Summary(protocol, headings, groups, tuple(_difference(item) for item in comparisons))
 
