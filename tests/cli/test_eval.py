@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.cli.eval import Dataset, ProtocolName
+from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
 from defocusctl.errors import ExitCode
 from defocusctl.metrics import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
@@ -41,19 +41,21 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
     )
 
 
-def test_the_command_line_names_all_data_sets_and_protocols() -> None:
-    assert {name.value for name in ProtocolName} == {*PROTOCOLS, "all"}
-    from defocusctl.data.layouts import find_data
+def test_the_command_line_names_what_there_is() -> None:
+    from defocusctl.data.layouts import SETS
+    from defocusctl.evaluate.classical import CLASSICAL
 
-    assert callable(find_data)
-    assert {name.value for name in Dataset} >= {"dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"}
+    assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
+    assert {name.value for name in Baseline} == set(CLASSICAL)
+    assert {name.value for name in Dataset} == {*SETS, "pairs", "photos"}
 
 
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:
     answer = evaluate(home, "--allow-partial", "--baseline", "unsharp")
     assert answer.code == ExitCode.OK, answer.err
     assert "unsharp (2 px)" in answer.out
-    assert "INIKNet (published, DPDD)" in answer.out
+    assert "published (DPDD)" in answer.out
+    assert "published: INIKNet paper, Table 2, protocol iniknet" in answer.out
     assert "25.231" in answer.out
     assert "50" in answer.err  # RealDOF has that many images, and here are three
 
@@ -81,7 +83,7 @@ def test_what_is_kept_can_be_read_again_and_expected(home: Path) -> None:
     page = (out / "report.html").read_text()
     assert "iniknet/iniknet.safetensors" in page
 
-    again = evaluate(home, "--allow-partial", "--protocol", "all", "--expect", out / "summary.json")
+    again = evaluate(home, "--allow-partial", "--expect", out / "summary.json")
     assert again.code == ExitCode.OK, again.err
     summary["methods"][0]["means"]["iniknet"]["psnr"] += 0.2
     (home / "other.json").write_text(json.dumps(summary))
@@ -91,7 +93,7 @@ def test_what_is_kept_can_be_read_again_and_expected(home: Path) -> None:
 
 
 def test_protocols_score_the_same_outputs_differently(home: Path) -> None:
-    answer = evaluate(home, "--allow-partial", "--protocol", "all", "--json", "-q")
+    answer = evaluate(home, "--allow-partial", "--protocol", "all", "--limit", 1, "--json", "-q")
     summary = json.loads(answer.out)
     means = summary["methods"][0]["means"]
     assert means["iniknet"]["ssim"] != means["nrknet"]["ssim"]

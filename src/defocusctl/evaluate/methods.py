@@ -23,7 +23,6 @@ class Candidate:
 
     info: Method
     restore: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    trained_on: str = ""
 
 
 def untouched() -> Candidate:
@@ -52,8 +51,9 @@ def network(loaded: Deblurrer) -> Candidate:
         precision=restorer.precision,
         parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),
         macs=macs_per_pixel(loaded.network),
+        trained_on=loaded.trained_on,
     )
-    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels, loaded.trained_on)
+    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels)
 
 
 def macs_per_pixel(network: Network) -> float:

@@ -30,6 +30,7 @@ for (const stage of document.querySelectorAll(".stage")) {
 
   const columns = [
     { title: "Image", of: (row) => data.images[row[2]] },
+    ...(data.labels ? [{ title: "Label", of: (row) => data.labels[row[2]] }] : []),
     ...(data.methods.length > 1 ? [{ title: "Method", of: (row) => data.methods[row[1]] }] : []),
     ...data.columns.map((column, i) => ({ ...column, numeric: true, of: (row) => row[3 + i] })),
   ];
@@ -69,7 +70,7 @@ for (const stage of document.querySelectorAll(".stage")) {
       (row) => row[0] === Number(protocol.value) && (method.value === "" || row[1] === Number(method.value)),
     );
     const rows = candidates.filter((row) => {
-      const name = data.images[row[2]].toLowerCase();
+      const name = `${data.images[row[2]]} ${data.labels?.[row[2]] ?? ""}`.toLowerCase();
       return words.every((word) => name.includes(word));
     });
     if (order.column) rows.sort(compare);
