@@ -39,6 +39,16 @@ class DefocusctlError(Exception):
         return " ".join(line.split())
 
 
+class BugError(DefocusctlError):
+    """What no one foresaw."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"a bug of defocusctl ({type(error).__name__}: {error})", "please report it with --debug"
+        )
+        self.__cause__ = error
+
+
 class UsageError(DefocusctlError):
     """Options or arguments that do not fit together or lie outside their range."""
 
@@ -98,5 +108,5 @@ class InterruptedByUserError(DefocusctlError):
 
     exit_code = ExitCode.INTERRUPTED
 
-    def __init__(self) -> None:
-        super().__init__("interrupted", "what was finished is kept")
+    def __init__(self, remedy: str = "what was finished is kept") -> None:
+        super().__init__("interrupted", remedy)

@@ -4,7 +4,7 @@
 ``deblur_photo`` for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -148,20 +148,9 @@ def deblur_photo(
         photo = read_photo(source, max_megapixels=max_megapixels)
         if on_photo is not None:
             on_photo(photo)
-        warnings = [
-            *photo.warnings,
-            *(conversion_warnings(photo, target) if isinstance(target, Path) else ()),
-        ]
-        drawn = photo.size if region is None else region.size
-        restored = deblurrer.restore(
-            photo,
-            region=region,
-            coefficients=outputs.wants_coefficients,
-            map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
-            on_tile=on_tile,
-        )
-        restored.write(target, quality=outputs.quality, force=outputs.force)
-        pictures = _draw(deblurrer.network, restored, stem_of(target), outputs)
+        warnings = read_warnings(photo, target)
+        restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
+        pictures = write_result(deblurrer.network, restored, target, outputs)
         return Deblurred(
             input=str(source) if isinstance(source, Path) else "-",
             output=str(target) if isinstance(target, Path) else "-",
@@ -172,6 +161,52 @@ def deblur_photo(
             pictures=pictures,
             warnings=(*warnings, *restored.report.warnings),
         )
+
+
+def read_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
+    """What was wrong with a photo that was read, and what writing it to ``target`` will lose.
+
+    Raises:
+        OutputError: if the format of the target cannot hold it.
+    """
+    return *photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())
+
+
+def restore_photos(
+    deblurrer: Deblurrer,
+    photos: Sequence[Photo],
+    *,
+    region: Box | None = None,
+    outputs: Outputs,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> list[RestoredPhoto]:
+    """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
+
+    Raises:
+        InputError: if a photo has pixels that are not numbers.
+        UsageError: if the region lies outside the photo.
+        DeviceError: if even the smallest tile does not fit into memory.
+    """
+    drawn = photos[0].size if region is None else region.size
+    return deblurrer.restore_together(
+        photos,
+        region=region,
+        coefficients=outputs.wants_coefficients,
+        map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
+        on_tile=on_tile,
+    )
+
+
+def write_result(
+    network: Network, restored: RestoredPhoto, target: Path | BinaryIO, outputs: Outputs
+) -> tuple[Path, ...]:
+    """Write the restored photo with its provenance, then the pictures; answers with the pictures' paths.
+
+    Raises:
+        OutputError: if something cannot be written; what was written before it is whole.
+    """
+    restored.write(target, quality=outputs.quality, force=outputs.force)
+    return _draw(network, restored, stem_of(target), outputs)
 
 
 def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs) -> tuple[Path, ...]:

@@ -6,8 +6,9 @@ result, only the open seams are held.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isqrt
 from typing import TypeAlias
 
@@ -24,16 +25,20 @@ from defocusctl.devices import (
     release_memory,
     reset_peak_memory,
 )
-from defocusctl.errors import DeviceError, InputError, UsageError
+from defocusctl.errors import DeviceError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
-from defocusctl.tile_runner import TileRunner
-from defocusctl.tiling import STEP, TilePlan, fitting_tile, plan_tiles, smallest_tile
+from defocusctl.parts import check_pixels, inside, moved, with_context
+from defocusctl.tile_runner import Picture, TileRunner
+from defocusctl.tiling import STEP, TilePlan, fitting_tile, padded_size, plan_tiles, smallest_tile
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles have at least this size and less than twice; larger ones save little (docs/restoring.md)."""
+
+MOST_TOGETHER = 32
+"""Small photos that share a batch on a GPU at most."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class RestoreReport:
     """What was done.
 
     ``tile`` (the longer side) and ``overlap`` are in pixels, ``peak_memory`` in bytes: on a GPU what its
-    tensors took at most, else the largest size the whole process ever had.
+    tensors took at most, else the largest size the whole process ever had. ``seconds`` of photos that were
+    restored together are their share.
     """
 
     device: str
@@ -105,6 +111,8 @@ class Restorer:
             keep_freed_memory()
         self._network = network
         self._runner = TileRunner(network, channel_order, self.device, self.precision, clip=settings.clip)
+        self.at_once = 1
+        """Photos that are restored at the same time, in a thread each: they share the free memory."""
         self._tile = settings.tile
         """The tile of the settings until memory runs out; the smaller one from then on."""
 
@@ -132,65 +140,140 @@ class Restorer:
             DeviceError: if even the smallest tile needs more memory than there is.
             ModelError: if the network does not answer as ``Network`` asks for.
         """
-        _check_pixels(pixels)
+        return self.restore_together(
+            [Picture(pixels, full_scale)],
+            region=region,
+            keep_coefficients=keep_coefficients,
+            map_reduction=map_reduction,
+            on_progress=on_progress,
+        )[0]
+
+    def restore_together(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        region: Box | None = None,
+        keep_coefficients: bool = False,
+        map_reduction: int = 1,
+        on_progress: Progress | None = None,
+    ) -> list[Restored]:
+        """Restore photos of one size (H, W) in one batch of the network, each as ``restore`` does.
+
+        Their pixels are those of ``restore`` but for what a device rounds differently in batches. How many
+        are worth it says ``room_for``; where memory runs out, they are parted.
+
+        Raises:
+            The errors of ``restore``.
+        """
+        for picture in pictures:
+            check_pixels(picture.pixels)
         started = time.perf_counter()
         reset_peak_memory(self.device)
-        photo = Size(*pixels.shape[:2])
-        wanted = Box(0, 0, *photo) if region is None else _inside(region, photo)
-        overlap = self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
-        read = wanted if region is None else _with_context(wanted, overlap, photo)
-        canvas = Canvas(
-            pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction
-        )
+        photo = Size(*pictures[0].pixels.shape[:2])
+        wanted = Box(0, 0, *photo) if region is None else inside(region, photo)
+        read = wanted if region is None else with_context(wanted, self.overlap, photo)
+        canvases = [
+            Canvas(pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction)
+            for pixels, full_scale in pictures
+        ]
         warnings: list[str] = []
         while True:
-            plan = plan_tiles(read.size, self._tile_for(read.size, overlap), overlap)
+            plan = self.plan(read.size)
             try:
-                rejected = self._run_tiles(canvas, plan, on_progress)
+                rejected = self._run_tiles(canvases, plan, on_progress)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             release_memory(self.device)
+            if len(pictures) > 1:
+                middle = len(pictures) // 2
+                parted = partial(
+                    self.restore_together,
+                    region=region,
+                    keep_coefficients=keep_coefficients,
+                    map_reduction=map_reduction,
+                    on_progress=on_progress,
+                )
+                return parted(pictures[:middle]) + parted(pictures[middle:])
             warnings.append(self._halve_tile(plan))
-        warnings += [f"left the part {_moved(box, read)} as it was: {reason}" for box, reason in rejected]
         report = RestoreReport(
             device=str(self.device),
             precision=self.precision,
             tile=max(plan.tile),
-            overlap=overlap,
+            overlap=plan.overlap,
             tiles=plan.count,
-            seconds=time.perf_counter() - started,
+            seconds=(time.perf_counter() - started) / len(pictures),
             megapixels=wanted.size.megapixels,
             peak_memory=peak_memory(self.device),
             warnings=tuple(warnings),
         )
         part = wanted.relative_to(read)
-        return Restored(np.ascontiguousarray(canvas.pixels[part.slices]), canvas.coefficients(part), report)
+        return [
+            Restored(
+                np.ascontiguousarray(canvas.pixels[part.slices]),
+                canvas.coefficients(part),
+                replace(report, warnings=(*warnings, *_left_alone(parts, read))),
+            )
+            for canvas, parts in zip(canvases, rejected, strict=True)
+        ]
+
+    @property
+    def overlap(self) -> int:
+        return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
+
+    def plan(self, size: Size) -> TilePlan:
+        """The tiles that a photo of this size would be cut into now.
+
+        Raises:
+            UsageError: if the overlap does not fit into the tile of the settings.
+        """
+        return plan_tiles(size, self._tile_for(size), self.overlap)
+
+    def most_at_once(self) -> int:
+        """Photos that free memory lets be restored at the same time without smaller tiles; at least one."""
+        side = self._tile or 2 * AUTO_TILE[self.device.type]
+        return max(1, free_memory(self.device) // 2 // (side**2 * self._bytes_per_pixel))
+
+    def room_for(self, size: Size) -> int:
+        """How many photos of this size are worth restoring together: more than one only on a GPU."""
+        if self.device.type == "cpu":
+            return 1
+        fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size).pixels
+        return min(max(1, fitting), MOST_TOGETHER)
+
+    @property
+    def _bytes_per_pixel(self) -> int:
+        """Of a tile; half precision takes about half (docs/restoring.md)."""
+        return self._network.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _run_tiles(
-        self, canvas: Canvas, plan: TilePlan, on_progress: Progress | None
-    ) -> list[tuple[Box, str]]:
-        """Restore the canvas tile by tile; answers with the parts that kept the original and why."""
-        canvas.begin(plan)
-        rejected = []
+        self, canvases: Sequence[Canvas], plan: TilePlan, on_progress: Progress | None
+    ) -> list[list[tuple[Box, str]]]:
+        """Restore the canvases tile by tile; answers for each the parts that kept the original and why."""
+        for canvas in canvases:
+            canvas.begin(plan)
+        pictures = [Picture(canvas.source, canvas.full_scale) for canvas in canvases]
+        rejected: list[list[tuple[Box, str]]] = [[] for _ in canvases]
         for done, tile in enumerate(plan.tiles):
             if on_progress is not None:
                 on_progress(done, plan.count)
-            result = self._runner.run(canvas.source, canvas.full_scale, tile.read)
-            canvas.add(tile, result)
-            if result.rejected:
-                rejected.append((tile.keep, result.rejected))
+            results = self._runner.run(pictures, tile.read)
+            for canvas, result, parts in zip(canvases, results, rejected, strict=True):
+                canvas.add(tile, result)
+                if result.rejected:
+                    parts.append((tile.keep, result.rejected))
         if on_progress is not None:
             on_progress(plan.count, plan.count)
         return rejected
 
-    def _tile_for(self, size: Size, overlap: int) -> int:
+    def _tile_for(self, size: Size) -> int:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self._tile is not None:
             return self._tile
-        affordable = isqrt(free_memory(self.device) // 2 // self._network.bytes_per_pixel)
-        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), overlap)
+        share = free_memory(self.device) // self.at_once
+        affordable = isqrt(share // 2 // self._bytes_per_pixel)
+        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), self.overlap)
 
     def _halve_tile(self, plan: TilePlan) -> str:
         """Use smaller tiles from now on; the line that says so."""
@@ -205,46 +288,5 @@ class Restorer:
         return f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
 
 
-def _check_pixels(pixels: Pixels) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise InputError(
-            f"pixels of shape {pixels.shape} are not a photo", "(height, width, 1 or 3) is needed"
-        )
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
-    bands = (pixels[top : top + 256] for top in range(0, len(pixels), 256))
-    if pixels.dtype == np.float32 and not all(np.isfinite(band).all() for band in bands):
-        raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
-
-
-def _inside(region: Box, photo: Size) -> Box:
-    """The region, if it is a part of the photo."""
-    if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
-        raise UsageError(
-            f"the region {_geometry(region)} is not inside the photo",
-            f"the photo has {photo.width}x{photo.height} pixels",
-        )
-    if region.size.height <= 0 or region.size.width <= 0:
-        raise UsageError(f"the region {_geometry(region)} is empty", "give it at least 1 pixel each way")
-    return region
-
-
-def _with_context(region: Box, overlap: int, photo: Size) -> Box:
-    """The part of the photo to restore so that no pixel of the region is within ``overlap`` of a cut edge."""
-    return Box(
-        top=max(0, region.top - overlap) // STEP * STEP,
-        left=max(0, region.left - overlap) // STEP * STEP,
-        bottom=min(photo.height, round_up(region.bottom + overlap, STEP)),
-        right=min(photo.width, round_up(region.right + overlap, STEP)),
-    )
-
-
-def _moved(box: Box, origin: Box) -> str:
-    """A box inside ``origin``, written in the coordinates of the photo."""
-    top, left = box.top + origin.top, box.left + origin.left
-    bottom, right = min(box.bottom + origin.top, origin.bottom), min(box.right + origin.left, origin.right)
-    return _geometry(Box(top, left, bottom, right))
-
-
-def _geometry(box: Box) -> str:
-    return f"{box.size.width}x{box.size.height}+{box.left}+{box.top}"
+def _left_alone(parts: Sequence[tuple[Box, str]], read: Box) -> list[str]:
+    return [f"left the part {moved(box, read)} as it was: {reason}" for box, reason in parts]

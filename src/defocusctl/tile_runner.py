@@ -3,10 +3,10 @@
 Photo pixels are (H, W, C), C = 1 for grey and 3 for red, green, blue; tiles are (C, h, w) float32.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,13 @@ from defocusctl.tiling import Floats
 
 GROSS_SHIFT = 0.15
 """Mean change of a colour over a tile, of full scale, that no deblurring makes: it moves light around."""
+
+
+class Picture(NamedTuple):
+    """Photo pixels (H, W, C) and their value of white."""
+
+    pixels: npt.NDArray[Any]
+    full_scale: float
 
 
 @dataclass(frozen=True)
@@ -57,26 +64,28 @@ class TileRunner:
         self._range = (0.0, 1.0) if clip else (-inf, inf)
         self._network = for_inference(network, device)
 
-    def run(self, pixels: npt.NDArray[Any], full_scale: float, box: Box) -> TileResult:
-        """Restore the tile that ``box`` cuts from the padded photo, in float32 if the chosen precision fails.
+    def run(self, pictures: Sequence[Picture], box: Box) -> list[TileResult]:
+        """Restore the tile that ``box`` cuts from each padded photo, together, all of them of one size.
 
-        A tile fails if the answer is not finite or a colour's mean is shifted grossly.
+        A tile fails if the answer is not finite or a colour's mean is shifted grossly; it is then restored
+        again by itself in float32.
         """
-        tile = read_tile(pixels, full_scale, box)
-        image = torch.from_numpy(tile).to(self._device).expand(3, -1, -1)[self._order].unsqueeze(0)
-        result = self._predict(image, self._precision)
-        if result.rejected and self._precision is not torch.float32:
-            result = self._predict(image, torch.float32)
-        if len(tile) == 3:
-            return TileResult(result.change[self._back], result.coefficients, result.rejected)
-        return TileResult(result.change.mean(axis=0, keepdims=True), result.coefficients, result.rejected)
+        tiles = [read_tile(*picture, box) for picture in pictures]
+        images = torch.stack(
+            [torch.from_numpy(tile).to(self._device).expand(3, -1, -1)[self._order] for tile in tiles]
+        )
+        results = self._predict(images, self._precision)
+        for i, result in enumerate(results):
+            if result.rejected and self._precision is not torch.float32:
+                results[i] = self._predict(images[i : i + 1], torch.float32)[0]
+        return [self._in_colours_of(*pair) for pair in zip(tiles, results, strict=True)]
 
-    def _answer(self, image: Tensor) -> Prediction:
-        answer = self._network(image)
+    def _answer(self, images: Tensor) -> Prediction:
+        answer = self._network(images)
         if not isinstance(answer, Prediction):
             wrong = f"answers with a {type(answer).__name__}, not a Prediction"
-        elif answer.image.shape != image.shape:
-            wrong = f"makes {tuple(answer.image.shape)} of an image {tuple(image.shape)}"
+        elif answer.image.shape != images.shape:
+            wrong = f"makes {tuple(answer.image.shape)} of images {tuple(images.shape)}"
         elif answer.image.dtype is not torch.float32:
             wrong = f"answers in {answer.image.dtype}, which rounds the image"
         else:
@@ -84,20 +93,28 @@ class TileRunner:
         raise ModelError(f"the network '{self._network.name}' {wrong}", "mend or uninstall its package")
 
     @torch.inference_mode()
-    def _predict(self, image: Tensor, precision: torch.dtype) -> TileResult:
-        """The change of a (1, 3, h, w) image; zero everywhere if it must be rejected."""
+    def _predict(self, images: Tensor, precision: torch.dtype) -> list[TileResult]:
+        """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
         layout = torch.contiguous_format if self._device.type == "mps" else torch.channels_last
         reduced = precision is not torch.float32
         with torch.autocast(self._device.type, dtype=precision if reduced else None, enabled=reduced):
-            restored, coefficients = self._answer(image.contiguous(memory_format=layout))
-        change = (restored.clamp(*self._range) - image)[0]
-        rejected = _reason_to_reject(restored, change)
-        if rejected:
-            change = torch.zeros_like(change)
-            coefficients = {name: torch.nan_to_num(maps) for name, maps in coefficients.items()}
-        return TileResult(
-            _to_host(change), {name: _to_host(maps[0]) for name, maps in coefficients.items()}, rejected
-        )
+            restored, coefficients = self._answer(images.contiguous(memory_format=layout))
+        changes = restored.clamp(*self._range) - images
+        results = []
+        for i, change in enumerate(changes):
+            maps = {name: values[i] for name, values in coefficients.items()}
+            rejected = _reason_to_reject(restored[i], change)
+            if rejected:
+                change = torch.zeros_like(change)
+                maps = {name: torch.nan_to_num(values) for name, values in maps.items()}
+            maps_on_host = {name: _to_host(values) for name, values in maps.items()}
+            results.append(TileResult(_to_host(change), maps_on_host, rejected))
+        return results
+
+    def _in_colours_of(self, tile: Floats, result: TileResult) -> TileResult:
+        """The change in red, green, blue, or the mean of the three for a grey tile."""
+        change = result.change[self._back] if len(tile) == 3 else result.change.mean(axis=0, keepdims=True)
+        return replace(result, change=change)
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:

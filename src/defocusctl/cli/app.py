@@ -8,7 +8,7 @@ import typer
 from typer._click.exceptions import NoArgsIsHelpError
 
 from defocusctl import __version__
-from defocusctl.cli import datasets, deblur, info, train, weights
+from defocusctl.cli import batch, datasets, deblur, info, train, weights
 from defocusctl.cli import eval as eval_command
 from defocusctl.cli.console import say_error
 from defocusctl.cli.options import with_optional_values
@@ -30,6 +30,7 @@ app = typer.Typer(
     "1 a bug of this program.",
 )
 app.command("deblur")(deblur.deblur)
+app.command("batch")(batch.batch)
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
 app.command("eval")(eval_command.evaluate)

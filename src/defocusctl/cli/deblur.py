@@ -107,15 +107,20 @@ def deblur(
                 jobs.append(plan_job(text, wanted))
         check_together(inputs, jobs, as_json=as_json)
         if jobs:
-            deblurrer = _load(model, weights, settings, offline=offline, quiet=quiet)
+            deblurrer = load(model, weights, settings, offline=offline, quiet=quiet)
         for job in jobs:
             with tally.one_input(job.text):
                 tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, quiet=quiet))
 
 
-def _load(
+def load(
     model: str, weights: str | None, settings: "RestoreSettings", *, offline: bool, quiet: bool
 ) -> "Deblurrer":
+    """The network, with a bar while its weights are fetched and a line if they are not the usual ones.
+
+    Raises:
+        The errors of ``Deblurrer.load``.
+    """
     from defocusctl.deblurrer import Deblurrer
 
     with download_bar(f"weights for {model}", quiet=quiet) as on_download:

@@ -2,17 +2,7 @@
 
 from typer._click.exceptions import UsageError as ClickUsageError
 
-from defocusctl.errors import DefocusctlError, UsageError
-
-
-class BugError(DefocusctlError):
-    """What no one foresaw."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(
-            f"a bug of defocusctl ({type(error).__name__}: {error})", "please report it with --debug"
-        )
-        self.__cause__ = error
+from defocusctl.errors import BugError, DefocusctlError, UsageError
 
 
 def as_problem(error: Exception) -> DefocusctlError:

@@ -1,7 +1,7 @@
 """``Deblurrer``: weights found and network loaded once, then any number of images."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,8 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
-from defocusctl.restore import Progress, Restored, Restorer, RestoreSettings
+from defocusctl.restore import Progress, Restorer, RestoreSettings
+from defocusctl.tile_runner import Picture
 from defocusctl.transfer import OnProgress
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -203,27 +204,48 @@ class Deblurrer:
         ``map_reduction`` is that of ``Restorer.restore``, which also says what is raised.
         """
         with self._turn:
-            restored = self.restorer.restore(
-                photo.pixels,
-                full_scale=photo.full_scale,
+            return self.restore_together(
+                [photo],
                 region=region,
-                keep_coefficients=coefficients,
+                coefficients=coefficients,
                 map_reduction=map_reduction,
-                on_progress=on_tile,
-            )
-        return self.beside(photo, restored, region)
+                on_tile=on_tile,
+            )[0]
 
-    def beside(self, photo: Photo, restored: Restored, region: Box | None) -> RestoredPhoto:
-        """What the restorer made of a photo, or of a region of it, beside that photo."""
-        return RestoredPhoto(
-            before=photo if region is None else cropped(photo, region),
-            pixels=restored.pixels,
-            coefficients=restored.coefficients,
-            report=restored.report,
-            weights=self.weights,
-            settings=self.restorer.settings,
+    def restore_together(
+        self,
+        photos: Sequence[Photo],
+        *,
+        region: Box | None = None,
+        coefficients: bool = False,
+        map_reduction: int = 1,
+        on_tile: Progress | None = None,
+    ) -> list[RestoredPhoto]:
+        """Restore photos of one size in one batch of the network; who calls from several threads sees to it
+        himself that they fit into memory together.
+
+        Raises:
+            The errors of ``Restorer.restore_together``.
+        """
+        restored = self.restorer.restore_together(
+            [Picture(photo.pixels, photo.full_scale) for photo in photos],
             region=region,
+            keep_coefficients=coefficients,
+            map_reduction=map_reduction,
+            on_progress=on_tile,
         )
+        return [
+            RestoredPhoto(
+                before=photo if region is None else cropped(photo, region),
+                pixels=answer.pixels,
+                coefficients=answer.coefficients,
+                report=answer.report,
+                weights=self.weights,
+                settings=self.restorer.settings,
+                region=region,
+            )
+            for photo, answer in zip(photos, restored, strict=True)
+        ]
 
     def __repr__(self) -> str:
         return (

@@ -2,9 +2,16 @@
 
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.model import Decoded, Metadata, Photo, Provenance, Resolution
-from defocusctl.photo.read import DEFAULT_MAX_MEGAPIXELS, check_is_photo, read_photo, upright_photo
+from defocusctl.photo.read import (
+    DEFAULT_MAX_MEGAPIXELS,
+    check_is_photo,
+    read_content,
+    read_photo,
+    upright_photo,
+)
 from defocusctl.photo.targets import check_writable_target, output_path
 from defocusctl.photo.write import write_photo
+from defocusctl.photo.xmp import has_provenance
 
 __all__ = [
     "DEFAULT_MAX_MEGAPIXELS",
@@ -16,7 +23,9 @@ __all__ = [
     "check_is_photo",
     "check_writable_target",
     "conversion_warnings",
+    "has_provenance",
     "output_path",
+    "read_content",
     "read_photo",
     "upright_photo",
     "write_photo",

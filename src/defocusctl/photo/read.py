@@ -32,27 +32,42 @@ DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
 }
 
 
-def read_photo(source: Path | bytes, *, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Photo:
+def read_photo(
+    source: Path | bytes, *, named: Path | None = None, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+) -> Photo:
     """Read a photo, upright, with everything that has to survive until it is written again.
 
     The format is what the content says; a name that claims another is worth a warning. Broken EXIF, XMP
-    or ICC data are left out with a warning.
+    or ICC data are left out with a warning. ``named`` is the file that bytes are from, if from one.
 
     Raises:
         InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
             is damaged, or it is above the limit (which is checked before any pixel is decoded).
     """
-    name = "standard input" if isinstance(source, bytes) else f"'{source}'"
+    path = source if isinstance(source, Path) else named
+    name = "standard input" if path is None else f"'{path}'"
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
         kind = _kind_of(data)
         photo = upright_photo(_decode(data, kind, max_megapixels), kind)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
-    if isinstance(source, Path) and source.suffix and format_of_suffix(source.suffix) != kind:
-        note = f"its name ends in {source.suffix} but it is {kind}"
+    if path is not None and path.suffix and format_of_suffix(path.suffix) != kind:
+        note = f"its name ends in {path.suffix} but it is {kind}"
         return replace(photo, warnings=(*photo.warnings, note))
     return photo
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a photo, for ``read_photo``; a file that begins unlike one is not read to its end.
+
+    Raises:
+        InputError: if there is no such file, or it is no photo of a supported kind.
+    """
+    try:
+        return _read_file(path)
+    except InputError as error:
+        raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
 
 
 def check_is_photo(path: Path) -> None:

@@ -64,7 +64,7 @@ def output_path(source: Path, output: Path | str | None) -> Path:
     ``output`` is a file, or a folder if it exists as one or is a string that ends in a slash. A source whose
     suffix does not tell its format, or tells it wrongly, gets the right one.
     """
-    name = f"{source.stem}{ENDING}{_suffix(source)}"
+    name = f"{source.stem}{ENDING}{right_suffix(source)}"
     if output is None:
         return source.with_name(name)
     if Path(output).is_dir() or (isinstance(output, str) and output.endswith((os.sep, os.altsep or os.sep))):
@@ -114,7 +114,7 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
         raise OutputError(f"the folder '{folder}' is read-only", "write elsewhere with -o")
 
 
-def _suffix(source: Path) -> str:
+def right_suffix(source: Path) -> str:
     """The source's own suffix where it is right, else that of the format in it."""
     try:
         with source.open("rb") as handle:

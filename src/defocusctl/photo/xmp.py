@@ -106,6 +106,11 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
     return packet[: layout.insert_at] + description.encode() + packet[layout.insert_at :]
 
 
+def has_provenance(packet: bytes | None) -> bool:
+    """Whether the picture with this packet was made by this program."""
+    return packet is not None and NAMESPACE.encode() in packet
+
+
 def _without_provenance(packet: bytes) -> bytes:
     """The packet without properties of an earlier run, whichever way they are written."""
     prefix = PREFIX.encode()

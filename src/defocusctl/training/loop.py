@@ -18,9 +18,9 @@ from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
+from defocusctl.interruption import Interruption
 from defocusctl.models.catalogue import network_class
 from defocusctl.models.prediction import Network
-from defocusctl.training.interruption import Interruption
 from defocusctl.training.journal import Journal
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe

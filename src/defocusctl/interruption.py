@@ -1,7 +1,8 @@
-"""Ctrl-C during a training: the step at hand is finished first, so that the checkpoint is a whole one."""
+"""Ctrl-C during long work: what is at hand is finished first, so that what is kept is whole."""
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -9,10 +10,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While entered, the first Ctrl-C or SIGTERM is only noted in ``wished``; the next interrupts at once."""
+    """While entered, the first Ctrl-C or SIGTERM is only noted in ``wished``; the next interrupts at once.
 
-    def __init__(self) -> None:
+    ``on_wish`` is called at the first.
+    """
+
+    def __init__(self, on_wish: Callable[[], None] | None = None) -> None:
         self.wished = False
+        self._on_wish = on_wish
 
     def __enter__(self) -> Self:
         self._previous = (
@@ -32,3 +37,5 @@ class Interruption:
         if self.wished:
             raise KeyboardInterrupt
         self.wished = True
+        if self._on_wish is not None:
+            self._on_wish()

@@ -1,0 +1,177 @@
+"""Which photos a batch is about: in folders, by patterns, by name, or in a list; and what each is called.
+
+Files named one by one are taken as they are. In folders and by patterns, only those are that have a photo's
+suffix and no hidden name (of their own or of a folder), and that this program did not write.
+"""
+
+import glob
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from defocusctl.errors import InputError, UsageError
+from defocusctl.photo.targets import format_of_suffix
+
+
+class Found(NamedTuple):
+    """A photo, its path below the folder it was searched in (with slashes), and its bytes (0: unknown)."""
+
+    path: Path
+    name: str
+    size: int
+
+
+class Unreadable(NamedTuple):
+    """A folder whose photos nobody knows, and the system's reason."""
+
+    path: Path
+    name: str
+    reason: str
+
+
+@dataclass
+class Findings:
+    """All photos, each once, in the order of the inputs and of names in each; folders that cannot be read."""
+
+    photos: list[Found] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where and what to look for.
+
+    ``root`` is the folder that names begin in; by default an input's own: a folder itself, the folder of a
+    file, the part of a pattern before its first wildcard; for a list, the working folder. ``include`` and
+    ``exclude`` are patterns of ``fnmatch``, whatever the case; one with a slash is for the whole name,
+    another for any part of it. ``out`` is never searched, and the files ``own`` (as of ``real_path``) are
+    no inputs.
+    """
+
+    out: Path
+    recursive: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    root: Path | None = None
+    own: Collection[str] = ()
+
+    def find(self, inputs: Iterable[str], listed: Iterable[str] = ()) -> Findings:
+        """Everything that ``inputs`` of the command line and lines of a list name.
+
+        Raises:
+            InputError: if an input of the command line does not exist.
+            UsageError: if something lies outside the root.
+        """
+        findings = Findings()
+        for text in inputs:
+            if not Path(text).exists() and not glob.has_magic(text):
+                raise InputError(f"there is no '{text}'", "check the path")
+            self._take(text, self.root, findings)
+        for text in listed:
+            self._take(text, self.root or Path.cwd(), findings)
+        unique = {(found.name, real_path(found.path)): found for found in findings.photos}
+        findings.photos = [found for found in unique.values() if self._is_wanted(found.name)]
+        return findings
+
+    def _take(self, text: str, root: Path | None, findings: Findings) -> None:
+        path = Path(text)
+        if path.is_dir():
+            self._take_below(path, root or path, findings)
+        elif path.exists() or not glob.has_magic(text):
+            findings.photos.append(Found(path, _name(path, root or path.parent), _size(path)))
+        else:
+            fixed = _fixed_part(path)
+            for match in sorted(fixed.glob(str(path.relative_to(fixed)))):
+                base = root or fixed
+                if any(part.startswith(".") for part in match.relative_to(fixed).parts):
+                    continue
+                if match.is_dir():
+                    self._take_below(match, base, findings)
+                elif self._is_photo(match):
+                    findings.photos.append(Found(match, _name(match, base), _size(match)))
+
+    def _take_below(self, top: Path, root: Path, findings: Findings) -> None:
+        out = self.out.resolve()
+
+        def note(error: OSError) -> None:
+            folder = Path(error.filename)
+            findings.unreadable.append(
+                Unreadable(folder, _name(folder, root), error.strerror or type(error).__name__)
+            )
+
+        for place, folders, files in os.walk(top, onerror=note):
+            here = Path(place)
+            entered = [name for name in sorted(folders) if not name.startswith(".") and self.recursive]
+            folders[:] = [name for name in entered if (here / name).resolve() != out]
+            for path in (here / name for name in sorted(files)):
+                if self._is_photo(path):
+                    findings.photos.append(Found(path, _name(path, root), _size(path)))
+
+    def _is_photo(self, path: Path) -> bool:
+        """By its name; a link that leads nowhere is one, so that it is told of, but no pipe or device."""
+        if path.name.startswith(".") or format_of_suffix(path.suffix) is None:
+            return False
+        try:
+            regular = stat.S_ISREG(path.stat().st_mode)
+        except OSError:
+            regular = True
+        return regular and real_path(path) not in self.own
+
+    def _is_wanted(self, name: str) -> bool:
+        included = not self.include or _matches(name, self.include)
+        return included and not _matches(name, self.exclude)
+
+
+def listed_in(content: bytes) -> Iterator[str]:
+    """The paths of a list: one a line, or ended by zero bytes as of ``find -print0``."""
+    separator = b"\0" if b"\0" in content else b"\n"
+    for line in content.split(separator):
+        path = os.fsdecode(line.removesuffix(b"\r"))
+        if path:
+            yield path
+
+
+def real_path(path: Path) -> str:
+    """The file, its folders without links."""
+    return str(path.parent.resolve() / path.name)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    parts = PurePosixPath(name.casefold()).parts
+    for pattern in (text.casefold() for text in patterns):
+        if "/" in pattern and fnmatchcase(name.casefold(), pattern):
+            return True
+        if "/" not in pattern and any(fnmatchcase(part, pattern) for part in parts):
+            return True
+    return False
+
+
+def _name(path: Path, root: Path) -> str:
+    relative = Path(os.path.relpath(path, root))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise UsageError(
+            f"'{path}' is not below '{root}', where the names of results begin",
+            "give --root a folder that all inputs are in",
+        )
+    return relative.as_posix()
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before the first one with a wildcard."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,101 @@
+"""The manifest of an output folder: a line for each input that has ended, and what the folder may hold.
+
+Beside the manifest lies a hidden list of claims: the files that runs of this program have taken for
+themselves, written before any of them is. A file that a killed run has written but not yet recorded is thus
+known as ours.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from defocusctl.atomic import write_error
+from defocusctl.batch.job import Entry
+from defocusctl.errors import OutputError
+from defocusctl.json_lines import JsonLinesWriter, read_json_lines
+
+FILE = "defocusctl-manifest.jsonl"
+CLAIMS = ".defocusctl-batch.claims"
+LOCK = ".defocusctl-batch.lock"
+
+
+def read_entries(out: Path) -> dict[str, Entry]:
+    """The last entry of each input by its name; empty if there is no manifest in ``out``.
+
+    Raises:
+        OutputError: if the manifest cannot be read or is damaged (a last line that is cut short is not
+            damage).
+    """
+    entries = (Entry.from_json(values) for values in read_json_lines(out / FILE))
+    return {entry.input: entry for entry in entries}
+
+
+def read_claims(out: Path) -> set[str]:
+    """The files that earlier runs took for themselves, as ``place_in`` writes them."""
+    return {str(values.get("file")) for values in read_json_lines(out / CLAIMS)}
+
+
+def place_in(out: Path, path: Path) -> str:
+    """``path`` relative to ``out`` with slashes, or absolute where it is elsewhere."""
+    try:
+        return path.relative_to(out).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
+
+
+class Manifest:
+    """The manifest of one folder, open for writing."""
+
+    def __init__(self, out: Path) -> None:
+        """Open or begin it; a line cut short by a power failure is removed.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        self._out = out
+        self._entries = JsonLinesWriter(out / FILE)
+
+    def append(self, entry: Entry) -> None:
+        """Record an input that has ended; it is on the disk when this returns.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        self._entries.append([entry.as_json()])
+
+    def claim(self, places: Iterable[str]) -> None:
+        """Take files for this program before any of them is written.
+
+        Raises:
+            OutputError: if that cannot be recorded.
+        """
+        with closing(JsonLinesWriter(self._out / CLAIMS)) as claims:
+            claims.append({"file": place} for place in places)
+
+    def close(self) -> None:
+        self._entries.close()
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Create ``out`` if need be and keep other runs out of it during this block.
+
+    Raises:
+        OutputError: if another run is in it, or it cannot be created or written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another batch is writing to '{out}'", "wait until it has ended, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise write_error(out, error) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,105 @@
+"""From photos that were found to jobs: where each result goes, and that no two want the same place."""
+
+import os
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from defocusctl.batch.inputs import Found
+from defocusctl.batch.job import Job
+from defocusctl.batch.manifest import place_in
+from defocusctl.errors import OutputError, UsageError
+from defocusctl.photo.targets import BITMAP, format_of_suffix, right_suffix
+from defocusctl.pipeline import Outputs
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where results go: under their own names in ``out``, pictures beside them or in trees of their own.
+
+    ``suffix`` (".png", say) is that of all results, None leaves each photo its own. ``maps`` and
+    ``compare`` are folders to mirror the tree in, ``out`` itself for beside the results, or None for no
+    such pictures.
+    """
+
+    out: Path
+    suffix: str | None = None
+    quality: int | None = None
+    maps: Path | None = None
+    maps_data: bool = False
+    compare: Path | None = None
+
+    def job(self, found: Found) -> Job:
+        """What there is to do for one photo."""
+        target = self.out / found.name
+        target = target.with_suffix(self.suffix or _own_suffix(found.path))
+        place = Path(found.name).parent
+        outputs = Outputs(
+            quality=self.quality,
+            maps=None if self.maps is None else self.maps / place,
+            maps_data=target.with_name(f"{target.stem}_maps.npz") if self.maps_data else None,
+            compare=None if self.compare is None else self.compare / place / f"{target.stem}_compare.png",
+        )
+        return Job(found.name, found.path, target, outputs, found.size)
+
+
+def check_collisions(jobs: Sequence[Job], model: str) -> None:
+    """Refuse, before anything runs, a batch in which a result would replace an input or another result.
+
+    Names that differ only in case, or in how Unicode writes an accent, count as one on every system: a tree
+    that this program writes can be copied to any other.
+
+    Raises:
+        OutputError: if a result would replace an input.
+        UsageError: if two inputs claim one output.
+    """
+    real = cache(os.path.realpath)  # folders are few and asking the system is slow
+
+    def key(path: Path) -> str:
+        name = f"{real(path.parent)}/{path.name}"
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+    inputs = {key(job.source): job for job in jobs}
+    claimed: dict[str, Job] = {}
+    clashes: list[tuple[Job, Job, Path]] = []
+    for job in jobs:
+        for path in job.files(model):
+            place = key(path)
+            if place in inputs:
+                raise OutputError(
+                    f"the result '{path}' would replace the input '{inputs[place].name}'",
+                    "choose another folder for the results",
+                )
+            if claimed.setdefault(place, job) is not job:
+                clashes.append((claimed[place], job, path))
+    if clashes:
+        first, second, path = clashes[0]
+        more = f", and so on {len(clashes)} times" if len(clashes) > 1 else ""
+        raise UsageError(
+            f"'{first.name}' and '{second.name}' would both be written to '{path}'{more}",
+            "rename one, leave one out with --exclude, or give --root a folder above both",
+        )
+
+
+def check_strangers(jobs: Iterable[Job], model: str, out: Path, claims: Collection[str]) -> None:
+    """Refuse to replace files that no batch in ``out`` has written.
+
+    Raises:
+        OutputError: if there are any.
+    """
+    files = (path for job in jobs for path in job.files(model))
+    there = [path for path in files if os.path.lexists(path) and place_in(out, path) not in claims]
+    if there:
+        raise OutputError(
+            f"{len(there)} results would replace files that no batch wrote, '{there[0]}' among them",
+            "choose another folder for the results, or --force",
+        )
+
+
+def _own_suffix(path: Path) -> str:
+    """The photo's own; where that names no format that can be written, the one of its content."""
+    suffix = path.suffix
+    writable = format_of_suffix(suffix) is not None and suffix.lower() != BITMAP
+    return suffix if writable else right_suffix(path)

@@ -1,0 +1,84 @@
+"""A batch from jobs to a manifest: photos are done, each is recorded, and what ends it early is told."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from defocusctl.batch.engine import Engine
+from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
+from defocusctl.batch.manifest import Manifest, place_in
+from defocusctl.errors import OutputError, SomeFailedError
+
+PARTS = ".defocusctl-*.part"
+GO_ON = "the same command goes on where it stopped"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When to begin no further photo: if that is ``wished``, or after more than ``most_failures``."""
+
+    wished: Callable[[], bool] = lambda: False
+    most_failures: int | None = None
+
+
+def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Collection[str]) -> list[Job]:
+    """Take the jobs' files for this batch; the jobs, told whether those that are there may be replaced.
+
+    What a killed run left unfinished beside them is removed. Whatever exists and is to stay must have been
+    refused before: a file that appears from now on is not replaced.
+
+    Raises:
+        OutputError: if the claims cannot be recorded.
+    """
+    places = {job: [place_in(out, path) for path in job.files(settings.model)] for job in jobs}
+    known = set(claims)
+    with closing(Manifest(out)) as manifest:
+        manifest.claim(place for listed in places.values() for place in listed if place not in known)
+    _remove_parts({(out / place).parent for listed in places.values() for place in listed})
+    return [
+        job.replacing() if any((out / place).exists() for place in listed) else job
+        for job, listed in places.items()
+    ]
+
+
+def run_jobs(
+    jobs: Iterable[Job], engine: Engine, out: Path, stop: Stop, lost: Iterable[Outcome] = ()
+) -> Iterator[Entry]:
+    """Do the jobs and record each as it ends; answers with the entries that were recorded.
+
+    ``lost`` are failures that are known before anything is done, such as folders that cannot be read.
+
+    Raises:
+        OutputError: if nothing more can be written, to the manifest or at all.
+        SomeFailedError: if more failed than may.
+    """
+    failures = 0
+    hopeless: Entry | None = None
+
+    def stopping() -> bool:
+        return stop.wished() or hopeless is not None or _too_many(failures, stop.most_failures)
+
+    with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stopping)) as outcomes:
+        for outcome in chain(lost, outcomes):
+            manifest.append(outcome.entry)
+            failures += outcome.entry.status is Status.FAILED
+            if outcome.hopeless:
+                hopeless = outcome.entry
+            yield outcome.entry
+    if hopeless is not None:
+        raise OutputError(f"stopped: {hopeless.error}", GO_ON)
+    if _too_many(failures, stop.most_failures):
+        raise SomeFailedError(f"stopped after {failures} failures", f"mend them; {GO_ON}")
+
+
+def _too_many(failures: int, most: int | None) -> bool:
+    return most is not None and failures > most
+
+
+def _remove_parts(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        for part in folder.glob(PARTS):
+            with suppress(OSError):
+                part.unlink()

@@ -1,0 +1,178 @@
+"""A batch whose inputs are known and whose network is loaded: what it would do, and doing it."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from defocusctl.batch.estimate import Estimate, estimate
+from defocusctl.batch.inputs import Unreadable
+from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
+from defocusctl.batch.lanes import Lanes, choose_lanes
+from defocusctl.batch.local import LocalEngine
+from defocusctl.batch.manifest import FILE, alone_in, read_claims, read_entries
+from defocusctl.batch.planning import check_strangers
+from defocusctl.batch.progress import Progress
+from defocusctl.batch.resume import Judged, Reason, changes, judge
+from defocusctl.batch.run import GO_ON, Stop, claim, run_jobs
+from defocusctl.batch.work import PhotoWork
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedError
+from defocusctl.interruption import Interruption
+from defocusctl.pipeline import Outputs
+
+
+class Listener(Protocol):
+    """Told of everything that happens; ``began`` and ``tile`` by other threads."""
+
+    def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Entered while photos are compared with what earlier runs did; it gives what is told how many."""
+        ...
+
+    def planned(self, progress: Progress, changed: str | None, lanes: Lanes, out: Path) -> None:
+        """Before anything is done: ``changed`` says which settings are not those of earlier runs."""
+        ...
+
+    def live(self, progress: Progress) -> AbstractContextManager[None]:
+        """Entered while photos are done."""
+        ...
+
+    def began(self, job: Job) -> None: ...
+
+    def tile(self, job: Job, done: int, total: int) -> None: ...
+
+    def ended(self, entry: Entry) -> None:
+        """An entry was recorded and ``progress`` has counted it."""
+        ...
+
+    def stopping(self) -> None:
+        """The first Ctrl-C."""
+        ...
+
+    def would_do(self, job: Job, reason: Reason) -> None:
+        """One photo of a dry run."""
+        ...
+
+    def unreadable(self, folder: Unreadable) -> None:
+        """One folder of a dry run whose photos nobody knows."""
+        ...
+
+    def estimated(self, estimate: Estimate, lanes: Lanes, counts: Mapping[Reason, int]) -> None:
+        """The end of a dry run."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the options and the inputs of one call come to."""
+
+    jobs: Sequence[Job]
+    unreadable: Sequence[Unreadable]
+    out: Path
+    deblurrer: Deblurrer
+    settings: BatchSettings
+    jobs_at_once: int | None
+    max_megapixels: float
+    force: bool
+
+    def tell(self, show: Listener) -> None:
+        """Say what would be done; nothing is written."""
+        entries = read_entries(self.out)
+        judged = self._judged(entries, show)
+        to_do = _to_do(judged)
+        self._check_strangers(to_do, self._claims(entries))
+        for job, reason in judged:
+            show.would_do(job, reason)
+        for folder in self.unreadable:
+            show.unreadable(folder)
+        lanes = self._lanes(len(to_do))
+        counts = Counter(reason for _, reason in judged)
+        show.estimated(estimate(to_do, self.deblurrer, lanes), lanes, counts)
+
+    def run(self, show: Listener, *, most_failures: int | None) -> None:
+        """Do what is to be done.
+
+        Raises:
+            SomeFailedError: if photos failed.
+            InterruptedByUserError: after Ctrl-C.
+            OutputError: if the folder is taken, holds files of others, or cannot be written.
+        """
+        with alone_in(self.out):
+            entries = read_entries(self.out)
+            judged = self._judged(entries, show)
+            to_do = _to_do(judged)
+            claims = self._claims(entries)
+            self._check_strangers(to_do, claims)
+            lanes = self._lanes(len(to_do))
+            progress = Progress.of(to_do, before=len(judged) - len(to_do))
+            show.planned(progress, changes(judged, entries, self.settings), lanes, self.out)
+            del entries, judged
+            ready = claim(to_do, self.settings, self.out, claims)
+            self._do(ready, lanes, progress, show, most_failures)
+
+    def _do(
+        self,
+        jobs: Sequence[Job],
+        lanes: Lanes,
+        progress: Progress,
+        show: Listener,
+        most_failures: int | None,
+    ) -> None:
+        work = PhotoWork(self.deblurrer, self.settings, self.out, self.max_megapixels)
+        lost = [self._lost(work, folder) for folder in self.unreadable]
+        restorer = self.deblurrer.restorer
+        restorer.at_once = lanes.computing
+        with show.live(progress), Interruption(show.stopping) as interruption:
+            engine = LocalEngine(
+                work, lanes, room_for=restorer.room_for, on_begin=show.began, on_tile=show.tile
+            )
+            stop = Stop(lambda: interruption.wished, most_failures)
+            try:
+                for entry in run_jobs(jobs, engine, self.out, stop, lost):
+                    progress.add(entry)
+                    show.ended(entry)
+            except KeyboardInterrupt:
+                raise InterruptedByUserError(f"the photos in flight were given up; {GO_ON}") from None
+        if interruption.wished:
+            raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
+        if progress.failures:
+            raise SomeFailedError(
+                f"{len(progress.failures)} of {progress.total + len(lost)} photos failed",
+                f"'{self.out / FILE}' has the causes; the same command tries them again",
+            )
+
+    def _judged(self, entries: dict[str, Entry], show: Listener) -> list[Judged]:
+        with show.checking(len(self.jobs)) as on_judged:
+            return judge(self.jobs, entries, self.settings, self.out, force=self.force, on_judged=on_judged)
+
+    def _claims(self, entries: dict[str, Entry]) -> set[str]:
+        return read_claims(self.out).union(*(entry.files for entry in entries.values()))
+
+    def _check_strangers(self, jobs: Sequence[Job], claims: Collection[str]) -> None:
+        if not self.force:
+            check_strangers(jobs, self.settings.model, self.out, claims)
+
+    def _lanes(self, photos: int) -> Lanes:
+        restorer = self.deblurrer.restorer
+        return choose_lanes(
+            restorer.device.type,
+            photos=photos,
+            threads=torch.get_num_threads(),
+            affordable=restorer.most_at_once(),
+            jobs=self.jobs_at_once,
+        )
+
+    def _lost(self, work: PhotoWork, folder: Unreadable) -> Outcome:
+        problem = InputError(
+            f"cannot read the folder '{folder.path}' ({folder.reason})", "check its permissions"
+        )
+        job = Job(f"{folder.name}/", folder.path, self.out / folder.name, Outputs(), 0)
+        return work.failure(job, problem, None)
+
+
+def _to_do(judged: Sequence[Judged]) -> list[Job]:
+    return [job for job, reason in judged if reason is not Reason.DONE]

@@ -1,0 +1,190 @@
+"""What a batch shows: bars on a terminal, plain lines elsewhere, events with ``--json`` (docs/batch.md)."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from defocusctl.cli.console import console, say, say_error, say_warning, step_bar
+
+if TYPE_CHECKING:
+    from defocusctl.batch.estimate import Estimate
+    from defocusctl.batch.inputs import Unreadable
+    from defocusctl.batch.job import Entry, Job
+    from defocusctl.batch.lanes import Lanes
+    from defocusctl.batch.progress import Progress
+    from defocusctl.batch.resume import Reason
+
+LISTED_FAILURES = 20
+
+
+class BatchShow:
+    """Told of everything that happens in a batch, from any thread."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._plain = not as_json and not quiet
+        self._drawn = self._plain and console.is_terminal
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[remark]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not self._drawn,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+
+    @contextmanager
+    def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
+        """A bar over the photos that are compared with what earlier runs did."""
+        with step_bar("checking what is done", quiet=not self._drawn) as advance:
+            yield lambda judged: advance(judged, photos, "")
+
+    def planned(self, progress: "Progress", changed: str | None, lanes: "Lanes", out: Path) -> None:
+        """Told what there is to do before it is begun."""
+        if changed is not None:
+            say(changed)
+        self._event(
+            "planned",
+            out=str(out),
+            to_do=progress.total,
+            done_before=progress.before,
+            changed=changed,
+            photos_at_once=lanes.computing,
+            threads_each=lanes.threads,
+        )
+        if self._plain:
+            before = f", {progress.before} are done already" if progress.before else ""
+            say(f"{progress.total} photos to do{before}; {_in_words(lanes)}")
+
+    @contextmanager
+    def live(self, progress: "Progress") -> Iterator[None]:
+        """Bars while photos are being done, and at the end what became of them."""
+        self._progress = progress
+        with self._bars:
+            self._whole = self._bars.add_task("photos", total=progress.total, remark="")
+            try:
+                yield
+            finally:
+                self._bars.stop()
+                self._finished(progress)
+
+    def began(self, job: "Job") -> None:
+        with self._lock:
+            self._event("began", input=job.name)
+            if self._drawn:
+                self._tasks[job.name] = self._bars.add_task(f"  {job.name}", total=None, remark="tiles")
+
+    def tile(self, job: "Job", done: int, total: int) -> None:
+        with self._lock:
+            if job.name in self._tasks:
+                self._bars.update(self._tasks[job.name], completed=done, total=total)
+
+    def ended(self, entry: "Entry") -> None:
+        """Told of a photo that has ended, after ``progress`` was."""
+        progress = self._progress
+        assert progress is not None
+        with self._lock:
+            if entry.input in self._tasks:
+                self._bars.remove_task(self._tasks.pop(entry.input))
+            self._event("ended", **entry.as_json(), progress=progress.as_json())
+        for warning in entry.warnings:
+            say_warning(f"{entry.input}: {warning}")
+        if entry.status == "failed":
+            say_error(f"{entry.input}: {entry.error}")
+        elif self._plain and not self._drawn:
+            done = (
+                f"{entry.report['megapixels']:.2f} MP in {entry.report['seconds']:.1f} s"
+                if entry.status == "done"
+                else f"left out, {entry.error}"
+            )
+            say(f"[{progress.ended}/{progress.total}] {entry.input}: {done}; {_pace(progress)}")
+        if self._drawn:
+            self._bars.update(self._whole, completed=progress.ended, remark=_pace(progress))
+
+    def stopping(self) -> None:
+        """Told of the first Ctrl-C."""
+        say("finishing the photos in flight; Ctrl-C again gives them up")
+
+    def unreadable(self, folder: "Unreadable") -> None:
+        say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
+
+    def would_do(self, job: "Job", reason: "Reason") -> None:
+        """One line of a dry run."""
+        self._event("would-do", input=job.name, output=str(job.target), reason=reason.value)
+        if self._plain:
+            typer.echo(f"{reason.value:>28}  {job.name} -> {job.target}")
+
+    def estimated(self, estimate: "Estimate", lanes: "Lanes", counts: "Mapping[Reason, int]") -> None:
+        """The end of a dry run."""
+        self._event(
+            "estimate",
+            counts={reason.value: count for reason, count in counts.items()},
+            **estimate._asdict(),
+            photos_at_once=lanes.computing,
+            threads_each=lanes.threads,
+        )
+        if self._plain:
+            typer.echo(", ".join(f"{count} {reason.value}" for reason, count in counts.items()))
+            unknown = f" ({estimate.unknown} files could not be read)" if estimate.unknown else ""
+            typer.echo(
+                f"an estimate: {estimate.megapixels:.1f} MP{unknown} in {_duration(estimate.seconds)} "
+                f"with {estimate.memory / 2**30:.1f} GiB of memory; {_in_words(lanes)}"
+            )
+
+    def _finished(self, progress: "Progress") -> None:
+        failures = progress.failures
+        self._event(
+            "finished",
+            done=progress.done,
+            done_before=progress.before,
+            skipped=progress.skipped,
+            failed=len(failures),
+            left=progress.total - progress.ended,
+            seconds=round(progress.seconds, 3),
+            megapixels=progress.megapixels,
+            failures=[{"input": name, "error": error} for name, error in failures],
+        )
+        for name, error in failures[:LISTED_FAILURES]:
+            say_error(f"failed: {name}: {error}")
+        if len(failures) > LISTED_FAILURES:
+            say_error(f"and {len(failures) - LISTED_FAILURES} more, see the manifest")
+        if self._plain:
+            parts = {
+                "done": progress.done,
+                "done before": progress.before,
+                "left out": progress.skipped,
+                "failed": len(failures),
+                "not begun": progress.total - progress.ended,
+            }
+            counted = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+            say(f"{counted or 'nothing to do'}; {_duration(progress.seconds)}")
+
+    def _event(self, event: str, **values: Any) -> None:
+        if self._as_json:
+            typer.echo(json.dumps({"event": event, **values}))
+
+
+def _in_words(lanes: "Lanes") -> str:
+    return f"{lanes.computing} at once in {lanes.threads} threads each"
+
+
+def _pace(progress: "Progress") -> str:
+    left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+    failed = f", {len(progress.failures)} failed" if progress.failures else ""
+    return f"{progress.megapixels_per_second:.2f} MP/s{left}{failed}"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,116 @@
+"""``kill -9`` at any moment: nothing is half written, and the next runs complete the tree."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from defocusctl.batch.manifest import FILE
+from defocusctl.json_lines import read_json_lines
+from tests.batch.folders import TREE, last_entries, results_in, sha256, write_photos
+from tests.cli.command import defocusctl, small_weights
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and kill")
+
+KILLS = 36
+PHOTOS = (*TREE, "e.bmp", "f.webp", "g.tif", "h/i.png")
+ARGUMENTS = ("batch", "in", "out", "--weights", "iniknet.safetensors", "--offline", "--quiet", "--jobs", "2")
+
+
+class Starter:
+    """Runs the command in a process that is ready for it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.batch.starter"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def run(self, patience: float | None) -> tuple[float, int]:
+        """The seconds that one run took, which was killed after ``patience``, and its exit code."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([patience, *ARGUMENTS]), file=self._process.stdin, flush=True)
+        seconds, code = json.loads(self._process.stdout.readline())
+        return seconds, code
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def starter(home: Path) -> Iterator[Starter]:
+    write_photos(home / "in", PHOTOS)
+    small_weights(home, "iniknet")
+    ready = Starter()
+    yield ready
+    ready.close()
+
+
+def test_killed_at_random_moments(starter: Starter) -> None:
+    seconds, code = starter.run(None)
+    assert code == 0
+    results, entries = results_in(Path("out")), last_entries(Path("out"))
+    assert len(results) == len(entries) == len(PHOTOS)
+    shutil.rmtree("out")
+    moments = random.Random(6)
+    kills = completed = 0
+    while kills < KILLS or completed == 0:
+        _, code = starter.run(moments.uniform(0.1, 1.0) * seconds if kills < KILLS else None)
+        kills += code < 0
+        check_nothing_is_half_done(results)
+        if code == 0:
+            completed += 1
+            assert results_in(Path("out")) == results
+            assert last_entries(Path("out")) == entries
+            shutil.rmtree("out")
+
+
+def check_nothing_is_half_done(expected: dict[str, bytes]) -> None:
+    """Every result there is is whole, and the manifest speaks of no other."""
+    out = Path("out")
+    if not out.exists():
+        return
+    for name, content in results_in(out).items():
+        assert name.endswith(".part") or content == expected[name]
+    for entry in read_json_lines(out / FILE):
+        assert entry["status"] == "done"
+        assert all(sha256(out / name) == digest for name, digest in entry["files"].items())
+
+
+@pytest.mark.parametrize("state", ["claimed", "unfinished", "unrecorded", "torn"])
+def test_what_a_kill_can_leave_is_mended(home: Path, state: str) -> None:
+    """The moments that a random kill seldom meets."""
+    write_photos(home / "in", TREE)
+    small_weights(home, "iniknet")
+    assert defocusctl(*ARGUMENTS).code == 0
+    out = Path("out")
+    results, entries = results_in(out), last_entries(out)
+    lines = (out / FILE).read_bytes().splitlines(keepends=True)
+    last = json.loads(lines[-1])["input"]
+    if state == "claimed":  # before anything was done
+        shutil.copy(out / ".defocusctl-batch.claims", home)
+        shutil.rmtree(out)
+        out.mkdir()
+        shutil.copy(home / ".defocusctl-batch.claims", out)
+    if state == "unfinished":  # while a result was being written
+        (out / FILE).write_bytes(b"".join(lines[:-1]))
+        (out / last).replace((out / last).with_name(".defocusctl-0123456789abcdef.part"))
+    if state == "unrecorded":  # between rename and line; damaged to see that it is replaced
+        (out / FILE).write_bytes(b"".join(lines[:-1]))
+        (out / last).write_bytes(b"damaged")
+    if state == "torn":  # while its line was being written
+        (out / FILE).write_bytes(b"".join(lines)[:-9])
+    answer = defocusctl(*ARGUMENTS)
+    assert answer.code == 0, answer.err
+    assert results_in(out) == results
+    assert last_entries(out) == entries

@@ -1,0 +1,259 @@
+"""The engine of this process: steps that overlap, within limits, and what goes wrong with one photo."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from defocusctl.batch.inputs import Found
+from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
+from defocusctl.batch.lanes import Lanes, choose_lanes
+from defocusctl.batch.local import LocalEngine
+from defocusctl.batch.planning import Layout
+from defocusctl.batch.together import SharedRestoring
+from defocusctl.batch.work import Opened, PhotoWork
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.errors import ExitCode, InputError
+from defocusctl.geometry import Size
+from defocusctl.restore import Restored, RestoreSettings
+from tests.batch.folders import sha256, write_photos
+from tests.cli.command import small_weights
+
+LANES = Lanes(computing=2, threads=1, reading=1, photos=4)
+
+
+@pytest.fixture
+def loaded(home: Path) -> Deblurrer:
+    weights = str(small_weights(home, "iniknet"))
+    return Deblurrer.load(
+        "iniknet", weights, RestoreSettings(device="cpu", tile=64, overlap=16), offline=True
+    )
+
+
+def work_with(loaded: Deblurrer, max_megapixels: float = 1.0) -> PhotoWork:
+    settings = BatchSettings(
+        "iniknet", "hash", 1.0, 64, 16, "auto", None, None, maps=False, maps_data=False, compare=False
+    )
+    return PhotoWork(loaded, settings, Path("out"), max_megapixels)
+
+
+def jobs_for(names: Iterable[str]) -> list[Job]:
+    return [Layout(Path("out")).job(Found(Path("in") / name, name, 0)) for name in names]
+
+
+def outcomes(
+    loaded: Deblurrer,
+    jobs: Iterable[Job],
+    *,
+    lanes: Lanes = LANES,
+    room_for: Callable[[Size], int] = lambda size: 1,
+    stopping: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    engine = LocalEngine(work_with(loaded), lanes, room_for=room_for)
+    return list(engine.outcomes(jobs, stopping))
+
+
+def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> None:
+    names = [f"{i % 3}/{i}.png" for i in range(9)]
+    write_photos(Path("in"), names)
+    ended = outcomes(loaded, jobs_for(names))
+    assert sorted(outcome.entry.input for outcome in ended) == sorted(names)
+    for outcome in ended:
+        entry = outcome.entry
+        assert entry.status is Status.DONE
+        assert entry.sha256 == sha256(Path("in") / entry.input)
+        assert entry.size == (Path("in") / entry.input).stat().st_size
+        assert entry.files == {entry.input: sha256(Path("out") / entry.input)}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str) -> None:
+    """Grey and colour of one size together, several tiles; another size by itself."""
+    names = ["a.png", "b.png", "c.pgm", "large.png", "d.png", "e.png"]
+    write_photos(Path("in"), names, size=(90, 40))
+    write_photos(Path("in"), ["large.png"], size=(90, 72))
+    weights = str(small_weights(home, "iniknet"))
+    settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
+    work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))
+    opened = [work.open(job, work.fetch(job)) for job in jobs_for(names)]
+    alone = [work.restore([one])[0].pixels for one in opened]
+    groups: list[list[str]] = []
+    all_wait = threading.Event()
+
+    def restore(group: Sequence[Opened]) -> list[Restored]:
+        groups.append([one.job.name for one in group])
+        all_wait.wait()
+        return work.restore(group)
+
+    sharing = SharedRestoring(restore, 1, lambda size: 3)
+    with ThreadPoolExecutor(len(opened)) as pool:
+        answers = []
+        for one in opened:
+            answers.append(pool.submit(sharing.restored, one))
+            while not groups or len(sharing._waiting) < len(answers) - 1:  # the first is taken, others queue
+                time.sleep(0.001)
+        all_wait.set()
+        together = [answer.result().restored.pixels for answer in answers]
+    sharing.close()
+    assert groups == [["a.png"], ["b.png", "c.pgm", "d.png"], ["large.png"], ["e.png"]]
+    assert all(np.array_equal(*pair) for pair in zip(alone, together, strict=True))
+
+
+def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
+    names = ["a.tif", "bad.tif", "c.tif"]
+    for name in names:
+        values = np.full((40, 40, 3), 0.5, np.float32)
+        values[3, 3] = np.nan if name == "bad.tif" else 0.25
+        Path("in").mkdir(exist_ok=True)
+        tifffile.imwrite(Path("in") / name, values, photometric="rgb")
+    lanes = Lanes(computing=1, threads=1, reading=1, photos=4)
+    ended = {
+        o.entry.input: o.entry for o in outcomes(loaded, jobs_for(names), lanes=lanes, room_for=lambda _: 4)
+    }
+    assert [ended[name].status for name in names] == [Status.DONE, Status.FAILED, Status.DONE]
+    assert ended["bad.tif"].exit_code == ExitCode.INPUT
+    assert ended["bad.tif"].sha256 == sha256(Path("in/bad.tif"))
+
+
+def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
+    """Never more begun than lanes for photos, however many there are."""
+    names = [f"{i}.png" for i in range(12)]
+    write_photos(Path("in"), names)
+    taken = 0
+
+    def supply() -> Iterator[Job]:
+        nonlocal taken
+        for job in jobs_for(names):
+            taken += 1
+            yield job
+
+    ended = 0
+    for _ in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(supply(), lambda: False):
+        ended += 1
+        assert taken <= ended + 2 * LANES.photos  # each thread may have put one outcome and taken another job
+    assert ended == 12
+
+
+def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: Deblurrer) -> None:
+    names = [f"{i}.png" for i in range(30)]
+    write_photos(Path("in"), names)
+    stop = threading.Event()
+    ended = []
+    for outcome in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
+        jobs_for(names), stop.is_set
+    ):
+        stop.set()
+        ended.append(outcome.entry)
+    assert 1 <= len(ended) < 30
+    assert {entry.status for entry in ended} == {Status.DONE}
+    assert len(list(Path("out").iterdir())) == len(ended)
+
+
+def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> None:
+    names = [f"{i}.png" for i in range(8)]
+    write_photos(Path("in"), names, size=(96, 96))
+    running = threading.active_count()
+    running_outcomes = LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
+        jobs_for(names), lambda: False
+    )
+    next(running_outcomes)
+    running_outcomes.close()
+    assert threading.active_count() == running
+    written = sorted(path.name for path in Path("out").iterdir())
+    assert len(written) < 8
+    assert not any(name.endswith(".part") for name in written)
+
+
+def test_an_error_of_the_supply_ends_the_run(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png"])
+
+    def supply() -> Iterator[Job]:
+        yield from jobs_for(["a.png"])
+        raise OSError("the folder is gone")
+
+    with pytest.raises(OSError, match="the folder is gone"):
+        outcomes(loaded, supply())
+
+
+def test_a_file_that_vanishes_fails(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png", "b.png"])
+    jobs = jobs_for(["a.png", "b.png"])
+    Path("in/a.png").unlink()
+    ended = {outcome.entry.input: outcome.entry for outcome in outcomes(loaded, jobs)}
+    assert "there is no such file" in (ended["a.png"].error or "")
+    assert ended["a.png"].sha256 is None
+    assert ended["b.png"].status is Status.DONE
+
+
+def test_a_file_replaced_during_the_run_is_recorded_as_it_was_read(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png", "other.png"])
+
+    def supply() -> Iterator[Job]:
+        job = jobs_for(["a.png"])[0]
+        Path("in/other.png").replace("in/a.png")
+        yield job
+
+    before = sha256(Path("in/a.png"))
+    entry = outcomes(loaded, supply())[0].entry
+    assert entry.sha256 == sha256(Path("in/a.png")) != before
+
+
+def test_a_file_that_is_being_written_is_not_taken(loaded: Deblurrer) -> None:
+    """Another thread touches it without end; some reading of it must meet that."""
+    photo = write_photos(Path("in"), ["a.png"]) / "a.png"
+    work, job, done = work_with(loaded), jobs_for(["a.png"])[0], threading.Event()
+
+    def touch() -> None:
+        moment = 0
+        while not done.is_set():
+            moment += 1
+            os.utime(photo, ns=(moment, moment))
+
+    toucher = threading.Thread(target=touch)
+    toucher.start()
+    deadline = time.monotonic() + 60
+    try:
+        with pytest.raises(InputError, match="changed while it was read"):
+            while time.monotonic() < deadline:
+                work.fetch(job)
+    finally:
+        done.set()
+        toucher.join()
+
+
+def test_what_this_program_made_is_no_input(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png"])
+    outcomes(loaded, jobs_for(["a.png"]))
+    Path("out/a.png").replace("in/a_deblurred.png")
+    entry = outcomes(loaded, jobs_for(["a_deblurred.png"]))[0].entry
+    assert (entry.status, entry.exit_code, entry.files) == (Status.SKIPPED, 0, {})
+    assert not Path("out/a_deblurred.png").exists()
+
+
+def test_the_cores_are_filled_and_never_exceeded() -> None:
+    for threads in range(1, 17):
+        for photos in (1, 2, 5, 1000):
+            for affordable in (1, 3, 50):
+                for jobs in (None, 1, 4, 100):
+                    lanes = choose_lanes(
+                        "cpu", photos=photos, threads=threads, affordable=affordable, jobs=jobs
+                    )
+                    assert lanes.computing <= photos
+                    assert lanes.computing * lanes.threads <= threads
+                    assert (lanes.computing + 1) * (lanes.threads + 1) > threads
+    assert choose_lanes("cpu", photos=9, threads=2, affordable=8, jobs=None)[:2] == (2, 1)
+    assert choose_lanes("cpu", photos=9, threads=2, affordable=1, jobs=None)[:2] == (1, 2)
+
+
+def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png"])
+    before = torch.get_num_threads()
+    outcomes(loaded, jobs_for(["a.png"]))
+    assert torch.get_num_threads() == before

@@ -1,0 +1,100 @@
+"""What of a batch is done already."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from defocusctl.batch.inputs import Found
+from defocusctl.batch.job import BatchSettings, Entry, Job, Status
+from defocusctl.batch.planning import Layout
+from defocusctl.batch.resume import Judged, Reason, changes, judge
+from tests.batch.folders import sha256, write_photos
+
+SETTINGS = BatchSettings(
+    "iniknet", "sha256:1", 1.0, None, None, "auto", None, None, maps=False, maps_data=False, compare=False
+)
+
+
+@pytest.fixture
+def job(home: Path) -> Job:
+    write_photos(home / "in", ["a.png"])
+    write_photos(home / "out", ["a.png"], size=(20, 20))
+    return Layout(Path("out")).job(Found(Path("in/a.png"), "a.png", 1))
+
+
+def entry_of(job: Job, status: Status = Status.DONE) -> Entry:
+    return Entry(
+        input=job.name,
+        status=status,
+        source=str(job.source),
+        size=1,
+        sha256=sha256(job.source),
+        files={"a.png": sha256(job.target)} if status is Status.DONE else {},
+        settings=SETTINGS.as_json(),
+        weights={},
+        report={},
+        seconds={},
+        warnings=(),
+        error=None,
+        exit_code=0,
+        software="defocusctl",
+        finished="",
+    )
+
+
+def reason(
+    job: Job, entry: Entry | None, settings: BatchSettings = SETTINGS, *, force: bool = False
+) -> Reason:
+    entries = {} if entry is None else {entry.input: Entry.from_json(entry.as_json())}
+    return judge([job], entries, settings, Path("out"), force=force)[0].reason
+
+
+def test_the_same_again_is_done(job: Job) -> None:
+    assert reason(job, entry_of(job)) is Reason.DONE
+    assert reason(job, entry_of(job), force=True) is Reason.FORCED
+    assert reason(job, None) is Reason.NEW
+    assert reason(job, entry_of(job, Status.FAILED)) is Reason.FAILED
+    assert reason(job, entry_of(job, Status.SKIPPED)) is Reason.DONE
+
+
+@pytest.mark.parametrize(
+    "change", [{"strength": 0.5}, {"weights": "sha256:2"}, {"quality": 90}, {"maps": True}]
+)
+def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, object]) -> None:
+    entry, other = entry_of(job), replace(SETTINGS, **change)  # type: ignore[arg-type]
+    assert reason(job, entry, other) is Reason.SETTINGS
+    line = changes([Judged(job, Reason.SETTINGS)], {"a.png": entry}, other)
+    assert line is not None
+    assert f"{next(iter(change))} " in line
+    assert "1 of them" in line
+
+
+def test_other_files_are_other_settings(job: Job) -> None:
+    elsewhere = Layout(Path("out"), suffix=".jpg").job(Found(Path("in/a.png"), "a.png", 1))
+    assert reason(elsewhere, entry_of(job)) is Reason.SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("path", "damage", "expected"),
+    [
+        ("in/a.png", Path.unlink, Reason.INPUT),
+        ("in/a.png", lambda path: path.write_bytes(b"x"), Reason.INPUT),
+        ("out/a.png", Path.unlink, Reason.OUTPUT),
+        ("out/a.png", lambda path: path.write_bytes(path.read_bytes()[:-1]), Reason.OUTPUT),
+        ("out/a.png", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), Reason.OUTPUT),
+    ],
+)
+def test_a_changed_photo_or_result_is_done_again(
+    job: Job, path: str, damage: Callable[[Path], object], expected: Reason
+) -> None:
+    entry = entry_of(job)
+    damage(Path(path))
+    assert reason(job, entry) is expected
+
+
+def test_a_photo_that_this_program_made_is_looked_at_again_if_it_changes(job: Job) -> None:
+    entry = entry_of(job, Status.SKIPPED)
+    job.source.write_bytes(b"x")
+    assert reason(job, entry) is Reason.INPUT
