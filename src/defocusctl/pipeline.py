@@ -17,6 +17,7 @@ from defocusctl.canvas import LARGEST_REDUCTION
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.coefmaps import map_paths, pictures_reduction, write_comparison, write_maps, write_maps_data
 from defocusctl.errors import DeviceError, OutputError
+from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
@@ -109,11 +110,13 @@ def load_model(
 
     Raises:
         WeightsError: if the weights cannot be had or are not this model's.
-        DeviceError: if there is no such device.
+        DeviceError: if there is no such device, or a package that the backend needs is missing.
+        OutputError: if the graph that the backend needs cannot be exported.
     """
     resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
     checkpoint = load_checkpoint(resolved.path, model_name=model)
-    restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
+    graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
+    restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings, graph)
     return LoadedModel(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
 
@@ -241,6 +244,7 @@ def _provenance(
         "weights": weights.name,
         "weightsHash": str(weights.digest),
         "strength": settings.strength,
+        "backend": report.backend,
         "precision": report.precision,
         "tile": report.tile,
         "overlap": report.overlap,

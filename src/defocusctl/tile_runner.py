@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from defocusctl.devices import PRECISIONS
+from defocusctl.backends.engine import Engine
 from defocusctl.geometry import Box
-from defocusctl.models.inference import for_inference
-from defocusctl.models.prediction import Network
 from defocusctl.tiling import Floats
 
 GROSS_SHIFT = 0.15
@@ -36,25 +32,15 @@ class TileResult:
 
 
 class TileRunner:
-    """The network, moved to its device and made ready for inference once."""
+    """An engine that is fed with tiles in the channel order of its weights."""
 
-    def __init__(
-        self,
-        network: Network,
-        channel_order: str,
-        device: torch.device,
-        precision: str,
-        *,
-        clip: bool,
-    ) -> None:
+    def __init__(self, engine: Engine, channel_order: str, *, clip: bool) -> None:
         if sorted(channel_order.upper()) != sorted("RGB"):
             raise ValueError(f"channel order {channel_order!r}")
-        self._device = device
-        self._precision = PRECISIONS[precision]
+        self._engine = engine
         self._order = ["RGB".index(colour) for colour in channel_order.upper()]
         self._back = [channel_order.upper().index(colour) for colour in "RGB"]
         self._range = (0.0, 1.0) if clip else (-inf, inf)
-        self._network = for_inference(network, device)
 
     def run(self, pixels: npt.NDArray[Any], full_scale: float, box: Box) -> TileResult:
         """Restore the tile that ``box`` cuts from the padded photo, in float32 if the chosen precision fails.
@@ -62,29 +48,23 @@ class TileRunner:
         A tile fails if the answer is not finite or a colour's mean is shifted grossly.
         """
         tile = read_tile(pixels, full_scale, box)
-        image = torch.from_numpy(tile).to(self._device).expand(3, -1, -1)[self._order].unsqueeze(0)
-        result = self._predict(image, self._precision)
-        if result.rejected and self._precision is not torch.float32:
-            result = self._predict(image, torch.float32)
+        image = np.broadcast_to(tile, (3, *tile.shape[1:]))[self._order]
+        result = self._predict(image, exactly=False)
+        if result.rejected and self._engine.has_exact:
+            result = self._predict(image, exactly=True)
         if len(tile) == 3:
             return TileResult(result.change[self._back], result.coefficients, result.rejected)
         return TileResult(result.change.mean(axis=0, keepdims=True), result.coefficients, result.rejected)
 
-    @torch.inference_mode()
-    def _predict(self, image: Tensor, precision: torch.dtype) -> TileResult:
-        """The change of a (1, 3, h, w) image; zero everywhere if it must be rejected."""
-        layout = torch.contiguous_format if self._device.type == "mps" else torch.channels_last
-        reduced = precision is not torch.float32
-        with torch.autocast(self._device.type, dtype=precision if reduced else None, enabled=reduced):
-            restored, coefficients = self._network(image.contiguous(memory_format=layout))
-        change = (restored.clamp(*self._range) - image)[0]
+    def _predict(self, image: Floats, *, exactly: bool) -> TileResult:
+        """The change of a (3, h, w) image; zero everywhere if it must be rejected."""
+        restored, coefficients = self._engine.predict(image, exactly=exactly)
+        change = np.clip(restored, *self._range) - image
         rejected = _reason_to_reject(restored, change)
         if rejected:
-            change = torch.zeros_like(change)
-            coefficients = {name: torch.nan_to_num(maps) for name, maps in coefficients.items()}
-        return TileResult(
-            _to_host(change), {name: _to_host(maps[0]) for name, maps in coefficients.items()}, rejected
-        )
+            change = np.zeros_like(change)
+            coefficients = {name: np.nan_to_num(maps) for name, maps in coefficients.items()}
+        return TileResult(change, coefficients, rejected)
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
@@ -108,14 +88,9 @@ def _reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
     return np.where(index < length, index, np.maximum(2 * (length - 1) - index, 0))
 
 
-def _reason_to_reject(restored: Tensor, change: Tensor) -> str | None:
-    if not torch.isfinite(restored).all():
+def _reason_to_reject(restored: Floats, change: Floats) -> str | None:
+    if not np.isfinite(restored).all():
         return "the network's answer is not finite"
-    if change.mean(dim=(1, 2)).abs().max() > GROSS_SHIFT:
+    if np.abs(change.mean(axis=(1, 2))).max() > GROSS_SHIFT:
         return "the network shifts the colours grossly"
     return None
-
-
-def _to_host(values: Tensor) -> Floats:
-    array: Floats = values.float().contiguous().cpu().numpy()
-    return array

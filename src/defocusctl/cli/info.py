@@ -14,7 +14,11 @@ PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
     "huggingface-hub", "typer", "rich",
 )  # fmt: skip
-EXTRAS = {"train": ("tensorboard",)}
+EXTRAS = {
+    "train": ("tensorboard",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+}
 
 
 def info(

@@ -35,6 +35,8 @@ class Network(nn.Module):
 
     name: ClassVar[str]
     """What it is called on the command line."""
+    coefficient_names: ClassVar[tuple[str, ...]]
+    """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """Pixels a side of the smallest input that reflect padding allows."""
     default_overlap: ClassVar[int]
@@ -43,6 +45,9 @@ class Network(nn.Module):
     """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that restoring computes in float32 in any precision: bfloat16 there is seen in the photo."""
+
+    half_precision: ClassVar[tuple[str, ...]] = ()
+    """Layers that an export in float16 computes in it; the filtering is never among them."""
 
     config: Any
 
