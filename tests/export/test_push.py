@@ -1,7 +1,7 @@
 """``export --push`` and ``--weights hf://owner/name``: to a hub and back, through the hub's real client.
 
-The client reads where the hub is when it is imported, so that these run in processes of their own. Large files
-go by git LFS here: the newer way, Xet, needs a server of its own kind.
+The client reads where the hub is when it is imported, so that these run in processes of their own. Large
+files go by git LFS here: the newer way, Xet, needs a server of its own kind.
 """
 
 import json
