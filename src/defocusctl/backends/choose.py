@@ -30,4 +30,4 @@ def open_engine(
         )
     if graph is None:
         raise ValueError(f"the backend {backend} needs an exported graph")
-    return GraphEngine(backend, graph), torch.device("cpu")
+    return GraphEngine(backend, type(network), graph), torch.device("cpu")

@@ -7,9 +7,12 @@ from typing import Protocol
 from defocusctl.backends.engine import Answer
 from defocusctl.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.backends.openvino_graph import OpenVinoGraph
+from defocusctl.models.prediction import Network
 from defocusctl.tiling import Floats
 
-BYTES_PER_PIXEL = {"onnxruntime": 6000, "openvino": 6000}
+MEMORY = {"onnxruntime": 2, "openvino": 3}
+"""How many times the memory of PyTorch a tile takes, of both networks the larger, measured and rounded up."""
+
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "not enough memory", "out of memory")
 
 
@@ -39,8 +42,8 @@ class GraphEngine:
     precision = "fp32"
     has_exact = False
 
-    def __init__(self, backend: str, path: Path) -> None:
-        self.bytes_per_pixel = BYTES_PER_PIXEL[backend]
+    def __init__(self, backend: str, network: type[Network], path: Path) -> None:
+        self.bytes_per_pixel = MEMORY[backend] * network.bytes_per_pixel
         self._graph = open_graph(backend, path)
 
     def predict(self, tile: Floats, *, exactly: bool = False) -> Answer:

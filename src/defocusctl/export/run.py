@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from defocusctl.atomic import publish, write_error
 from defocusctl.backends.onnx_runtime import OnnxRuntimeGraph
@@ -14,9 +15,10 @@ from defocusctl.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
 from defocusctl.export.description import OF_GRAPHS, describe
-from defocusctl.export.graph import PhotoGraph
+from defocusctl.export.graph import STEP, PhotoGraph
 from defocusctl.export.onnx_file import DEFAULT_OPSET, check_opset, write_onnx
 from defocusctl.export.program import read_program, write_program
+from defocusctl.models.prediction import Network
 from defocusctl.resolve import ResolvedWeights
 from defocusctl.tiling import Floats
 
@@ -118,13 +120,23 @@ def _write(
     if settings.format == "safetensors":
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
-        return _of_module(PhotoGraph(network, coefficients=False, precision="fp32"))
+        return _of_network(network)
     graph = PhotoGraph(checkpoint.model, coefficients=settings.coefficients, precision=settings.precision)
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run
     write_program(graph, description, path)
     return _of_module(read_program(path))
+
+
+def _of_network(network: Network) -> Consumer:
+    @torch.inference_mode()
+    def run(photo: Floats) -> list[Floats]:
+        height, width = photo.shape[-2:]
+        extended = pad(torch.from_numpy(photo), (0, -width % STEP, 0, -height % STEP), mode="reflect")
+        return [network(extended).image[..., :height, :width].numpy()]
+
+    return run
 
 
 def _of_module(module: torch.nn.Module) -> Consumer:
