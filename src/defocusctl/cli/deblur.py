@@ -10,6 +10,8 @@ from defocusctl.cli.console import download_bar, say, tile_bar
 from defocusctl.cli.jobs import Job, Wanted, check_together, plan_job
 from defocusctl.cli.options import (
     DEFAULT_MAX_MEGAPIXELS,
+    Backend,
+    BackendOption,
     DeviceOption,
     ForceOption,
     JsonOption,
@@ -80,6 +82,7 @@ def deblur(
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = Backend.TORCH,
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS,
@@ -99,7 +102,12 @@ def deblur(
         from defocusctl.restore import RestoreSettings
 
         settings = RestoreSettings(
-            tile=pixels, overlap=shared, device=device, precision=precision, strength=strength
+            tile=pixels,
+            overlap=shared,
+            device=device,
+            precision=precision,
+            strength=strength,
+            backend=backend.value,
         )
         jobs: list[Job] = []
         for text in inputs:

@@ -16,7 +16,11 @@ PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
     "huggingface-hub", "typer", "rich",
 )  # fmt: skip
-EXTRAS = {"train": ("tensorboard", "pytorch-optimizer")}
+EXTRAS = {
+    "train": ("tensorboard", "pytorch-optimizer"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+}
 
 
 def info(

@@ -1,5 +1,6 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,6 +16,14 @@ OPTIONAL_VALUES = ("--maps", "--compare")
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
+
+
+class Backend(StrEnum):
+    """What runs the network; checked against ``backends`` in the tests, which loads torch."""
+
+    TORCH = "torch"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
 
 
 def known_model(name: str) -> str:
@@ -60,6 +69,10 @@ DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="auto|fp32|bf16|fp16")]
 TileOption = Annotated[
     str, typer.Option("--tile", metavar="auto|N|0", help="Side of the tiles in pixels; 0 is the whole photo.")
+]
+BackendOption = Annotated[
+    Backend,
+    typer.Option("--backend", help="What runs the network; all but torch are extras (docs/export.md)."),
 ]
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")

@@ -21,6 +21,7 @@ from defocusctl.deblurrer.restored import RestoredPhoto, cropped
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.devices import enough_memory
 from defocusctl.errors import DefocusctlError, InputError
+from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
@@ -58,6 +59,7 @@ class Deblurrer:
         model: str = "iniknet",
         weights: str | os.PathLike[str] | None = None,
         *,
+        backend: str = "torch",
         device: str | torch.device = "auto",
         precision: str = "auto",
         tile: int | None = None,
@@ -69,7 +71,8 @@ class Deblurrer:
         """Find and verify the weights, build the network and bring it to its device.
 
         ``weights`` is what ``--weights`` takes: a name from ``weights list``, a file, ``hf://...``, or None
-        for the first that can be had; ``deblurrer.weights`` then says which these are. ``device`` and
+        for the first that can be had; ``deblurrer.weights`` then says which these are. ``backend`` is
+        ``torch``, ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and
         ``precision`` are those of the command line; ``tile`` and ``overlap`` are in pixels, None chooses
         them, a tile of 0 is the whole image. ``strength`` is how much of the change is applied, 0 to 1.
         ``offline`` never uses the network; ``on_download`` is told the bytes of a download done and in all.
@@ -77,11 +80,17 @@ class Deblurrer:
         Raises:
             ModelError: if there is no such network, or the package that brings it is broken.
             WeightsError: if the weights cannot be had or are not this model's.
-            DeviceError: if the device or the precision is not there.
+            DeviceError: if the device, the precision or the backend is not there.
+            OutputError: if the graph that a backend needs cannot be exported.
             UsageError: if a number lies outside its range.
         """
         settings = RestoreSettings(
-            tile=tile, overlap=overlap, device=str(device), precision=precision, strength=strength
+            tile=tile,
+            overlap=overlap,
+            backend=backend,
+            device=str(device),
+            precision=precision,
+            strength=strength,
         )
         spec = None if weights is None else os.fspath(weights)
         return cls.load(model, spec, settings, offline=offline, on_download=on_download)
@@ -99,7 +108,8 @@ class Deblurrer:
         """``from_pretrained`` for those who have ``RestoreSettings``."""
         resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
         checkpoint = load_checkpoint(resolved.path, model_name=model)
-        restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
+        graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
+        restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings, graph)
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
     @overload

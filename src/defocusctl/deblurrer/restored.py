@@ -50,6 +50,7 @@ class RestoredPhoto:
             "weights": self.weights.name,
             "weightsHash": str(self.weights.digest),
             "strength": self.settings.strength,
+            "backend": self.report.backend,
             "precision": self.report.precision,
             "tile": self.report.tile,
             "overlap": self.report.overlap,

@@ -39,6 +39,8 @@ class Network(nn.Module):
 
     name: ClassVar[str]
     """What it is called on the command line."""
+    coefficient_names: ClassVar[tuple[str, ...]]
+    """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """Pixels a side of the smallest input that reflect padding allows."""
     default_overlap: ClassVar[int]
@@ -50,6 +52,9 @@ class Network(nn.Module):
     replaceable_layers: ClassVar[bool] = False
     """Whether on a CPU the layers may be replaced by faster ones (``inference``): no ReLU's input is used
     again, and reflecting 3 x 3 convolutions have no bias, and inputs of even height and width."""
+
+    half_precision: ClassVar[tuple[str, ...]] = ()
+    """Layers that an export in float16 computes in it; the filtering is never among them."""
 
     config: Any
     """Its sizes, a frozen dataclass of what JSON can hold."""
