@@ -5,8 +5,7 @@ What is known of them is from the papers and their public evaluation code. Where
 - MAE is the mean absolute difference in [0, 1] of the values that PSNR sees, also for those who report none.
 - LPIPS is fed the network's output before any rounding, RGB in [-1, 1] and unclipped unless the code does
   otherwise. DPDNet's code has no LPIPS: it gets this one.
-- nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; nrknet's LPIPS sees rounded values, gkmnet's does
-  not.
+- nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; nrknet's LPIPS sees rounded values, gkmnet's does not.
 
 Data sets have the names of ``--dataset``, in lower case.
 """
