@@ -21,7 +21,7 @@ NETWORKS = tuple(
     Method(f"{model}/{source}", "model", model, "file", source, "sha256:12c5", "cpu", "bf16", 9, 9.0)
     for model, source in (("iniknet", LONG), ("nrknet", LONG), ("nrknet", "bundled"))
 )  # fmt: skip
-PAGE_WIDTHS = (400, 1200)
+PAGE_WIDTHS = (400, 1100)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,13 @@ def picture(image: str, method: str, **changes: Any) -> ReportPicture:
     return replace(ReportPicture(image, method, "best", 0.5, *made), **changes)
 
 
-def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPicture) -> Any:
+def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPicture) -> None:
     """Open the report, and see that it fits narrow and wide windows."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
     write_report(path, evaluation, pictures, force=False)
     open_file(browser, path)
+    usual = browser.execute_script("return innerWidth")
     for width in PAGE_WIDTHS:
         size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -71,7 +74,8 @@ def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPic
         inside, outside = browser.execute_script(across)
         assert inside == outside <= width
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    return browser
+    WebDriverWait(browser, 60).until(lambda browser: browser.execute_script("return innerWidth") == usual)
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
 def split(stage: Any) -> float:
