@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-COMMANDS = [["--help"], ["--version"], ["deblur", "--help"], ["train", "--help"], ["weights", "list"]]
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["deblur", "--help"],
+    ["batch", "--help"],
+    ["train", "--help"],
+    ["weights", "list"],
+]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

@@ -30,7 +30,7 @@ def choose_lanes(device: str, *, photos: int, threads: int, affordable: int, job
     """Lanes for ``photos`` photos on a device ("cpu", "cuda", "mps").
 
     A CPU has ``threads`` threads in all, which are never exceeded: by default each computes a photo of its
-    own, for it then waits for no other (docs/batch.md has the figures), unless memory has room only for
+    own, for it then waits for no other (benchmarks/batch.py compares both), unless memory has room only for
     ``affordable`` photos or there are fewer. ``jobs`` asks for another number of photos at once. A GPU
     computes one at a time.
     """

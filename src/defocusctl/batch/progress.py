@@ -1,11 +1,11 @@
 """How far a batch is: counts, throughput and the time left, from the entries as they come."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from defocusctl.batch.job import Entry, Job, Status
+from defocusctl.batch.job import Entry, Status
 
 
 @dataclass
@@ -28,10 +28,6 @@ class Progress:
     def __post_init__(self) -> None:
         self._all_bytes = sum(self.sizes.values())
         self._started = self.clock()
-
-    @classmethod
-    def of(cls, to_do: Iterable[Job], before: int) -> "Progress":
-        return cls({job.name: job.size for job in to_do}, before)
 
     def add(self, entry: Entry) -> None:
         """Count a photo that has ended."""

@@ -108,7 +108,9 @@ class Batch:
             claims = self._claims(entries)
             self._check_strangers(to_do, claims)
             lanes = self._lanes(len(to_do))
-            progress = Progress.of(to_do, before=len(judged) - len(to_do))
+            sizes = {job.name: job.size for job in to_do}
+            lost = {_lost_name(folder): 0 for folder in self.unreadable}
+            progress = Progress({**lost, **sizes}, before=len(judged) - len(to_do))
             show.planned(progress, changes(judged, entries, self.settings), lanes, self.out)
             del entries, judged
             ready = claim(to_do, self.settings, self.out, claims)
@@ -141,7 +143,7 @@ class Batch:
             raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
         if progress.failures:
             raise SomeFailedError(
-                f"{len(progress.failures)} of {progress.total + len(lost)} photos failed",
+                f"{len(progress.failures)} of {progress.total} photos failed",
                 f"'{self.out / FILE}' has the causes; the same command tries them again",
             )
 
@@ -170,8 +172,12 @@ class Batch:
         problem = InputError(
             f"cannot read the folder '{folder.path}' ({folder.reason})", "check its permissions"
         )
-        job = Job(f"{folder.name}/", folder.path, self.out / folder.name, Outputs(), 0)
+        job = Job(_lost_name(folder), folder.path, self.out / folder.name, Outputs(), 0)
         return work.failure(job, problem, None)
+
+
+def _lost_name(folder: Unreadable) -> str:
+    return f"{folder.name}/"
 
 
 def _to_do(judged: Sequence[Judged]) -> list[Job]:

@@ -1,0 +1,48 @@
+"""Counts, throughput and the time left."""
+
+from dataclasses import replace
+
+import pytest
+
+from defocusctl.batch.job import Entry, Status
+from defocusctl.batch.progress import Progress
+
+DONE = Entry(
+    input="a",
+    status=Status.DONE,
+    source="a",
+    size=300,
+    sha256="",
+    files={},
+    settings={},
+    weights={},
+    report={"megapixels": 2.0},
+    seconds={},
+    warnings=(),
+    error=None,
+    exit_code=0,
+    software="",
+    finished="",
+)
+
+
+def test_the_time_left_goes_by_bytes() -> None:
+    moment = 100.0
+    progress = Progress({"a": 300, "b": 100, "c": 600}, before=7, clock=lambda: moment)
+    assert progress.seconds_left is None
+    moment = 130.0
+    progress.add(DONE)
+    assert progress.seconds_left == pytest.approx(70)
+    assert progress.megapixels_per_second == pytest.approx(2 / 30)
+    progress.add(replace(DONE, input="b", status=Status.FAILED, error="broken", report={}))
+    assert progress.seconds_left == pytest.approx(45)
+    assert progress.as_json() == {
+        "ended": 2,
+        "total": 3,
+        "failed": 1,
+        "megapixels_per_second": pytest.approx(2 / 30, abs=1e-4),
+        "seconds_left": 45.0,
+    }
+    progress.add(replace(DONE, input="c", status=Status.SKIPPED, report={}))
+    assert (progress.ended, progress.seconds_left) == (3, 0.0)
+    assert progress.failures == [("b", "broken")]
