@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from defocusctl.backends.engine import Answer
 from defocusctl.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.backends.openvino_graph import OpenVinoGraph
@@ -50,7 +52,7 @@ class GraphEngine:
         """See ``Engine``."""
         del exactly
         try:
-            restored, *coefficients = self._graph.run(tile[None])
+            restored, *coefficients = self._graph.run(np.ascontiguousarray(tile[None]))
         except Exception as error:  # both programs have errors of their own, and one for everything
             if any(phrase in str(error).lower() for phrase in OUT_OF_MEMORY):
                 raise MemoryError(str(error)) from error
