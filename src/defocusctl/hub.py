@@ -49,7 +49,8 @@ def hub_file(source: HubSource, on_progress: OnProgress | None, *, offline: bool
 def upload(repository: str, files: Mapping[str, bytes], message: str, *, private: bool) -> str:
     """Commit ``files`` (contents by name) to the model ``repository``, made if need be; the commit's page.
 
-    The token is the client's own: ``HF_TOKEN`` or the one that ``hf auth login`` keeps. It goes nowhere else.
+    Without ``private`` the owner's default holds. The token is the client's own: ``HF_TOKEN`` or the one that
+    ``hf auth login`` keeps. It goes nowhere else.
 
     Raises:
         OutputError: if there is no token, or the hub refuses or cannot be reached.
@@ -68,7 +69,7 @@ def upload(repository: str, files: Mapping[str, bytes], message: str, *, private
     client = HfApi()
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
-        client.create_repo(repository, private=private, exist_ok=True)
+        client.create_repo(repository, private=private or None, exist_ok=True)
         return client.create_commit(repository, operations, commit_message=message).commit_url
     except HfHubHTTPError as error:
         status = f"HTTP status {error.response.status_code}"

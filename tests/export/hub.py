@@ -65,7 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, wanted: dict[str, Any]) -> None:
         name = f"{wanted['organization']}/{wanted['name']}"
         self.server.repositories.setdefault(name, {})
-        self.server.private.setdefault(name, wanted.get("private", False))
+        private = (
+            wanted.get("visibility") == "private" or wanted.get("private") is True
+        )  # newer and older clients
+        self.server.private.setdefault(name, private)
         self._answer({"url": f"{self.server.url}/{name}"})
 
     def _preupload(self, wanted: dict[str, Any]) -> None:

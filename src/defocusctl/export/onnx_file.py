@@ -59,12 +59,14 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Without what PyTorch's exporter says of itself: packages it does not need, its own deprecated calls."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
