@@ -29,7 +29,8 @@ class ListsByDefault(TyperGroup):
     """Makes ``datasets`` alone, or with options only, mean ``datasets list``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:  # where the shell completes, the name is still to come
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
