@@ -78,9 +78,8 @@ class _Totals:
         self.seconds += entry.report.get("seconds", 0.0)
         if entry.status is Status.FAILED and len(self.failures) < MANY_FAILURES:
             self.failures.append((entry.input, entry.error or ""))
-        shown = json.dumps(
-            {**entry.settings, "weights": dict(entry.weights), "software": entry.software}, sort_keys=True
-        )
+        weights = " · ".join(entry.weights.values())
+        shown = json.dumps({**entry.settings, "weights": weights, "software": entry.software})
         return self.settings.setdefault(shown, len(self.settings))
 
 

@@ -168,7 +168,7 @@
       ["Computed in", report.seconds === undefined ? null : `${report.seconds.toFixed(2)} s on ${report.device}, ${report.precision}, tiles ${report.tile}, overlap ${report.overlap}`],
       ["Seconds", Object.entries(seconds).map(([what, value]) => `${what} ${value.toFixed(2)}`).join(", ")],
       ["Settings", settings.model ? `${settings.model}, strength ${settings.strength}` : null],
-      ["Weights", Object.values(settings.weights).join(" · ")],
+      ["Weights", settings.weights],
       ["Original", photo.source],
       ["Finished", `${photo.finished.replace("T", " ").slice(0, 19)} UTC`],
     ].filter(([, value]) => value);
