@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from defocusctl.batch.gallery import FOLDER, write_gallery
+from defocusctl.batch.gallery import write_gallery
 from defocusctl.batch.gallery.colours import screen_picture
+from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo
 from tests.batch.recorded import done, failed, photo, record
@@ -41,7 +42,7 @@ def rows(page: Path) -> dict[str, dict[str, Any]]:
 
 
 def picture(out: Path, row: dict[str, Any], name: str) -> Image.Image:
-    with Image.open(out / FOLDER / "pictures" / row["key"] / f"{name}.webp") as image:
+    with Image.open(out / REPORT / "pictures" / row["key"] / f"{name}.webp") as image:
         return image.copy()
 
 
@@ -55,7 +56,7 @@ def test_before_and_after_of_small_photos(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     page = write_gallery(out, lambda made, total: told.append((made, total)))
     row = rows(page)["a/b.png"]
-    assert page == out / FOLDER / "index.html"
+    assert page == out / REPORT / "index.html"
     assert told == [(1, 1)]
     assert row["change"] == pytest.approx(400 / 3, abs=0.001)
     assert (row["size"], row["before"], row["detail"], row["extent"]) == ([64, 48], True, None, None)
@@ -165,7 +166,7 @@ def test_renewing_makes_only_what_is_new_and_removes_what_is_not_shown(tmp_path:
     folder, out = tmp_path / "in", tmp_path / "out"
     record(out, photo(folder, out, "a.png", plain(RED), plain(BLUE)))
     first = rows(write_gallery(out))["a.png"]
-    kept = out / FOLDER / "pictures" / first["key"]
+    kept = out / REPORT / "pictures" / first["key"]
     stamp = (kept / "after.webp").stat().st_mtime_ns
     record(out, photo(folder, out, "b.png", plain(BLUE), plain(RED)))
     found = rows(write_gallery(out))
@@ -175,7 +176,7 @@ def test_renewing_makes_only_what_is_new_and_removes_what_is_not_shown(tmp_path:
     found = rows(write_gallery(out))
     assert found["a.png"]["change"] == 0
     assert not kept.exists()
-    (out / FOLDER / "pictures" / found["a.png"]["key"] / "facts.json").write_text("{")  # as if it was killed
+    (out / REPORT / "pictures" / found["a.png"]["key"] / "facts.json").write_text("{")  # as if it was killed
     assert rows(write_gallery(out)) == found
 
 

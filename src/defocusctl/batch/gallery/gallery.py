@@ -15,12 +15,11 @@ from urllib.parse import quote
 from defocusctl import __version__
 from defocusctl.batch.gallery.pictures import key_of, make_pictures
 from defocusctl.batch.job import Entry, Status
-from defocusctl.batch.manifest import FILE
+from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.errors import OutputError
 from defocusctl.json_lines import read_json_lines
 from defocusctl.pages import write_page
 
-FOLDER = "defocusctl-report"
 PICTURES = "pictures"
 HERE = Path(__file__).parent
 MOST_AT_ONCE = 4  # photos whose pictures are made at the same time; each is whole in memory, twice
@@ -43,7 +42,7 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
         raise OutputError(
             f"there is no manifest in '{out}' to report on", f"give the folder of a batch, with its {FILE}"
         )
-    folder = out / FOLDER
+    folder = out / REPORT
     totals = _Totals()
     keys: set[str] = set()
     with TemporaryFile("w+", encoding="utf-8") as rows:
@@ -147,7 +146,7 @@ def _row(entry: Entry, out: Path) -> Row:
     }
     if entry.status is Status.DONE:
         key = key_of(entry)
-        facts = make_pictures(entry, out, out / FOLDER / PICTURES / key)
+        facts = make_pictures(entry, out, out / REPORT / PICTURES / key)
         row |= {"key": key, "size": facts.size, "before": facts.before, "detail": facts.detail}
         row |= {"extent": facts.extent, "change": facts.change, "notes": facts.notes}
     return row
