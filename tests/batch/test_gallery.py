@@ -286,6 +286,8 @@ def test_pictures_are_loaded_as_one_scrolls(opened: Any) -> None:
         return set(asked)
 
     wait(opened, "[...document.querySelectorAll('.thumbnail')].some(image => image.naturalWidth)")
+    width, height = opened.find_element("css selector", "img.thumbnail").size.values()
+    assert {round(width / height, 1), round(height / width, 1)} == {1.3, 0.8}  # all alike, 4 : 3
     loaded = thumbnails()
     assert 5 < len(loaded) < MANY / 2
     assert len(names(opened)) < MANY

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from defocusctl.batch.job import Entry, Status
+from defocusctl.batch.job import Entry, Job, Status
 
 
 @dataclass
