@@ -45,4 +45,4 @@ def test_the_time_left_goes_by_bytes() -> None:
     }
     progress.add(replace(DONE, input="c", status=Status.SKIPPED, report={}))
     assert (progress.ended, progress.seconds_left) == (3, 0.0)
-    assert progress.failures == [("b", "broken")]
+    assert progress.failures == {"b": "broken"}

@@ -19,7 +19,7 @@ from PIL import Image
 from defocusctl.errors import OutputError
 from defocusctl.evaluate.report import ReportPicture, choose_pictures, write_report
 from defocusctl.evaluate.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
-from tests.evaluate.browser import assert_silent, browser_on, column, in_browser, press, touch
+from tests.browser import assert_silent, browser_on, column, in_browser, press, touch
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it'.png"
 IMAGES = ("img2.png", "img10.png", "img1.png", MARKUP)

@@ -11,7 +11,7 @@ import pytest
 
 from defocusctl.evaluate.report import ReportPicture, write_report
 from defocusctl.evaluate.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
-from tests.evaluate.browser import assert_silent, browser_on, column, in_browser, open_file, press, touch
+from tests.browser import assert_silent, browser_on, column, in_browser, open_file, press, touch
 
 pytestmark = in_browser
 

@@ -51,25 +51,31 @@ def browser_on(path: Path) -> Iterator[Any]:
 
 
 def open_file(browser: Any, path: Path) -> None:
-    """Go to another page and wait for its pictures."""
+    """Go to another page and wait for its pictures, all but those that wait to be scrolled to."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get(path.as_uri())
-    complete = "return [...document.images].every(image => image.complete)"
+    pictures = "[...document.images].filter(image => image.loading !== 'lazy')"
+    complete = f"return {pictures}.every(image => image.complete)"
     WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(complete))
 
 
 def assert_silent(browser: Any) -> None:
     """Nothing was logged and nothing but files was asked for since the browser, or this, was last asked."""
     assert browser.get_log("browser") == []
+    kinds = {address.partition(":")[0] for address in requested(browser)}
+    assert "file" in kinds
+    assert kinds <= {"file", "data", "chrome"}  # chrome: is the browser's own empty page at its start
+
+
+def requested(browser: Any) -> list[str]:
+    """The addresses that were asked for since this was last called."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    requested = {
-        message["params"]["request"]["url"].partition(":")[0]
+    return [
+        message["params"]["request"]["url"]
         for message in messages
         if message["method"] == "Network.requestWillBeSent"
-    }
-    assert "file" in requested
-    assert requested <= {"file", "data", "chrome"}  # chrome: is the browser's own empty page at its start
+    ]
 
 
 def column(browser: Any, place: int) -> list[str]:
