@@ -207,8 +207,8 @@ def test_the_blur_extent_is_shown_where_maps_were_made(tmp_path: Path) -> None:
 
 def test_without_a_manifest_there_is_nothing_to_show(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no manifest"):
-        write_gallery(tmp_path)
-    assert not list(tmp_path.iterdir())
+        write_gallery(tmp_path / "work")
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_names_that_are_no_unicode(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
     ended = 0
     for _ in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(supply(), lambda: False):
         ended += 1
-        assert taken <= ended + 2 * LANES.photos  # each thread may have put one outcome and taken another job
+        assert taken <= ended + LANES.photos
     assert ended == 12
 
 
@@ -243,15 +243,18 @@ def test_the_cores_are_filled_and_never_exceeded() -> None:
     for threads in range(1, 17):
         for photos in (1, 2, 5, 1000):
             for affordable in (1, 3, 50):
-                for jobs in (None, 1, 4, 100):
-                    lanes = choose_lanes(
-                        "cpu", photos=photos, threads=threads, affordable=affordable, jobs=jobs
-                    )
-                    assert lanes.computing <= photos
-                    assert lanes.computing * lanes.threads <= threads
-                    assert (lanes.computing + 1) * (lanes.threads + 1) > threads
+                lanes = choose_lanes("cpu", photos=photos, threads=threads, affordable=affordable, jobs=None)
+                assert lanes.computing <= min(photos, affordable)
+                assert lanes.computing * lanes.threads <= threads
+                assert lanes.computing * (lanes.threads + 1) > threads
     assert choose_lanes("cpu", photos=9, threads=2, affordable=8, jobs=None)[:2] == (2, 1)
     assert choose_lanes("cpu", photos=9, threads=2, affordable=1, jobs=None)[:2] == (1, 2)
+
+
+def test_jobs_fix_the_threads_of_each_photo() -> None:
+    for photos in (0, 1, 2, 1000):
+        assert choose_lanes("cpu", photos=photos, threads=8, affordable=1, jobs=4).threads == 2
+    assert choose_lanes("cpu", photos=9, threads=2, affordable=9, jobs=100)[:2] == (2, 1)
 
 
 def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:

@@ -72,6 +72,8 @@ class _Run:
         self._on_begin = on_begin
         self._on_tile = on_tile
         self._threads = [threading.Thread(target=self._do_jobs, name="photo") for _ in range(lanes.photos)]
+        self._places = threading.Semaphore(lanes.photos)
+        """One for each photo in flight, until its outcome was dealt with: that may mean to stop."""
         self._taking = threading.Lock()
         self._reading = threading.Semaphore(lanes.reading)
         self._room = _Room(PIXELS_PER_LANE * lanes.computing)
@@ -92,8 +94,10 @@ class _Run:
                     raise ended
                 else:
                     yield ended
+                    self._places.release()
         finally:
             self._abandoned.set()
+            self._places.release(len(self._threads))
             for thread in self._threads:
                 thread.join()
             self._restoring.close()
@@ -112,6 +116,7 @@ class _Run:
 
     def _do_next(self) -> bool:
         """Take one job to its end; false if there is none to take."""
+        self._places.acquire()
         with self._reading:
             self._room.wait()
             job = self._next_job()
