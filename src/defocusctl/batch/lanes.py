@@ -29,11 +29,11 @@ class Lanes(NamedTuple):
 def choose_lanes(device: str, *, photos: int, threads: int, affordable: int, jobs: int | None) -> Lanes:
     """Lanes for ``photos`` photos on a device ("cpu", "cuda", "mps").
 
-    A CPU has ``threads`` threads in all, which are never exceeded: by default each computes a photo of its own,
-    for it then waits for no other (benchmarks/batch.py compares both), unless memory has room only for
-    ``affordable`` photos or there are fewer. ``jobs`` asks for another number of photos at once; how many threads
-    each has then depends on nothing else, so that a batch that goes on rounds as before. A GPU computes one photo
-    at a time.
+    A CPU has ``threads`` threads in all, which are never exceeded: by default each computes a photo of its
+    own, for it then waits for no other (benchmarks/batch.py compares both), unless memory has room only for
+    ``affordable`` photos or there are fewer. ``jobs`` asks for another number of photos at once; how many
+    threads each has then depends on nothing else, so that a batch that goes on rounds as before. A GPU
+    computes one photo at a time.
     """
     if device != "cpu":
         return Lanes(jobs or 1, threads, GPU_READERS, (jobs or 1) + GPU_AHEAD)
