@@ -64,4 +64,6 @@ def with_fixed_dictionary(network: Network) -> Network:
 
 
 def _constants(tensors: Iterable[Tensor]) -> nn.ParameterList:
-    return nn.ParameterList(nn.Parameter(tensor.contiguous(), requires_grad=False) for tensor in tensors)
+    """Copies: a part of a larger tensor would take that along into a file."""
+    copies = (tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
+    return nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies)
