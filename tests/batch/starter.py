@@ -26,10 +26,12 @@ def main() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os._exit(run(arguments, debug=True))
-        if patience is not None:
-            time.sleep(patience)
-            os.kill(child, signal.SIGKILL)  # it has not been waited for: the number is still its own
-        _, status = os.waitpid(child, 0)
+        ended, status = os.waitpid(child, 0 if patience is None else os.WNOHANG)
+        while not ended:
+            time.sleep(0.002)
+            if patience is not None and time.monotonic() > started + patience:
+                os.kill(child, signal.SIGKILL)
+            ended, status = os.waitpid(child, os.WNOHANG)
         print(json.dumps([time.monotonic() - started, os.waitstatus_to_exitcode(status)]), flush=True)
 
 

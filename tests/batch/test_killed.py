@@ -65,11 +65,13 @@ def test_killed_at_random_moments(starter: Starter) -> None:
     moments = random.Random(6)
     kills = completed = 0
     while kills < KILLS or completed == 0:
-        _, code = starter.run(moments.uniform(0.1, 1.0) * seconds if kills < KILLS else None)
+        fresh = not Path("out").exists()
+        passed, code = starter.run(moments.uniform(0.1, 1.0) * seconds if kills < KILLS else None)
         kills += code < 0
         check_nothing_is_half_done(results)
         if code == 0:
             completed += 1
+            seconds = passed if fresh else seconds  # they differ on a busy machine
             assert results_in(Path("out")) == results
             assert last_entries(Path("out")) == entries
             shutil.rmtree("out")
