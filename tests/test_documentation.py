@@ -23,7 +23,7 @@ SHELLS = {
     "zsh": 'compdef() {{ :; }}; _arguments() {{ print -r -- "$@"; }}; source ./script; '
     "words=(defocusctl {words}); CURRENT=$#words; _defocusctl_completion",
 }
-"""Programs that complete a line as each shell does; Zsh, which does so at a prompt only, shows its choices."""
+"""Programs that complete a line as each shell does; Zsh, which needs a prompt for it, shows its choices."""
 
 
 def completed(shell: str, words: str, folder: Path) -> str:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.cli.eval import Dataset, ProtocolName
+from defocusctl.data.layouts import SETS
 from defocusctl.errors import ExitCode
 from defocusctl.metrics import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
@@ -43,10 +44,7 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
 
 def test_the_command_line_names_all_data_sets_and_protocols() -> None:
     assert {name.value for name in ProtocolName} == {*PROTOCOLS, "all"}
-    from defocusctl.data.layouts import find_data
-
-    assert callable(find_data)
-    assert {name.value for name in Dataset} >= {"dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"}
+    assert {name.value for name in Dataset} == {*SETS, "pairs", "photos"}
 
 
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:
