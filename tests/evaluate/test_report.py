@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,6 +19,7 @@ from PIL import Image
 from defocusctl.errors import OutputError
 from defocusctl.evaluate.report import ReportPicture, choose_pictures, write_report
 from defocusctl.evaluate.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
+from tests.browser import browser_at, in_browser, requested
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it'.png"
 IMAGES = ("img2.png", "img10.png", "img1.png", MARKUP)
@@ -31,11 +31,6 @@ GAINS = dict(zip(IMAGES, (0.5, -1.25, 2.0, inf), strict=True))
 BEFORE = dict(zip(IMAGES, (9.5, 20.25, 30.0, 25.0), strict=True))
 BEFORE_MEAN = (9.5 + 20.25 + 30.0) / 3  # of those with a finite gain
 RED, BLUE, GREEN = (220, 20, 20), (20, 20, 220), (20, 200, 20)
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs a browser: chromium and chromedriver (Debian's chromium-driver) are not installed",
-)
 
 
 def rows(protocol: str, shift: float = 0.0) -> list[Row]:
@@ -230,37 +225,10 @@ def test_an_existing_file_is_kept_without_force(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser with the report open in it; the last test reads its logs, after all the others."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.ui import WebDriverWait
-
     folder = tmp_path_factory.mktemp("browser")
     write_report(folder / "report.html", EVALUATION, [picture()], force=False)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "--headless",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1200,900",
-        f"--user-data-dir={folder / 'profile'}",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, Service(str(DRIVER)))
-    try:
-        browser.get((folder / "report.html").as_uri())
-        complete = "return [...document.images].every(image => image.complete)"
-        WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(complete))
+    with browser_at(folder / "report.html", folder) as browser:
         yield browser
-    finally:
-        browser.quit()
 
 
 def column(browser: Any, place: int) -> list[str]:
@@ -439,11 +407,6 @@ def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) ->
 @in_browser
 def test_nothing_was_asked_for_and_nothing_went_wrong(opened: Any) -> None:
     assert opened.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    requested = {
-        message["params"]["request"]["url"].partition(":")[0]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
-    assert "file" in requested
-    assert requested <= {"file", "data", "chrome"}  # chrome: is the browser's own empty page at its start
+    kinds = {address.partition(":")[0] for address in requested(opened)}
+    assert "file" in kinds
+    assert kinds <= {"file", "data", "chrome"}  # chrome: is the browser's own empty page at its start
