@@ -19,10 +19,14 @@ from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
 from defocusctl.batch.run import GO_ON, Stop, claim, run_jobs
+from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
 from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedError
 from defocusctl.interruption import Interruption
 from defocusctl.pipeline import LoadedModel, Outputs
+
+MANY = 1000
+"""Photos that a watch is prepared for at once."""
 
 
 class Listener(Protocol):
@@ -77,6 +81,7 @@ class Batch:
     jobs_at_once: int | None
     max_megapixels: float
     force: bool
+    watch: Watch | None = None
 
     def tell(self, show: Listener) -> None:
         """Say what would be done; nothing is written."""
@@ -97,7 +102,7 @@ class Batch:
 
         Raises:
             SomeFailedError: if photos failed.
-            InterruptedByUserError: after Ctrl-C.
+            InterruptedByUserError: after Ctrl-C, unless that is what ends a watch.
             OutputError: if the folder is taken, holds files of others, or cannot be written.
         """
         with alone_in(self.out):
@@ -106,13 +111,15 @@ class Batch:
             to_do = _to_do(judged)
             claims = self._claims(entries)
             self._check_strangers(to_do, claims)
-            lanes = self._lanes(len(to_do))
+            lanes = self._lanes(len(to_do) if self.watch is None else MANY)
             sizes = {job.name: job.size for job in to_do}
             lost = {_lost_name(folder): 0 for folder in self.unreadable}
             progress = Progress({**lost, **sizes}, before=len(judged) - len(to_do))
             show.planned(progress, changes(judged, entries, self.settings), lanes, self.out)
-            del entries, judged
             ready = claim(to_do, self.settings, self.out, claims)
+            if self.watch is not None:
+                self.watch.begin(self.jobs, entries, claims)
+            del entries, judged
             self._do(ready, lanes, progress, show, most_failures)
 
     def _do(
@@ -132,13 +139,16 @@ class Batch:
                 work, lanes, room_for=restorer.room_for, on_begin=show.began, on_tile=show.tile
             )
             stop = Stop(lambda: interruption.wished, most_failures)
+            ready = jobs if self.watch is None else self.watch.jobs(jobs, progress, stop.stopping)
             try:
-                for entry in run_jobs(jobs, engine, self.out, stop, lost):
+                for entry in run_jobs(ready, engine, self.out, stop, lost):
                     progress.add(entry)
                     show.ended(entry)
+                    if self.watch is not None:
+                        self.watch.ended(entry)
             except KeyboardInterrupt:
                 raise InterruptedByUserError(f"the photos in flight were given up; {GO_ON}") from None
-        if interruption.wished:
+        if interruption.wished and self.watch is None:
             raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
         if progress.failures:
             raise SomeFailedError(

@@ -24,7 +24,7 @@ from defocusctl.cli.options import (
     WeightsOption,
     number_or_auto,
 )
-from defocusctl.errors import InputError, UsageError
+from defocusctl.errors import InputError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.batch.inputs import Findings, Search
@@ -118,6 +118,12 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be done, with time and memory.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Make a gallery to look at, OUT/defocusctl-report/index.html.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with photos as they arrive in the folders, until Ctrl-C.")
+    ] = False,
     offline: OfflineOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Events on stdout, one JSON object a line.")
@@ -130,25 +136,34 @@ def batch(
         raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
     if not max_megapixels > 0:
         raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
+    if watch and (listed is not None or not all(Path(text).is_dir() for text in inputs)):
+        raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
+    if dry_run and (watch or report):
+        raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
     out = Path(last)
     asked = (number_or_auto("--tile", tile), number_or_auto("--overlap", overlap))
 
+    from defocusctl.batch.arrivals import Arrivals
     from defocusctl.batch.inputs import Search, real_path
     from defocusctl.batch.job import BatchSettings
     from defocusctl.batch.manifest import read_claims
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
+    from defocusctl.batch.watch import Watch
     from defocusctl.restore import RestoreSettings
 
+    own = {real_path(out / place) for place in read_claims(out)}
     search = Search(
         out=out,
         recursive=recursive,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         root=root,
-        own={real_path(out / place) for place in read_claims(out)},
+        own=own,
     )
-    findings = _find(inputs, listed, search)
+    findings = _find(inputs, listed, search, may_be_none=watch)
+    arrivals = Arrivals(search, inputs)
+    photos = arrivals.complete(findings.photos) if watch else findings.photos
     layout = Layout(
         out=out,
         suffix=None if file_format is None else f".{file_format.value}",
@@ -157,7 +172,7 @@ def batch(
         maps_data=maps_data,
         compare=_tree(compare, out),
     )
-    jobs = [layout.job(found) for found in findings.photos]
+    jobs = [layout.job(found) for found in photos]
     check_collisions(jobs, model.value)
     restoring = RestoreSettings(*asked, device=device, precision=precision, strength=strength)
     loaded = load(model.value, weights, restoring, offline=offline, quiet=quiet)
@@ -174,19 +189,48 @@ def batch(
         maps_data=maps_data,
         compare=layout.compare is not None,
     )
-    wanted = Batch(jobs, findings.unreadable, out, loaded, settings, jobs_at_once, max_megapixels, force)
+    wanted = Batch(
+        jobs,
+        findings.unreadable,
+        out,
+        loaded,
+        settings,
+        jobs_at_once,
+        max_megapixels,
+        force,
+        Watch(arrivals, own, layout, settings, force=force) if watch else None,
+    )
     show = BatchShow(as_json=as_json, quiet=quiet)
     if dry_run:
         wanted.tell(show)
-    else:
+        return
+    if watch:
+        show.watching(inputs)
+    problem = None
+    try:
         wanted.run(show, most_failures=0 if fail_fast else max_failures)
+    except SomeFailedError as error:
+        problem = error
+    if report:
+        _report(out, show)
+    if problem is not None:
+        raise problem
 
 
-def _find(inputs: Sequence[str], listed: str | None, search: "Search") -> "Findings":
+def _report(out: Path, show: BatchShow) -> None:
+    from defocusctl.batch.gallery import write_gallery
+    from defocusctl.batch.manifest import alone_in
+
+    with alone_in(out), show.reporting() as on_photo:
+        page = write_gallery(out, on_photo)
+    show.reported(page)
+
+
+def _find(inputs: Sequence[str], listed: str | None, search: "Search", *, may_be_none: bool) -> "Findings":
     from defocusctl.batch.inputs import listed_in
 
     findings = search.find(inputs, () if listed is None else listed_in(_content(listed)))
-    if not findings.photos and not findings.unreadable:
+    if not (may_be_none or findings.photos or findings.unreadable):
         raise InputError(
             "there is no photo among the inputs", "check the folders, and --include and --exclude if given"
         )

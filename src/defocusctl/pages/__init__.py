@@ -1,4 +1,4 @@
-"""What the HTML pages of this program share: their frame, their looks, and the divider between two pictures."""
+"""What all HTML pages share: their frame, their looks, and the divider between two pictures."""
 
 from defocusctl.pages.page import write_page
 

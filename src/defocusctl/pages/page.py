@@ -1,4 +1,4 @@
-"""Fills the ``page.html`` of a folder, which extends ``base.html`` here, and writes it whole or not at all."""
+"""Fills the ``page.html`` of a folder, which extends ``base.html`` here."""
 
 import base64
 import hashlib
