@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := samples/circuit-board.png
 
-.PHONY: help demo test check lint clean
+.PHONY: help demo test check lint docs reference clean
 
 help:
 	@echo "make demo    deblur a sample photo with the bundled weights"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import layers and tests"
-	@echo "make clean   remove .venv and what the demo wrote"
+	@echo "make docs    build the documentation as a site, in the folder site"
+	@echo "make reference  write the manual page and docs/cli-reference.md anew from the commands"
+	@echo "make clean   remove .venv, site and what the demo wrote"
 
 demo: .venv/installed
 	@rm -rf demo-output && mkdir demo-output
@@ -26,10 +28,17 @@ test: .venv/installed-dev
 check: .venv/installed-dev lint test
 
 lint: .venv/installed-dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html."
+
+reference: .venv/installed
+	$(BIN)/python scripts/command_reference.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -45,4 +54,4 @@ lint: .venv/installed-dev
 	@touch $@ .venv/installed
 
 clean:
-	rm -rf .venv demo-output
+	rm -rf .venv demo-output site

@@ -30,9 +30,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
-from defocusctl.pipeline import load_model
 from defocusctl.restore import RestoreSettings
 from defocusctl.tile_runner import Picture
 
@@ -123,7 +123,7 @@ def timed(way: str, folder: Path, model: str) -> Timing:
 
 def network(photos: list[Path], model: str) -> Timing:
     """Every tile of every photo and nothing else, in the faster of two ways."""
-    restorer = load_model(model, "bundled", RestoreSettings(), offline=True).restorer
+    restorer = Deblurrer.load(model, "bundled", RestoreSettings(), offline=True).restorer
     pictures = [Picture(photo.pixels, photo.full_scale) for photo in map(read_photo, photos)]
     threads = torch.get_num_threads()
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.metrics import Quality, quality
-from defocusctl.pipeline import LoadedModel, load_model
 from defocusctl.restore import RestoreSettings
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.validation import ValidationSets
 
 
-def restored(loaded: LoadedModel, pixels: np.ndarray) -> np.ndarray:
+def restored(loaded: Deblurrer, pixels: np.ndarray) -> np.ndarray:
     """The photo through the default path, float32 in [0, 1]."""
     return as_float(loaded.restorer.restore(pixels, full_scale=float(np.iinfo(pixels.dtype).max)).pixels)
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
-    loaded = load_model(arguments.model, arguments.weights, RestoreSettings(), offline=True)
+    loaded = Deblurrer.load(arguments.model, arguments.weights, RestoreSettings(), offline=True)
     cache = PixelCache(0)
     print("| set | pairs | input PSNR / SSIM | output PSNR / SSIM | mean gain | worst | best |")
     print("|---|---|---|---|---|---|---|")

@@ -10,11 +10,11 @@ from PIL import Image
 
 from defocusctl.data.apertures import ApertureShapes, point_spread
 from defocusctl.data.camera import to_light, to_pixels
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.download import bundled_file, is_intact
 from defocusctl.metrics import quality
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.reach import reach
-from defocusctl.pipeline import LoadedModel, load_model
 from defocusctl.registry import load_registry
 from defocusctl.restore import RestoreSettings
 from defocusctl.tiling import smallest_tile
@@ -24,8 +24,8 @@ SAMPLE = Path(__file__).parents[1] / "samples" / "circuit-board.png"
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def loaded(request: pytest.FixtureRequest) -> LoadedModel:
-    return load_model(request.param, "bundled", RestoreSettings(), offline=True)
+def loaded(request: pytest.FixtureRequest) -> Deblurrer:
+    return Deblurrer.load(request.param, "bundled", RestoreSettings(), offline=True)
 
 
 def sample(height: int, width: int) -> np.ndarray:
@@ -45,11 +45,11 @@ def test_the_file_is_the_registered_one_in_half_precision(model: str) -> None:
     assert kinds <= {torch.float16, torch.int64}
 
 
-def test_it_is_the_released_architecture(loaded: LoadedModel) -> None:
+def test_it_is_the_released_architecture(loaded: Deblurrer) -> None:
     assert loaded.network.config == NETWORKS[loaded.network.name]().config
 
 
-def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: LoadedModel) -> None:
+def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: Deblurrer) -> None:
     sharp = sample(160, 224)
     light = to_light(torch.from_numpy(sharp.copy()).permute(2, 0, 1).float() / 255)
     lens = ApertureShapes(*(torch.zeros(1, 1, 1, 1) for _ in range(5)))
@@ -65,7 +65,7 @@ def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: LoadedMod
     assert gain > 0.5
 
 
-def test_a_flat_photo_stays_as_it_is(loaded: LoadedModel) -> None:
+def test_a_flat_photo_stays_as_it_is(loaded: Deblurrer) -> None:
     flat = np.full((64, 96, 3), 140, np.uint8)
     restored = loaded.restorer.restore(flat, full_scale=255).pixels
     assert np.abs(restored.astype(int) - 140).max() <= 2
@@ -82,7 +82,9 @@ def fine(height: int, width: int) -> np.ndarray:
 def largest_difference(model: str, pixels: np.ndarray, one: RestoreSettings, other: RestoreSettings) -> float:
     """Of two ways to restore a photo, anywhere, in grey levels of 255."""
     results = [
-        load_model(model, "bundled", settings, offline=True).restorer.restore(pixels, full_scale=65535).pixels
+        Deblurrer.load(model, "bundled", settings, offline=True)
+        .restorer.restore(pixels, full_scale=65535)
+        .pixels
         for settings in (one, other)
     ]
     return float(np.abs(results[0].astype(np.int64) - results[1]).max()) / 257

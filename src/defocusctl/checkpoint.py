@@ -20,10 +20,11 @@ from defocusctl.atomic import atomic_write
 from defocusctl.digests import Digest
 from defocusctl.download import converted_file, source_of
 from defocusctl.errors import OutputError, WeightsError
-from defocusctl.models.catalogue import NETWORKS
+from defocusctl.models.catalogue import NETWORKS, network_class
 from defocusctl.models.prediction import Network
 from defocusctl.models.rehearsal import expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
+from defocusctl.plugins import model_names
 from defocusctl.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
 from defocusctl.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
 
@@ -76,6 +77,7 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
 
     Raises:
         WeightsError: if the file is missing, damaged, carries code, or is of another network than asked for.
+        ModelError: if the network's package is broken.
     """
     suffix = path.suffix.lower()
     if suffix not in WEIGHT_SUFFIXES:
@@ -118,7 +120,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
         ) from error
     metadata = _metadata_from(texts, path)
     network = _network_with(metadata.model, state, path)
-    configuration = asdict(network.config)
+    configuration = json.loads(json.dumps(asdict(network.config)))  # tuples as the file has them
     for key, value in metadata.configuration.items():
         if configuration.get(key) != value:
             cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
@@ -157,7 +159,10 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Digest) -> Checkp
     model = recognise(state)
     if model is None:
         known = " or ".join(NETWORKS)
-        raise WeightsError(f"{path} is no checkpoint of {known}", "give one that the authors released")
+        raise WeightsError(
+            f"{path} is no checkpoint of {known}",
+            "give one that the authors released; those of other networks are .safetensors",
+        )
     try:
         ours = from_upstream(model, state)
     except KeyError as error:
@@ -218,10 +223,11 @@ def _holds_all_its_numbers(tensor: Tensor) -> bool:
 
 def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Network:
     """The network of the sizes that ``state`` (our key names) has, with its tensors as float32."""
-    if model not in NETWORKS:
-        raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(NETWORKS)}")
+    if model not in (known := model_names()):
+        raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
+    kind = network_class(model)
     try:
-        expected = expected_shapes(NETWORKS[model], state)
+        expected = expected_shapes(kind, state)
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
         cause = f"{path} has not the tensors of {model} ({error})"
         raise WeightsError(cause, "get the file again") from error
@@ -234,6 +240,6 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
             raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
-    network = NETWORKS[model].from_state(state)
+    network = kind.from_state(state)
     network.load_state_dict(state)
     return network.float().eval()

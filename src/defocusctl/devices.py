@@ -7,6 +7,8 @@
 import ctypes
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -142,3 +144,19 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Tell of memory that runs out in this block as a problem with what is called ``name``.
+
+    Raises:
+        DeviceError: instead of MemoryError.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DeviceError(
+            f"there is not enough memory for {name}",
+            "close other programs, or use a machine with more memory",
+        ) from error

@@ -140,12 +140,12 @@ def remove_cached(entry: WeightsEntry) -> int:
 
 
 def remove_all_cached() -> int:
-    """Delete all downloads and conversions, those of forgotten entries too; bytes freed.
+    """Delete all downloads, conversions and exported graphs, those of forgotten entries too; bytes freed.
 
     Raises:
         WeightsError: if something cannot be deleted.
     """
-    folders = [places.cache_dir() / name for name in ("downloads", "converted", "hub")]
+    folders = [places.cache_dir() / name for name in ("downloads", "converted", "hub", "graphs")]
     files = {
         path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
     }

@@ -55,6 +55,12 @@ class UsageError(DefocusctlError):
     exit_code = ExitCode.USAGE
 
 
+class ModelError(DefocusctlError):
+    """A network that no one has heard of, or whose package is broken."""
+
+    exit_code = ExitCode.USAGE
+
+
 class InputError(DefocusctlError):
     """A photo that is missing, unreadable, damaged, or of a kind this program does not handle."""
 

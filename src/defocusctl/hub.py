@@ -1,14 +1,15 @@
-"""Files from the Hugging Face hub, through its own client, which reports to our progress bar, not its own."""
+"""Files from and to the Hugging Face hub, through its own client; downloads report to our progress bar."""
 
 import inspect
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from defocusctl import places
-from defocusctl.errors import WeightsError
+from defocusctl.errors import OutputError, WeightsError
 from defocusctl.sources import HubSource
 from defocusctl.transfer import OnProgress
 
@@ -43,6 +44,38 @@ def hub_file(source: HubSource, on_progress: OnProgress | None, *, offline: bool
         WeightsError: if the file cannot be had, or ``offline`` and it is not in the cache.
     """
     return _download(source, on_progress, cache_dir=places.cache_dir() / "hub", offline=offline)
+
+
+def upload(repository: str, files: Mapping[str, bytes], message: str, *, private: bool) -> str:
+    """Commit ``files`` (contents by name) to the model ``repository``, made if need be; the commit's page.
+
+    Without ``private`` the owner's default holds. The token is the client's own: ``HF_TOKEN`` or the one that
+    ``hf auth login`` keeps. It goes nowhere else.
+
+    Raises:
+        OutputError: if there is no token, or the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    where = f"hf://{repository}"
+    if hub_is_offline():
+        raise OutputError(f"{where}: the network is off", "unset HF_HUB_OFFLINE")
+    if get_token() is None:
+        raise OutputError(f"{where}: there is no token to write with", "run 'hf auth login', or set HF_TOKEN")
+    disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    client = HfApi()
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    try:
+        client.create_repo(repository, private=private or None, exist_ok=True)
+        return client.create_commit(repository, operations, commit_message=message).commit_url
+    except HfHubHTTPError as error:
+        status = f"HTTP status {error.response.status_code}"
+        raise OutputError(f"{where}: {status}", "check the name, and that the token may write") from error
+    except Exception as error:  # of the hub's transport; its words may hold anything, so they are not shown
+        raise OutputError(f"{where}: the hub cannot be reached", "try again while online") from error
 
 
 def _download(

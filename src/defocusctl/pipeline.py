@@ -1,47 +1,37 @@
-"""One photo in, one photo out: find weights, load the network, read, restore, write, draw what was asked for.
+"""One photo in, one photo out: read, restore, write, draw what was asked for.
 
-``deblur`` runs this for each of its inputs; whatever runs over many photos loads the network once and calls
+``deblur`` runs this for each of its inputs; whatever runs over many photos makes one ``Deblurrer`` and calls
 ``deblur_photo`` for each.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from defocusctl import __version__
 from defocusctl.canvas import LARGEST_REDUCTION
-from defocusctl.checkpoint import load_checkpoint
-from defocusctl.coefmaps import map_paths, pictures_reduction, write_comparison, write_maps, write_maps_data
-from defocusctl.errors import DeviceError, OutputError
+from defocusctl.coefmaps import (
+    check_has_maps,
+    map_paths,
+    pictures_reduction,
+    write_comparison,
+    write_maps,
+    write_maps_data,
+)
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.devices import enough_memory
+from defocusctl.errors import OutputError
 from defocusctl.geometry import Box
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
     Photo,
-    Provenance,
     check_writable_target,
     conversion_warnings,
     output_path,
     read_photo,
-    write_photo,
 )
-from defocusctl.resolve import ResolvedWeights, resolve_weights
-from defocusctl.restore import Restored, Restorer, RestoreReport, RestoreSettings
-from defocusctl.tile_runner import Picture
-from defocusctl.transfer import OnProgress
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A network with its weights, ready on its device, and where the weights are from."""
-
-    network: Network
-    restorer: Restorer
-    weights: ResolvedWeights
-    trained_on: str
+from defocusctl.resolve import ResolvedWeights
+from defocusctl.restore import RestoreReport, RestoreSettings
 
 
 @dataclass(frozen=True)
@@ -98,36 +88,6 @@ class Deblurred:
         }
 
 
-def load_model(
-    model: str,
-    weights: str | None,
-    settings: RestoreSettings,
-    *,
-    offline: bool,
-    on_download: OnProgress | None = None,
-) -> LoadedModel:
-    """Find and verify the weights, build the network and bring it to its device.
-
-    Raises:
-        WeightsError: if the weights cannot be had or are not this model's.
-        DeviceError: if there is no such device.
-    """
-    resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
-    return load_resolved(resolved, settings)
-
-
-def load_resolved(resolved: ResolvedWeights, settings: RestoreSettings) -> LoadedModel:
-    """Build the network from weights that are on this machine and bring it to its device.
-
-    Raises:
-        WeightsError: if they are not the model's.
-        DeviceError: if there is no such device.
-    """
-    checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
-    restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
-    return LoadedModel(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
-
-
 def target_of(source: Path, output: Path | str | None, region: Box | None) -> Path:
     """Where the result of ``source`` goes; a region has its geometry in the name, unless one is given."""
     target = output_path(source, output)
@@ -148,9 +108,12 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
 
     Raises:
         OutputError: naming the first of them.
+        UsageError: for maps of a network that has none.
     """
     if target is not None:
         check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
+    if outputs.wants_coefficients:
+        check_has_maps(model)
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
         raise OutputError(f"'{outputs.maps}' is not a folder", "put --maps last, or give it a folder")
     for path in outputs.pictures(stem_of(target), model):
@@ -160,24 +123,8 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
             raise OutputError(f"there is no folder '{path.parent}'", "create it first")
 
 
-@contextmanager
-def enough_memory(name: str) -> Iterator[None]:
-    """Tell of memory that runs out in this block as a problem with what is called ``name``.
-
-    Raises:
-        DeviceError: instead of MemoryError.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        raise DeviceError(
-            f"there is not enough memory for {name}",
-            "close other programs, or use a machine with more memory",
-        ) from error
-
-
 def deblur_photo(
-    loaded: LoadedModel,
+    deblurrer: Deblurrer,
     source: Path | bytes,
     target: Path | BinaryIO,
     *,
@@ -202,13 +149,13 @@ def deblur_photo(
         if on_photo is not None:
             on_photo(photo)
         warnings = read_warnings(photo, target)
-        restored = restore_photos(loaded, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
-        pictures = write_result(loaded, photo, restored, target, region=region, outputs=outputs)
+        restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
+        pictures = write_result(deblurrer.network, restored, target, outputs)
         return Deblurred(
             input=str(source) if isinstance(source, Path) else "-",
             output=str(target) if isinstance(target, Path) else "-",
-            weights=loaded.weights,
-            settings=loaded.restorer.settings,
+            weights=restored.weights,
+            settings=restored.settings,
             report=restored.report,
             region=region,
             pictures=pictures,
@@ -226,13 +173,13 @@ def read_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
 
 
 def restore_photos(
-    loaded: LoadedModel,
+    deblurrer: Deblurrer,
     photos: Sequence[Photo],
     *,
     region: Box | None = None,
     outputs: Outputs,
     on_tile: Callable[[int, int], None] | None = None,
-) -> list[Restored]:
+) -> list[RestoredPhoto]:
     """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
 
     Raises:
@@ -241,72 +188,29 @@ def restore_photos(
         DeviceError: if even the smallest tile does not fit into memory.
     """
     drawn = photos[0].size if region is None else region.size
-    return loaded.restorer.restore_together(
-        [Picture(photo.pixels, photo.full_scale) for photo in photos],
+    return deblurrer.restore_together(
+        photos,
         region=region,
-        keep_coefficients=outputs.wants_coefficients,
+        coefficients=outputs.wants_coefficients,
         map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
-        on_progress=on_tile,
+        on_tile=on_tile,
     )
 
 
 def write_result(
-    loaded: LoadedModel,
-    photo: Photo,
-    restored: Restored,
-    target: Path | BinaryIO,
-    *,
-    region: Box | None = None,
-    outputs: Outputs,
+    network: Network, restored: RestoredPhoto, target: Path | BinaryIO, outputs: Outputs
 ) -> tuple[Path, ...]:
     """Write the restored photo with its provenance, then the pictures; answers with the pictures' paths.
 
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.
     """
-    before = photo if region is None else _cropped(photo, region)
-    settings = loaded.restorer.settings
-    write_photo(
-        before,
-        restored.pixels,
-        target,
-        quality=outputs.quality,
-        provenance=_provenance(loaded.weights, settings, restored.report, region),
-        force=outputs.force,
-    )
-    return _draw(loaded.network, before, restored.pixels, restored.coefficients, stem_of(target), outputs)
+    restored.write(target, quality=outputs.quality, force=outputs.force)
+    return _draw(network, restored, stem_of(target), outputs)
 
 
-def _cropped(photo: Photo, region: Box) -> Photo:
-    alpha = None if photo.alpha is None else photo.alpha[region.slices]
-    return replace(photo, pixels=photo.pixels[region.slices], alpha=alpha)
-
-
-def _provenance(
-    weights: ResolvedWeights, settings: RestoreSettings, report: RestoreReport, region: Box | None
-) -> Provenance:
-    values: dict[str, str | int | float] = {
-        "model": weights.model,
-        "weights": weights.name,
-        "weightsHash": str(weights.digest),
-        "strength": settings.strength,
-        "precision": report.precision,
-        "tile": report.tile,
-        "overlap": report.overlap,
-    }
-    if region is not None:
-        values["region"] = region.text
-    return Provenance(software=f"defocusctl {__version__}", settings=values)
-
-
-def _draw(
-    network: Network,
-    before: Photo,
-    after: np.ndarray[Any, Any],
-    coefficients: Mapping[str, np.ndarray[Any, Any]] | None,
-    stem: str,
-    outputs: Outputs,
-) -> tuple[Path, ...]:
+def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs) -> tuple[Path, ...]:
+    before, coefficients = restored.before, restored.coefficients
     pictures: list[Path] = []
     if coefficients is not None and outputs.maps is not None:
         pictures += write_maps(
@@ -316,13 +220,12 @@ def _draw(
         write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
         pictures.append(outputs.maps_data)
     if outputs.compare is not None:
-        icc = before.metadata.icc
         write_comparison(
             outputs.compare,
             before.pixels,
-            after,
+            restored.pixels,
             before.full_scale,
-            icc_profile=icc,
+            icc_profile=before.metadata.icc,
             force=outputs.force,
         )
         pictures.append(outputs.compare)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from defocusctl import places
 from defocusctl.digests import Digest
 from defocusctl.errors import WeightsError
+from defocusctl.plugins import NAMES, model_names
 from defocusctl.sources import BundledSource, RemoteSource, Source, parse_source
 from defocusctl.toml_table import Table
 
@@ -173,7 +174,7 @@ def read_registry(file: Path) -> Registry:
 def _merged(packaged: Registry, users: Path) -> Registry:
     """``packaged`` with the entries and orders of the file ``users``, which may only add and reorder."""
     own = read_registry(users)
-    models = sorted({entry.model for entry in packaged.entries})
+    models = sorted({entry.model for entry in packaged.entries} | set(model_names()))
     taken = {entry.label for entry in packaged.entries}
     for n, entry in enumerate(own.entries, start=1):
         table = Table(users, f"weights entry {n}", {})
@@ -213,7 +214,7 @@ def _entry(table: Table) -> WeightsEntry:
 def _identifier(table: Table, key: str) -> str:
     """Models and names become parts of file names."""
     value = table.text(key)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value):
+    if not re.fullmatch(NAMES, value):
         table.refuse(key, f"'{value}'", "lower-case letters, digits, '.', '_', '-'")
     return value
 

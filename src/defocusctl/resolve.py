@@ -39,8 +39,8 @@ def resolve_weights(
 ) -> ResolvedWeights:
     """The weights that ``spec`` names for ``model``, fetched if need be and allowed.
 
-    ``spec`` is a name of the registry, a path, ``hf://owner/repo/file@revision``, or None for the first of
-    the default order that can be had. Only None falls back, and then ``note`` says so.
+    ``spec`` is a name of the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
+    None for the first of the default order that can be had. Only None falls back, and then ``note`` says so.
 
     Raises:
         WeightsError: if ``spec`` is none of these, or its file cannot be had.
@@ -91,7 +91,9 @@ def _from_hub(model: str, spec: str, offline: bool, on_progress: OnProgress | No
     try:
         source = parse_hub_source(spec)
     except ValueError as error:
-        raise WeightsError(str(error), "write it like hf://owner/repo/weights.safetensors@main") from error
+        raise WeightsError(
+            str(error), "write it like hf://owner/repo, or hf://owner/repo/weights.safetensors@main"
+        ) from error
     path = hub_file(source, on_progress, offline=offline or hub_is_offline())
     return ResolvedWeights(path, model, source.path, spec, Digest.of_file(path, "sha256"))
 

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
+from defocusctl.backends.choose import open_engine
+from defocusctl.backends.engine import BACKENDS
 from defocusctl.canvas import Canvas, Halves, Pixels
 from defocusctl.devices import (
-    choose_device,
-    choose_precision,
     free_memory,
     is_out_of_memory,
     keep_freed_memory,
@@ -47,6 +48,7 @@ class RestoreSettings:
 
     ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
     keeps the network's answer between black and white; some published protocols score it unclipped.
+    ``backend`` is one of ``BACKENDS``; all but ``torch`` run an exported graph, on the CPU in float32.
     """
 
     tile: int | None = None
@@ -55,8 +57,11 @@ class RestoreSettings:
     precision: str = "auto"
     strength: float = 1.0
     clip: bool = True
+    backend: str = "torch"
 
     def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError(f"'{self.backend}' is not a backend", f"use {', '.join(BACKENDS)}")
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
         if (self.tile or 0) < 0 or (self.overlap or 0) < 0:
@@ -72,6 +77,7 @@ class RestoreReport:
     restored together are their share.
     """
 
+    backend: str
     device: str
     precision: str
     tile: int
@@ -99,18 +105,24 @@ class Restored:
 class Restorer:
     """A network on its device, ready for any number of photos.
 
+    Backends other than ``torch`` need its exported ``graph``.
+
     Raises:
-        DeviceError: if the device or the precision is not there.
+        DeviceError: if the device, the precision or the backend is not there.
     """
 
-    def __init__(self, network: Network, channel_order: str, settings: RestoreSettings) -> None:
+    def __init__(
+        self, network: Network, channel_order: str, settings: RestoreSettings, graph: Path | None = None
+    ) -> None:
         self.settings = settings
-        self.device = choose_device(settings.device)
-        self.precision = choose_precision(settings.precision, self.device)
+        self._network = network
+        self._engine, self.device = open_engine(
+            settings.backend, network, settings.device, settings.precision, graph
+        )
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._network = network
-        self._runner = TileRunner(network, channel_order, self.device, self.precision, clip=settings.clip)
+        self.precision = self._engine.precision
+        self._runner = TileRunner(self._engine, channel_order, clip=settings.clip)
         self.at_once = 1
         """Photos that are restored at the same time, in a thread each: they share the free memory."""
         self._tile = settings.tile
@@ -138,6 +150,7 @@ class Restorer:
             InputError: if the pixels are not finite or of another shape or type.
             UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
+            ModelError: if the network does not answer as ``Network`` asks for.
         """
         return self.restore_together(
             [Picture(pixels, full_scale)],
@@ -197,6 +210,7 @@ class Restorer:
                 return parted(pictures[:middle]) + parted(pictures[middle:])
             warnings.append(self._halve_tile(plan))
         report = RestoreReport(
+            backend=self.settings.backend,
             device=str(self.device),
             precision=self.precision,
             tile=max(plan.tile),
@@ -244,7 +258,7 @@ class Restorer:
     @property
     def _bytes_per_pixel(self) -> int:
         """Of a tile; half precision takes about half (docs/restoring.md)."""
-        return self._network.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
+        return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _run_tiles(
         self, canvases: Sequence[Canvas], plan: TilePlan, on_progress: Progress | None

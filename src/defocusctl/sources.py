@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 PICKLE_SUFFIXES = (".pth", ".pt")
 WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
+HUB_WEIGHTS = "model.safetensors"
+"""The weights of a repository on the hub, where no file is named."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ RemoteSource = UrlSource | HubSource
 
 
 def parse_hub_source(text: str) -> HubSource:
-    """Read ``hf://owner/repo/file@revision``.
+    """Read ``hf://owner/repo/file@revision``, or ``hf://owner/repo`` for what ``export --push`` put there.
 
     Raises:
         ValueError: if the text has another form.
     """
+    if whole := re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", text):
+        return HubSource(whole[1], HUB_WEIGHTS, whole[2] or "main")
     match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)/([^@\s]+)@([\w./-]+)", text)
     if match is None:
         raise ValueError(f"'{text}' is not hf://owner/repo/file@revision")

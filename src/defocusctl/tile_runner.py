@@ -10,13 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from defocusctl.devices import PRECISIONS
+from defocusctl.backends.engine import Engine
 from defocusctl.geometry import Box
-from defocusctl.models.inference import for_inference
-from defocusctl.models.prediction import Network
 from defocusctl.tiling import Floats
 
 GROSS_SHIFT = 0.15
@@ -43,25 +39,15 @@ class TileResult:
 
 
 class TileRunner:
-    """The network, moved to its device and made ready for inference once."""
+    """An engine that is fed with tiles in the channel order of its weights."""
 
-    def __init__(
-        self,
-        network: Network,
-        channel_order: str,
-        device: torch.device,
-        precision: str,
-        *,
-        clip: bool,
-    ) -> None:
+    def __init__(self, engine: Engine, channel_order: str, *, clip: bool) -> None:
         if sorted(channel_order.upper()) != sorted("RGB"):
             raise ValueError(f"channel order {channel_order!r}")
-        self._device = device
-        self._precision = PRECISIONS[precision]
+        self._engine = engine
         self._order = ["RGB".index(colour) for colour in channel_order.upper()]
         self._back = [channel_order.upper().index(colour) for colour in "RGB"]
         self._range = (0.0, 1.0) if clip else (-inf, inf)
-        self._network = for_inference(network, device)
 
     def run(self, pictures: Sequence[Picture], box: Box) -> list[TileResult]:
         """Restore the tile that ``box`` cuts from each padded photo, together, all of them of one size.
@@ -70,32 +56,25 @@ class TileRunner:
         again by itself in float32.
         """
         tiles = [read_tile(*picture, box) for picture in pictures]
-        images = torch.stack(
-            [torch.from_numpy(tile).to(self._device).expand(3, -1, -1)[self._order] for tile in tiles]
-        )
-        results = self._predict(images, self._precision)
+        images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[self._order] for tile in tiles])
+        results = self._predict(images, exactly=False)
         for i, result in enumerate(results):
-            if result.rejected and self._precision is not torch.float32:
-                results[i] = self._predict(images[i : i + 1], torch.float32)[0]
+            if result.rejected and self._engine.has_exact:
+                results[i] = self._predict(images[i : i + 1], exactly=True)[0]
         return [self._in_colours_of(*pair) for pair in zip(tiles, results, strict=True)]
 
-    @torch.inference_mode()
-    def _predict(self, images: Tensor, precision: torch.dtype) -> list[TileResult]:
+    def _predict(self, images: Floats, *, exactly: bool) -> list[TileResult]:
         """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
-        layout = torch.contiguous_format if self._device.type == "mps" else torch.channels_last
-        reduced = precision is not torch.float32
-        with torch.autocast(self._device.type, dtype=precision if reduced else None, enabled=reduced):
-            restored, coefficients = self._network(images.contiguous(memory_format=layout))
-        changes = restored.clamp(*self._range) - images
+        restored, coefficients = self._engine.predict(images, exactly=exactly)
+        changes = np.clip(restored, *self._range) - images
         results = []
         for i, change in enumerate(changes):
             maps = {name: values[i] for name, values in coefficients.items()}
             rejected = _reason_to_reject(restored[i], change)
             if rejected:
-                change = torch.zeros_like(change)
-                maps = {name: torch.nan_to_num(values) for name, values in maps.items()}
-            maps_on_host = {name: _to_host(values) for name, values in maps.items()}
-            results.append(TileResult(_to_host(change), maps_on_host, rejected))
+                change = np.zeros_like(change)
+                maps = {name: np.nan_to_num(values) for name, values in maps.items()}
+            results.append(TileResult(change, maps, rejected))
         return results
 
     def _in_colours_of(self, tile: Floats, result: TileResult) -> TileResult:
@@ -125,14 +104,9 @@ def _reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
     return np.where(index < length, index, np.maximum(2 * (length - 1) - index, 0))
 
 
-def _reason_to_reject(restored: Tensor, change: Tensor) -> str | None:
-    if not torch.isfinite(restored).all():
+def _reason_to_reject(restored: Floats, change: Floats) -> str | None:
+    if not np.isfinite(restored).all():
         return "the network's answer is not finite"
-    if change.mean(dim=(1, 2)).abs().max() > GROSS_SHIFT:
+    if np.abs(change.mean(axis=(1, 2))).max() > GROSS_SHIFT:
         return "the network shifts the colours grossly"
     return None
-
-
-def _to_host(values: Tensor) -> Floats:
-    array: Floats = values.float().contiguous().cpu().numpy()
-    return array

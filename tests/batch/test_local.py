@@ -19,9 +19,9 @@ from defocusctl.batch.local import LocalEngine
 from defocusctl.batch.planning import Layout
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Opened, PhotoWork
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
-from defocusctl.pipeline import LoadedModel, load_model
 from defocusctl.restore import Restored, RestoreSettings
 from tests.batch.folders import sha256, write_photos
 from tests.cli.command import small_weights
@@ -30,12 +30,14 @@ LANES = Lanes(computing=2, threads=1, reading=1, photos=4)
 
 
 @pytest.fixture
-def loaded(home: Path) -> LoadedModel:
+def loaded(home: Path) -> Deblurrer:
     weights = str(small_weights(home, "iniknet"))
-    return load_model("iniknet", weights, RestoreSettings(device="cpu", tile=64, overlap=16), offline=True)
+    return Deblurrer.load(
+        "iniknet", weights, RestoreSettings(device="cpu", tile=64, overlap=16), offline=True
+    )
 
 
-def work_with(loaded: LoadedModel, max_megapixels: float = 1.0) -> PhotoWork:
+def work_with(loaded: Deblurrer, max_megapixels: float = 1.0) -> PhotoWork:
     settings = BatchSettings(
         "iniknet", "hash", 1.0, 64, 16, "auto", None, None, maps=False, maps_data=False, compare=False
     )
@@ -47,7 +49,7 @@ def jobs_for(names: Iterable[str]) -> list[Job]:
 
 
 def outcomes(
-    loaded: LoadedModel,
+    loaded: Deblurrer,
     jobs: Iterable[Job],
     *,
     lanes: Lanes = LANES,
@@ -58,7 +60,7 @@ def outcomes(
     return list(engine.outcomes(jobs, stopping))
 
 
-def test_every_job_has_one_outcome_with_what_was_written(loaded: LoadedModel) -> None:
+def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> None:
     names = [f"{i % 3}/{i}.png" for i in range(9)]
     write_photos(Path("in"), names)
     ended = outcomes(loaded, jobs_for(names))
@@ -79,7 +81,7 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
     write_photos(Path("in"), ["large.png"], size=(90, 72))
     weights = str(small_weights(home, "iniknet"))
     settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
-    work = work_with(load_model("iniknet", weights, settings, offline=True))
+    work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))
     opened = [work.open(job, work.fetch(job)) for job in jobs_for(names)]
     alone = [work.restore([one])[0].pixels for one in opened]
     groups: list[list[str]] = []
@@ -106,7 +108,7 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
         assert np.abs(one.astype(int) - other).max() <= levels
 
 
-def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: LoadedModel) -> None:
+def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
     names = ["a.tif", "bad.tif", "c.tif"]
     for name in names:
         values = np.full((40, 40, 3), 0.5, np.float32)
@@ -122,7 +124,7 @@ def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: LoadedModel) -> None:
     assert ended["bad.tif"].sha256 == sha256(Path("in/bad.tif"))
 
 
-def test_no_more_photos_are_taken_than_fit(loaded: LoadedModel) -> None:
+def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
     """Never more begun than lanes for photos, however many there are."""
     names = [f"{i}.png" for i in range(12)]
     write_photos(Path("in"), names)
@@ -141,7 +143,7 @@ def test_no_more_photos_are_taken_than_fit(loaded: LoadedModel) -> None:
     assert ended == 12
 
 
-def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: LoadedModel) -> None:
+def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: Deblurrer) -> None:
     names = [f"{i}.png" for i in range(30)]
     write_photos(Path("in"), names)
     stop = threading.Event()
@@ -156,7 +158,7 @@ def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: LoadedModel)
     assert len(list(Path("out").iterdir())) == len(ended)
 
 
-def test_closing_abandons_and_leaves_nothing_unfinished(loaded: LoadedModel) -> None:
+def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> None:
     names = [f"{i}.png" for i in range(8)]
     write_photos(Path("in"), names, size=(96, 96))
     running = threading.active_count()
@@ -171,7 +173,7 @@ def test_closing_abandons_and_leaves_nothing_unfinished(loaded: LoadedModel) -> 
     assert not any(name.endswith(".part") for name in written)
 
 
-def test_an_error_of_the_supply_ends_the_run(loaded: LoadedModel) -> None:
+def test_an_error_of_the_supply_ends_the_run(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png"])
 
     def supply() -> Iterator[Job]:
@@ -182,7 +184,7 @@ def test_an_error_of_the_supply_ends_the_run(loaded: LoadedModel) -> None:
         outcomes(loaded, supply())
 
 
-def test_a_file_that_vanishes_fails(loaded: LoadedModel) -> None:
+def test_a_file_that_vanishes_fails(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png", "b.png"])
     jobs = jobs_for(["a.png", "b.png"])
     Path("in/a.png").unlink()
@@ -192,7 +194,7 @@ def test_a_file_that_vanishes_fails(loaded: LoadedModel) -> None:
     assert ended["b.png"].status is Status.DONE
 
 
-def test_a_file_replaced_during_the_run_is_recorded_as_it_was_read(loaded: LoadedModel) -> None:
+def test_a_file_replaced_during_the_run_is_recorded_as_it_was_read(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png", "other.png"])
 
     def supply() -> Iterator[Job]:
@@ -205,7 +207,7 @@ def test_a_file_replaced_during_the_run_is_recorded_as_it_was_read(loaded: Loade
     assert entry.sha256 == sha256(Path("in/a.png")) != before
 
 
-def test_a_file_that_is_being_written_is_not_taken(loaded: LoadedModel) -> None:
+def test_a_file_that_is_being_written_is_not_taken(loaded: Deblurrer) -> None:
     """Another thread touches it without end; some reading of it must meet that."""
     photo = write_photos(Path("in"), ["a.png"]) / "a.png"
     work, job, done = work_with(loaded), jobs_for(["a.png"])[0], threading.Event()
@@ -228,7 +230,7 @@ def test_a_file_that_is_being_written_is_not_taken(loaded: LoadedModel) -> None:
         toucher.join()
 
 
-def test_what_this_program_made_is_no_input(loaded: LoadedModel) -> None:
+def test_what_this_program_made_is_no_input(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png"])
     outcomes(loaded, jobs_for(["a.png"]))
     Path("out/a.png").replace("in/a_deblurred.png")
@@ -255,7 +257,7 @@ def test_jobs_fix_the_threads_of_each_photo() -> None:
     assert choose_lanes("cpu", photos=9, threads=2, affordable=9, jobs=100)[:2] == (2, 1)
 
 
-def test_the_number_of_threads_is_given_back(loaded: LoadedModel) -> None:
+def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png"])
     before = torch.get_num_threads()
     outcomes(loaded, jobs_for(["a.png"]))

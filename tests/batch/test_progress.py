@@ -1,11 +1,13 @@
 """Counts, throughput and the time left."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from defocusctl.batch.job import Entry, Status
+from defocusctl.batch.job import Entry, Job, Status
 from defocusctl.batch.progress import Progress
+from defocusctl.pipeline import Outputs
 
 DONE = Entry(
     input="a",
@@ -45,4 +47,13 @@ def test_the_time_left_goes_by_bytes() -> None:
     }
     progress.add(replace(DONE, input="c", status=Status.SKIPPED, report={}))
     assert (progress.ended, progress.seconds_left) == (3, 0.0)
-    assert progress.failures == [("b", "broken")]
+    assert progress.failures == {"b": "broken"}
+
+
+def test_photos_that_arrive_are_counted_and_a_mended_one_is_no_failure() -> None:
+    progress = Progress({"a": 300}, before=0)
+    progress.add(replace(DONE, status=Status.FAILED, error="cut short", report={}))
+    progress.expect(Job("a", Path("a"), Path("out/a"), Outputs(), 400))
+    assert (progress.total, progress.ended, progress.failures) == (2, 1, {"a": "cut short"})
+    progress.add(DONE)
+    assert (progress.total, progress.ended, progress.done, progress.failures) == (2, 2, 1, {})

@@ -201,7 +201,7 @@ def test_options_that_may_stand_alone() -> None:
 
 
 def test_the_models_on_the_command_line_are_those_of_the_catalogue() -> None:
-    from defocusctl.cli.options import Model
     from defocusctl.models.catalogue import NETWORKS
+    from defocusctl.plugins import BUILT_IN
 
-    assert [model.value for model in Model] == list(NETWORKS)
+    assert list(BUILT_IN) == list(NETWORKS)

@@ -9,8 +9,10 @@ import pytest
 
 from defocusctl.cli.options import DEFAULT_MAX_MEGAPIXELS
 from defocusctl.cli.tally import Tally
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.devices import enough_memory
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError
-from defocusctl.pipeline import Outputs, deblur_photo, enough_memory, load_model
+from defocusctl.pipeline import Outputs, deblur_photo
 from defocusctl.restore import RestoreSettings
 from tests.cli.command import defocusctl, photo_file, small_weights
 
@@ -106,9 +108,9 @@ def test_memory_that_runs_out_is_no_bug(home: Path) -> None:
             return len(bytearray(sys.maxsize))
 
     photo = photo_file(home / "photo.png", 32, 32)
-    loaded = load_model("nrknet", str(small_weights(home, "nrknet")), RestoreSettings(), offline=True)
+    deblurrer = Deblurrer.load("nrknet", str(small_weights(home, "nrknet")), RestoreSettings(), offline=True)
     with pytest.raises(DeviceError, match=r"not enough memory for '.*photo\.png'") as caught:
-        deblur_photo(loaded, photo, NoRoom(), outputs=Outputs(), max_megapixels=1)
+        deblur_photo(deblurrer, photo, NoRoom(), outputs=Outputs(), max_megapixels=1)
     assert caught.value.remedy
     with pytest.raises(DeviceError, match="for the rest"), enough_memory("the rest"):
         bytearray(sys.maxsize)

@@ -29,6 +29,17 @@ def test_torch_stays_out(arguments: list[str]) -> None:
     assert done.stdout
 
 
+def test_importing_the_package_is_nearly_nothing() -> None:
+    program = (
+        "import sys, defocusctl\n"
+        "assert not {'torch', 'numpy', 'typer', 'PIL'} & set(sys.modules), sorted(sys.modules)\n"
+        "assert 'Deblurrer' in dir(defocusctl) and issubclass(defocusctl.InputError, Exception)\n"
+        "assert defocusctl.Deblurrer.from_pretrained and 'torch' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_takes_at_most_three_times_the_terminal_library() -> None:
     """In processor time, the least of several in turn, because other work on the machine only ever adds."""
 

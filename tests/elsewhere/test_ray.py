@@ -22,8 +22,9 @@ from defocusctl.batch.ray_cluster import Crew
 from defocusctl.batch.ray_engine import MOST_LOSSES, RayEngine
 from defocusctl.batch.ray_worker import Assignment
 from defocusctl.batch.work import Content, PhotoWork
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, OutputError
-from defocusctl.pipeline import LoadedModel, Outputs, load_model
+from defocusctl.pipeline import Outputs
 from defocusctl.restore import RestoreSettings
 from tests.cli.command import defocusctl, small_weights
 from tests.elsewhere.photos import entries, hashes, make_photos, objects, upload
@@ -44,8 +45,8 @@ def weights(home: Path) -> Path:
 
 
 @pytest.fixture
-def loaded(weights: Path) -> LoadedModel:
-    return load_model("iniknet", str(weights), RestoreSettings(device="cpu"), offline=True)
+def deblurrer(weights: Path) -> Deblurrer:
+    return Deblurrer.load("iniknet", str(weights), RestoreSettings(device="cpu"), offline=True)
 
 
 @pytest.fixture(autouse=True)
@@ -73,15 +74,15 @@ def jobs_of(photos: Path, out: Path) -> list[Job]:
 
 
 def engine_for(
-    loaded: LoadedModel, out: Path, crew: Crew = ONE, kind: type[Assignment] = Assignment
+    deblurrer: Deblurrer, out: Path, crew: Crew = ONE, kind: type[Assignment] = Assignment
 ) -> RayEngine:
     settings = BatchSettings(
-        "iniknet", str(loaded.weights.digest), 1.0, None, None, "auto", None, None, False, False, False
+        "iniknet", str(deblurrer.weights.digest), 1.0, None, None, "auto", None, None, False, False, False
     )
     assignment = kind(
-        weights=loaded.weights,
-        content=loaded.weights.path.read_bytes(),
-        restoring=loaded.restorer.settings,
+        weights=deblurrer.weights,
+        content=deblurrer.weights.path.read_bytes(),
+        restoring=deblurrer.restorer.settings,
         settings=settings,
         out=out,
         max_megapixels=300.0,
@@ -89,7 +90,7 @@ def engine_for(
         threads=1,
         neighbours=crew.neighbours,
     )
-    return RayEngine(assignment, crew, PhotoWork(loaded, settings, out, 300.0))
+    return RayEngine(assignment, crew, PhotoWork(deblurrer, settings, out, 300.0))
 
 
 def never() -> bool:
@@ -102,12 +103,12 @@ def status_of(outcomes: list[Outcome]) -> dict[str, Status]:
 
 @pytest.mark.usefixtures("cluster")
 class TestEngine:
-    def test_a_killed_worker_is_replaced(self, home: Path, loaded: LoadedModel, out: Path) -> None:
+    def test_a_killed_worker_is_replaced(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
         names = [f"{number:02}.png" for number in range(16)]
         photos = make_photos(home / "photos", *names, height=160, width=160)
         outcomes = []
         killed: list[int] = []
-        for outcome in engine_for(loaded, out, TWO).outcomes(jobs_of(photos, out), never):
+        for outcome in engine_for(deblurrer, out, TWO).outcomes(jobs_of(photos, out), never):
             outcomes.append(outcome)
             if len(outcomes) == 2:
                 victim = workers()[0]
@@ -118,35 +119,37 @@ class TestEngine:
         assert len(outcomes) == len(names)
         assert not list(out.glob("**/.defocusctl-*.part"))
         torch.set_num_threads(1)  # as in the workers
-        assert defocusctl("batch", photos, home / "undisturbed", "--weights", loaded.weights.path).code == 0
+        assert (
+            defocusctl("batch", photos, home / "undisturbed", "--weights", deblurrer.weights.path).code == 0
+        )
         assert hashes(out) == hashes(home / "undisturbed")
 
     def test_a_photo_that_kills_its_workers_is_found_out(
-        self, home: Path, loaded: LoadedModel, out: Path
+        self, home: Path, deblurrer: Deblurrer, out: Path
     ) -> None:
         import ray
 
         photos = make_photos(home / "photos", "a.png", "b.png", BOMB, "c.png", "d.png")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["*"]))
-        outcomes = list(engine_for(loaded, out, kind=Mined).outcomes(jobs_of(photos, out), never))
+        outcomes = list(engine_for(deblurrer, out, kind=Mined).outcomes(jobs_of(photos, out), never))
         bad = {outcome.job.name: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
         assert list(bad) == [BOMB]
         assert bad[BOMB].exit_code == ExitCode.DEVICE
         assert f"{MOST_LOSSES} workers were lost" in str(bad[BOMB].error)
         assert len(outcomes) == 5
 
-    def test_stopping_lets_what_is_in_flight_end(self, home: Path, loaded: LoadedModel, out: Path) -> None:
+    def test_stopping_lets_what_is_in_flight_end(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
         photos = make_photos(home / "photos", *(f"{number:02}.png" for number in range(12)))
         done: list[Outcome] = []
-        for outcome in engine_for(loaded, out).outcomes(jobs_of(photos, out), lambda: len(done) > 2):
+        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), lambda: len(done) > 2):
             done.append(outcome)
         assert 3 <= len(done) <= 3 + ONE.calls
         assert set(hashes(out)) == set(status_of(done))
 
-    def test_closing_abandons_what_is_in_flight(self, home: Path, loaded: LoadedModel, out: Path) -> None:
+    def test_closing_abandons_what_is_in_flight(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
         names = [f"{number:02}.png" for number in range(12)]
         photos = make_photos(home / "photos", *names, height=160, width=160)
-        with closing(engine_for(loaded, out).outcomes(jobs_of(photos, out), never)) as outcomes:
+        with closing(engine_for(deblurrer, out).outcomes(jobs_of(photos, out), never)) as outcomes:
             next(outcomes)
         left = hashes(out)
         assert len(left) < len(names)
@@ -155,7 +158,7 @@ class TestEngine:
         assert not list(out.glob(".*.part"))
 
     def test_outcomes_come_while_the_next_job_is_waited_for(
-        self, home: Path, loaded: LoadedModel, out: Path
+        self, home: Path, deblurrer: Deblurrer, out: Path
     ) -> None:
         photos = make_photos(home / "photos", "a.png", "b.png")
         ended = threading.Event()
@@ -167,16 +170,16 @@ class TestEngine:
             yield second
 
         names = []
-        for outcome in engine_for(loaded, out).outcomes(slowly(), never):
+        for outcome in engine_for(deblurrer, out).outcomes(slowly(), never):
             names.append(outcome.job.name)
             ended.set()
         assert names == ["a.png", "b.png"]
 
-    def test_workers_must_see_the_folder(self, home: Path, loaded: LoadedModel) -> None:
+    def test_workers_must_see_the_folder(self, home: Path, deblurrer: Deblurrer) -> None:
         photos = make_photos(home / "photos", "a.png")
         unseen = home / "unseen"
         with pytest.raises(OutputError, match="does not see the folder"):
-            list(engine_for(loaded, unseen).outcomes(jobs_of(photos, unseen), never))
+            list(engine_for(deblurrer, unseen).outcomes(jobs_of(photos, unseen), never))
 
 
 @dataclass(frozen=True)

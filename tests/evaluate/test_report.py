@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,6 +19,7 @@ from PIL import Image
 from defocusctl.errors import OutputError
 from defocusctl.evaluate.report import ReportPicture, choose_pictures, write_report
 from defocusctl.evaluate.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
+from tests.browser import assert_silent, browser_on, column, in_browser, press, touch
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it'.png"
 IMAGES = ("img2.png", "img10.png", "img1.png", MARKUP)
@@ -31,11 +31,6 @@ GAINS = dict(zip(IMAGES, (0.5, -1.25, 2.0, inf), strict=True))
 BEFORE = dict(zip(IMAGES, (9.5, 20.25, 30.0, 25.0), strict=True))
 BEFORE_MEAN = (9.5 + 20.25 + 30.0) / 3  # of those with a finite gain
 RED, BLUE, GREEN = (220, 20, 20), (20, 20, 220), (20, 200, 20)
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs a browser: chromium and chromedriver (Debian's chromium-driver) are not installed",
-)
 
 
 def rows(protocol: str, shift: float = 0.0) -> list[Row]:
@@ -62,7 +57,7 @@ EVALUATION = Evaluation(
         Comparison("iniknet", "input", "iniknet", "psnr", Interval(0.417, -1.25, 2.0)),
         Comparison("iniknet", "input", "iniknet", "mae", Interval(-0.01, -0.02, -0.005)),
     ),
-    published=(PublishedRow("INIKNet", "DPDD", "Table 1 <b>", psnr=25.231, ssim=0.765),),
+    published=(PublishedRow("INIKNet", "DPDD", "Table 1 <b>", "iniknet", psnr=25.231, ssim=0.765),),
     problems=("'a<b>.png' cannot be read",),
     lpips_variant=None,
     versions=(("defocusctl", "1.2.3"),),
@@ -169,7 +164,9 @@ def test_the_summary_marks_the_best_and_what_is_published(tmp_path: Path) -> Non
     assert f" iniknet {mean:.3f} 0.7000 0.0400 +0.417 [−1.250, +2.000] 3" in lines
     ours = f"iniknet −{published - mean:.3f}"
     assert any(
-        line.startswith(f" INIKNet published trained on DPDD; Table 1 <b> 25.231 {ours} 0.765")
+        line.startswith(
+            f" INIKNet published trained on DPDD; Table 1 <b>, protocol iniknet 25.231 {ours} 0.765"
+        )
         for line in lines
     )
     assert " iniknet input MAE −0.0100 [−0.0200, −0.0050] better" in lines
@@ -230,57 +227,16 @@ def test_an_existing_file_is_kept_without_force(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser with the report open in it; the last test reads its logs, after all the others."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    folder = tmp_path_factory.mktemp("browser")
-    write_report(folder / "report.html", EVALUATION, [picture()], force=False)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "--headless",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1200,900",
-        f"--user-data-dir={folder / 'profile'}",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, Service(str(DRIVER)))
-    try:
-        browser.get((folder / "report.html").as_uri())
-        complete = "return [...document.images].every(image => image.complete)"
-        WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(complete))
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(path, EVALUATION, [picture()], force=False)
+    with browser_on(path) as browser:
         yield browser
-    finally:
-        browser.quit()
-
-
-def column(browser: Any, place: int) -> list[str]:
-    script = (
-        "return [...document.querySelectorAll('#rows tbody tr')].map(r => r.children[arguments[0]].innerText)"
-    )
-    found: list[str] = browser.execute_script(script, place)
-    return found
 
 
 def choose(browser: Any, control: str, text: str) -> None:
     from selenium.webdriver.support.select import Select
 
     Select(browser.find_element("id", control)).select_by_visible_text(text)
-
-
-def press(browser: Any, button: Any) -> None:
-    """A real click, once the button is in the middle of the window and not under the page's edge."""
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
-    button.click()
 
 
 def heads(browser: Any) -> dict[str, Any]:
@@ -377,18 +333,6 @@ def edge(stage: Any) -> float:
     return float(red.sum() / len(row))
 
 
-def touch(browser: Any, stage: Any, share: float) -> None:
-    """Put a finger on the middle of the stage and move it to a share of its width."""
-    box = browser.execute_script("const b = arguments[0].getBoundingClientRect(); return b.toJSON()", stage)
-    y = box["y"] + box["height"] / 2
-    path = [box["x"] + box["width"] * at for at in (0.5, (0.5 + share) / 2, share)]
-    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-    for kind, x in zip(("touchStart", "touchMove", "touchMove"), path, strict=True):
-        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-    browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
-
-
 @in_browser
 def test_names_with_markup_are_shown_literally(opened: Any) -> None:
     assert opened.find_element("css selector", ".picture .name").text == MARKUP
@@ -438,12 +382,4 @@ def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) ->
 
 @in_browser
 def test_nothing_was_asked_for_and_nothing_went_wrong(opened: Any) -> None:
-    assert opened.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    requested = {
-        message["params"]["request"]["url"].partition(":")[0]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
-    assert "file" in requested
-    assert requested <= {"file", "data", "chrome"}  # chrome: is the browser's own empty page at its start
+    assert_silent(opened)

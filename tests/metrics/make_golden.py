@@ -52,10 +52,10 @@ def cropped(image: np.ndarray, multiple: int) -> np.ndarray:
     return image[: image.shape[0] // multiple * multiple, : image.shape[1] // multiple * multiple]
 
 
-def rounded(a: np.ndarray, b: np.ndarray, *, clamped: bool) -> dict[str, float]:
-    """As nrknet (clamped for PSNR and MAE) and gkmnet score."""
+def rounded(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    """As nrknet and gkmnet score: clamped for PSNR and MAE, not for SSIM."""
     a, b = (np.round(image.astype(np.float32) * np.float32(255)).astype(np.float64) for image in (a, b))
-    seen = a.clip(0, 255) if clamped else a
+    seen = a.clip(0, 255)
     return {"psnr": psnr(seen, b, 255), "ssim": gaussian(a, b), "mae": float(np.abs(seen - b).mean() / 255)}
 
 
@@ -75,15 +75,15 @@ def scores() -> dict[str, dict[str, float]]:
     c, d = pair(360, 360)
     resized = [cv2.resize(image, (90, 60), interpolation=cv2.INTER_LINEAR) for image in (a, b)]
     return {
-        "nrknet dpdd 53 75": rounded(*reflected, clamped=True),
-        "nrknet rtf 360 360": rounded(c, d, clamped=True),
+        "nrknet dpdd 53 75": rounded(*reflected),
+        "nrknet rtf 360 360": rounded(c, d),
         "iniknet dpdd 53 75": plain(cropped(a, 32).clip(0, 1), cropped(b, 32)),
         "iniknet rtf 53 75": plain(cropped(a, 16).clip(0, 1), cropped(b, 16)),
         "restormer dpdd 53 75": plain(a.clip(0, 1), b),
         "ifan dpdd 53 75": plain(cropped(a, 8), cropped(b, 8)),
         "drbnet dpdd 53 75": plain(cropped(a, 16), cropped(b, 16)),
         "dpdnet dpdd 53 75": plain(*resized),
-        "gkmnet dpdd 53 75": rounded(*blackened, clamped=False),
+        "gkmnet dpdd 53 75": rounded(*blackened),
     }
 
 

@@ -1,9 +1,7 @@
 """LPIPS against the published package's answers, and what is said when AlexNet's weights are not there."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from defocusctl.metrics import Lpips, load_lpips
 from defocusctl.metrics.lpips import HEADS
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
-from tests.metrics.alexnet import recipe_alexnet
+from tests.metrics.alexnet import recipe_alexnet, register, saved
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lpips_alex.npz"
 
@@ -73,40 +71,11 @@ def test_other_tensors_are_refused_by_name(key: str, value: object) -> None:
         Lpips(state)  # type: ignore[arg-type]
 
 
-def saved(content: object) -> bytes:
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback]:
     make_fresh_machine(monkeypatch, tmp_path)
     with serving() as server:
         yield server
-
-
-def register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Loopback, body: bytes) -> None:
-    """A mirror of AlexNet on this machine, known by the start of its SHA-256."""
-    server.serve("/alexnet.pth", body)
-    registry = tmp_path / "own.toml"
-    registry.write_text(
-        f"""
-[default-order]
-alexnet = ["mirror"]
-
-[[weights]]
-model = "alexnet"
-name = "mirror"
-configuration = "from shapes"
-sources = ["{server.url}/alexnet.pth"]
-digest = "sha256-prefix:{hashlib.sha256(body).hexdigest()[:8]}"
-licence = "CC0"
-trained_on = "nothing"
-channel_order = "RGB"
-"""
-    )
-    monkeypatch.setenv("DEFOCUSCTL_WEIGHTS", str(registry))
 
 
 def test_weights_are_fetched_once_and_found_offline(

@@ -43,9 +43,12 @@ def test_scores_are_the_golden_ones(line: str) -> None:
     assert isnan(scores.lpips)
 
 
-def shown(image: np.ndarray, *, bgr: bool = False, low: float = -1.0, clipped: bool = False) -> np.ndarray:
+def shown(
+    image: np.ndarray, *, bgr: bool = False, low: float = -1.0, clipped: bool = False, rounded: bool = False
+) -> np.ndarray:
     """``image`` in the range that LPIPS is to be fed."""
     values = np.clip(image, 0, 1) if clipped else image
+    values = np.round(values * 255) / 255 if rounded else values
     values = values * (1 - low) + low
     return (values[:, :, ::-1] if bgr else values).astype(np.float32)
 
@@ -53,7 +56,7 @@ def shown(image: np.ndarray, *, bgr: bool = False, low: float = -1.0, clipped: b
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("nrknet", {"bgr": True}),
+        ("nrknet", {"bgr": True, "rounded": True}),
         ("iniknet", {"bgr": True}),
         ("restormer", {"clipped": True}),
         ("ifan", {}),
@@ -68,9 +71,9 @@ def test_lpips_is_fed_as_the_protocol_says(name: str, how: dict[str, bool | floa
     expected = lpips(shown(restored, **how), shown(reference, **how))
     found = chosen.score(restored, reference, "dpdd", lpips).lpips
     assert found == pytest.approx(expected, rel=1e-5)
-    wrong = {"bgr": True, "clipped": True, "low": -1.0, **how}
-    wrong |= {"bgr": not how.get("bgr", False), "clipped": not how.get("clipped", False)}
-    assert found != pytest.approx(lpips(shown(restored, **wrong), shown(reference, **wrong)), rel=1e-5)
+    for key in ("bgr", "clipped", "rounded"):
+        wrong = {**how, key: not how.get(key, False)}
+        assert found != pytest.approx(lpips(shown(restored, **wrong), shown(reference, **wrong)), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,15 @@ def test_sizes(name: str, dataset: str, size: tuple[int, int], expected: tuple[i
     assert fitted.dtype == np.float32
     assert np.array_equal(PROTOCOLS[name].fit(fitted, dataset), fitted)
     assert np.abs(fitted - prepared / np.iinfo(prepared.dtype).max).max() < 1 / 255
+
+
+def test_dpdnet_turns_upright_photos_counter_clockwise() -> None:
+    upright = np.zeros((90, 60, 3), np.float32)
+    upright[:10, 50:] = 1  # top right
+    turned = protocol("dpdnet").fit(upright, "dpdd")
+    assert turned.shape == (60, 90, 3)
+    assert np.array_equal(turned[:10, :10], np.ones((10, 10, 3)))  # top left
+    assert turned.sum() == upright.sum()
 
 
 def test_padding_is_centred_and_of_the_right_kind() -> None:

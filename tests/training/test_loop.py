@@ -65,9 +65,12 @@ def interrupt_after(step: int) -> Callable[[Progress], None]:
     return on_progress
 
 
-@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
-def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "algorithm"), [("iniknet", "adam"), ("nrknet", "adam"), ("iniknet", "muon")]
+)
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str, algorithm: str) -> None:
     recipe = write_data(tmp_path, model)
+    recipe.write_text(recipe.read_text().replace("[optimiser]", f'[optimiser]\nalgorithm = "{algorithm}"'))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     seen: list[Progress] = []
     assert run(recipe, whole, on_progress=seen.append).step == 4

@@ -17,9 +17,9 @@ import psutil
 
 from defocusctl.batch.job import Job
 from defocusctl.batch.lanes import Lanes, threads_each
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
-from defocusctl.pipeline import LoadedModel
 from defocusctl.restore import Restorer
 
 PROBE = 320
@@ -38,9 +38,9 @@ class Estimate(NamedTuple):
     unknown: int
 
 
-def estimate(jobs: Sequence[Job], loaded: LoadedModel, lanes: Lanes) -> Estimate:
+def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, lanes: Lanes) -> Estimate:
     """What restoring the photos of all jobs would take on this machine now."""
-    restorer = loaded.restorer
+    restorer = deblurrer.restorer
     sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
@@ -52,7 +52,7 @@ def estimate(jobs: Sequence[Job], loaded: LoadedModel, lanes: Lanes) -> Estimate
     largest = sorted((size.pixels for size in sizes), reverse=True)[: lanes.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
-        memory += lanes.computing * tile * loaded.network.bytes_per_pixel
+        memory += lanes.computing * tile * deblurrer.network.bytes_per_pixel
     return Estimate(
         megapixels=mean(size.megapixels for size in sizes) * len(jobs),
         seconds=computed * seconds_per_pixel / lanes.computing,

@@ -1,7 +1,8 @@
 """Which photos a batch is about: in folders, by patterns, by name, or in a list; and what each is called.
 
 Files named one by one are taken as they are. In folders and by patterns, only those are that have a photo's
-suffix and no hidden name (of their own or of a folder), and that this program did not write.
+suffix and no hidden name (of their own or of a folder), and that this program did not write: neither results
+nor the pictures of a report.
 """
 
 import glob
@@ -13,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.targets import format_of_suffix
 
@@ -105,7 +107,8 @@ class Search:
 
         for place, folders, files in os.walk(top, onerror=note):
             here = Path(place)
-            entered = [name for name in sorted(folders) if not name.startswith(".") and self.recursive]
+            shown = [name for name in sorted(folders) if not name.startswith(".") and name != REPORT]
+            entered = shown if self.recursive else []
             folders[:] = [name for name in entered if (here / name).resolve() != out]
             for path in (here / name for name in sorted(files)):
                 if self._is_photo(path):

@@ -10,8 +10,8 @@ from defocusctl.batch.job import Job, Outcome
 from defocusctl.batch.lanes import Lanes, threads_each
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Opened, PhotoWork
+from defocusctl.deblurrer import RestoredPhoto
 from defocusctl.geometry import Size
-from defocusctl.restore import Restored
 
 PIXELS_PER_LANE = 150_000_000
 """No further photo is read while those in memory have more pixels than this for each that is computed."""
@@ -150,7 +150,7 @@ class _Run:
         except Exception as error:
             return self._work.failure(opened.job, error, opened)
 
-    def _restore(self, opened: Sequence[Opened]) -> list[Restored]:
+    def _restore(self, opened: Sequence[Opened]) -> list[RestoredPhoto]:
         def tell(done: int, total: int) -> None:
             self._check_abandoned()
             for one in opened:

@@ -17,6 +17,8 @@ from defocusctl.json_lines import JsonLinesWriter, read_json_lines
 FILE = "defocusctl-manifest.jsonl"
 CLAIMS = ".defocusctl-batch.claims"
 LOCK = ".defocusctl-batch.lock"
+REPORT = "defocusctl-report"
+"""The folder of the gallery."""
 
 
 def read_entries(out: Path) -> dict[str, Entry]:
@@ -43,6 +45,16 @@ def place_in(out: Path, path: Path) -> str:
         return path.absolute().as_posix()
 
 
+def record_claims(out: Path, places: Iterable[str]) -> None:
+    """Take files for this program before any of them is written.
+
+    Raises:
+        OutputError: if that cannot be recorded.
+    """
+    with closing(JsonLinesWriter(out / CLAIMS)) as claims:
+        claims.append({"file": place} for place in places)
+
+
 class Manifest:
     """The manifest of one folder, open for writing."""
 
@@ -52,7 +64,6 @@ class Manifest:
         Raises:
             OutputError: if it cannot be written.
         """
-        self._out = out
         self._entries = JsonLinesWriter(out / FILE)
 
     def append(self, entry: Entry) -> None:
@@ -62,15 +73,6 @@ class Manifest:
             OutputError: if it cannot be written.
         """
         self._entries.append([entry.as_json()])
-
-    def claim(self, places: Iterable[str]) -> None:
-        """Take files for this program before any of them is written.
-
-        Raises:
-            OutputError: if that cannot be recorded.
-        """
-        with closing(JsonLinesWriter(self._out / CLAIMS)) as claims:
-            claims.append({"file": place} for place in places)
 
     def close(self) -> None:
         self._entries.close()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from defocusctl.batch.mirror import Mirror, Places
 from defocusctl.batch.mirror_records import bring
-from defocusctl.errors import InputError, UsageError
+from defocusctl.errors import DefocusctlError, InputError, UsageError
 from defocusctl.photo.targets import format_of_suffix
 
 FOLDERS = ("file", "local")
@@ -29,14 +29,16 @@ class Call(NamedTuple):
 def mirrored_call(inputs: Sequence[str], out: str) -> Iterator[Call]:
     """Until the end of the block, a folder here for each URL, with an empty file for each object.
 
+    Errors that leave the block name the URLs instead of these folders.
+
     Raises:
         UsageError: if there is no access to such a URL, or the results would lie among the inputs.
         InputError: if objects cannot be listed.
     """
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
+    target = Mirror(scratch / "out", out.rstrip("/")) if is_url(out) else None
+    mirrors = [] if target is None else [target]
     try:
-        target = Mirror(scratch / "out", out.rstrip("/")) if is_url(out) else None
-        mirrors = [] if target is None else [target]
         paths = []
         for place, text in enumerate(inputs):
             if not is_url(text):
@@ -52,6 +54,10 @@ def mirrored_call(inputs: Sequence[str], out: str) -> Iterator[Call]:
             target.lay_out(target.sizes().items())
             bring(target)
         yield Call(paths, Path(_as_path(out)) if target is None else target.local, Places(tuple(mirrors)))
+    except DefocusctlError as error:
+        in_words = Places(tuple(mirrors)).in_words
+        error.cause, error.remedy = in_words(error.cause), in_words(error.remedy)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
 from defocusctl.batch.mirror import Places
 from defocusctl.batch.work import Content, Opened, PhotoWork
-from defocusctl.pipeline import LoadedModel
-from defocusctl.restore import Restored
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 
 
 class MirroredWork(PhotoWork):
@@ -16,13 +15,13 @@ class MirroredWork(PhotoWork):
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        deblurrer: Deblurrer,
         settings: BatchSettings,
         out: Path,
         max_megapixels: float,
         places: Places,
     ) -> None:
-        super().__init__(loaded, settings, out, max_megapixels)
+        super().__init__(deblurrer, settings, out, max_megapixels)
         self._places = places
 
     def fetch(self, job: Job) -> Content:
@@ -36,8 +35,8 @@ class MirroredWork(PhotoWork):
         finally:
             job.source.unlink(missing_ok=True)
 
-    def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
-        files = opened.job.files(self.loaded.weights.model)
+    def store(self, opened: Opened, restored: RestoredPhoto, seconds: float) -> Entry:
+        files = opened.job.files(self.deblurrer.weights.model)
         try:
             entry = super().store(opened, restored, seconds)
             for path in reversed(files):  # the photo last

@@ -205,7 +205,7 @@ class _Run:
         self._hire()
 
     def _note_unfinished(self, worker: _Worker) -> None:
-        model = self._work.loaded.weights.model
+        model = self._work.deblurrer.weights.model
         self._unfinished.update(path.parent for job in worker.jobs for path in job.files(model))
 
 

@@ -30,11 +30,11 @@ class RayStaff:
     def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
         """The engine; it does not tell of tiles."""
         del on_tile
-        weights = work.loaded.weights
+        weights = work.deblurrer.weights
         assignment = Assignment(
             weights=weights,
             content=weights.path.read_bytes(),
-            restoring=replace(work.loaded.restorer.settings, device=self.crew.device),
+            restoring=replace(work.deblurrer.restorer.settings, device=self.crew.device),
             settings=work.settings,
             out=work.out,
             max_megapixels=work.max_megapixels,

@@ -16,10 +16,10 @@ from defocusctl.batch.mirror import Places
 from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Content, Opened, PhotoWork
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.errors import DeviceError, OutputError
-from defocusctl.pipeline import load_resolved
 from defocusctl.resolve import ResolvedWeights
-from defocusctl.restore import Restored, RestoreSettings
+from defocusctl.restore import RestoreSettings
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Assignment:
         with tempfile.TemporaryDirectory(prefix="defocusctl-weights-") as folder:
             path = Path(folder) / self.weights.path.name
             path.write_bytes(self.content)
-            loaded = load_resolved(replace(self.weights, path=path), self.restoring)
-        loaded.restorer.at_once = self.neighbours
-        return MirroredWork(loaded, self.settings, self.out, self.max_megapixels, self.places)
+            deblurrer = Deblurrer.from_resolved(replace(self.weights, path=path), self.restoring)
+        deblurrer.restorer.at_once = self.neighbours
+        return MirroredWork(deblurrer, self.settings, self.out, self.max_megapixels, self.places)
 
 
 class Ready(NamedTuple):
@@ -91,7 +91,7 @@ class PhotoWorker:
             )
         torch.set_num_threads(given.threads)
         self._work = given.work()
-        self._restoring = SharedRestoring(self._restore, 1, self._work.loaded.restorer.room_for)
+        self._restoring = SharedRestoring(self._restore, 1, self._work.deblurrer.restorer.room_for)
         return Ready(host, os.getpid())
 
     def do(self, job: Job) -> Outcome | None:
@@ -112,7 +112,7 @@ class PhotoWorker:
         """Let what is being restored end in nothing, with the tile at hand."""
         self._abandoned.set()
 
-    def _restore(self, opened: Sequence[Opened]) -> list[Restored]:
+    def _restore(self, opened: Sequence[Opened]) -> list[RestoredPhoto]:
         return self._work.restore(opened, on_tile=lambda _done, _total: self._check_abandoned())
 
     def _check_abandoned(self) -> None:

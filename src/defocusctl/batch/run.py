@@ -8,19 +8,32 @@ from pathlib import Path
 
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
-from defocusctl.batch.manifest import Manifest, place_in
+from defocusctl.batch.manifest import Manifest, place_in, record_claims
 from defocusctl.errors import OutputError, SomeFailedError
 
 PARTS = ".defocusctl-*.part"
 GO_ON = "the same command goes on where it stopped"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stop:
-    """When to begin no further photo: if that is ``wished``, or after more than ``most_failures``."""
+    """When to begin no further photo: if that is ``wished``, or after more than ``most_failures``.
+
+    It counts the failures of one run, and is told when nothing more can be done.
+    """
 
     wished: Callable[[], bool] = lambda: False
     most_failures: int | None = None
+    failures: int = 0
+    ended: bool = False
+
+    def stopping(self) -> bool:
+        """Whether no further photo is to be begun; endless jobs end then."""
+        return self.ended or self.too_many or self.wished()
+
+    @property
+    def too_many(self) -> bool:
+        return self.most_failures is not None and self.failures > self.most_failures
 
 
 def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Collection[str]) -> list[Job]:
@@ -34,8 +47,7 @@ def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Colle
     """
     places = {job: [place_in(out, path) for path in job.files(settings.model)] for job in jobs}
     known = set(claims)
-    with closing(Manifest(out)) as manifest:
-        manifest.claim(place for listed in places.values() for place in listed if place not in known)
+    record_claims(out, (place for listed in places.values() for place in listed if place not in known))
     remove_parts({(out / place).parent for listed in places.values() for place in listed})
     return [
         job.replacing() if any((out / place).exists() for place in listed) else job
@@ -54,27 +66,22 @@ def run_jobs(
         OutputError: if nothing more can be written, to the manifest or at all.
         SomeFailedError: if more failed than may.
     """
-    failures = 0
     hopeless: Entry | None = None
-
-    def stopping() -> bool:
-        return stop.wished() or hopeless is not None or _too_many(failures, stop.most_failures)
-
-    with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stopping)) as outcomes:
-        for outcome in chain(lost, outcomes):
-            manifest.append(outcome.entry)
-            failures += outcome.entry.status is Status.FAILED
-            if outcome.hopeless:
-                hopeless = outcome.entry
-            yield outcome.entry
+    with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stop.stopping)) as outcomes:
+        try:
+            for outcome in chain(lost, outcomes):
+                manifest.append(outcome.entry)
+                stop.failures += outcome.entry.status is Status.FAILED
+                if outcome.hopeless:
+                    hopeless = outcome.entry
+                    stop.ended = True
+                yield outcome.entry
+        finally:
+            stop.ended = True
     if hopeless is not None:
         raise OutputError(f"stopped: {hopeless.error}", GO_ON)
-    if _too_many(failures, stop.most_failures):
-        raise SomeFailedError(f"stopped after {failures} failures", f"mend them; {GO_ON}")
-
-
-def _too_many(failures: int, most: int | None) -> bool:
-    return most is not None and failures > most
+    if stop.too_many:
+        raise SomeFailedError(f"stopped after {stop.failures} failures", f"mend them; {GO_ON}")
 
 
 def remove_parts(folders: Iterable[Path]) -> None:

@@ -20,10 +20,15 @@ from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
 from defocusctl.batch.run import GO_ON, Stop, claim, run_jobs
 from defocusctl.batch.staff import Staff
+from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedError
 from defocusctl.interruption import Interruption
-from defocusctl.pipeline import LoadedModel, Outputs
+from defocusctl.pipeline import Outputs
+
+MANY = 1000
+"""Photos that a watch is prepared for at once."""
 
 
 class Listener(Protocol):
@@ -73,12 +78,13 @@ class Batch:
     jobs: Sequence[Job]
     unreadable: Sequence[Unreadable]
     out: Path
-    loaded: LoadedModel
+    deblurrer: Deblurrer
     settings: BatchSettings
     max_megapixels: float
     force: bool
     staff: Staff
     places: Places = HERE
+    watch: Watch | None = None
 
     def tell(self, show: Listener) -> None:
         """Say what would be done; nothing is written."""
@@ -90,16 +96,16 @@ class Batch:
             show.would_do(job.name, self.places.in_words(str(job.target)), reason)
         for folder in self.unreadable:
             show.unreadable(folder)
-        lanes = self.staff.lanes(self.loaded.restorer, len(to_do))
+        lanes = self.staff.lanes(self.deblurrer.restorer, len(to_do))
         counts = Counter(reason for _, reason in judged)
-        show.estimated(estimate(to_do, self.loaded, lanes), lanes, counts)
+        show.estimated(estimate(to_do, self.deblurrer, lanes), lanes, counts)
 
     def run(self, show: Listener, *, most_failures: int | None) -> None:
         """Do what is to be done.
 
         Raises:
             SomeFailedError: if photos failed.
-            InterruptedByUserError: after Ctrl-C.
+            InterruptedByUserError: after Ctrl-C, unless that is what ends a watch.
             OutputError: if the folder is taken, holds files of others, or cannot be written.
         """
         with alone_in(self.out), records_in(self.places, self.out) as records:
@@ -108,16 +114,18 @@ class Batch:
             to_do = _to_do(judged)
             claims = self._claims(entries)
             self._check_strangers(to_do, claims)
-            lanes = self.staff.lanes(self.loaded.restorer, len(to_do))
+            lanes = self.staff.lanes(self.deblurrer.restorer, len(to_do) if self.watch is None else MANY)
             sizes = {job.name: job.size for job in to_do}
             lost = {_lost_name(folder): 0 for folder in self.unreadable}
             progress = Progress({**lost, **sizes}, before=len(judged) - len(to_do))
             changed = changes(judged, entries, self.settings)
             show.planned(progress, changed, lanes, self.places.in_words(str(self.out)))
-            del entries, judged
             ready = claim(to_do, self.settings, self.out, claims)
             if records is not None:
                 records.publish_claims()
+            if self.watch is not None:
+                self.watch.begin(self.jobs, entries, claims)
+            del entries, judged
             self._do(ready, lanes, progress, show, most_failures, records)
 
     def _do(
@@ -129,24 +137,26 @@ class Batch:
         most_failures: int | None,
         records: StoreRecords | None,
     ) -> None:
-        work = MirroredWork(self.loaded, self.settings, self.out, self.max_megapixels, self.places)
+        work = MirroredWork(self.deblurrer, self.settings, self.out, self.max_megapixels, self.places)
         lost = [self._lost(work, folder) for folder in self.unreadable]
         with show.live(progress), Interruption(show.stopping) as interruption:
             engine = self.staff.engine(work, lanes, show.began, show.tile)
             stop = Stop(lambda: interruption.wished or _cannot_record(records), most_failures)
+            ready = jobs if self.watch is None else self.watch.jobs(jobs, progress, stop.stopping)
             try:
-                for entry in run_jobs(jobs, engine, self.out, stop, lost):
+                for entry in run_jobs(ready, engine, self.out, stop, lost):
                     progress.add(entry)
                     show.ended(entry)
+                    if self.watch is not None:
+                        self.watch.ended(entry)
             except KeyboardInterrupt:
                 raise InterruptedByUserError(f"the photos in flight were given up; {GO_ON}") from None
-        if interruption.wished:
+        if interruption.wished and self.watch is None:
             raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
         if progress.failures:
             raise SomeFailedError(
                 f"{len(progress.failures)} of {progress.total} photos failed",
-                f"'{self.places.in_words(str(self.out / FILE))}' has the causes; "
-                "the same command tries them again",
+                f"'{self.out / FILE}' has the causes; the same command tries them again",
             )
 
     def _judged(self, entries: dict[str, Entry], show: Listener) -> list[Judged]:

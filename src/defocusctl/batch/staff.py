@@ -40,6 +40,6 @@ class LocalStaff:
         )
 
     def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
-        restorer = work.loaded.restorer
+        restorer = work.deblurrer.restorer
         restorer.at_once = lanes.computing
         return LocalEngine(work, lanes, room_for=restorer.room_for, on_begin=on_begin, on_tile=on_tile)

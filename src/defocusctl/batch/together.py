@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from defocusctl.batch.work import Opened
+from defocusctl.deblurrer import RestoredPhoto
 from defocusctl.geometry import Size
-from defocusctl.restore import Restored
 
-Restore = Callable[[Sequence[Opened]], list[Restored]]
+Restore = Callable[[Sequence[Opened]], list[RestoredPhoto]]
 
 
 class Timed(NamedTuple):
     """A restored photo and the seconds from asking for it to having it."""
 
-    restored: Restored
+    restored: RestoredPhoto
     seconds: float
 
 
 @dataclass(frozen=True)
 class _Request:
     opened: Opened
-    answer: "Future[Restored]" = field(default_factory=Future)
+    answer: "Future[RestoredPhoto]" = field(default_factory=Future)
 
 
 class SharedRestoring:

@@ -15,11 +15,12 @@ from defocusctl import __version__
 from defocusctl.atomic import write_error
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import place_in
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.devices import enough_memory
 from defocusctl.digests import Digest
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
-from defocusctl.pipeline import LoadedModel, enough_memory, read_warnings, restore_photos, write_result
-from defocusctl.restore import Restored
+from defocusctl.pipeline import read_warnings, restore_photos, write_result
 
 HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What the system says when no other result could be written either."""
@@ -54,9 +55,9 @@ class PhotoWork:
     """The steps, with the network, the settings and the output folder that all photos share."""
 
     def __init__(
-        self, loaded: LoadedModel, settings: BatchSettings, out: Path, max_megapixels: float
+        self, deblurrer: Deblurrer, settings: BatchSettings, out: Path, max_megapixels: float
     ) -> None:
-        self.loaded = loaded
+        self.deblurrer = deblurrer
         self.settings = settings
         self.out = out
         self.max_megapixels = max_megapixels
@@ -100,7 +101,7 @@ class PhotoWork:
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
-    ) -> list[Restored]:
+    ) -> list[RestoredPhoto]:
         """Restore one photo, or several of one size together.
 
         Raises:
@@ -108,9 +109,9 @@ class PhotoWork:
         """
         with enough_memory(", ".join(f"'{one.job.source}'" for one in opened)):
             photos = [one.photo for one in opened]
-            return restore_photos(self.loaded, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
+            return restore_photos(self.deblurrer, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
 
-    def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
+    def store(self, opened: Opened, restored: RestoredPhoto, seconds: float) -> Entry:
         """Write the result, with its pictures and folders; ``seconds`` is what restoring took.
 
         Raises:
@@ -118,12 +119,12 @@ class PhotoWork:
         """
         started = time.perf_counter()
         job = opened.job
-        files = job.files(self.loaded.weights.model)
+        files = job.files(self.deblurrer.weights.model)
         try:
             for folder in {path.parent for path in files}:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
-                write_result(self.loaded, opened.photo, restored, job.target, outputs=job.outputs)
+                write_result(self.deblurrer.network, restored, job.target, job.outputs)
             hashes = {place_in(self.out, path): Digest.of_file(path, "sha256").hex for path in files}
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
@@ -173,7 +174,7 @@ class PhotoWork:
         error: str | None = None,
         exit_code: int = 0,
     ) -> Entry:
-        weights = self.loaded.weights
+        weights = self.deblurrer.weights
         return Entry(
             input=job.name,
             status=status,

@@ -1,21 +1,17 @@
 """``defocusctl batch``: folders of photos in, the same tree of deblurred photos out."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from defocusctl.cli.batch_given import EngineName, find, picture_tree, staff_for
 from defocusctl.cli.batch_show import BatchShow
 from defocusctl.cli.deblur import load
 from defocusctl.cli.options import (
-    BESIDE,
     DEFAULT_MAX_MEGAPIXELS,
     DeviceOption,
-    Model,
     ModelOption,
     OfflineOption,
     OverlapOption,
@@ -25,21 +21,8 @@ from defocusctl.cli.options import (
     WeightsOption,
     number_or_auto,
 )
-from defocusctl.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from defocusctl.batch.inputs import Findings, Search
-    from defocusctl.batch.mirror import Places
-    from defocusctl.batch.staff import Staff
-
-STREAM = "-"
-
-
-class EngineName(StrEnum):
-    """Who does the work."""
-
-    LOCAL = "local"
-    RAY = "ray"
+from defocusctl.errors import SomeFailedError, UsageError
+from defocusctl.plugins import DEFAULT_MODEL
 
 
 class Format(StrEnum):
@@ -62,7 +45,7 @@ def batch(
             help="Folders, photos, quoted patterns like 'in/**/*.jpg'; last, the folder for the results.",
         ),
     ],
-    model: ModelOption = Model.INIKNET,
+    model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     listed: Annotated[
         str | None,
@@ -138,6 +121,12 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be done, with time and memory.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Make a gallery to look at, OUT/defocusctl-report/index.html.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with photos as they arrive in the folders, until Ctrl-C.")
+    ] = False,
     offline: OfflineOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Events on stdout, one JSON object a line.")
@@ -150,41 +139,54 @@ def batch(
         raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
     if not max_megapixels > 0:
         raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
+    if watch and (listed is not None or "://" in last or not all(Path(text).is_dir() for text in inputs)):
+        raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
+    if report and any("://" in text for text in paths):
+        raise UsageError("--report shows folders only", "leave it out, or copy photos and results to folders")
+    if root is not None and any("://" in text for text in inputs):
+        raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
+    if dry_run and (watch or report):
+        raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
     asked = (number_or_auto("--tile", tile), number_or_auto("--overlap", overlap))
 
+    from defocusctl.batch.arrivals import Arrivals
     from defocusctl.batch.inputs import Search, real_path
     from defocusctl.batch.job import BatchSettings
     from defocusctl.batch.manifest import read_claims
     from defocusctl.batch.mirrored_call import mirrored_call
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
+    from defocusctl.batch.watch import Watch
     from defocusctl.restore import RestoreSettings
 
     with mirrored_call(inputs, last) as call:
+        own = {real_path(call.out / place) for place in read_claims(call.out)}
         search = Search(
             out=call.out,
             recursive=recursive,
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
             root=root,
-            own={real_path(call.out / place) for place in read_claims(call.out)},
+            own=own,
         )
-        findings = _find(call.inputs, listed, search)
+        findings = find(call.inputs, listed, search, may_be_none=watch)
+        arrivals = Arrivals(search, call.inputs)
+        photos = arrivals.complete(findings.photos) if watch else findings.photos
         layout = Layout(
             out=call.out,
             suffix=None if file_format is None else f".{file_format.value}",
             quality=quality,
-            maps=_tree("--maps", maps, call.out),
+            maps=picture_tree("--maps", maps, call.out),
             maps_data=maps_data,
-            compare=_tree("--compare", compare, call.out),
+            compare=picture_tree("--compare", compare, call.out),
         )
-        jobs = [layout.job(found) for found in findings.photos]
-        check_collisions(jobs, model.value)
+        jobs = [layout.job(found) for found in photos]
+        check_collisions(jobs, model)
         restoring = RestoreSettings(*asked, device=device, precision=precision, strength=strength)
-        loaded = load(model.value, weights, restoring, offline=offline, quiet=quiet)
+        deblurrer = load(model, weights, restoring, offline=offline, quiet=quiet)
         settings = BatchSettings(
-            model=model.value,
-            weights=str(loaded.weights.digest),
+            model=model,
+            weights=str(deblurrer.weights.digest),
             strength=strength,
             tile=asked[0],
             overlap=asked[1],
@@ -196,64 +198,39 @@ def batch(
             compare=layout.compare is not None,
         )
         show = BatchShow(as_json=as_json, quiet=quiet)
-        with _staff(engine, ray_address, device, jobs_at_once, call.places) as staff:
+        problem = None
+        with staff_for(engine, ray_address, device, jobs_at_once, call.places) as staff:
             wanted = Batch(
                 jobs,
                 findings.unreadable,
                 call.out,
-                loaded,
+                deblurrer,
                 settings,
                 max_megapixels,
                 force,
                 staff,
                 call.places,
+                Watch(arrivals, own, layout, settings, force=force) if watch else None,
             )
             if dry_run:
                 wanted.tell(show)
-            else:
+                return
+            if watch:
+                show.watching(inputs)
+            try:
                 wanted.run(show, most_failures=0 if fail_fast else max_failures)
+            except SomeFailedError as error:
+                problem = error
+        if report:
+            _report(call.out, show)
+        if problem is not None:
+            raise problem
 
 
-def _find(inputs: Sequence[str], listed: str | None, search: "Search") -> "Findings":
-    from defocusctl.batch.inputs import listed_in
+def _report(out: Path, show: BatchShow) -> None:
+    from defocusctl.batch.gallery import write_gallery
+    from defocusctl.batch.manifest import alone_in
 
-    findings = search.find(inputs, () if listed is None else listed_in(_content(listed)))
-    if not findings.photos and not findings.unreadable:
-        raise InputError(
-            "there is no photo among the inputs", "check the folders, and --include and --exclude if given"
-        )
-    return findings
-
-
-def _content(listed: str) -> bytes:
-    if listed == STREAM:
-        return sys.stdin.buffer.read()
-    try:
-        return Path(listed).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
-
-
-@contextmanager
-def _staff(
-    engine: EngineName, address: str | None, device: str, jobs: int | None, places: "Places"
-) -> "Iterator[Staff]":
-    """Who does the photos, until the end of the block."""
-    if engine is EngineName.RAY:
-        from defocusctl.batch.ray_staff import ray_staff
-
-        with ray_staff(address, device, jobs, places) as staff:
-            yield staff
-    elif address is not None:
-        raise UsageError("--ray-address is for --engine ray", "give both or none")
-    else:
-        from defocusctl.batch.staff import LocalStaff
-
-        yield LocalStaff(jobs)
-
-
-def _tree(name: str, option: str | None, out: Path) -> Path | None:
-    """The folder whose tree an option that may stand alone draws in."""
-    if option is not None and "://" in option:
-        raise UsageError(f"{name} draws in no store", f"give {name} alone, for pictures beside the results")
-    return out if option == BESIDE else None if option is None else Path(option)
+    with alone_in(out), show.reporting() as on_photo:
+        page = write_gallery(out, on_photo)
+    show.reported(page)

@@ -2,9 +2,11 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -110,7 +112,9 @@ class BatchShow:
             )
             say(f"[{progress.ended}/{progress.total}] {entry.input}: {done}; {_pace(progress)}")
         if self._drawn:
-            self._bars.update(self._whole, completed=progress.ended, remark=_pace(progress))
+            self._bars.update(
+                self._whole, completed=progress.ended, total=progress.total, remark=_pace(progress)
+            )
 
     def stopping(self) -> None:
         """Told of the first Ctrl-C."""
@@ -118,6 +122,24 @@ class BatchShow:
 
     def unreadable(self, folder: "Unreadable") -> None:
         say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
+
+    def watching(self, folders: Sequence[str]) -> None:
+        """Told before a batch that goes on."""
+        self._event("watching", folders=list(folders))
+        if self._plain:
+            say(f"watching {', '.join(folders)} for photos; Ctrl-C ends it")
+
+    @contextmanager
+    def reporting(self) -> Iterator[Callable[[int, int], None]]:
+        """A bar over the photos whose pictures are made for the gallery."""
+        with step_bar("making the report", quiet=not self._drawn) as advance:
+            yield lambda done, total: advance(done, total, "")
+
+    def reported(self, page: Path) -> None:
+        """Told of the gallery when it is there."""
+        self._event("report", page=str(page))
+        if self._plain:
+            say(f"report: {page}")
 
     def would_do(self, name: str, target: str, reason: "Reason") -> None:
         """One line of a dry run."""
@@ -153,9 +175,9 @@ class BatchShow:
             left=progress.total - progress.ended,
             seconds=round(progress.seconds, 3),
             megapixels=progress.megapixels,
-            failures=[{"input": name, "error": error} for name, error in failures],
+            failures=[{"input": name, "error": error} for name, error in failures.items()],
         )
-        for name, error in failures[:LISTED_FAILURES]:
+        for name, error in islice(failures.items(), LISTED_FAILURES):
             say_error(f"failed: {name}: {error}")
         if len(failures) > LISTED_FAILURES:
             say_error(f"and {len(failures) - LISTED_FAILURES} more, see the manifest")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -58,25 +58,36 @@ def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Ite
         yield advance
 
 
+class _RemarkedProgress(Progress):
+    """A bar with a remark on a line of its own, cut off where the terminal ends."""
+
+    remark = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.remark:
+            yield Text(self.remark, style="dim", no_wrap=True, overflow="ellipsis")
+
+
 @contextmanager
 def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; told how many are done, how many there are, and a remark.
+    """A progress bar over steps or images; told how many are done and there are, and a remark for below.
 
     It is drawn from the first that is told: before, there is no total, and perhaps an error instead.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[remark]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    progress = Progress(*columns, console=console, disable=quiet)
-    task = progress.add_task(title, total=None, remark="")
+    progress = _RemarkedProgress(*columns, console=console, disable=quiet)
+    task = progress.add_task(title, total=None)
 
     def advance(done: int, total: int, remark: str) -> None:
-        progress.update(task, completed=done, total=total, remark=remark)
+        progress.remark = remark
+        progress.update(task, completed=done, total=total)
         progress.start()
 
     try:

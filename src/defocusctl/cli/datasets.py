@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 from typer.core import TyperGroup
 
 from defocusctl.errors import DataError
@@ -29,7 +29,8 @@ class ListsByDefault(TyperGroup):
     """Makes ``datasets`` alone, or with options only, mean ``datasets list``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:  # where the shell completes, the name is still to come
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -49,20 +50,19 @@ def list_datasets(
     if as_json:
         typer.echo(json.dumps([_as_json(entry, here) for entry in SETS.values()], indent=2))
         return
-    table = Table(
-        "name", "images", "size", "reference", "licence", Column("offered by", overflow="fold"), "here"
-    )
+    table = Table("name", "images", "size", "reference", "here")
     for entry in SETS.values():
         table.add_row(
             entry.name,
             ", ".join(f"{split} {count}" for split, count in entry.counts.items()),
             entry.size,
             "yes" if entry.has_reference else "no",
-            entry.licence,
-            entry.offered,
             _here_text(entry, here),
         )
-    Console().print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table, soft_wrap=False)
+    for entry in SETS.values():
+        console.print(f"{entry.name}: {entry.paper}; {entry.licence}; offered by {entry.offered}")
     if here is None:
         typer.echo("give --root, or set DEFOCUSCTL_DATA, to see which are here")
 

@@ -10,10 +10,11 @@ from defocusctl.cli.console import download_bar, say, tile_bar
 from defocusctl.cli.jobs import Job, Wanted, check_together, plan_job
 from defocusctl.cli.options import (
     DEFAULT_MAX_MEGAPIXELS,
+    Backend,
+    BackendOption,
     DeviceOption,
     ForceOption,
     JsonOption,
-    Model,
     ModelOption,
     OfflineOption,
     OverlapOption,
@@ -26,16 +27,18 @@ from defocusctl.cli.options import (
 from defocusctl.cli.tally import Tally
 from defocusctl.errors import UsageError
 from defocusctl.geometry import parse_region
+from defocusctl.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from defocusctl.deblurrer import Deblurrer
     from defocusctl.photo import Photo
-    from defocusctl.pipeline import Deblurred, LoadedModel
+    from defocusctl.pipeline import Deblurred
     from defocusctl.restore import RestoreSettings
 
 
 def deblur(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos; '-' reads stdin.")],
-    model: ModelOption = Model.INIKNET,
+    model: ModelOption = DEFAULT_MODEL,
     weights: WeightsOption = None,
     output: Annotated[
         str | None,
@@ -56,7 +59,9 @@ def deblur(
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="For JPEG, WebP and AVIF. [default: not worse than the input's]"),
+        typer.Option(
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
+        ),
     ] = None,
     maps: Annotated[
         str | None,
@@ -77,6 +82,7 @@ def deblur(
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = Backend.TORCH,
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS,
@@ -90,13 +96,18 @@ def deblur(
         if not max_megapixels > 0:
             raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
         box = None if region is None else parse_region(region)
-        wanted = Wanted(model.value, output, box, quality, force, maps, maps_data, compare)
+        wanted = Wanted(model, output, box, quality, force, maps, maps_data, compare)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
 
         from defocusctl.restore import RestoreSettings
 
         settings = RestoreSettings(
-            tile=pixels, overlap=shared, device=device, precision=precision, strength=strength
+            tile=pixels,
+            overlap=shared,
+            device=device,
+            precision=precision,
+            strength=strength,
+            backend=backend.value,
         )
         jobs: list[Job] = []
         for text in inputs:
@@ -104,30 +115,30 @@ def deblur(
                 jobs.append(plan_job(text, wanted))
         check_together(inputs, jobs, as_json=as_json)
         if jobs:
-            loaded = load(model.value, weights, settings, offline=offline, quiet=quiet)
+            deblurrer = load(model, weights, settings, offline=offline, quiet=quiet)
         for job in jobs:
             with tally.one_input(job.text):
-                tally.done(job.text, _deblur_one(loaded, job, max_megapixels, quiet=quiet))
+                tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, quiet=quiet))
 
 
 def load(
     model: str, weights: str | None, settings: "RestoreSettings", *, offline: bool, quiet: bool
-) -> "LoadedModel":
+) -> "Deblurrer":
     """The network, with a bar while its weights are fetched and a line if they are not the usual ones.
 
     Raises:
-        The errors of ``pipeline.load_model``.
+        The errors of ``Deblurrer.load``.
     """
-    from defocusctl.pipeline import load_model
+    from defocusctl.deblurrer import Deblurrer
 
     with download_bar(f"weights for {model}", quiet=quiet) as on_download:
-        loaded = load_model(model, weights, settings, offline=offline, on_download=on_download)
-    if loaded.weights.note:
-        say(loaded.weights.note)
-    return loaded
+        deblurrer = Deblurrer.load(model, weights, settings, offline=offline, on_download=on_download)
+    if deblurrer.weights.note:
+        say(deblurrer.weights.note)
+    return deblurrer
 
 
-def _deblur_one(loaded: "LoadedModel", job: Job, max_megapixels: float, *, quiet: bool) -> "Deblurred":
+def _deblur_one(deblurrer: "Deblurrer", job: Job, max_megapixels: float, *, quiet: bool) -> "Deblurred":
     from defocusctl.pipeline import deblur_photo
 
     megapixels = 0.0
@@ -138,7 +149,7 @@ def _deblur_one(loaded: "LoadedModel", job: Job, max_megapixels: float, *, quiet
 
     with tile_bar(job.text, lambda: megapixels, quiet=quiet) as on_tile:
         result = deblur_photo(
-            loaded,
+            deblurrer,
             job.source,
             job.target or sys.stdout.buffer,
             region=job.region,

@@ -2,66 +2,36 @@
 
 import json
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.console import download_bar, say, say_error, say_warning, step_bar
+from defocusctl.cli.console import say, say_error, say_warning, step_bar
+from defocusctl.cli.eval_methods import load_candidates, load_metric, models_with_weights
+from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
+from defocusctl.cli.eval_progress import RunningMeans
 from defocusctl.cli.options import (
     DeviceOption,
-    Model,
     OfflineOption,
     OverlapOption,
     PrecisionOption,
     QuietOption,
     TileOption,
+    completed_models,
+    known_model,
     number_or_auto,
 )
-from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
+from defocusctl.errors import DataError, ExpectationError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.data.layouts import EvaluationImage, FoundData
+    from defocusctl.evaluate.expectations import Expectation
     from defocusctl.evaluate.methods import Candidate
     from defocusctl.evaluate.results import Evaluation, Row
-    from defocusctl.metrics import Lpips, Protocol
-    from defocusctl.restore import RestoreSettings
+    from defocusctl.metrics import Protocol
 
-DEFAULT_WEIGHTS = "default"
-
-
-class Dataset(StrEnum):
-    """The data sets by name; checked against the layouts in the tests."""
-
-    DPDD = "dpdd"
-    LFDOF = "lfdof"
-    REALDOF = "realdof"
-    RTF = "rtf"
-    CUHK = "cuhk"
-    PAIRS = "pairs"
-    PHOTOS = "photos"
-
-
-class Baseline(StrEnum):
-    """Classical methods; checked against ``evaluate.classical`` in the tests."""
-
-    UNSHARP = "unsharp"
-    WIENER = "wiener"
-    RICHARDSON_LUCY = "richardson-lucy"
-
-
-class ProtocolName(StrEnum):
-    """Whose way of scoring; checked against ``metrics.PROTOCOLS`` in the tests."""
-
-    INIKNET = "iniknet"
-    NRKNET = "nrknet"
-    RESTORMER = "restormer"
-    IFAN = "ifan"
-    DRBNET = "drbnet"
-    DPDNET = "dpdnet"
-    GKMNET = "gkmnet"
-    ALL = "all"
+PUBLISHED = "published"
 
 
 def evaluate(
@@ -76,9 +46,15 @@ def evaluate(
     ] = None,
     sharp: Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': their references.")] = None,
     models: Annotated[
-        list[Model] | None,
+        list[str] | None,
         typer.Option(
-            "--model", "-m", help="A network; may be repeated. [default: iniknet]", show_default=False
+            "--model",
+            "-m",
+            metavar="NAME",
+            parser=known_model,
+            autocompletion=completed_models,
+            help="A network; may be repeated. [default: iniknet]",
+            show_default=False,
         ),
     ] = None,
     weights: Annotated[
@@ -135,7 +111,7 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Score networks on a data set, beside the untouched input, classical methods and published figures."""
-    chosen_models = _models_with_weights(models, weights, baselines)
+    chosen_models = models_with_weights(models, weights, baselines)
     if (resume or save_images) and out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
@@ -146,7 +122,7 @@ def evaluate(
 
     found = _find(dataset, root, split, blurred, sharp)
     images = chosen(found, limit, sample, seed)
-    protocols = list(PROTOCOLS.values()) if protocol is ProtocolName.ALL else [PROTOCOLS[protocol.value]]
+    protocols = [PROTOCOLS[name] for name in protocol.names]
     settings = RestoreSettings(
         tile=number_or_auto("--tile", tile),
         overlap=number_or_auto("--overlap", overlap),
@@ -154,17 +130,18 @@ def evaluate(
         precision=precision,
         clip=False,
     )
-    candidates = _candidates(
+    candidates = load_candidates(
         chosen_models, baselines or [], disc_radius, settings, offline=offline, quiet=quiet
     )
-    metric = _lpips(offline=offline, quiet=quiet) if lpips and images[0].sharp else None
-    rows: list[Row] = []
+    expected = [] if expect is None else _expectations(expect, found, candidates, protocols)
+    if not lpips:
+        expected = [expectation for expectation in expected if expectation.metric != "lpips"]
+    metric = load_metric(offline=offline, quiet=quiet) if lpips and images[0].sharp else None
+    means = RunningMeans()
     with step_bar(found.title, quiet=quiet) as advance:
 
-        def show(_image: object, scored: "Sequence[Row]") -> None:
-            rows.extend(scored)
-            done = len({row.image for row in rows})
-            advance(done, len(images), _running_means(rows))
+        def show(done: int, scored: "Sequence[Row]") -> None:
+            advance(done, len(images), means.add(scored))
 
         evaluation = run(
             found,
@@ -179,28 +156,14 @@ def evaluate(
         )
     _tell(evaluation, as_json=as_json, quiet=quiet)
     if out is not None:
-        _keep(out, evaluation, images, candidates, protocols[0], quiet=quiet)
-    trained_on = {candidate.info.label: candidate.trained_on for candidate in candidates}
+        _keep(out, evaluation, images, candidates, protocols, quiet=quiet)
     if expect is not None:
-        _check_expectations(evaluation, expect, tolerance, trained_on)
+        _compare(evaluation, expect, expected, tolerance, quiet=quiet)
     if evaluation.problems and not allow_partial:
         raise DataError(
             f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
             "mend them, or give --allow-partial",
         )
-
-
-def _models_with_weights(
-    models: Sequence[Model] | None, weights: Sequence[str] | None, baselines: Sequence[Baseline] | None
-) -> list[tuple[str, str | None]]:
-    names = [model.value for model in models or ([] if baselines and not weights else [Model.INIKNET])]
-    if weights and len(weights) != len(names):
-        raise UsageError(
-            f"{len(weights)} --weights for {len(names)} --model",
-            f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' takes the usual ones",
-        )
-    specs = [None if spec == DEFAULT_WEIGHTS else spec for spec in weights or [DEFAULT_WEIGHTS] * len(names)]
-    return list(zip(names, specs, strict=True))
 
 
 def _find(
@@ -218,54 +181,6 @@ def _find(
             "'pairs' takes both, 'photos' takes --blurred, the others take --root",
         )
     return find_data(dataset.value, data_root(root), split)
-
-
-def _candidates(
-    models: Sequence[tuple[str, str | None]],
-    baselines: Sequence[Baseline],
-    radius: float,
-    settings: "RestoreSettings",
-    *,
-    offline: bool,
-    quiet: bool,
-) -> "list[Candidate]":
-    from defocusctl.evaluate.methods import classical, network, untouched
-    from defocusctl.pipeline import load_model
-
-    candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
-    for model, spec in models:
-        with download_bar(f"weights for {model}", quiet=quiet) as on_download:
-            loaded = load_model(model, spec, settings, offline=offline, on_download=on_download)
-        if loaded.weights.note:
-            say(loaded.weights.note)
-        candidates.append(network(loaded))
-    labels = [candidate.info.label for candidate in candidates]
-    if len(set(labels)) < len(labels):
-        raise UsageError("two methods have the same name", "name each model, weights and baseline once")
-    return candidates
-
-
-def _lpips(*, offline: bool, quiet: bool) -> "Lpips | None":
-    from defocusctl.metrics import load_lpips
-
-    try:
-        with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:
-            return load_lpips(offline=offline, on_progress=on_download)
-    except WeightsError as error:
-        say_warning(f"no LPIPS: {error}")
-        return None
-
-
-def _running_means(rows: "Sequence[Row]") -> str:
-    from defocusctl.evaluate.results import mean
-
-    first = rows[0].protocol
-    labels = list(dict.fromkeys(row.method for row in rows))
-    parts = []
-    for label in labels:
-        psnr = mean([row for row in rows if row.method == label and row.protocol == first], "psnr")
-        parts.append(f"{label} {psnr:.2f} dB")
-    return ", ".join(parts)
 
 
 def _tell(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
@@ -286,7 +201,7 @@ def _keep(
     evaluation: "Evaluation",
     images: "Sequence[EvaluationImage]",
     candidates: "Sequence[Candidate]",
-    protocol: "Protocol",
+    protocols: "Sequence[Protocol]",
     *,
     quiet: bool,
 ) -> None:
@@ -296,26 +211,36 @@ def _keep(
 
     written = write_tables(out, evaluation)
     report = out / "report.html"
-    write_report(report, evaluation, report_pictures(evaluation, images, candidates, protocol), force=True)
+    write_report(report, evaluation, report_pictures(evaluation, images, candidates, protocols), force=True)
     if not quiet:
         for path in (*written, report):
             say(str(path))
 
 
-def _check_expectations(
-    evaluation: "Evaluation", expect: str, tolerance: float, trained_on: dict[str, str]
-) -> None:
-    from defocusctl.evaluate.summary import deviations_from_file, deviations_from_published
+def _expectations(
+    expect: str, found: "FoundData", candidates: "Sequence[Candidate]", protocols: "Sequence[Protocol]"
+) -> "list[Expectation]":
+    from defocusctl.evaluate.expectations import expected_by_file, expected_by_papers
 
-    found = (
-        deviations_from_published(evaluation, trained_on, tolerance)
-        if expect == "published"
-        else deviations_from_file(evaluation, Path(expect), tolerance)
-    )
+    methods = [candidate.info for candidate in candidates]
+    names = [protocol.name for protocol in protocols]
+    if expect == PUBLISHED:
+        return expected_by_papers(found.dataset, methods, names)
+    return expected_by_file(Path(expect), methods, names)
+
+
+def _compare(
+    evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, *, quiet: bool
+) -> None:
+    from defocusctl.evaluate.expectations import deviations
+
+    found = deviations(evaluation, expected, tolerance)
     for deviation in found:
         say_error(str(deviation))
     if found:
         raise ExpectationError(
-            f"{len(found)} figures are not what {expect} says",
+            f"{len(found)} of {len(expected)} figures are not what {expect} says",
             "check data, protocol and weights, or --tolerance",
         )
+    if not quiet:
+        say(f"all {len(expected)} figures are what {expect} says")

@@ -1,56 +1,143 @@
-"""The tables that ``defocusctl eval`` prints: methods by metrics, published rows beside them."""
+"""The tables that ``defocusctl eval`` prints: methods by metrics, published rows below them, and costs."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from math import isinf, isnan
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from defocusctl.evaluate.results import LOWER_IS_BETTER, METRICS, Comparison, Evaluation, Method
+from defocusctl.evaluate.published import is_about
+from defocusctl.evaluate.results import (
+    LOWER_IS_BETTER,
+    Comparison,
+    Evaluation,
+    Method,
+    PublishedRow,
+)
 from defocusctl.evaluate.summary import means
 
 DIGITS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
-HEADS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
+HEADS = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
+QUOTED = "dim italic"
 
 
 def print_tables(evaluation: Evaluation) -> None:
-    """One table per protocol, on stdout."""
-    console = Console()
-    scored = len({row.image for row in evaluation.rows})
-    for protocol in evaluation.protocols:
-        heads = [f"{HEADS[metric]} {'↓' if metric in LOWER_IS_BETTER else '↑'}" for metric in METRICS]
-        table = Table("method", *heads, "gain (dB, 95 %)", "s/MP", "parameters", "MACs/pixel")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        table.title = f"{evaluation.title}, {scored} images, protocol {protocol}"
-        for method in evaluation.methods:
-            table.add_row(*_cells(evaluation, method, protocol))
-        for row in evaluation.published:
-            figures = (getattr(row, metric) for metric in METRICS)
-            cells = ("" if value is None else f"{value:.3f}" for value in figures)
-            table.add_row(f"{row.method} (published, {row.trained_on})", *cells, style="dim italic")
-        console.print(table)
-    for source in dict.fromkeys(row.source for row in evaluation.published):
-        console.print(f"published: {source}", style="dim italic", highlight=False)
+    """On stdout: a table per protocol with what was scored, networks against each other, and the costs."""
+    console = Console(highlight=False)
+    metrics = evaluation.metrics
+    for protocol in evaluation.protocols if metrics else ():
+        console.print(_scores(evaluation, protocol, metrics))
+        for comparison in _between_networks(evaluation, protocol):
+            console.print(Text(f"{comparison.method} minus {comparison.against}: {_gain(comparison)} dB"))
+    if not metrics:
+        console.print(f"{evaluation.title}, {_images(evaluation)}: nothing to score them by")
+    else:
+        _cite(console, evaluation)
+    if any(method.kind != "input" for method in evaluation.methods):
+        console.print(_costs(evaluation))
 
 
-def _cells(evaluation: Evaluation, method: Method, protocol: str) -> list[str]:
-    found = means(evaluation, method.label, protocol)
-    gain = next(
-        (
-            comparison
-            for comparison in evaluation.comparisons
-            if (comparison.method, comparison.protocol, comparison.metric) == (method.label, protocol, "psnr")
-            and _is_input(evaluation, comparison.against)
-        ),
-        None,
+def _scores(evaluation: Evaluation, protocol: str, metrics: Sequence[str]) -> Table:
+    heads = [f"{HEADS[metric]} {'↓' if metric in LOWER_IS_BETTER else '↑'}" for metric in metrics]
+    table = Table(
+        Column("method", overflow="fold"),
+        *(Column(head, justify="right", no_wrap=True) for head in (*heads, "gain (dB, 95 %)")),
+        box=box.HORIZONTALS,
+        pad_edge=False,
+        title=f"{evaluation.title}, {_images(evaluation)}, protocol {protocol}",
     )
+    for method in evaluation.methods:
+        table.add_row(
+            Text(method.label),
+            *_means(evaluation, method, protocol, metrics),
+            _gain_over_input(evaluation, method, protocol),
+        )
+    for label in evaluation.labels:
+        table.add_section()
+        table.add_row(Text(label, style="bold"))
+        for method in evaluation.methods:
+            table.add_row(Text(method.label), *_means(evaluation, method, protocol, metrics, label))
+    for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on):
+        table.add_section()
+        table.add_row(f"published ({trained_on})", style="bold")
+        for row in rows:
+            _add_published(table, evaluation, row, protocol, metrics)
+    return table
+
+
+def _add_published(
+    table: Table, evaluation: Evaluation, row: PublishedRow, protocol: str, metrics: Sequence[str]
+) -> None:
+    """A paper's line, and below it by how much methods of the same name differ."""
+    figures = {metric: getattr(row, metric) for metric in metrics}
+    cells = ("" if figure is None else f"{figure:.3f}" for figure in figures.values())
+    table.add_row(row.method, *cells, style=QUOTED)
+    for method in evaluation.methods:
+        if is_about(row, method):
+            own = means(evaluation, method.label, protocol)
+            differences = (
+                "" if figure is None or isnan(own[metric]) else f"{own[metric] - figure:+.3f}"
+                for metric, figure in figures.items()
+            )
+            table.add_row(Text(f"Δ {method.label}"), *differences)
+
+
+def _costs(evaluation: Evaluation) -> Table:
+    table = Table(
+        Column("method", overflow="fold"),
+        *(Column(head, justify="right") for head in ("seconds/megapixel", "parameters", "MACs/pixel")),
+        box=box.HORIZONTALS,
+        pad_edge=False,
+    )
+    for method in evaluation.methods:
+        if method.kind != "input":
+            seconds = means(evaluation, method.label, evaluation.protocols[0])["seconds_per_megapixel"]
+            table.add_row(
+                Text(method.label),
+                f"{seconds:.2f}",
+                f"{method.parameters:,}" if method.parameters else "",
+                f"{method.macs:,.0f}" if method.macs else "",
+            )
+    return table
+
+
+def _cite(console: Console, evaluation: Evaluation) -> None:
+    if any(is_about(row, method) for row in evaluation.published for method in evaluation.methods):
+        console.print("Δ: this run minus the published figure", style=QUOTED)
+    sources = dict.fromkeys((row.source, row.protocol) for row in evaluation.published)
+    for source, protocol in sources:
+        console.print(f"published: {source}, protocol {protocol}", style=QUOTED)
+
+
+def _images(evaluation: Evaluation) -> str:
+    count = len({row.image for row in evaluation.rows})
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _means(
+    evaluation: Evaluation, method: Method, protocol: str, metrics: Sequence[str], label: str | None = None
+) -> list[str]:
+    found = means(evaluation, method.label, protocol, label)
+    return [_number(found[metric], DIGITS[metric]) for metric in metrics]
+
+
+def _gain_over_input(evaluation: Evaluation, method: Method, protocol: str) -> str:
+    for comparison in evaluation.comparisons:
+        wanted = (comparison.method, comparison.protocol, comparison.metric)
+        if wanted == (method.label, protocol, "psnr") and _is_input(evaluation, comparison.against):
+            return _gain(comparison)
+    return ""
+
+
+def _between_networks(evaluation: Evaluation, protocol: str) -> list[Comparison]:
     return [
-        method.label,
-        *(_number(found[metric], DIGITS[metric]) for metric in METRICS),
-        "" if gain is None else _gain(gain),
-        f"{found['seconds_per_megapixel']:.2f}" if method.kind != "input" else "",
-        f"{method.parameters:,}" if method.parameters else "",
-        f"{method.macs:,.0f}" if method.macs else "",
+        comparison
+        for comparison in evaluation.comparisons
+        if (comparison.protocol, comparison.metric) == (protocol, "psnr")
+        and not _is_input(evaluation, comparison.against)
     ]
 
 

@@ -9,18 +9,26 @@ from rich.console import Console
 from rich.table import Table
 
 from defocusctl import __version__, places
+from defocusctl.errors import ModelError
+from defocusctl.plugins import BUILT_IN, plugins
 
 PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
     "huggingface-hub", "typer", "rich",
 )  # fmt: skip
-EXTRAS = {"train": ("tensorboard",), "ray": ("ray",), "s3": ("s3fs",)}
+EXTRAS = {
+    "train": ("tensorboard", "pytorch-optimizer"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+    "ray": ("ray",),
+    "s3": ("s3fs",),
+}
 
 
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Show versions, devices with their memory, caches, weights present, and optional extras."""
+    """Show versions, networks, devices with their memory, caches, weights present, and optional extras."""
     facts = _facts()
     if as_json:
         typer.echo(json.dumps(facts))
@@ -34,8 +42,10 @@ def info(
 
 def _facts() -> dict[str, Any]:
     from defocusctl.download import state_of
+    from defocusctl.photo.extras import EXTRAS as FORMATS
     from defocusctl.registry import load_registry
 
+    extras = {**EXTRAS, **{extra.name: (extra.module,) for extra in FORMATS.values()}}
     return {
         "defocusctl": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -44,13 +54,31 @@ def _facts() -> dict[str, Any]:
             extra: "installed"
             if all(_version(name) for name in names)
             else f"pip install 'defocusctl[{extra}]'"
-            for extra, names in EXTRAS.items()
+            for extra, names in extras.items()
         },
+        "networks": _networks(),
         "devices": _devices(),
         "cache": str(places.cache_dir()),
         "configuration": str(places.config_dir()),
         "weights": {entry.label: state_of(entry) for entry in load_registry().entries},
     }
+
+
+def _networks() -> dict[str, str]:
+    """Every network that ``--model`` takes here and where it is from, and of the others why it does not."""
+    from defocusctl.models.catalogue import network_class
+
+    found = dict.fromkeys(BUILT_IN, "built in")
+    for plugin in plugins():
+        if plugin.name in BUILT_IN:
+            found[plugin.name] += f"; the one of {plugin.package} is not used: {plugin.problem}"
+            continue
+        try:
+            network_class(plugin.name)
+            found[plugin.name] = f"from {plugin.package}"
+        except ModelError as error:
+            found[plugin.name] = f"error: {error}"
+    return found
 
 
 def _devices() -> dict[str, str]:

@@ -110,19 +110,19 @@ def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool)
 
 
 def _read_standard_input() -> bytes:
-    from defocusctl.pipeline import enough_memory
+    from defocusctl.devices import enough_memory
 
     with enough_memory("standard input"):
         return sys.stdin.buffer.read()
 
 
 def _suffix_of(content: bytes) -> str:
-    """How the name of a file of this content would end."""
+    """How the name of a file would end that is written in the format of this content."""
     from defocusctl.photo.header import HEAD_BYTES, identify
-    from defocusctl.photo.targets import SUFFIXES
+    from defocusctl.photo.targets import SUFFIXES, written_format
 
     try:
-        return SUFFIXES[identify(content[:HEAD_BYTES])][0]
+        return SUFFIXES[written_format(identify(content[:HEAD_BYTES]))][0]
     except InputError as error:
         raise InputError(f"cannot use standard input: {error.cause}", error.remedy) from error
 

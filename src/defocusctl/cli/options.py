@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
+from defocusctl.plugins import BUILT_IN, check_model, model_names, plugins
 
 BESIDE = ""
 """The value of an option with an optional value that was given without one."""
@@ -16,14 +18,42 @@ DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
 
 
-class Model(StrEnum):
-    """The networks by name; checked against the catalogue in the tests, which loads torch."""
+class Backend(StrEnum):
+    """What runs the network; checked against ``backends`` in the tests, which loads torch."""
 
-    INIKNET = "iniknet"
-    NRKNET = "nrknet"
+    TORCH = "torch"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
 
 
-ModelOption = Annotated[Model, typer.Option("--model", "-m", help="The network.")]
+def known_model(name: str) -> str:
+    """The name of a network, built in or of a package.
+
+    Raises:
+        ModelError: if there is none of that name.
+    """
+    for plugin in plugins():
+        if plugin.name == name and name in BUILT_IN:
+            say_warning(f"the network '{name}' of {plugin.package} is not used: {plugin.problem}")
+    return check_model(name)
+
+
+def completed_models(incomplete: str) -> list[str]:
+    """The networks whose names go on like this, for the shell."""
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        parser=known_model,
+        autocompletion=completed_models,
+        help="The network: iniknet, nrknet, or one that a package brings.",
+    ),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +69,10 @@ DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="auto|fp32|bf16|fp16")]
 TileOption = Annotated[
     str, typer.Option("--tile", metavar="auto|N|0", help="Side of the tiles in pixels; 0 is the whole photo.")
+]
+BackendOption = Annotated[
+    Backend,
+    typer.Option("--backend", help="What runs the network; all but torch are extras (docs/export.md)."),
 ]
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")

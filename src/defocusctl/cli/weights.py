@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from defocusctl.cli.console import download_bar, say_error
-from defocusctl.cli.options import Model
 from defocusctl.download import (
     ensure_file,
     files_of,
@@ -19,6 +18,7 @@ from defocusctl.download import (
     state_of,
 )
 from defocusctl.errors import UsageError, WeightsError
+from defocusctl.plugins import model_names
 from defocusctl.registry import FROM_SHAPES, Registry, WeightsEntry, load_registry
 
 app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
@@ -57,7 +57,8 @@ def fetch(
     --all leaves out what only a metric needs; that is fetched by its name. A failure does not stop the rest.
     """
     chosen = _chosen(load_registry(), labels, everything=everything)
-    entries = [entry for entry in chosen if not everything or entry.model in tuple(Model)]
+    restoring = model_names()
+    entries = [entry for entry in chosen if not everything or entry.model in restoring]
     failed = []
     for entry in entries:
         try:

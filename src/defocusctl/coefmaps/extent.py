@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from defocusctl.errors import UsageError
 from defocusctl.geometry import Size
 
 Array = npt.NDArray[np.generic]
@@ -51,8 +52,11 @@ def blur_extent(model: str, coefficients: Mapping[str, Array]) -> FloatArray:
     Beyond the answer itself only strips of rows are held in float32.
 
     Raises:
-        KeyError: for an unknown model, or if its coefficients are not there.
+        UsageError: for another model.
+        KeyError: if the coefficients are not there.
     """
+    if model not in _MEASURES:
+        raise UsageError(f"{model} tells no blur extent", "use iniknet or nrknet")
     name, measure = _MEASURES[model]
     maps = coefficients[name]
     _, height, width = maps.shape

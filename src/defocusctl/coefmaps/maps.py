@@ -10,7 +10,7 @@ from defocusctl.coefmaps.atoms import atom_arrays
 from defocusctl.coefmaps.dictionaries import atoms_sheet
 from defocusctl.coefmaps.extent import Array, blur_extent
 from defocusctl.coefmaps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
-from defocusctl.errors import OutputError
+from defocusctl.errors import OutputError, UsageError
 from defocusctl.models.prediction import Network
 
 PICTURES = {
@@ -21,6 +21,18 @@ EXTENT_DEFINITIONS = {
     "iniknet": r"blur extent  $\Sigma_r\, \mu_r k_r$",
     "nrknet": r"blur extent  $\Sigma_j\, |\gamma_j| (2j - 1)\ /\ \Sigma_j\, |\gamma_j|$",
 }
+
+
+def check_has_maps(model: str) -> None:
+    """Refuse a network of which no one here knows what its coefficients mean.
+
+    Raises:
+        UsageError: for all but the built-in ones.
+    """
+    if model not in PICTURES:
+        raise UsageError(
+            f"{model} has no maps that could be drawn or saved", "leave out --maps and --maps-data"
+        )
 
 
 def map_paths(directory: Path, stem: str, model: str) -> list[Path]:

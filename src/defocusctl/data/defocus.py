@@ -88,10 +88,11 @@ def _levels(c: Tensor, levels: int) -> Tensor:
 
 
 def _soften(rendering: Rendering, photos: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur half of the photos slightly: real scenes are seldom as crisp as the training photos."""
+    """Blur some photos slightly: real scenes are seldom as crisp as the training photos."""
     batch, _, height, width = photos.shape
-    sigma = rendering.scene_softness * torch.rand(2, batch, generator=generator, device=photos.device)
-    sigma = torch.where(sigma[0] < rendering.scene_softness / 2, sigma[1], 0.0).view(batch, 1, 1, 1)
+    chance = torch.rand(2, batch, generator=generator, device=photos.device)
+    sigma = torch.where(chance[0] < rendering.soft_scenes, rendering.scene_softness * chance[1], 0.0)
+    sigma = sigma.view(batch, 1, 1, 1)
     fy = torch.fft.fftfreq(height, device=photos.device).view(1, 1, -1, 1)
     fx = torch.fft.rfftfreq(width, device=photos.device).view(1, 1, 1, -1)
     transfer = torch.exp(-2 * torch.pi**2 * sigma**2 * (fx**2 + fy**2))

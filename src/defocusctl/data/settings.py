@@ -78,7 +78,9 @@ class Rendering(Settings):
     depth_of_field: Annotated[float, Field(ge=0)] = 0.6
     """Largest circle radius in pixels that still counts as in focus, drawn per scene from zero up."""
     scene_softness: Annotated[float, Field(ge=0)] = 0.7
-    """Largest sigma in pixels of a blur of the sharp photo itself, for the half of scenes that get one."""
+    """Largest sigma in pixels of a blur of the sharp photo itself, for the scenes that get one."""
+    soft_scenes: Probability = 0.5
+    """Share of scenes that get one: those of a camera that is not crisp even in focus."""
     levels: Annotated[int, Field(ge=3, le=64)] = 8
     geometry: Geometry = Geometry()
     aperture: Aperture = Aperture()

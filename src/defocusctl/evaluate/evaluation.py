@@ -1,9 +1,10 @@
 """A whole evaluation: score, compare, and put what came out together."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocusctl import __version__
-from defocusctl.atomic import atomic_write
+from defocusctl.atomic import atomic_write, write_error
 from defocusctl.data.layouts import EvaluationImage, FoundData
 from defocusctl.data.pixels import as_float
 from defocusctl.evaluate.confidence import compare
@@ -19,8 +20,9 @@ from defocusctl.evaluate.journal import Journal
 from defocusctl.evaluate.methods import Candidate
 from defocusctl.evaluate.published import published_rows
 from defocusctl.evaluate.report import ReportPicture, choose_pictures
-from defocusctl.evaluate.results import Evaluation, Row
-from defocusctl.evaluate.run import output_path, read_pair, restored, score_images
+from defocusctl.evaluate.report.gains import psnr_gains
+from defocusctl.evaluate.results import Evaluation
+from defocusctl.evaluate.run import OnRows, given_to_methods, output_path, read_pair, restored, score_images
 from defocusctl.metrics import Lpips, Protocol
 
 PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
@@ -36,7 +38,7 @@ def evaluate(
     out: Path | None,
     resume: bool,
     save_images: bool,
-    on_rows: Callable[[EvaluationImage, Sequence[Row]], None],
+    on_rows: OnRows,
 ) -> Evaluation:
     """Score ``images`` of a data set with every candidate and protocol; progress is kept in ``out``.
 
@@ -48,18 +50,22 @@ def evaluate(
     labels = tuple(protocol.name for protocol in protocols)
     run: Mapping[str, Any] = {
         "dataset": found.dataset,
-        "folder": str(found.folder),
+        "folder": str(found.folder.resolve()),
         "split": found.split,
         "methods": [asdict(method) for method in methods],
         "protocols": labels,
         "lpips": None if lpips is None else lpips.variant,
+        "images": save_images,
         "version": __version__,
     }
 
     def save(image: EvaluationImage, candidate: Candidate, answer: NDArray[np.float32]) -> None:
         assert out is not None
         path = output_path(out / "images", image, candidate)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(path.parent, error) from error
         _write_png(path, as_pixels(answer))
 
     with Journal(out, run, resume=resume) as journal:
@@ -73,7 +79,7 @@ def evaluate(
             on_rows=on_rows,
             on_output=save if save_images and out is not None else None,
         )
-    trained_on = frozenset(candidate.trained_on for candidate in candidates)
+    trained_on = frozenset(method.trained_on for method in methods if method.trained_on)
     return Evaluation(
         dataset=found.dataset,
         title=found.title,
@@ -93,28 +99,34 @@ def report_pictures(
     evaluation: Evaluation,
     images: Sequence[EvaluationImage],
     candidates: Sequence[Candidate],
-    protocol: Protocol,
+    protocols: Sequence[Protocol],
 ) -> list[ReportPicture]:
-    """The best, median and worst image of every network, restored once more."""
+    """The best, median and worst image of every network, restored once more, under the first protocol.
+
+    Where no network was scored, those of the classical methods.
+    """
+    dataset, protocol = evaluation.dataset, protocols[0]
     of_name = {image.name: image for image in images}
+    kinds = {candidate.info.kind for candidate in candidates}
+    kind = "model" if "model" in kinds else "baseline"
     pictures = []
     for candidate in candidates:
-        if candidate.info.kind != "model":
+        if candidate.info.kind != kind:
             continue
         label = candidate.info.label
-        gains = _gains(evaluation, label, protocol.name)
+        gains = psnr_gains(evaluation, label, protocol.name)
         for rank, name in choose_pictures(evaluation, label, protocol.name):
             blurred, sharp = read_pair(of_name[name])
-            blurred = protocol.prepare(blurred, evaluation.dataset)
-            reference = None if sharp is None else protocol.prepare(sharp, evaluation.dataset)
+            answer = restored(candidate, given_to_methods(blurred, protocols, dataset))
+            reference = None if sharp is None else protocol.prepare(sharp, dataset)
             pictures.append(
                 ReportPicture(
                     image=name,
                     method=label,
                     rank=rank,
-                    gain=gains[name],
-                    before=as_pixels(as_float(blurred)),
-                    after=as_pixels(restored(candidate, blurred)),
+                    gain=gains.get(name, nan),
+                    before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
+                    after=as_pixels(protocol.fit(answer, dataset)),
                     reference=None if reference is None else as_pixels(as_float(reference)),
                 )
             )
@@ -130,12 +142,6 @@ def versions() -> tuple[tuple[str, str], ...]:
     """What computed the figures."""
     packages = tuple((name, version(name)) for name in PACKAGES)
     return (("defocusctl", __version__), ("python", platform.python_version()), *packages)
-
-
-def _gains(evaluation: Evaluation, label: str, protocol: str) -> dict[str, float]:
-    inputs = [method.label for method in evaluation.methods if method.kind == "input"]
-    before = {row.image: row.psnr for row in evaluation.of(inputs[0], protocol)}
-    return {row.image: row.psnr - before[row.image] for row in evaluation.of(label, protocol)}
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

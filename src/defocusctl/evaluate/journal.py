@@ -79,7 +79,7 @@ class Journal:
         try:
             begun, *scored = (json.loads(line) for line in lines)
             images = [[_with_nan(row) for row in rows] for rows in scored]
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
         if begun != json.loads(json.dumps(run)):
             changed = sorted(key for key in run if json.loads(json.dumps(run[key])) != begun.get(key))
@@ -94,7 +94,7 @@ class Journal:
 
 def _with_nan(values: Mapping[str, Any]) -> Row:
     complete: dict[str, Any] = {key: nan if value is None else value for key, value in values.items()}
-    return Row(**complete)
+    return Row(**(complete | {"labels": tuple(complete["labels"])}))
 
 
 def _without_nan(row: Row) -> dict[str, Any]:

@@ -8,11 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluate.classical import CLASSICAL
 from defocusctl.evaluate.results import Method
-from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
-from defocusctl.pipeline import LoadedModel
 
 INPUT = "input"
 _PROBE = 128  # pixels a side of the image that multiply-adds are counted on
@@ -24,7 +23,6 @@ class Candidate:
 
     info: Method
     restore: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    trained_on: str = ""
 
 
 def untouched() -> Candidate:
@@ -38,7 +36,7 @@ def classical(name: str, radius: float) -> Candidate:
     return Candidate(Method(f"{name} ({radius:g} px)", "baseline"), lambda image: function(image, radius))
 
 
-def network(loaded: LoadedModel) -> Candidate:
+def network(loaded: Deblurrer) -> Candidate:
     """A loaded network through the same restoring path as ``deblur``, in float pixels and unclipped."""
     restorer = loaded.restorer
     weights = loaded.weights
@@ -53,8 +51,9 @@ def network(loaded: LoadedModel) -> Candidate:
         precision=restorer.precision,
         parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),
         macs=macs_per_pixel(loaded.network),
+        trained_on=loaded.trained_on,
     )
-    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels, loaded.trained_on)
+    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels)
 
 
 def macs_per_pixel(network: Network) -> float:
@@ -62,7 +61,7 @@ def macs_per_pixel(network: Network) -> float:
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
-    probe = NETWORKS[network.name](network.config).eval()
+    probe = type(network)(network.config).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2

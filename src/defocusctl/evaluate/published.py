@@ -3,7 +3,7 @@
 import tomllib
 from importlib.resources import files
 
-from defocusctl.evaluate.results import PublishedRow
+from defocusctl.evaluate.results import Method, PublishedRow
 
 
 def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
@@ -12,7 +12,25 @@ def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedR
     tables = [table for table in tomllib.loads(text)["table"] if table["data"] == dataset]
     wanted = [table for table in tables if table["trained_on"] in trained_on] or tables
     return tuple(
-        PublishedRow(method, table["trained_on"], table["source"], psnr=psnr, ssim=ssim, lpips=lpips)
+        PublishedRow(
+            method,
+            table["trained_on"],
+            table["source"],
+            table["protocol"],
+            psnr=psnr,
+            ssim=ssim,
+            lpips=lpips,
+        )
         for table in wanted
         for method, psnr, ssim, lpips in table["rows"]
     )
+
+
+def is_about(row: PublishedRow, method: Method) -> bool:
+    """Whether a paper's line is about this method, whatever it was trained on."""
+    name = "input" if method.kind == "input" else method.model or method.label
+    return _letters(name) == _letters(row.method)
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())

@@ -14,8 +14,8 @@ class Method:
     """Something that turns a blurred photo into another one, and what is known about it.
 
     ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening) or ``model``;
-    ``parameters`` counts trainable numbers, ``macs`` multiply-adds per pixel, both None where there is no
-    network.
+    ``parameters`` counts trainable numbers, ``macs`` multiply-adds per pixel, ``trained_on`` names the data
+    that the weights learnt from; all are None where there is no network.
     """
 
     label: str
@@ -28,12 +28,14 @@ class Method:
     precision: str | None = None
     parameters: int | None = None
     macs: float | None = None
+    trained_on: str | None = None
 
 
 class Row(NamedTuple):
     """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring alone.
 
-    Metrics that could not be had (no reference, no LPIPS weights) are not a number.
+    Metrics that could not be had (no reference, no LPIPS weights) are not a number. ``labels`` are the groups
+    of the image to average over as well, such as "indoor".
     """
 
     image: str
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     lpips: float
     seconds: float
     megapixels: float
+    labels: tuple[str, ...] = ()
 
 
 class Interval(NamedTuple):
@@ -68,11 +71,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A line of a paper's table for this data set; figures that the paper does not give are None."""
+    """A line of a paper's table for this data set, scored under the paper's own ``protocol``.
+
+    Figures that the paper does not give are None.
+    """
 
     method: str
     trained_on: str
     source: str
+    protocol: str
     psnr: float | None = None
     ssim: float | None = None
     mae: float | None = None
@@ -96,9 +103,28 @@ class Evaluation:
     lpips_variant: str | None
     versions: tuple[tuple[str, str], ...]
 
-    def of(self, method: str, protocol: str) -> list[Row]:
-        """The rows of one method under one protocol, in the order of the images."""
-        return [row for row in self.rows if row.method == method and row.protocol == protocol]
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that at least one row or published line has."""
+        lines = (*self.rows, *self.published)
+        return tuple(
+            metric
+            for metric in METRICS
+            if any((value := getattr(line, metric)) is not None and value == value for line in lines)
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that images have, sorted."""
+        return tuple(sorted({label for row in self.rows for label in row.labels}))
+
+    def of(self, method: str, protocol: str, label: str | None = None) -> list[Row]:
+        """The rows of one method under one protocol, in the order of the images; only those of a label."""
+        return [
+            row
+            for row in self.rows
+            if row.method == method and row.protocol == protocol and (label is None or label in row.labels)
+        ]
 
 
 def mean(rows: Sequence[Row], metric: str) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from defocusctl.data.layouts import EvaluationImage, FoundData
 from defocusctl.data.pixels import PixelCache, Pixels, as_float
-from defocusctl.errors import DataError, DefocusctlError
+from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluate.journal import Journal
 from defocusctl.evaluate.methods import Candidate
 from defocusctl.evaluate.results import Row
@@ -20,7 +20,9 @@ from defocusctl.metrics import Lpips, Protocol, Scores
 
 NO_SCORES = Scores(nan, nan, nan, nan)
 
-OnRows = Callable[[EvaluationImage, Sequence[Row]], None]
+OnRows = Callable[[int, Sequence[Row]], None]
+"""Told how many images are done, and the rows of the last, none if it cannot be scored."""
+
 OnOutput = Callable[[EvaluationImage, Candidate, NDArray[np.float32]], None]
 
 
@@ -33,8 +35,14 @@ class Scored:
 
 
 def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -> Sequence[EvaluationImage]:
-    """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order."""
+    """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order.
+
+    Raises:
+        DataError: if the set has no image that can be scored.
+    """
     images = found.images
+    if not images:
+        raise DataError(f"no image of {found.title} can be scored", "; ".join(found.problems))
     if sample is not None and sample < len(images):
         picked = sorted(random.Random(seed).sample(range(len(images)), sample))
         images = tuple(images[index] for index in picked)
@@ -57,20 +65,26 @@ def score_images(
     With one protocol the network is given what that protocol's own loader gives it; with several, all score
     the same outputs, restored from the untouched file. What the journal already holds is not done again.
     An image that cannot be read or whose pair differs in size is reported, and the run goes on.
+
+    Raises:
+        OutputError: if ``on_output`` or the journal cannot write.
     """
     rows: list[Row] = []
     problems: list[str] = []
-    for image in images:
+    for done, image in enumerate(images, start=1):
         scored = journal.rows_of(image.name)
         if scored is None:
             try:
                 scored = list(_score(dataset, image, candidates, protocols, lpips, on_output))
+            except OutputError:
+                raise
             except DefocusctlError as error:
                 problems.append(f"{image.name}: {error}")
+                on_rows(done, [])
                 continue
             journal.write(scored)
         rows += scored
-        on_rows(image, scored)
+        on_rows(done, scored)
     return Scored(tuple(rows), tuple(problems))
 
 
@@ -88,8 +102,7 @@ def _score(
     on_output: OnOutput | None,
 ) -> Iterator[Row]:
     blurred, sharp = read_pair(image)
-    alone = protocols[0] if len(protocols) == 1 else None
-    given = blurred if alone is None else alone.prepare(blurred, dataset)
+    given = given_to_methods(blurred, protocols, dataset)
     references = None if sharp is None else [as_float(p.prepare(sharp, dataset)) for p in protocols]
     for candidate in candidates:
         started = time.perf_counter()
@@ -100,10 +113,15 @@ def _score(
         for index, protocol in enumerate(protocols):
             scores = NO_SCORES
             if references is not None:
-                fitted = answer if alone is not None else protocol.fit(answer, dataset)
-                scores = protocol.score(fitted, references[index], dataset, lpips)
+                scores = protocol.score(answer, references[index], dataset, lpips)
             megapixels = given.shape[0] * given.shape[1] / 1e6
-            yield Row(image.name, candidate.info.label, protocol.name, *scores, seconds, megapixels)
+            label = candidate.info.label
+            yield Row(image.name, label, protocol.name, *scores, seconds, megapixels, image.labels)
+
+
+def given_to_methods(pixels: Pixels, protocols: Sequence[Protocol], dataset: str) -> Pixels:
+    """What is restored: what the only protocol's loader gives, or the untouched pixels for several."""
+    return protocols[0].prepare(pixels, dataset) if len(protocols) == 1 else pixels
 
 
 def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:

@@ -3,11 +3,9 @@
 What is known of them is from the papers and their public evaluation code. Where that is silent:
 
 - MAE is the mean absolute difference in [0, 1] of the values that PSNR sees, also for those who report none.
-- LPIPS is fed the network's output before any rounding, RGB in [-1, 1] and unclipped unless the code is known
-  to do otherwise. DPDNet's LPIPS came from other code, and DRBNet's feed is not known: both get this one.
-- nrknet clips for PSNR (and MAE), not for SSIM; gkmnet rounds to steps of 1/255 but clips nothing.
-- GKMNet's loader is taken to be of 8 bit, as its data are.
-- DPDNet resizes portrait photos to its landscape size too.
+- LPIPS is fed the network's output before any rounding, RGB in [-1, 1] and unclipped unless the code does
+  otherwise. DPDNet's code has no LPIPS: it gets this one.
+- nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; LPIPS sees rounded values in nrknet only.
 
 Data sets have the names of ``--dataset``, in lower case.
 """
@@ -48,7 +46,7 @@ class Protocol:
     """How one paper's code loads, crops or pads, and scores. Images are RGB, (H, W, 3).
 
     ``summary`` says so in one line, ``depth`` is what the loader reads, in bits. ``clips`` are the metrics
-    that see values clipped to [0, 1]; with ``rounds``, all but LPIPS see them rounded to 8 bit.
+    that see values clipped to [0, 1], ``rounds`` those that see them rounded to steps of 1/255.
     ``lpips_order`` and ``lpips_range`` are what LPIPS is fed. ``exceptions`` has the sizing of the data sets
     that get another, ``scored`` the rows and columns that are scored where not all are.
     """
@@ -59,7 +57,7 @@ class Protocol:
     ssim: StructuralSimilarity
     depth: Literal[8, 16] = 8
     clips: frozenset[str] = frozenset()
-    rounds: bool = False
+    rounds: frozenset[str] = frozenset()
     lpips_order: Literal["RGB", "BGR"] = "RGB"
     lpips_range: tuple[float, float] = (-1, 1)
     exceptions: Mapping[str, Sizing] = field(default_factory=dict)
@@ -126,11 +124,13 @@ class Protocol:
         """The values that the code gives to ``metric``."""
         if metric in self.clips:
             image = np.clip(image, 0, 1)
+        if metric in self.rounds:
+            image = (image * np.float32(255)).round() / np.float32(255)
         if metric == "lpips":
             low, high = self.lpips_range
             ordered = image if self.lpips_order == "RGB" else image[:, :, ::-1]
             return ordered * np.float32(high - low) + np.float32(low)
-        return (image * np.float32(255)).round() / np.float32(255) if self.rounds else image
+        return image
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -142,7 +142,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             sizing=Pad(16, "reflect"),
             ssim=GAUSSIAN_SSIM,
             clips=frozenset({"psnr", "mae"}),
-            rounds=True,
+            rounds=ALL,
             lpips_order="BGR",
             scored={"rtf": slice(4, 364)},
         ),
@@ -176,7 +176,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         Protocol(
             name="dpdnet",
-            summary="16 bit, resized to 1680x1120, unclipped, uniform SSIM",
+            summary="16 bit, turned to landscape, resized to 1680x1120, unclipped, uniform SSIM",
             sizing=Resize(height=1120, width=1680),
             ssim=UNIFORM_SSIM,
             depth=16,
@@ -186,7 +186,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
             summary="8 bit, scored with zero pad to x16, rounded, Gaussian SSIM, LPIPS of [0, 1]",
             sizing=Pad(16, "constant"),
             ssim=GAUSSIAN_SSIM,
-            rounds=True,
+            clips=frozenset({"psnr", "mae"}),
+            rounds=PIXELWISE,
             lpips_range=(0, 1),
         ),
     )

@@ -62,12 +62,17 @@ class Pad:
 
 @dataclass(frozen=True)
 class Resize:
-    """Stretched to one size by OpenCV's bilinear interpolation, its default."""
+    """Stretched to one landscape size by OpenCV's bilinear interpolation, its default.
+
+    An upright image is turned counter-clockwise first (DPDNet's ``data.py``).
+    """
 
     height: int
     width: int
 
     def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        if image.shape[0] > image.shape[1]:
+            image = np.ascontiguousarray(np.rot90(image))
         resized: NDArray[Any] = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         return resized
 

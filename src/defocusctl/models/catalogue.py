@@ -1,7 +1,47 @@
-"""The networks by their names on the command line."""
+"""The networks by their names on the command line: the built-in ones, and those of installed packages."""
 
+import inspect
+
+from defocusctl.errors import ModelError
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
+from defocusctl.plugins import Plugin, plugin_of
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (INIKNet, NRKNet)}
+"""The built-in ones."""
+
+
+def network_class(name: str) -> type[Network]:
+    """The network called ``name``, its package imported if need be.
+
+    Raises:
+        ModelError: if there is none, or the package that registers it is broken.
+    """
+    return NETWORKS[name] if name in NETWORKS else _imported(plugin_of(name))
+
+
+def _imported(plugin: Plugin) -> type[Network]:
+    """The class that a package registers, if it keeps to what ``Network`` asks for."""
+    try:
+        found = plugin.entry.load()
+    except (Exception, SystemExit) as error:  # whatever a package does when it is imported
+        raise _broken(plugin, f"{type(error).__name__}: {error}") from error
+    if not inspect.isclass(found) or not issubclass(found, Network):
+        raise _broken(plugin, f"{plugin.entry.value} is no subclass of Network")
+    for fact in ("default_overlap", "bytes_per_pixel"):
+        if not isinstance(getattr(found, fact, None), int):
+            raise _broken(plugin, f"{plugin.entry.value} does not say its {fact}")
+    for method in ("from_state", "forward"):
+        if inspect.getattr_static(found, method) is inspect.getattr_static(Network, method):
+            raise _broken(plugin, f"{plugin.entry.value} has no {method}")
+    if getattr(found, "name", None) != plugin.name:
+        raise _broken(plugin, f"{plugin.entry.value} is not called '{plugin.name}'")
+    return found
+
+
+def _broken(plugin: Plugin, reason: str) -> ModelError:
+    return ModelError(
+        f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})",
+        "mend or uninstall that package",
+    )

@@ -53,10 +53,10 @@ class FullPrecision(nn.Module):
 def for_inference(network: Network, device: torch.device) -> Network:
     """The network itself on ``device``, in evaluation mode and without gradients.
 
-    Its ``full_precision`` layers stay in float32 under autocast. On a CPU its layers are replaced by faster
-    ones of the same weights; a GPU pads faster than it starts the small convolutions of the border.
+    Its ``full_precision`` layers stay in float32 under autocast. On a CPU ``replaceable_layers`` are replaced
+    by faster ones of the same weights; a GPU pads faster than it starts the small convolutions of the border.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" and network.replaceable_layers:
         _replace_layers(network)
     for name in network.full_precision:
         parent, _, child = name.rpartition(".")

@@ -69,9 +69,12 @@ class INIKNet(Network):
     """Predicts mu and omega for every pixel and filters the image with the kernels they select."""
 
     name: ClassVar[str] = "iniknet"
+    coefficient_names: ClassVar[tuple[str, ...]] = ("mu", "omega")
     default_overlap: ClassVar[int] = 48
     bytes_per_pixel: ClassVar[int] = 3800
     full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
+    replaceable_layers: ClassVar[bool] = True
+    half_precision: ClassVar[tuple[str, ...]] = ("unet", "mu_recurrence", "omega_recurrence")
 
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()

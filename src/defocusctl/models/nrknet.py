@@ -79,9 +79,12 @@ class NRKNet(Network):
     """Predicts gamma at three scales and applies the Neumann terms (I - D_t)^t of each."""
 
     name: ClassVar[str] = "nrknet"
+    coefficient_names: ClassVar[tuple[str, ...]] = ("gamma_1", "gamma_2", "gamma_3")
     default_overlap: ClassVar[int] = 64
     bytes_per_pixel: ClassVar[int] = 2800
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
+    replaceable_layers: ClassVar[bool] = True
+    half_precision: ClassVar[tuple[str, ...]] = ("unet",)
 
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a restoration network answers, and what it must tell the code that runs it."""
+"""What a restoration network answers and tells the code that runs it; docs/adding-a-model.md is about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ class Prediction(NamedTuple):
     """A restored batch and the coefficients that made it.
 
     ``image`` is (B, 3, H, W) float32 in the channel order of the input, nominally in [0, 1] but not clipped.
-    ``coefficients`` maps the papers' names to (B, K, H/s, W/s) maps, s being 1, 2 or 4.
+    ``coefficients`` maps the papers' names to (B, K, H/s, W/s) maps, s being 1, 2 or 4; a network without
+    such maps has none.
     """
 
     image: Tensor
@@ -31,10 +32,15 @@ class TrainingOutput:
 
 
 class Network(nn.Module):
-    """Base of the networks in this package; its class attributes are facts that other rooms need of them."""
+    """Base of all networks; its class attributes are facts that other rooms need of them.
+
+    A network is made from its configuration, and without one in its usual sizes.
+    """
 
     name: ClassVar[str]
     """What it is called on the command line."""
+    coefficient_names: ClassVar[tuple[str, ...]]
+    """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """Pixels a side of the smallest input that reflect padding allows."""
     default_overlap: ClassVar[int]
@@ -43,8 +49,15 @@ class Network(nn.Module):
     """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that restoring computes in float32 in any precision: bfloat16 there is seen in the photo."""
+    replaceable_layers: ClassVar[bool] = False
+    """Whether on a CPU the layers may be replaced by faster ones (``inference``): no ReLU's input is used
+    again, and reflecting 3 x 3 convolutions have no bias, and inputs of even height and width."""
+
+    half_precision: ClassVar[tuple[str, ...]] = ()
+    """Layers that an export in float16 computes in it; the filtering is never among them."""
 
     config: Any
+    """Its sizes, a frozen dataclass of what JSON can hold."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
@@ -60,9 +73,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
-        """What the paper's loss compares: the estimates at every scale with their targets."""
+        """What the paper's loss compares: the estimates at every scale with their targets.
+
+        A network without this method can be used, but not trained.
+        """
         raise NotImplementedError
 
     def initialise(self) -> None:
-        """Random weights for training, close to passing the input through unchanged."""
-        raise NotImplementedError
+        """Random weights for training, close to passing the input through unchanged; as made by default."""

@@ -1,17 +1,25 @@
 """Photos in and out with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
 from defocusctl.photo.convert import conversion_warnings
-from defocusctl.photo.model import Metadata, Photo, Provenance
-from defocusctl.photo.read import DEFAULT_MAX_MEGAPIXELS, check_is_photo, read_content, read_photo
+from defocusctl.photo.model import Decoded, Metadata, Photo, Provenance, Resolution
+from defocusctl.photo.read import (
+    DEFAULT_MAX_MEGAPIXELS,
+    check_is_photo,
+    read_content,
+    read_photo,
+    upright_photo,
+)
 from defocusctl.photo.targets import check_writable_target, output_path
 from defocusctl.photo.write import write_photo
 from defocusctl.photo.xmp import has_provenance
 
 __all__ = [
     "DEFAULT_MAX_MEGAPIXELS",
+    "Decoded",
     "Metadata",
     "Photo",
     "Provenance",
+    "Resolution",
     "check_is_photo",
     "check_writable_target",
     "conversion_warnings",
@@ -19,5 +27,6 @@ __all__ = [
     "output_path",
     "read_content",
     "read_photo",
+    "upright_photo",
     "write_photo",
 ]

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError
-from defocusctl.photo.formats import avif, jpeg, jpeg_segments, png, webp
+from defocusctl.photo.extras import HEIC, JPEG_XL
+from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, webp
 from defocusctl.photo.model import (
+    HeifCoding,
     JpegCoding,
     Metadata,
     Photo,
@@ -18,9 +20,15 @@ from defocusctl.photo.model import (
 from defocusctl.photo.targets import GREYMAP, format_of_suffix
 
 EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
+WITH_FLOATS = ("TIFF", JPEG_XL)
 WITHOUT_ALPHA = ("JPEG", "PPM")
 WITHOUT_METADATA = ("BMP", "PPM")
-LARGEST_SIDES = {"JPEG": jpeg.LARGEST_SIDE, "WEBP": webp.LARGEST_SIDE, "AVIF": avif.LARGEST_SIDE}
+LARGEST_SIDES = {
+    "JPEG": jpeg.LARGEST_SIDE,
+    "WEBP": webp.LARGEST_SIDE,
+    "AVIF": avif.LARGEST_SIDE,
+    HEIC: heif.LARGEST_SIDE,
+}
 
 
 def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
@@ -63,7 +71,7 @@ def check_fits(photo: Photo, kind: str) -> None:
 def as_stored(samples: Samples, kind: str) -> Samples:
     """The samples in a depth that the format has: rounded, and floats clipped to black and white."""
     wanted = np.dtype(np.uint8 if kind in EIGHT_BIT else np.uint16)
-    if kind == "TIFF" or samples.dtype == np.uint8 or samples.dtype == wanted:
+    if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
         return samples
     if samples.dtype == np.uint16:
         reduced: Samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -76,8 +84,10 @@ def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     depth = photo.pixels.dtype
     if depth == np.uint16 and kind in EIGHT_BIT:
         return (f"{kind} holds 8 bits: the photo's 16 bits are rounded",)
-    if depth == np.float32 and kind != "TIFF":
-        bits = 8 if kind in EIGHT_BIT else 16
+    if depth == np.uint16 and kind == HEIC and not isinstance(photo.metadata.coding, HeifCoding):
+        return (f"{kind} is written with {heif.DEEP_BITS} bits: the photo's 16 bits are rounded",)
+    if depth == np.float32 and kind not in WITH_FLOATS:
+        bits = 8 if kind in EIGHT_BIT else heif.DEEP_BITS if kind == HEIC else 16
         return (
             f"{kind} holds {bits}-bit integers: the photo's floating-point values are clipped and rounded",
         )
@@ -123,6 +133,8 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
                 "comment": jpeg_segments.COM in markers,
                 "extended XMP": jpeg_segments.APP1 in markers,
             }
+        case HeifCoding() as coding:
+            parts = {"colour description (nclx)": heif.foreign_colours(coding)}
         case TiffCoding(tags=tags):
             parts = {"further TIFF tags": bool(tags)}
         case _:

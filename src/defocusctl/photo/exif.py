@@ -21,7 +21,7 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 PIXEL_X, PIXEL_Y = 40962, 40963
 POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
-SHORT, LONG, RATIONAL = 3, 4, 5
+SHORT, LONG, RATIONAL, SUB_DIRECTORY = 3, 4, 5, 13
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
@@ -193,16 +193,21 @@ def directory_bytes(
     return head + bytes(4) + tail
 
 
+def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
+    """The whole numbers that a tag holds, or none if it holds something else."""
+    letter = {SHORT: "H", LONG: "I", SUB_DIRECTORY: "I"}.get(tag.kind)
+    if letter is None or len(tag.value) != KIND_BYTES[tag.kind] * tag.count:
+        return []
+    return list(struct.unpack(f"{order}{tag.count}{letter}", tag.value))
+
+
 def _fraction(value: float) -> tuple[int, int]:
     return min(max(round(value * 10000), 1), 2**32 - 1), 10000
 
 
 def _integer(tag: TiffTag, order: ByteOrder) -> int | None:
-    if tag.kind == SHORT and len(tag.value) >= 2:
-        return int(struct.unpack_from(order + "H", tag.value)[0])
-    if tag.kind in (LONG, 13) and len(tag.value) >= 4:
-        return int(struct.unpack_from(order + "I", tag.value)[0])
-    return None
+    values = integers(tag, order)
+    return values[0] if values else None
 
 
 def _swap(patched: bytearray, entries: list[Entry], first: int, second: int) -> None:

@@ -3,49 +3,54 @@
 import codecs
 
 from defocusctl.errors import InputError
+from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL
 
 HEAD_BYTES = 4096
+VIDEO = "video"
+TRANSPORT_PACKET, TRANSPORT_SYNC = 188, 0x47  # an MPEG transport stream
 
 MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"BM", "BMP"),
+    (b"\xff\x0a", JPEG_XL),
+    (b"\0\0\0\x0cJXL ", JPEG_XL),
+    (b"FUJIFILMCCD-RAW", CAMERA_RAW),
+    (b"FOVb", CAMERA_RAW),
+    (b"\0MRM", CAMERA_RAW),
+    (b"IIRO", CAMERA_RAW),
+    (b"IIRS", CAMERA_RAW),
+    (b"MMOR", CAMERA_RAW),
+    (b"IIU\0", CAMERA_RAW),
 )
 
 ISO_BRANDS = {
     b"avif": "AVIF",
     b"avis": "AVIF",
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"heim": "HEIC",
-    b"heis": "HEIC",
-    b"hevc": "HEIC",
-    b"hevx": "HEIC",
-    b"crx ": "camera RAW",
-    b"mif1": "HEIC",
-    b"msf1": "HEIC",
+    b"heic": HEIC,
+    b"heix": HEIC,
+    b"heim": HEIC,
+    b"heis": HEIC,
+    b"hevc": HEIC,
+    b"hevx": HEIC,
+    b"crx ": CAMERA_RAW,
+    b"mif1": HEIC,
+    b"msf1": HEIC,
 }
 
 FOREIGN = (
     (b"GIF8", "GIF"),
-    (b"FUJIFILMCCD-RAW", "camera RAW"),
-    (b"FOVb", "camera RAW"),
-    (b"\0MRM", "camera RAW"),
-    (b"IIRO", "camera RAW"),
-    (b"IIRS", "camera RAW"),
-    (b"MMOR", "camera RAW"),
-    (b"IIU\0", "camera RAW"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"8BPS", "Photoshop document"),
     (b"%PDF", "PDF document"),
-    (b"\x1aE\xdf\xa3", "video"),
-    (b"OggS", "video"),
-    (b"\0\0\x01\xba", "video"),
-    (b"\0\0\x01\xb3", "video"),
-    (b"FLV\x01", "video"),
+    (b"\x1aE\xdf\xa3", VIDEO),
+    (b"OggS", VIDEO),
+    (b"\0\0\x01\xba", VIDEO),
+    (b"\0\0\x01\xb3", VIDEO),
+    (b"FLV\x01", VIDEO),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", VIDEO),
+    (b"YUV4MPEG2 ", VIDEO),
     (b"PK\x03\x04", "ZIP archive"),
     (b"\x1f\x8b", "gzip archive"),
     (b"7z\xbc\xaf", "7z archive"),
@@ -58,18 +63,15 @@ FOREIGN = (
     (b"\x93NUMPY", "NumPy array"),
 )
 
-REMEDY = {
-    "HEIC": "convert it to JPEG or 16-bit PNG first, for example with heif-convert",
-    "camera RAW": "develop it to a 16-bit TIFF or PNG first, for example with darktable or RawTherapee",
-    "video": "extract its frames first, for example with ffmpeg",
-    "GIF": "save it as PNG first",
-}
+FRAMES = "extract the frames you want, for example with: ffmpeg -i FILE frame_%05d.png"
+REMEDY = {"GIF": f"save it as PNG first, or {FRAMES}"}
 
-READABLE = "give a JPEG, PNG, TIFF, WebP, BMP, PPM/PGM or AVIF photo"
+READABLE = "give a JPEG, PNG, TIFF, WebP, BMP, PPM/PGM, AVIF, HEIC, JPEG XL or camera RAW photo"
+KINDS = frozenset({"JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "AVIF", HEIC, JPEG_XL, CAMERA_RAW})
 
 
 def identify(head: bytes) -> str:
-    """The format of a file by its first bytes: "JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM" or "AVIF".
+    """The format of a file by its first bytes, one of ``KINDS``; a camera RAW may appear as "TIFF".
 
     Raises:
         InputError: if the file is empty or of another kind, with what to do about it.
@@ -77,8 +79,10 @@ def identify(head: bytes) -> str:
     if not head:
         raise InputError("the file is empty", "copy it again from where it came from")
     kind = _kind(head)
-    if kind in {"JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "AVIF"}:
+    if kind in KINDS:
         return kind
+    if kind == VIDEO:
+        raise InputError("videos are out of scope: this program restores single photos", FRAMES)
     if kind:
         article = "an" if kind[0] in "AEIO" else "a"
         raise InputError(
@@ -96,11 +100,13 @@ def _kind(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _iso_kind(head)
     if head[4:8] in (b"moov", b"mdat", b"wide"):
-        return "video"
+        return VIDEO
     if head[:4] == b"RIFF":
-        return "WEBP" if head[8:12] == b"WEBP" else "video"
+        return {b"WEBP": "WEBP", b"AVI ": VIDEO}.get(head[8:12], "RIFF file")
+    if len(head) > TRANSPORT_PACKET and head[0] == head[TRANSPORT_PACKET] == TRANSPORT_SYNC:
+        return VIDEO
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "camera RAW" if head[8:10] == b"CR" else "TIFF"
+        return CAMERA_RAW if head[8:10] == b"CR" else "TIFF"
     if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
         return "PPM"
     return None
@@ -112,7 +118,7 @@ def _iso_kind(head: bytes) -> str:
     brands = [head[8:12]] + [head[i : i + 4] for i in range(16, length, 4)]
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
-    return next((ISO_BRANDS[brand] for brand in brands if brand in ISO_BRANDS), "video")
+    return next((ISO_BRANDS[brand] for brand in brands if brand in ISO_BRANDS), VIDEO)
 
 
 def _looks_like_text(head: bytes) -> bool:

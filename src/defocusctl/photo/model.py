@@ -104,7 +104,23 @@ class PnmCoding:
     maxval: int
 
 
-Coding = JpegCoding | PngCoding | TiffCoding | WebpCoding | PnmCoding
+@dataclass(frozen=True)
+class HeifCoding:
+    """How a HEIC was stored: bits, chroma (444, 422 or 420), colour codes, width of its tiles (0: none).
+
+    ``colours`` are primaries and transfer by ITU-T H.273 where no ICC profile says more; ``light`` is what
+    the file says of the brightness of an HDR screen, in pillow-heif's words.
+    """
+
+    depth: int
+    chroma: int
+    lossless: bool
+    colours: tuple[int, int] | None
+    tile: int
+    light: tuple[tuple[str, Any], ...]
+
+
+Coding = JpegCoding | PngCoding | TiffCoding | WebpCoding | PnmCoding | HeifCoding
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,8 @@ class Photo:
     """A photo as read from a file, upright.
 
     ``pixels`` is (H, W, 1) grey or (H, W, 3) RGB in the depth of the file: uint8, uint16, or float32 for
-    floating-point TIFFs. ``alpha`` is (H, W) of the same type, or None.
+    floating-point files. ``alpha`` is (H, W) of the same type, or None. ``format`` is the one that it is
+    written in by default: its own, or TIFF for a camera RAW.
     """
 
     pixels: Samples

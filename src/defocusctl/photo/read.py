@@ -9,11 +9,12 @@ from pathlib import Path
 
 from defocusctl.errors import InputError
 from defocusctl.photo import exif, icc, xmp
-from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
+from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
 from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Photo
 from defocusctl.photo.orientation import swaps_sides, upright
-from defocusctl.photo.targets import format_of_suffix
+from defocusctl.photo.targets import format_of_suffix, written_format
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 
@@ -25,6 +26,9 @@ DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
     "BMP": bmp.decode,
     "PPM": pnm.decode,
     "AVIF": avif.decode,
+    HEIC: heif.decode,
+    JPEG_XL: jxl.decode,
+    CAMERA_RAW: raw.decode,
 }
 
 
@@ -37,15 +41,15 @@ def read_photo(
     or ICC data are left out with a warning. ``named`` is the file that bytes are from, if from one.
 
     Raises:
-        InputError: if there is no photo of a supported kind, it is damaged, or it is above the limit
-            (which is checked before any pixel is decoded).
+        InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
+            is damaged, or it is above the limit (which is checked before any pixel is decoded).
     """
     path = source if isinstance(source, Path) else named
     name = "standard input" if path is None else f"'{path}'"
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
-        kind = identify(data[:HEAD_BYTES])
-        photo = _finish(_decode(data, kind, max_megapixels), kind)
+        kind = _kind_of(data)
+        photo = upright_photo(_decode(data, kind, max_megapixels), kind)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
     if path is not None and path.suffix and format_of_suffix(path.suffix) != kind:
@@ -81,6 +85,20 @@ def check_is_photo(path: Path) -> None:
         raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
 
 
+def _kind_of(data: bytes) -> str:
+    """The format of a whole file; a camera RAW is told from other TIFF files by its directories."""
+    kind = identify(data[:HEAD_BYTES])
+    if kind == "TIFF" and raw_metadata.is_raw(data):
+        kind = CAMERA_RAW
+    return _with_package(kind)
+
+
+def _with_package(kind: str) -> str:
+    if lack := missing_package(kind):
+        raise InputError(*lack)
+    return kind
+
+
 def _read_file(path: Path, size: int = -1) -> bytes:
     """The first ``size`` bytes of a file, by default all; of a pipe always all."""
     try:
@@ -91,7 +109,7 @@ def _read_file(path: Path, size: int = -1) -> bytes:
             raise InputError("it is a device, not a file", READABLE)
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
-            identify(head)
+            _with_package(identify(head))
             if not handle.seekable():
                 return head + handle.read()
             handle.seek(0)
@@ -123,8 +141,11 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
         raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
 
 
-def _finish(decoded: Decoded, kind: str) -> Photo:
-    """Check the metadata, settle the orientation and turn the pixels upright."""
+def upright_photo(decoded: Decoded, kind: str) -> Photo:
+    """A photo of what was decoded: its metadata checked, its orientation settled, its pixels upright.
+
+    Broken EXIF, XMP or ICC data are left out with a warning.
+    """
     metadata, notes = decoded.metadata, list(decoded.warnings)
     profile = metadata.icc
     if profile is not None and not icc.is_valid(profile):
@@ -154,7 +175,7 @@ def _finish(decoded: Decoded, kind: str) -> Photo:
     return Photo(
         upright(decoded.pixels, orientation),
         None if decoded.alpha is None else upright(decoded.alpha, orientation),
-        kind,
+        written_format(kind),
         Metadata(profile, block, packet, resolution, coding),
         tuple(notes),
     )

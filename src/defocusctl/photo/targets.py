@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from defocusctl.errors import InputError, OutputError
+from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.header import HEAD_BYTES, identify
 
 SUFFIXES = {
@@ -14,7 +15,28 @@ SUFFIXES = {
     "BMP": (".bmp", ".dib"),
     "PPM": (".ppm", ".pgm", ".pnm", ".pbm"),
     "AVIF": (".avif",),
+    HEIC: (".heic", ".heif", ".hif"),
+    JPEG_XL: (".jxl",),
+    CAMERA_RAW: (
+        *(
+            ".dng",
+            ".cr2",
+            ".cr3",
+            ".crw",
+            ".nef",
+            ".nrw",
+            ".arw",
+            ".srf",
+            ".sr2",
+            ".raf",
+            ".orf",
+            ".rw2",
+            ".pef",
+        ),
+        *(".srw", ".rwl", ".iiq", ".3fr", ".fff", ".mos", ".mrw", ".erf", ".kdc", ".dcr", ".mef", ".x3f"),
+    ),
 }
+NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what is written instead
 BITMAP = ".pbm"
 GREYMAP = ".pgm"
 ENDING = "_deblurred"
@@ -23,6 +45,17 @@ ENDING = "_deblurred"
 def format_of_suffix(suffix: str) -> str | None:
     """The format that a file name's suffix stands for, or None."""
     return next((kind for kind, suffixes in SUFFIXES.items() if suffix.lower() in suffixes), None)
+
+
+def written_format(kind: str) -> str:
+    """The format that a photo of this format is written in by default."""
+    return NEVER_WRITTEN.get(kind, kind)
+
+
+def format_to_write(target: Path) -> str | None:
+    """The format that the name of an output asks for, or None if it names none that can be written."""
+    kind = format_of_suffix(target.suffix)
+    return None if kind in NEVER_WRITTEN or target.suffix.lower() == BITMAP else kind
 
 
 def output_path(source: Path, output: Path | str | None) -> Path:
@@ -43,14 +76,20 @@ def check_writable_target(source: Path, target: Path, *, force: bool) -> None:
     """Refuse, before any computing, a target that could not or must not be written.
 
     Raises:
-        OutputError: if the suffix names no format, the folder is missing or read-only, the target exists and
-            ``force`` is not given, or the target is the input itself under whatever name.
+        OutputError: if the suffix names no format, one that is never written or one whose package is
+            missing; if the folder is missing or read-only, the target exists and ``force`` is not given, or
+            it is the input itself under whatever name.
     """
-    if format_of_suffix(target.suffix) is None or target.suffix.lower() == BITMAP:
+    kind = format_to_write(target)
+    if format_of_suffix(target.suffix) in NEVER_WRITTEN:
+        raise OutputError(f"'{target}' would be a camera RAW, which is never written", "end its name in .tif")
+    if kind is None:
         raise OutputError(
             f"the name '{target}' does not say which format to write",
-            "end it in .jpg, .png, .tif, .webp, .bmp, .ppm, .pgm or .avif, or in a slash for a folder",
+            "end it in .jpg, .png, .tif, .webp, .bmp, .ppm, .pgm, .avif, .heic or .jxl, or in / for a folder",
         )
+    if lack := missing_package(kind):
+        raise OutputError(f"cannot write '{target}': {lack[0]}", lack[1])
     try:
         _check_place(source, target, force=force)
     except OSError as error:
@@ -84,4 +123,5 @@ def right_suffix(source: Path) -> str:
         return source.suffix
     if source.suffix.lower() == BITMAP:
         return GREYMAP
-    return source.suffix if format_of_suffix(source.suffix) == kind else SUFFIXES[kind][0]
+    written = written_format(kind)
+    return source.suffix if format_of_suffix(source.suffix) == written else SUFFIXES[written][0]

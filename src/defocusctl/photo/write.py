@@ -7,11 +7,13 @@ from typing import BinaryIO
 
 from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
-from defocusctl.photo import exif, xmp
+from defocusctl.photo import exif, extras, xmp
 from defocusctl.photo.convert import as_stored, check_convertible, check_fits
-from defocusctl.photo.formats import avif, bmp, jpeg, png, pnm, tiff, webp
+from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
 from defocusctl.photo.model import Metadata, Photo, Provenance, Samples
-from defocusctl.photo.targets import format_of_suffix
+from defocusctl.photo.targets import format_to_write
+
+RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
 
 
 def write_photo(
@@ -26,8 +28,8 @@ def write_photo(
     """Write ``pixels`` in place of the photo's own, with its alpha and metadata and the provenance in XMP.
 
     ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix names the format; a stream gets
-    the photo's own. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is not below that of a
-    source of the same format. BMP and PPM hold no metadata. EXIF says the size of ``pixels``.
+    the photo's own. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is not below
+    that of a source of the same format. BMP and PPM hold no metadata. EXIF says the size of ``pixels``.
 
     Raises:
         OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
@@ -36,7 +38,7 @@ def write_photo(
     if pixels.shape != photo.pixels.shape or pixels.dtype != photo.pixels.dtype:
         raise ValueError(f"pixels are {pixels.shape} {pixels.dtype}, the photo's {photo.pixels.shape}")
     if isinstance(target, Path):
-        kind = format_of_suffix(target.suffix)
+        kind = format_to_write(target)
         if kind is None:
             raise OutputError(
                 f"the name '{target}' does not say which format to write", "end it in .png, say"
@@ -59,7 +61,7 @@ def _encode(
     metadata = replace(photo.metadata, xmp=_packet(photo.metadata, kind, provenance))
     if metadata.exif is not None:
         metadata = replace(metadata, exif=exif.with_size(metadata.exif, photo.size))
-    if kind in ("WEBP", "AVIF") and metadata.exif is None and metadata.resolution is not None:
+    if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
     match kind:
         case "JPEG":
@@ -76,6 +78,10 @@ def _encode(
             pnm.encode(pixels, metadata, out)
         case "AVIF":
             avif.encode(pixels, alpha, metadata, quality, out)
+        case extras.HEIC:
+            heif.encode(pixels, alpha, metadata, quality, out)
+        case extras.JPEG_XL:
+            jxl.encode(pixels, alpha, metadata, out)
         case _:
             raise ValueError(f"no such format: {kind}")
 

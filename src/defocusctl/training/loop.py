@@ -19,7 +19,7 @@ from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.interruption import Interruption
-from defocusctl.models.catalogue import NETWORKS
+from defocusctl.models.catalogue import network_class
 from defocusctl.models.prediction import Network
 from defocusctl.training.journal import Journal
 from defocusctl.training.losses import total_loss
@@ -57,6 +57,7 @@ def train(
         DataError: for data that is missing, a folder that already holds another run, or a loss that is not
             a finite number; the last checkpoint is then from before.
         InputError: for a photo that cannot be read.
+        ModelError: if the network's package is broken.
         WeightsError: if ``start_from`` is missing or of another network.
         OutputError: if the run's folder cannot be written.
         KeyboardInterrupt: after the step at hand is finished and saved.
@@ -205,11 +206,17 @@ def _moved(crops: Crops, device: torch.device) -> Crops:
 
 def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
     """The network to begin with and its channel order."""
+    kind = network_class(recipe.model)
+    if kind.training_output is Network.training_output:
+        raise DataError(
+            f"{recipe.model} cannot be trained here: it does not say what its loss compares",
+            "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
+        )
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:
         checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
         return checkpoint.model, checkpoint.metadata.channel_order
-    network = NETWORKS[recipe.model]()
+    network = kind()
     network.initialise()
     return network, "RGB"
 

@@ -4,10 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from defocusctl.data.settings import Rendering, Settings
-from defocusctl.errors import DataError
+from defocusctl.errors import DataError, ModelError
+from defocusctl.plugins import check_model
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -54,8 +55,9 @@ class Stage(Settings):
 
 
 class Optimiser(Settings):
-    """Adam (AdamW where ``weight_decay`` is above 0) and the course of its learning rate."""
+    """Adam (AdamW where ``weight_decay`` is above 0) or Muon, and the course of its learning rate."""
 
+    algorithm: Literal["adam", "muon"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     schedule: Literal["iniknet", "nrknet", "cosine"] = "cosine"
     """The papers' halvings, scaled to the number of steps, or a warm-up and half a cosine down to zero."""
@@ -92,7 +94,8 @@ class Validation(Settings):
 class Recipe(Settings):
     """One training run."""
 
-    model: Literal["iniknet", "nrknet"]
+    model: str
+    """The network; its package is imported when the run begins."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     start_from: Path | None = None
@@ -106,6 +109,14 @@ class Recipe(Settings):
     optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
     validation: Validation = Validation()
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        try:
+            return check_model(model)
+        except ModelError as error:
+            raise ValueError(str(error)) from error
 
     @property
     def steps(self) -> int:

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from torch.amp.grad_scaler import GradScaler
-from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from defocusctl import atomic
 from defocusctl.errors import DataError, OutputError
 from defocusctl.models.prediction import Network
+from defocusctl.training.optimisers import optimiser_of
 from defocusctl.training.recipe import Recipe
 
 FILE = "checkpoint.pt"
@@ -29,7 +29,7 @@ class TrainingState:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = get_ema_multi_avg_fn(recipe.optimiser.ema_decay)
         self.ema = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
-        self.optimiser = _optimiser(recipe, self.network)
+        self.optimiser = optimiser_of(recipe.optimiser, self.network)
         self.scaler = GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.step = 0
         self.seconds = 0.0
@@ -97,10 +97,3 @@ class TrainingState:
             raise DataError(
                 f"the checkpoint '{path}' does not fit its recipe", "start again in a new folder"
             ) from error
-
-
-def _optimiser(recipe: Recipe, network: Network) -> Optimizer:
-    settings = recipe.optimiser
-    if settings.weight_decay > 0:
-        return AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    return Adam(network.parameters(), lr=settings.learning_rate)

@@ -117,8 +117,9 @@ def _first_whole(wanted: DataSet, root: Path, split: str, places: list[_Place]) 
     images, problems, ignored = wanted.read(*place.parts)
     expected = wanted.counts[split]
     if len(images) > expected or (len(images) < expected and not wanted.subsets):
+        count = "1 image" if len(images) == 1 else f"{len(images)} images"
         problems += (
-            f"{len(images)} images, but {wanted.title} has {expected} in its {split} split: "
+            f"{count}, but {wanted.title} has {expected} in its {split} split: "
             "unpack the set again into an empty folder, or expect scores unlike the papers'",
         )
     return FoundData(wanted.name, wanted.title, place.folder, split, images, problems, ignored)

@@ -5,25 +5,25 @@ from typing import Any
 
 from defocusctl.evaluate.report.gains import input_label, psnr_gains
 from defocusctl.evaluate.report.numbers import DECIMALS, METRIC_NAMES
-from defocusctl.evaluate.report.tables import shown_metrics
-from defocusctl.evaluate.results import METRICS, Evaluation
+from defocusctl.evaluate.results import Evaluation
 
 SIGNIFICANT = 7  # digits kept of each figure
 
 
 def table_data(evaluation: Evaluation) -> dict[str, Any]:
-    """Names once, and rows of numbers: protocol, method, image (as indices), then one figure per column.
+    """Names and labels of images once, and rows: protocol, method, image (as indices), a figure per column.
 
     A figure that is not there is None, an infinite one the string ``Infinity`` or ``-Infinity``.
     """
-    metrics = [metric for metric in METRICS if metric in shown_metrics(evaluation)]
+    metrics = evaluation.metrics
     against = input_label(evaluation)
     with_gain = against is not None and "psnr" in metrics
     columns = [{"title": METRIC_NAMES[metric], "decimals": DECIMALS[metric]} for metric in metrics]
     if with_gain:
         columns.append({"title": "Gain (dB)", "decimals": DECIMALS["psnr"], "signed": True})
     columns += [{"title": "Seconds", "decimals": 2}, {"title": "Megapixels", "decimals": 2}]
-    images = {image: i for i, image in enumerate(dict.fromkeys(row.image for row in evaluation.rows))}
+    labels = {row.image: " ".join(row.labels) for row in evaluation.rows}
+    images = {image: i for i, image in enumerate(labels)}
     rows = []
     for p, protocol in enumerate(evaluation.protocols):
         for m, method in enumerate(evaluation.methods):
@@ -36,6 +36,7 @@ def table_data(evaluation: Evaluation) -> dict[str, Any]:
                 rows.append([p, m, images[row.image], *map(_figure, figures)])
     return {
         "images": list(images),
+        "labels": list(labels.values()) if evaluation.labels else None,
         "methods": [method.label for method in evaluation.methods],
         "protocols": list(evaluation.protocols),
         "columns": columns,

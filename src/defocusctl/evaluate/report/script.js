@@ -1,13 +1,3 @@
-"use strict";
-
-// The dividers: a range input over each pair of pictures moves the edge of the upper one.
-for (const stage of document.querySelectorAll(".stage")) {
-  const range = stage.querySelector("input");
-  const follow = () => stage.style.setProperty("--split", `${range.value}%`);
-  range.addEventListener("input", follow);
-  follow(); // browsers restore inputs when a page is opened again
-}
-
 // The table of the single images.
 {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -30,6 +20,7 @@ for (const stage of document.querySelectorAll(".stage")) {
 
   const columns = [
     { title: "Image", of: (row) => data.images[row[2]] },
+    ...(data.labels ? [{ title: "Label", of: (row) => data.labels[row[2]] }] : []),
     ...(data.methods.length > 1 ? [{ title: "Method", of: (row) => data.methods[row[1]] }] : []),
     ...data.columns.map((column, i) => ({ ...column, numeric: true, of: (row) => row[3 + i] })),
   ];
@@ -69,7 +60,7 @@ for (const stage of document.querySelectorAll(".stage")) {
       (row) => row[0] === Number(protocol.value) && (method.value === "" || row[1] === Number(method.value)),
     );
     const rows = candidates.filter((row) => {
-      const name = data.images[row[2]].toLowerCase();
+      const name = `${data.images[row[2]]} ${data.labels?.[row[2]] ?? ""}`.toLowerCase();
       return words.every((word) => name.includes(word));
     });
     if (order.column) rows.sort(compare);

@@ -1,14 +1,14 @@
 """The tables of the report as text: summary per protocol, paired differences, and what the methods are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 
+from defocusctl.evaluate.published import is_about
 from defocusctl.evaluate.report.gains import input_label
 from defocusctl.evaluate.report.numbers import DECIMALS, METRIC_NAMES, MISSING, plain, short, signed
 from defocusctl.evaluate.results import (
     LOWER_IS_BETTER,
-    METRICS,
     Comparison,
     Evaluation,
     Interval,
@@ -43,6 +43,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Lines under a title of their own, which is empty for all images and for published lines."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Difference:
     """A paired comparison in words."""
 
@@ -60,34 +68,25 @@ class Summary:
     protocol: str
     headings: tuple[tuple[str, str], ...]
     """(name of the metric, which way is better)"""
-    lines: tuple[Line, ...]
+    groups: tuple[Group, ...]
     differences: tuple[Difference, ...]
 
-
-def shown_metrics(evaluation: Evaluation) -> tuple[str, ...]:
-    """The metrics that at least one row or published line has."""
-    lines = (*evaluation.rows, *evaluation.published)
-    return tuple(metric for metric in METRICS if any(_has(getattr(line, metric)) for line in lines))
+    @property
+    def has_gains(self) -> bool:
+        return any(name == METRIC_NAMES["psnr"] for name, _ in self.headings)
 
 
 def summary(evaluation: Evaluation, protocol: str) -> Summary:
-    """The methods' means under one protocol, and the published figures below them."""
-    metrics = shown_metrics(evaluation)
-    means = {
-        method.label: {metric: mean(evaluation.of(method.label, protocol), metric) for metric in metrics}
-        for method in evaluation.methods
-    }
-    best = {metric: _best(metric, (of[metric] for of in means.values())) for metric in metrics}
-    own = [
-        _own_line(evaluation, method, protocol, means[method.label], best) for method in evaluation.methods
+    """The methods' means under one protocol, those of every label, and the published figures below them."""
+    metrics = evaluation.metrics
+    labelled = [_own_group(evaluation, protocol, metrics, label) for label in evaluation.labels]
+    published = tuple(_published_line(row, metrics, evaluation, protocol) for row in evaluation.published)
+    groups = (_own_group(evaluation, protocol, metrics, None), *labelled, Group("", published))
+    comparisons = [
+        item for item in evaluation.comparisons if item.protocol == protocol and _has(item.difference.mean)
     ]
-    published = [
-        _published_line(row, metrics, {m.label: means[m.label] for m in evaluation.methods if _same(m, row)})
-        for row in evaluation.published
-    ]
-    comparisons = [item for item in evaluation.comparisons if item.protocol == protocol]
     headings = tuple((METRIC_NAMES[metric], "↓" if metric in LOWER_IS_BETTER else "↑") for metric in metrics)
-    return Summary(protocol, headings, (*own, *published), tuple(_difference(item) for item in comparisons))
+    return Summary(protocol, headings, groups, tuple(_difference(item) for item in comparisons))
 
 
 def seconds_per_megapixel(evaluation: Evaluation, method: Method) -> float | None:
@@ -117,43 +116,45 @@ def method_facts(evaluation: Evaluation) -> list[dict[str, str]]:
     ]
 
 
-def _own_line(
-    evaluation: Evaluation, method: Method, protocol: str, means: dict[str, float], best: dict[str, str]
-) -> Line:
-    texts = {metric: plain(value, DECIMALS[metric]) for metric, value in means.items()}
-    single = len(evaluation.methods) == 1
-    against = input_label(evaluation)
-    gain = next(
-        (
-            item.difference
-            for item in evaluation.comparisons
-            if (item.method, item.against, item.protocol, item.metric)
-            == (method.label, against, protocol, "psnr")
-        ),
-        None,
-    )
-    return Line(
-        method.label,
-        tuple(Cell(text, best=not single and text == best[metric]) for metric, text in texts.items()),
-        gain=MISSING if gain is None else _interval(gain, "psnr"),
-        images=str(len(evaluation.of(method.label, protocol))),
-    )
+def _own_group(evaluation: Evaluation, protocol: str, metrics: Sequence[str], label: str | None) -> Group:
+    """The methods' means over all images, with their mean gains, or over those of a label."""
+    rows = {method.label: evaluation.of(method.label, protocol, label) for method in evaluation.methods}
+    means = {method: {metric: mean(own, metric) for metric in metrics} for method, own in rows.items()}
+    best = {metric: _best(metric, (of[metric] for of in means.values())) for metric in metrics}
+    single = len(rows) == 1
+    lines = []
+    for method, own in rows.items():
+        texts = {metric: plain(value, DECIMALS[metric]) for metric, value in means[method].items()}
+        cells = tuple(Cell(text, best=not single and text == best[metric]) for metric, text in texts.items())
+        gain = _gain(evaluation, method, protocol) if label is None else ""
+        lines.append(Line(method, cells, gain=gain, images=str(len(own))))
+    return Group(label or "", tuple(lines))
 
 
-def _published_line(row: PublishedRow, metrics: Iterable[str], own: dict[str, dict[str, float]]) -> Line:
+def _gain(evaluation: Evaluation, method: str, protocol: str) -> str:
+    wanted = (method, input_label(evaluation), protocol, "psnr")
+    for item in evaluation.comparisons:
+        if (item.method, item.against, item.protocol, item.metric) == wanted:
+            return _interval(item.difference, "psnr")
+    return MISSING
+
+
+def _published_line(row: PublishedRow, metrics: Sequence[str], evaluation: Evaluation, protocol: str) -> Line:
     """Papers give three decimals; a figure space keeps the digits below those of the own lines."""
+    own = [method.label for method in evaluation.methods if is_about(row, method)]
     cells = []
     for metric in metrics:
         figure = getattr(row, metric)
         if figure is None:
             cells.append(Cell(MISSING))
             continue
+        means = {label: mean(evaluation.of(label, protocol), metric) for label in own}
         differences = tuple(
-            (label, signed(means[metric] - figure, 3)) for label, means in own.items() if _has(means[metric])
+            (label, signed(value - figure, 3)) for label, value in means.items() if _has(value)
         )
         text = plain(figure, 3) + FIGURE_SPACE * (DECIMALS[metric] - 3)
         cells.append(Cell(text, differences=differences))
-    note = f"trained on {row.trained_on}; {row.source}" if row.trained_on else row.source
+    note = f"trained on {row.trained_on}; {row.source}, protocol {row.protocol}"
     return Line(row.method, tuple(cells), published=True, note=note)
 
 
@@ -182,16 +183,6 @@ def _best(metric: str, values: Iterable[float]) -> str:
     if not present:
         return ""
     return plain(min(present) if metric in LOWER_IS_BETTER else max(present), DECIMALS[metric])
-
-
-def _same(method: Method, row: PublishedRow) -> bool:
-    """Whether a paper's line is about this method, whatever it was trained on."""
-    name = "input" if method.kind == "input" else method.model or method.label
-    return _letters(name) == _letters(row.method)
-
-
-def _letters(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def _has(value: float | None) -> bool:

@@ -8,15 +8,13 @@ from PIL import AvifImagePlugin, Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import exif
+from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
-CONTAINERS = (b"meta", b"iprp", b"ipco")
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
-UNSPECIFIED = 2
-SRGB_CODES = {"primaries": (1, UNSPECIFIED), "transfer": (1, 6, 13, UNSPECIFIED)}
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -27,7 +25,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: for an animation, 10 or 12 bits, a broken or truncated file, or one above the limit.
     """
-    properties = _properties(data)
+    properties = item_properties(data)
     for name, payload in properties:
         if name == b"ispe" and len(payload) >= 12:
             width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
@@ -86,36 +84,7 @@ def encode(
     )
 
 
-def _properties(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The item properties (meta/iprp/ipco of ISO/IEC 23008-12) as names and payloads."""
-    properties: list[tuple[bytes, bytes]] = []
-    level: list[tuple[int, int, bool]] = [(0, len(data), False)]
-    while level:
-        position, end, inside = level.pop()
-        while position + 8 <= end:
-            length = int.from_bytes(data[position : position + 4], "big")
-            name = data[position + 4 : position + 8]
-            start = position + 8
-            if length == 1:
-                length, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-            box_end = end if length == 0 else min(position + length, end)
-            if box_end < start:
-                break
-            if name in CONTAINERS:
-                level.append((start + 4 * (name == b"meta"), box_end, name == b"ipco"))
-            elif inside:
-                properties.append((name, data[start:box_end]))
-            position = box_end
-    return properties
-
-
 def _foreign_colours(properties: list[tuple[bytes, bytes]]) -> bool:
     """Whether colour codes (ITU-T H.273) other than sRGB's are given, with no ICC profile to say it."""
-    colours = [payload for name, payload in properties if name == b"colr"]
-    if any(payload[:4] in (b"prof", b"rICC") for payload in colours):
-        return False
-    for payload in colours:
-        if payload[:4] == b"nclx" and len(payload) >= 8:
-            primaries, transfer = int.from_bytes(payload[4:6], "big"), int.from_bytes(payload[6:8], "big")
-            return primaries not in SRGB_CODES["primaries"] or transfer not in SRGB_CODES["transfer"]
-    return False
+    codes = colour_codes(properties)
+    return codes is not None and not has_profile(properties) and not is_srgb(codes[0], codes[1])

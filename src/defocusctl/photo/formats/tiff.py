@@ -18,7 +18,6 @@ from defocusctl.photo.formats.tiff_support import (
     PALETTE,
     ZSTD,
     refuse_oversized,
-    refuse_raw,
     refuse_several_pages,
     refuse_unsupported,
 )
@@ -39,15 +38,14 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read a TIFF with one picture, in strips or tiles, interleaved or planar.
 
     Raises:
-        InputError: for several pages, CMYK and other colour models, camera RAW files, unusual depths, a
-            broken or truncated file, or one above the limit.
+        InputError: for several pages, CMYK and other colour models, unusual depths, a broken or truncated
+            file, or one above the limit.
     """
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength, max_megapixels)
-        refuse_raw(page)
         warnings = refuse_several_pages(tiff)
         refuse_unsupported(page)
         refuse_oversized(data, page)

@@ -21,9 +21,6 @@ UNSUPPORTED_COLOURS = {
     32844: "LogL",
     32845: "LogLuv colour",
 }
-DNG_VERSION = 50706
-RAW_COLOURS = (32803, 34892)
-RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
 UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS, LZMA, ZSTD, WEBP = 1, 5, 7, 8, 32773, 34925, 50000, 50001
 OLD_DEFLATE = 32946
 KEPT_COMPRESSIONS = {
@@ -32,22 +29,6 @@ KEPT_COMPRESSIONS = {
 }
 LARGEST_SEGMENT = 64 * 2**20
 READABLE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
-
-
-def refuse_raw(page: Any) -> None:
-    """Refuse camera RAW files, which are TIFFs with a sensor mosaic or with a preview for a first page."""
-    subpages = page.pages or ()
-    raw = (
-        DNG_VERSION in page.tags
-        or page.compression in RAW_COMPRESSIONS
-        or page.photometric in RAW_COLOURS
-        or any(getattr(sub, "photometric", None) in RAW_COLOURS for sub in subpages)
-    )
-    if raw or page.subfiletype & REDUCED_PAGE:
-        raise InputError(
-            "it is a camera RAW file, which is not supported",
-            "develop it to a 16-bit TIFF or PNG first, for example with darktable or RawTherapee",
-        )
 
 
 def refuse_several_pages(tiff: Any) -> list[str]:

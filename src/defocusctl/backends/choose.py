@@ -1,0 +1,33 @@
+"""Backend, device and precision by name -> an engine."""
+
+from pathlib import Path
+
+import torch
+
+from defocusctl.backends.engine import Engine
+from defocusctl.backends.graph_engine import GraphEngine
+from defocusctl.backends.torch_engine import TorchEngine
+from defocusctl.devices import choose_device, choose_precision
+from defocusctl.errors import DeviceError
+from defocusctl.models.prediction import Network
+
+
+def open_engine(
+    backend: str, network: Network, device: str, precision: str, graph: Path | None
+) -> tuple[Engine, torch.device]:
+    """The ``network`` ready to run, and where. Backends other than ``torch`` run its exported ``graph``.
+
+    Raises:
+        DeviceError: if the device, the precision or the backend is not there.
+    """
+    if backend == "torch":
+        chosen = choose_device(device)
+        return TorchEngine(network, chosen, choose_precision(precision, chosen)), chosen
+    if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+        raise DeviceError(
+            f"the backend {backend} computes on the CPU and in fp32",
+            "leave out --device and --precision, or use --backend torch",
+        )
+    if graph is None:
+        raise ValueError(f"the backend {backend} needs an exported graph")
+    return GraphEngine(backend, type(network), graph), torch.device("cpu")

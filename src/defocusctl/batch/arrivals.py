@@ -1,0 +1,156 @@
+"""Photos as they arrive in folders, each once it is written completely, and again whenever it has changed.
+
+The system's notices of changes (through watchfiles) only say when to look; what there is, is always found by
+looking. So nothing is missed where no notices come from, as for folders on another machine: there, and for
+notices that were lost, all is looked through every now and then.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from defocusctl.batch.inputs import Found, Search
+from defocusctl.errors import InputError
+
+SETTLED = 2.0
+"""Seconds for which a file has to stay as it is to be complete."""
+TICK = 0.25
+"""Seconds between looks at files that may be growing."""
+LEAST_PAUSE = 0.5
+"""Seconds between looks through the folders, at least."""
+WITHOUT_NOTICE = 10.0
+"""Seconds after which they are looked through without a notice."""
+MOST_LOOKING = 0.05
+"""The share of the time that looking through them may take."""
+
+
+class Stamp(NamedTuple):
+    """What changes when a file does."""
+
+    size: int
+    modified: int
+    number: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp | None":
+        """That of a file; None if there is none."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the file was last written some time ago: one that was moved here is complete at once."""
+        return 0 <= self.modified < time.time_ns() - SETTLED * 1e9
+
+
+class _Growing(NamedTuple):
+    """A file that may not be complete, how it was when it was last looked at, and since when."""
+
+    found: Found
+    stamp: Stamp
+    since: float
+
+
+class Arrivals:
+    """The photos that ``search`` finds in folders, as they are complete; a folder may be missing for a while.
+
+    What is given out is not given out again until it has changed, and not while its name is in ``busy``,
+    which is for those who work on it. One thread at a time may ask.
+    """
+
+    def __init__(self, search: Search, inputs: Sequence[str]) -> None:
+        self.busy: set[str] = set()
+        self._search = search
+        self._inputs = inputs
+        self._given: dict[Path, Stamp | None] = {}
+        self._growing: dict[Path, _Growing] = {}
+
+    def complete(self, photos: Iterable[Found]) -> list[Found]:
+        """Give out those that are complete now; the others will come from ``as_they_come``."""
+        taken = []
+        for found in photos:
+            stamp = Stamp.of(found.path)
+            if stamp is None or stamp.is_old:  # one that is gone is told of as such
+                self._given[found.path] = stamp
+                taken.append(found)
+        return taken
+
+    def as_they_come(self, stopping: Callable[[], bool]) -> Iterator[Found]:
+        """One photo after the other, for as long as ``stopping`` answers false; waits for the next one."""
+        next_look, earliest = 0.0, 0.0
+        for noticed in _notices(self._inputs):
+            if stopping():
+                return
+            now = time.monotonic()
+            if noticed:
+                next_look = min(next_look, max(now, earliest))
+            if now >= next_look:
+                self._look_through()
+                took = time.monotonic() - now
+                earliest = now + max(LEAST_PAUSE, took / MOST_LOOKING)
+                next_look = max(earliest, now + WITHOUT_NOTICE)
+            for growing in list(self._growing.values()):
+                if self._is_complete(growing):
+                    yield growing.found
+                    if stopping():
+                        return
+
+    def _look_through(self) -> None:
+        """Find what is new or has changed since it was given out."""
+        try:
+            photos = self._search.find(self._inputs).photos
+        except InputError:  # the folder is gone, perhaps for a while
+            return
+        for found in photos:
+            stamp = Stamp.of(found.path)
+            if stamp is None or found.path in self._growing or stamp == self._given.get(found.path):
+                continue
+            self._growing[found.path] = _Growing(found, stamp, time.monotonic())
+
+    def _is_complete(self, growing: _Growing) -> bool:
+        """Whether to give it out now; then it is noted as given out."""
+        found, before, since = growing
+        stamp = Stamp.of(found.path)
+        if stamp is None:
+            del self._growing[found.path]
+        elif stamp != before:
+            self._growing[found.path] = _Growing(found, stamp, time.monotonic())
+        elif (stamp.is_old or time.monotonic() - since >= SETTLED) and found.name not in self.busy:
+            del self._growing[found.path]
+            self._given[found.path] = stamp
+            return True
+        return False
+
+
+def _notices(folders: Sequence[str]) -> Iterator[bool]:
+    """At least every ``TICK`` whether something may have changed in the folders; true at first.
+
+    Where the system cannot watch them (it is out of watches, or a folder is not there) nothing is noticed.
+    """
+    from watchfiles import watch
+
+    milliseconds = round(TICK * 1000)
+    first = True
+    try:
+        for changes in watch(
+            *(Path(folder).absolute() for folder in folders),
+            watch_filter=None,
+            debounce=milliseconds,
+            step=50,
+            rust_timeout=milliseconds,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        ):
+            yield first or bool(changes)
+            first = False
+    except (OSError, RuntimeError):  # the latter is how watchfiles tells of what the system says
+        pass
+    while True:
+        yield first
+        first = False
+        time.sleep(TICK)

@@ -1,0 +1,249 @@
+{
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+  const byId = (id) => document.getElementById(id);
+  const element = (name, { text, ...properties } = {}, ...children) => {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  };
+  const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+  const address = (photo, picture) => `pictures/${photo.key}/${picture}.webp`;
+  const change = (photo) => `changed by ${photo.change.toFixed(2)}`;
+  const hasChange = (photo) => typeof photo.change === "number";
+  const seconds = (photo) => photo.report.seconds ?? -1;
+  const isWarned = (photo) => photo.warnings.length > 0;
+
+  const kinds = {
+    all: () => true,
+    deblurred: (photo) => photo.status === "done",
+    failed: (photo) => photo.status === "failed",
+    "with warnings": isWarned,
+    "left out": (photo) => photo.status === "skipped",
+    "without pictures": (photo) => photo.status === "done" && !hasChange(photo),
+  };
+  const orders = {
+    name: (a, b) => collator.compare(a.name, b.name),
+    "largest change": (a, b) => (b.change ?? -1) - (a.change ?? -1),
+    "smallest change": (a, b) => (a.change ?? Infinity) - (b.change ?? Infinity) || 0,
+    "longest time": (a, b) => seconds(b) - seconds(a),
+    "last finished": (a, b) => (a.finished < b.finished) - (a.finished > b.finished),
+  };
+
+  // The cards. Thousands of them are made as far as one scrolls.
+  const CHUNK = 120;
+  const list = byId("photos");
+  let chosen = [];
+  let made = 0;
+  const described = (photo) => [
+    photo.name,
+    ...(photo.status === "done" ? [] : [photo.status === "failed" ? "failed" : "left out"]),
+    ...(hasChange(photo) ? [change(photo)] : []),
+    ...(isWarned(photo) ? [plural(photo.warnings.length, "warning")] : []),
+  ];
+  const card = (photo, place) => {
+    const picture = photo.size
+      ? element("img", {
+          class: "thumbnail",
+          loading: "lazy",
+          decoding: "async",
+          width: photo.size[0],
+          height: photo.size[1],
+          src: address(photo, "thumbnail"),
+          alt: `${photo.name}, deblurred`,
+        })
+      : element("span", { class: "thumbnail missing", text: photo.error ?? photo.notes?.[0] ?? "" });
+    const [name, ...remarks] = described(photo);
+    const words = element("span", { class: "words" }, element("span", { class: "name", text: name }));
+    for (const text of remarks) {
+      const look = text === "failed" ? "failed" : text.endsWith("warning") || text.endsWith("warnings") ? "warned" : "";
+      words.append(element("small", { text, class: look }));
+    }
+    const label = described(photo).join(", ");
+    const button = element("button", { type: "button", class: "card", "aria-label": label }, picture, words);
+    button.addEventListener("click", () => open(place));
+    return element("li", {}, button);
+  };
+  const makeMore = () => {
+    const next = chosen.slice(made, made + CHUNK).map((photo, i) => card(photo, made + i));
+    made += next.length;
+    list.append(...next);
+  };
+  const sentinel = new IntersectionObserver((seen) => {
+    if (!seen.some((one) => one.isIntersecting) || made >= chosen.length) return;
+    makeMore();
+    sentinel.unobserve(byId("end")); // so that it is looked at again if it is still in sight
+    sentinel.observe(byId("end"));
+  }, { rootMargin: "1500px" });
+
+  const [filter, status, order] = ["filter", "status", "order"].map(byId);
+  const draw = () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    chosen = data.photos.filter((photo) => {
+      const name = photo.name.toLowerCase();
+      return kinds[status.value](photo) && words.every((word) => name.includes(word));
+    });
+    chosen.sort(orders[order.value]);
+    byId("count").textContent = `${chosen.length} of ${plural(data.photos.length, "photo")}`;
+    list.replaceChildren();
+    made = 0;
+    makeMore();
+    sentinel.unobserve(byId("end"));
+    sentinel.observe(byId("end"));
+  };
+
+  // Arrow keys go from card to card.
+  list.addEventListener("keydown", (event) => {
+    const cards = [...list.querySelectorAll(".card")];
+    const here = cards.indexOf(document.activeElement);
+    const columns = getComputedStyle(list).gridTemplateColumns.split(" ").length;
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
+    if (here < 0 || !step || !cards[here + step]) return;
+    event.preventDefault();
+    cards[here + step].focus();
+  });
+
+  // The viewer: one photo, before and after.
+  const viewer = byId("viewer");
+  const stage = viewer.querySelector(".stage");
+  const range = stage.querySelector("input");
+  const single = byId("single");
+  let shown = 0;
+  let view = 0;
+
+  const views = (photo) => [
+    ...(photo.size ? [{ title: "Whole photo", before: "before", after: "after", size: photo.size, both: photo.before }] : []),
+    ...(photo.detail
+      ? [{ title: "Detail at 100 %", before: "detail-before", after: "detail-after", size: [photo.detail[2], photo.detail[2]], both: true }]
+      : []),
+    ...(photo.extent ? [{ title: "Blur extent", after: "extent", size: photo.extent, both: false }] : []),
+  ];
+  const caption = (photo, { title, size }) => {
+    const original = [photo.report.width, photo.report.height];
+    if (title === "Blur extent") return "How many pixels wide the blur was, as the network saw it.";
+    if (photo.detail && title.startsWith("Detail")) {
+      const [left, top, side] = photo.detail;
+      return `The ${side} × ${side} pixels at ${left}, ${top}, where detail grew most.`;
+    }
+    const whole = original[0] > size[0] ? `Scaled down from ${original.join(" × ")} to ` : "";
+    return `${whole}${size.join(" × ")} pixels.${photo.before ? "" : " Only the result can be shown."}`;
+  };
+  const showView = () => {
+    const photo = chosen[shown];
+    const offered = views(photo);
+    view = Math.min(view, Math.max(0, offered.length - 1));
+    const current = offered[view];
+    [...byId("views").children].forEach((button, i) => button.setAttribute("aria-pressed", i === view));
+    byId("views").hidden = offered.length < 2;
+    stage.hidden = !current?.both;
+    single.hidden = !current || current.both;
+    byId("caption").textContent = current ? caption(photo, current) : "";
+    for (const image of viewer.querySelectorAll("img")) image.removeAttribute("src");
+    if (!current) return;
+    if (!current.both) {
+      single.src = address(photo, current.after);
+      single.alt = current.title === "Blur extent" ? `${photo.name}, blur extent` : `${photo.name} after deblurring`;
+      return;
+    }
+    stage.style.setProperty("--ratio", `${current.size[0]} / ${current.size[1]}`);
+    stage.style.setProperty("--width", `${current.size[0]}px`);
+    for (const side of ["before", "after"]) {
+      const image = stage.querySelector(`.${side}`);
+      image.src = address(photo, current[side]);
+      image.alt = `${photo.name} ${side} deblurring${view ? ", detail" : ""}`;
+    }
+    range.setAttribute("aria-label", `Divider between before and after, ${photo.name}`);
+    range.value = 50;
+    range.dispatchEvent(new Event("input"));
+  };
+
+  const facts = (photo) => {
+    const { report, seconds } = photo;
+    const settings = data.settings[photo.settings];
+    return [
+      ["Change", hasChange(photo) ? `${photo.change.toFixed(3)} grey levels of 255 on average` : null],
+      ["Size", report.width ? `${report.width} × ${report.height}, ${report.megapixels.toFixed(2)} megapixels` : null],
+      ["Computed in", report.seconds === undefined ? null : `${report.seconds.toFixed(2)} s on ${report.device}, ${report.precision}, tiles ${report.tile}, overlap ${report.overlap}`],
+      ["Seconds", Object.entries(seconds).map(([what, value]) => `${what} ${value.toFixed(2)}`).join(", ")],
+      ["Settings", settings.model ? `${settings.model}, strength ${settings.strength}` : null],
+      ["Weights", settings.weights],
+      ["Original", photo.source],
+      ["Finished", `${photo.finished.replace("T", " ").slice(0, 19)} UTC`],
+    ].filter(([, value]) => value);
+  };
+
+  const show = () => {
+    const photo = chosen[shown];
+    byId("viewer-name").textContent = photo.name;
+    byId("place").textContent = `${shown + 1} of ${chosen.length}`;
+    byId("previous").disabled = shown === 0;
+    byId("next").disabled = shown === chosen.length - 1;
+    byId("error").textContent = photo.error ?? "";
+    byId("error").hidden = !photo.error;
+    const remarks = [...photo.warnings, ...(photo.notes ?? [])];
+    byId("warnings").replaceChildren(...remarks.map((text) => element("li", { text })));
+    byId("warnings").hidden = !remarks.length;
+    byId("views").replaceChildren(
+      ...views(photo).map(({ title }, i) => {
+        const button = element("button", { type: "button", text: title });
+        button.addEventListener("click", () => {
+          view = i;
+          showView();
+        });
+        return button;
+      }),
+    );
+    const lines = facts(photo).map(([name, text]) => element("div", {}, element("dt", { text: name }), element("dd", { text })));
+    if (photo.files.length) {
+      const links = photo.files.map(([text, href]) => element("div", {}, element("a", { href, text, target: "_blank" })));
+      lines.push(element("div", {}, element("dt", { text: "Files" }), element("dd", {}, ...links)));
+    }
+    byId("facts").replaceChildren(...lines);
+    showView();
+    viewer.scrollTop = 0;
+  };
+  const open = (place) => {
+    shown = place;
+    view = 0;
+    show();
+    viewer.showModal();
+    (stage.hidden ? byId("close") : range).focus();
+  };
+  const go = (step) => {
+    if (!chosen[shown + step]) return;
+    shown += step;
+    show();
+  };
+  byId("previous").addEventListener("click", () => go(-1));
+  byId("next").addEventListener("click", () => go(1));
+  byId("close").addEventListener("click", () => viewer.close());
+  viewer.addEventListener("click", (event) => {
+    if (event.target === viewer) viewer.close(); // the backdrop
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!viewer.open || event.ctrlKey || event.metaKey || event.altKey) return;
+    const sideways = event.target === range ? 0 : { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const step = sideways || { n: 1, p: -1 }[event.key.toLowerCase()];
+    if (step) go(step);
+    else if (event.key.toLowerCase() === "v") {
+      view = (view + 1) % Math.max(1, views(chosen[shown]).length);
+      showView();
+    } else return;
+    event.preventDefault();
+  });
+  viewer.addEventListener("close", () => {
+    while (made <= shown && made < chosen.length) makeMore();
+    list.children[shown]?.firstChild.focus();
+  });
+
+  const options = (select, names) => select.append(...names.map((name) => new Option(name, name)));
+  options(status, Object.keys(kinds).filter((kind) => kind === "all" || data.photos.some(kinds[kind])));
+  options(order, Object.keys(orders));
+  byId("controls").hidden = false;
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  filter.addEventListener("input", draw);
+  for (const select of [status, order]) select.addEventListener("change", draw);
+  draw();
+}

@@ -1,0 +1,88 @@
+"""What the arguments of ``batch`` come to: its photos, where pictures are drawn, and who computes."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from defocusctl.cli.options import BESIDE
+from defocusctl.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from defocusctl.batch.inputs import Findings, Search
+    from defocusctl.batch.mirror import Places
+    from defocusctl.batch.staff import Staff
+
+STREAM = "-"
+
+
+class EngineName(StrEnum):
+    """Who does the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def find(inputs: Sequence[str], listed: str | None, search: "Search", *, may_be_none: bool) -> "Findings":
+    """The photos of the inputs, and of the list if there is one.
+
+    Raises:
+        InputError: if there are none, or the list cannot be read.
+        UsageError: if the list names something in a store.
+    """
+    findings = search.find(inputs, () if listed is None else _lines(listed))
+    if not (may_be_none or findings.photos or findings.unreadable):
+        raise InputError(
+            "there is no photo among the inputs", "check the folders, and --include and --exclude if given"
+        )
+    return findings
+
+
+def _lines(listed: str) -> Iterator[str]:
+    from defocusctl.batch.inputs import listed_in
+
+    for line in listed_in(_content(listed)):
+        if "://" in line:
+            raise UsageError(f"a list names files only, not '{line}'", "give it as IN")
+        yield line
+
+
+def _content(listed: str) -> bytes:
+    if listed == STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(listed).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
+
+
+@contextmanager
+def staff_for(
+    engine: EngineName, address: str | None, device: str, jobs: int | None, places: "Places"
+) -> "Iterator[Staff]":
+    """Who does the photos, until the end of the block.
+
+    Raises:
+        UsageError: if Ray is not installed, or an address is given for no use.
+        DeviceError: if there is no such cluster, or it has no such device.
+    """
+    if engine is EngineName.RAY:
+        from defocusctl.batch.ray_staff import ray_staff
+
+        with ray_staff(address, device, jobs, places) as staff:
+            yield staff
+    elif address is not None:
+        raise UsageError("--ray-address is for --engine ray", "give both or none")
+    else:
+        from defocusctl.batch.staff import LocalStaff
+
+        yield LocalStaff(jobs)
+
+
+def picture_tree(name: str, option: str | None, out: Path) -> Path | None:
+    """The folder whose tree an option that may stand alone draws in."""
+    if option is not None and "://" in option:
+        raise UsageError(f"{name} draws in no store", f"give {name} alone, for pictures beside the results")
+    return out if option == BESIDE else None if option is None else Path(option)

@@ -1,0 +1,109 @@
+"""``defocusctl export``: networks as files for other programs, and weights to the Hugging Face hub."""
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from defocusctl.cli.console import download_bar, say
+from defocusctl.cli.options import (
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    OfflineOption,
+    QuietOption,
+    WeightsOption,
+)
+from defocusctl.errors import UsageError
+from defocusctl.plugins import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from defocusctl.export.run import Exported
+
+
+class Format(StrEnum):
+    """The formats; checked against ``export.run`` in the tests, which loads torch."""
+
+    ONNX = "onnx"
+    TORCH_EXPORT = "torch-export"
+    SAFETENSORS = "safetensors"
+
+
+def export(
+    model: ModelOption = DEFAULT_MODEL,
+    weights: WeightsOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="[default: onnx; with --push safetensors]", show_default=False),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="fp32|fp16", help="What the coefficients are computed in.")
+    ] = "fp32",
+    opset: Annotated[
+        int | None,
+        typer.Option("--opset", metavar="N", help="Of ONNX, 18 to 21. [default: 18]", show_default=False),
+    ] = None,
+    coefficients: Annotated[
+        bool, typer.Option("--coefficients", help="Add the coefficient maps to the outputs.")
+    ] = False,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option("--check", metavar="PHOTO", help="Compare on this photo; may be repeated."),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", metavar="OWNER/NAME", help="Upload the weights to the Hugging Face hub."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="With --push: make a new repository private.")
+    ] = False,
+    force: ForceOption = False,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Export a network; the file is read back and compared with it on photos before it gets its name."""
+    if (output is None) == (push is None):
+        raise UsageError("where the export goes is not clear", "give either -o FILE or --push OWNER/NAME")
+    if private and push is None:
+        raise UsageError("--private is for --push", "leave it out")
+    chosen = format or (Format.ONNX if push is None else Format.SAFETENSORS)
+
+    from defocusctl.checkpoint import load_checkpoint
+    from defocusctl.export.publish import publish_weights
+    from defocusctl.export.run import ExportSettings, export_network
+    from defocusctl.resolve import resolve_weights
+
+    settings = ExportSettings(chosen.value, precision, opset, coefficients)
+    if check:
+        settings = replace(settings, photos=tuple(check))
+    with download_bar(f"weights for {model}", quiet=quiet) as on_download:
+        resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
+    if resolved.note:
+        say(resolved.note)
+    checkpoint = load_checkpoint(resolved.path, model_name=model)
+    if push is not None:
+        exported = publish_weights(checkpoint, resolved, push, settings, private=private)
+    else:
+        assert output is not None
+        exported = export_network(checkpoint, resolved, output, settings, force=force)
+    if as_json:
+        typer.echo(json.dumps(exported.as_json()))
+    elif not quiet:
+        say(_summary(exported))
+
+
+def _summary(exported: "Exported") -> str:
+    compared = exported.comparison
+    coefficients = "" if compared.coefficients is None else f", of coefficients {compared.coefficients:.1e}"
+    return (
+        f"{exported.output}: {exported.bytes / 1e6:.1f} MB; the largest difference from the network is "
+        f"{compared.pixels:.1e}{coefficients} in {len(compared.sizes)} "
+        f"parts of photos, and {compared.limit:.1e} is allowed"
+    )

@@ -1,0 +1,298 @@
+"""``Deblurrer``: weights found and network loaded once, then any number of images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any, Self, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from defocusctl.checkpoint import load_checkpoint
+from defocusctl.deblurrer.given import Given, array_of, from_array, from_tensor
+from defocusctl.deblurrer.pillow import from_pillow
+from defocusctl.deblurrer.restored import RestoredPhoto, cropped
+from defocusctl.deblurrer.result import DeblurResult
+from defocusctl.devices import enough_memory
+from defocusctl.errors import DefocusctlError, InputError
+from defocusctl.export.cache import cached_graph
+from defocusctl.geometry import Box, parse_region
+from defocusctl.models.prediction import Network
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
+from defocusctl.plugins import check_model
+from defocusctl.resolve import ResolvedWeights, resolve_weights
+from defocusctl.restore import Progress, Restorer, RestoreSettings
+from defocusctl.tile_runner import Picture
+from defocusctl.transfer import OnProgress
+
+Array: TypeAlias = npt.NDArray[Any]
+File: TypeAlias = str | os.PathLike[str] | bytes
+"""The path of a photo, or the content of its file."""
+ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
+T = TypeVar("T")
+Batch: TypeAlias = list[T] | tuple[T, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Deblurrer:
+    """A network with its weights, ready on its device.
+
+    It may be called from several threads: one image is restored at a time, and the others wait their turn.
+    ``trained_on`` says what the weights learned from.
+    """
+
+    network: Network
+    restorer: Restorer
+    weights: ResolvedWeights
+    trained_on: str
+    _turn: RLock = field(default_factory=RLock, init=False)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = "iniknet",
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        backend: str = "torch",
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        tile: int | None = None,
+        overlap: int | None = None,
+        strength: float = 1.0,
+        offline: bool = False,
+        on_download: OnProgress | None = None,
+    ) -> Self:
+        """Find and verify the weights, build the network and bring it to its device.
+
+        ``weights`` is what ``--weights`` takes: a name from ``weights list``, a file, ``hf://...``, or None
+        for the first that can be had; ``deblurrer.weights`` then says which these are. ``backend`` is
+        ``torch``, ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and
+        ``precision`` are those of the command line; ``tile`` and ``overlap`` are in pixels, None chooses
+        them, a tile of 0 is the whole image. ``strength`` is how much of the change is applied, 0 to 1.
+        ``offline`` never uses the network; ``on_download`` is told the bytes of a download done and in all.
+
+        Raises:
+            ModelError: if there is no such network, or the package that brings it is broken.
+            WeightsError: if the weights cannot be had or are not this model's.
+            DeviceError: if the device, the precision or the backend is not there.
+            OutputError: if the graph that a backend needs cannot be exported.
+            UsageError: if a number lies outside its range.
+        """
+        settings = RestoreSettings(
+            tile=tile,
+            overlap=overlap,
+            backend=backend,
+            device=str(device),
+            precision=precision,
+            strength=strength,
+        )
+        spec = None if weights is None else os.fspath(weights)
+        return cls.load(model, spec, settings, offline=offline, on_download=on_download)
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        weights: str | None,
+        settings: RestoreSettings,
+        *,
+        offline: bool,
+        on_download: OnProgress | None = None,
+    ) -> Self:
+        """``from_pretrained`` for those who have ``RestoreSettings``."""
+        resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
+        return cls.from_resolved(resolved, settings)
+
+    @classmethod
+    def from_resolved(cls, resolved: ResolvedWeights, settings: RestoreSettings) -> Self:
+        """``load`` for weights that are on this machine."""
+        checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
+        graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
+        restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings, graph)
+        return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
+
+    @overload
+    def deblur(
+        self,
+        image: File,
+        *,
+        region: Box | str | None = None,
+        coefficients: bool = False,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        on_tile: Progress | None = None,
+    ) -> DeblurResult[Array]: ...
+    @overload
+    def deblur(
+        self,
+        image: ImageT,
+        *,
+        region: Box | str | None = None,
+        coefficients: bool = False,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        on_tile: Progress | None = None,
+    ) -> DeblurResult[ImageT]: ...
+    @overload
+    def deblur(
+        self,
+        image: Batch[File],
+        *,
+        region: Box | str | None = None,
+        coefficients: bool = False,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        on_tile: Progress | None = None,
+    ) -> list[DeblurResult[Array]]: ...
+    @overload
+    def deblur(
+        self,
+        image: Batch[ImageT],
+        *,
+        region: Box | str | None = None,
+        coefficients: bool = False,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        on_tile: Progress | None = None,
+    ) -> list[DeblurResult[ImageT]]: ...
+    def deblur(
+        self,
+        image: Any,
+        *,
+        region: Box | str | None = None,
+        coefficients: bool = False,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        on_tile: Progress | None = None,
+    ) -> Any:
+        """Deblur an image; a list or tuple of images is answered with a list of results.
+
+        - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
+        - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
+          uint8, uint16, or floats with white at 1.
+        - Pillow's image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
+        - A tensor (C, H, W), C being 1, 3 or 4, or (B, C, H, W), on any device; types as of arrays.
+
+        Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
+        ``coefficients`` keeps the network's coefficients at full size, for INIKNet 36 bytes per pixel, for
+        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``on_tile`` is told the tiles of an image
+        done and in all.
+
+        Raises:
+            InputError: if an image cannot be read, or is none of these; of several, it names which.
+            UsageError: if the region lies outside the image.
+            DeviceError: if the image or even the smallest tile does not fit into memory.
+        """
+
+        def one(single: Any) -> DeblurResult[Any]:
+            source = Path(single) if isinstance(single, str | os.PathLike) else None
+            with enough_memory(f"'{source}'" if source else "the image"):
+                given = _given(single, max_megapixels)
+                box = parse_region(region) if isinstance(region, str) else region
+                restored = self.restore(given.photo, region=box, coefficients=coefficients, on_tile=on_tile)
+                return DeblurResult((restored,), lambda: given.give_back(restored.after), source)
+
+        if isinstance(image, list | tuple):
+            results = []
+            for number, single in enumerate(image, start=1):
+                with _named(f"image {number} of {len(image)}"):
+                    results.append(one(single))
+            return results
+        if isinstance(image, Tensor) and image.ndim == 4 and len(image):
+            results = [one(single) for single in image]
+            parts = tuple(result.parts[0] for result in results)
+            return DeblurResult(parts, lambda: torch.stack([each.image for each in results]), is_batch=True)
+        return one(image)
+
+    def restore(
+        self,
+        photo: Photo,
+        *,
+        region: Box | None = None,
+        coefficients: bool = False,
+        map_reduction: int = 1,
+        on_tile: Progress | None = None,
+    ) -> RestoredPhoto:
+        """Restore a photo that has been read; what everything that deblurs goes through.
+
+        ``map_reduction`` is that of ``Restorer.restore``, which also says what is raised.
+        """
+        with self._turn:
+            return self.restore_together(
+                [photo],
+                region=region,
+                coefficients=coefficients,
+                map_reduction=map_reduction,
+                on_tile=on_tile,
+            )[0]
+
+    def restore_together(
+        self,
+        photos: Sequence[Photo],
+        *,
+        region: Box | None = None,
+        coefficients: bool = False,
+        map_reduction: int = 1,
+        on_tile: Progress | None = None,
+    ) -> list[RestoredPhoto]:
+        """Restore photos of one size in one batch of the network; who calls from several threads sees to it
+        himself that they fit into memory together.
+
+        Raises:
+            The errors of ``Restorer.restore_together``.
+        """
+        restored = self.restorer.restore_together(
+            [Picture(photo.pixels, photo.full_scale) for photo in photos],
+            region=region,
+            keep_coefficients=coefficients,
+            map_reduction=map_reduction,
+            on_progress=on_tile,
+        )
+        return [
+            RestoredPhoto(
+                before=photo if region is None else cropped(photo, region),
+                pixels=answer.pixels,
+                coefficients=answer.coefficients,
+                report=answer.report,
+                weights=self.weights,
+                settings=self.restorer.settings,
+                region=region,
+            )
+            for photo, answer in zip(photos, restored, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
+            f"({self.restorer.precision})>"
+        )
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """An error in this block says which image of several it is about."""
+    try:
+        yield
+    except DefocusctlError as error:
+        raise type(error)(f"{name}: {error.cause}", error.remedy) from error
+
+
+def _given(image: Any, max_megapixels: float) -> Given[Any]:
+    match image:
+        case str() | os.PathLike():
+            photo = read_photo(Path(image), max_megapixels=max_megapixels)
+            return Given(photo, array_of)
+        case bytes():
+            return Given(read_photo(image, max_megapixels=max_megapixels), array_of)
+        case np.ndarray():
+            return from_array(image)
+        case Image.Image():
+            return from_pillow(image)
+        case Tensor():
+            return from_tensor(image)
+        case _:
+            raise InputError(
+                f"an object of type {type(image).__name__} is not an image",
+                "give a path, a NumPy array, a Pillow image, a tensor, or a list of these",
+            )

@@ -1,0 +1,115 @@
+"""NumPy arrays and PyTorch's tensors as photos, and back.
+
+Axes: H rows, W columns, C channels, which are grey, grey and alpha, RGB, or RGB and alpha.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from defocusctl.errors import InputError
+from defocusctl.photo import Photo
+
+Array: TypeAlias = npt.NDArray[Any]
+ImageT = TypeVar("ImageT")
+
+IN_MEMORY = "image in memory"
+"""The format of a photo that is no file."""
+
+
+@dataclass(frozen=True)
+class Given(Generic[ImageT]):
+    """An image as a photo, and how a photo becomes an image of that kind again."""
+
+    photo: Photo
+    give_back: Callable[[Photo], ImageT]
+
+
+def from_array(image: Array) -> Given[Array]:
+    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8 and uint16, or floats with white at 1.
+
+    Raises:
+        InputError: if it is none of these.
+    """
+    pixels, alpha = parted(image)
+
+    def give_back(photo: Photo) -> Array:
+        after = array_of(photo)
+        return after.reshape(*after.shape[:2], *image.shape[2:]).astype(image.dtype.newbyteorder("="))
+
+    return Given(Photo(pixels, alpha, IN_MEMORY), give_back)
+
+
+def from_tensor(image: Tensor) -> Given[Tensor]:
+    """(C, H, W) on any device, C being 1, 3 or 4, in the types of arrays; bfloat16 too.
+
+    The answer lies on the same device and has no gradient.
+
+    Raises:
+        InputError: if it is none of these.
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
+        raise InputError(
+            f"a tensor of shape {tuple(image.shape)} is not an image",
+            "give (channels, height, width), channels being 1, 3 (RGB) or 4, or a batch of these",
+        )
+    if image.layout is not torch.strided or image.is_complex() or image.is_quantized:
+        raise InputError(f"a {image.layout} tensor of {image.dtype} is not an image", "give a dense one")
+    host = image.detach().cpu()
+    if host.is_floating_point():
+        host = host.float()
+    given = from_array(host.permute(1, 2, 0).numpy())
+
+    def give_back(photo: Photo) -> Tensor:
+        after = np.ascontiguousarray(given.give_back(photo).transpose(2, 0, 1))
+        return torch.from_numpy(after).to(image.device, image.dtype)
+
+    return Given(given.photo, give_back)
+
+
+def array_of(photo: Photo) -> Array:
+    """The pixels of a photo with its alpha: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)."""
+    if photo.alpha is not None:
+        return np.dstack([photo.pixels, photo.alpha])
+    return photo.pixels[:, :, 0] if photo.pixels.shape[2] == 1 else photo.pixels
+
+
+def parted(image: Array) -> tuple[Array, Array | None]:
+    """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32.
+
+    Raises:
+        InputError: if it is no image.
+    """
+    samples = _samples(image)
+    count = samples.shape[2]
+    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
+    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
+
+
+def _samples(image: Array) -> Array:
+    """An array as (H, W, C) uint8, uint16 or float32."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
+        raise InputError(
+            f"an array of shape {image.shape} is not an image",
+            "give (height, width) or (height, width, channels) with at most 4 channels",
+        )
+    if image.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what is infinite then, is refused when it is restored
+            samples = image.astype(np.float32)
+        if np.count_nonzero(samples > 1) > samples.size / 2:
+            raise InputError(
+                "most samples of the image are above 1, which is white in floating point",
+                "divide them by their white, such as 255",
+            )
+    elif image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        samples = image.astype(image.dtype.newbyteorder("="), copy=False)
+    else:
+        raise InputError(
+            f"samples of type {image.dtype} are not supported", "give uint8, uint16 or floats from 0 to 1"
+        )
+    return samples.reshape(*image.shape[:2], -1)

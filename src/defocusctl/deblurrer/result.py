@@ -1,0 +1,132 @@
+"""What comes of deblurring an image, or a batch of images in one tensor."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.canvas import Halves
+from defocusctl.deblurrer.restored import RestoredPhoto
+from defocusctl.errors import OutputError, UsageError
+from defocusctl.photo import check_writable_target, conversion_warnings
+from defocusctl.resolve import ResolvedWeights
+from defocusctl.restore import RestoreReport
+from defocusctl.tiling import Floats
+
+ImageT = TypeVar("ImageT")
+SampleT = TypeVar("SampleT", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DeblurResult(Generic[ImageT]):
+    """One deblurred image, or one tensor of several; ``Deblurrer.deblur`` makes it.
+
+    ``parts`` are the images, one unless ``is_batch``; ``source`` is the file that was read, or None.
+    """
+
+    parts: tuple[RestoredPhoto, ...]
+    make_image: Callable[[], ImageT]
+    source: Path | None = None
+    is_batch: bool = False
+
+    @cached_property
+    def image(self) -> ImageT:
+        """The deblurred image, of the kind, shape and type that went in; of a file a NumPy array.
+
+        That array is (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha, in the
+        depth of the file, upright.
+        """
+        return self.make_image()
+
+    @cached_property
+    def coefficients(self) -> Mapping[str, Halves]:
+        """The network's coefficients by the papers' names, (K, H/s, W/s) float16 each, s being 1, 2 or 4.
+
+        Those of a tensor (B, C, H, W) have an axis B before the others.
+
+        Raises:
+            UsageError: if they were not kept.
+        """
+        kept = [_coefficients_of(part) for part in self.parts]
+        return {name: self._joined([maps[name] for maps in kept]) for name in kept[0]}
+
+    @cached_property
+    def blur_extent(self) -> Floats:
+        """How many pixels wide the blur is that the network saw at each pixel, (H, W) float32 (docs/maps.md).
+
+        Raises:
+            UsageError: if the coefficients were not kept, or nothing is known about those of this network.
+        """
+        from defocusctl.coefmaps import blur_extent  # with it come the libraries that draw
+
+        model = self.weights.model
+        return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
+
+    @property
+    def weights(self) -> ResolvedWeights:
+        """The weights that were used: ``model``, ``name``, ``source``, ``digest``, ``note``."""
+        return self.parts[0].weights
+
+    @property
+    def report(self) -> RestoreReport:
+        """Device, precision, tiles, seconds, megapixels and memory; of a batch their sums."""
+        reports = [part.report for part in self.parts]
+        return replace(
+            reports[0],
+            tiles=sum(report.tiles for report in reports),
+            seconds=sum(report.seconds for report in reports),
+            megapixels=sum(report.megapixels for report in reports),
+            peak_memory=max(report.peak_memory for report in reports),
+            warnings=tuple(line for report in reports for line in report.warnings),
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was wrong with the image or went wrong with a part of it, a line each; usually none."""
+        return (*(line for part in self.parts for line in part.before.warnings), *self.report.warnings)
+
+    def save(
+        self, path: str | os.PathLike[str], *, quality: int | None = None, force: bool = False
+    ) -> tuple[str, ...]:
+        """Write the image, whole or not at all, with its metadata, as the command line does.
+
+        The format is that of the suffix. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is
+        not below that of a source of the same format. ``force`` overwrites a file, but never the image's own.
+        Answers with what the format could not hold, a line each.
+
+        Raises:
+            UsageError: if the quality lies outside its range, or this is a batch.
+            OutputError: if the format cannot hold the image, or the file exists or cannot be written.
+        """
+        target = Path(path)
+        if self.is_batch:
+            raise UsageError("a batch in one tensor is not one file", "deblur its images as a list")
+        if quality is not None and not 1 <= quality <= 100:
+            raise UsageError(f"a quality of {quality} is not possible", "use 1 to 100")
+        if target.is_dir():
+            raise OutputError(f"'{target}' is a folder", "give the result a file name in it")
+        check_writable_target(self.source or Path("-"), target, force=force)
+        lost = conversion_warnings(self.parts[0].before, target)
+        self.parts[0].write(target, quality=quality, force=force)
+        return lost
+
+    def __repr__(self) -> str:
+        size, report = self.parts[0].before.size, self.report
+        many = f"{len(self.parts)} x " if self.is_batch else ""
+        made = f"{self.weights.model}/{self.weights.name} on {report.device} ({report.precision})"
+        return f"<DeblurResult {many}{size.width}x{size.height} by {made} in {report.seconds:.1f} s>"
+
+    def _joined(self, arrays: Sequence[npt.NDArray[SampleT]]) -> npt.NDArray[SampleT]:
+        joined: npt.NDArray[Any] = np.stack(arrays) if self.is_batch else arrays[0]
+        return joined
+
+
+def _coefficients_of(part: RestoredPhoto) -> Mapping[str, Halves]:
+    if part.coefficients is None:
+        raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
+    return part.coefficients

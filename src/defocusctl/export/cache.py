@@ -1,0 +1,42 @@
+"""The graphs that backends other than PyTorch run: exported once for every set of weights, then kept."""
+
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from defocusctl import __version__, places
+from defocusctl.checkpoint import Checkpoint
+from defocusctl.errors import OutputError
+from defocusctl.export.run import ExportSettings, export_network
+from defocusctl.resolve import ResolvedWeights
+
+SETTINGS = ExportSettings(format="onnx", precision="fp32", coefficients=True)
+
+
+def graph_file(weights: ResolvedWeights) -> Path:
+    """Where the graph of ``weights`` goes."""
+    made_by = f"{__version__}-torch{torch.__version__.partition('+')[0]}"
+    name = f"{weights.model}-{weights.digest.kind}-{weights.digest.hex}-{made_by}.onnx"
+    return places.cache_dir() / "graphs" / name
+
+
+def cached_graph(checkpoint: Checkpoint, weights: ResolvedWeights) -> Path:
+    """The ONNX file of ``checkpoint`` in the cache, exported (and compared with the network) if need be.
+
+    Another version of this program or of PyTorch makes another file.
+
+    Raises:
+        DeviceError: if a package that exporting needs is missing.
+        OutputError: if the cache cannot be written, or the graph does not agree with the network.
+    """
+    path = graph_file(weights)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.is_file():
+                export_network(checkpoint, weights, path, SETTINGS)
+    except OSError as error:
+        remedy = "check its permissions, or move the cache with DEFOCUSCTL_CACHE"
+        raise OutputError(f"cannot use {path} ({error.strerror or error})", remedy) from error
+    return path

@@ -1,0 +1,110 @@
+"""An exported file, run by the program it is for, against the network it was made from, on real photos."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from defocusctl.checkpoint import Checkpoint
+from defocusctl.errors import InputError, OutputError
+from defocusctl.export.graph import SMALLEST
+from defocusctl.geometry import Box, Size
+from defocusctl.photo import read_photo
+from defocusctl.tile_runner import read_tile
+from defocusctl.tiling import Floats, padded_size
+
+Consumer = Callable[[Floats], Sequence[Floats]]
+"""(B, 3, H, W) in the weights' channel order -> the restored photos, and the exported coefficients."""
+
+PHOTO = Path(__file__).with_name("photo.jpg")
+"""A photo for those who bring none."""
+
+SIZES = (Size(96, 128), Size(97, 131), Size(17, 33), Size(165, 150))
+"""Of the parts that are compared; of a smaller photo, as much as there is."""
+
+BATCH = Size(51, 64)
+"""Of the two parts that are compared as one batch."""
+
+LIMITS = {"fp32": 1e-4, "fp16": 1 / 510}
+"""The largest difference allowed, black to white being 1: in float16, half a grey level of 8 bits."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The largest differences of pixels (white is 1) and of coefficients (None where none are exported)."""
+
+    sizes: tuple[str, ...]
+    pixels: float
+    coefficients: float | None
+    limit: float
+
+
+def compare(
+    consumer: Consumer, checkpoint: Checkpoint, photos: Sequence[Path], precision: str, *, coefficients: bool
+) -> Comparison:
+    """Compare on parts of ``photos``, of even and odd sizes and as a batch.
+
+    In float32 the coefficients must agree like the pixels; in float16 only the pixels made with them must.
+
+    Raises:
+        InputError: if a photo cannot be read, or has fewer than 17 pixels a side.
+        OutputError: if anything differs by more than the limit.
+    """
+    limit = LIMITS[precision]
+    sizes = []
+    worst = np.zeros(2)
+    for path in photos:
+        for batch, expected in _cases(path, checkpoint):
+            actual = consumer(batch)
+            pairs = zip(actual, expected if coefficients else expected[:1], strict=True)
+            differences = [_difference(ours, theirs) for ours, theirs in pairs]
+            worst = np.maximum(worst, [differences[0], max(differences[1:], default=0.0)])
+            sizes.append("x".join(str(length) for length in batch.shape))
+    compared = worst if precision == "fp32" else worst[:1]
+    if not (compared <= limit).all():
+        raise OutputError(
+            f"the export differs from the network by {compared.max():.2g}, and {limit:.2g} is allowed",
+            "nothing was written; "
+            + ("try --precision fp32" if precision == "fp16" else "please report which weights these are"),
+        )
+    return Comparison(tuple(sizes), float(worst[0]), float(worst[1]) if coefficients else None, limit)
+
+
+def _cases(path: Path, checkpoint: Checkpoint) -> Iterator[tuple[Floats, Sequence[Floats]]]:
+    """Batches of parts of a photo, and what the network makes of them."""
+    photo = read_photo(path)
+    pixels = photo.pixels
+    tall, wide = pixels.shape[:2]
+    if min(tall, wide) < SMALLEST:
+        raise InputError(f"'{path}' is too small to compare on", f"{SMALLEST} pixels a side are needed")
+    for size in SIZES:
+        height, width = min(size.height, tall), min(size.width, wide)
+        top, left = (tall - height) // 2, (wide - width) // 2
+        yield _case([pixels[top : top + height, left : left + width]], photo.full_scale, checkpoint)
+    height, width = min(BATCH.height, tall), min(BATCH.width, wide)
+    corners = [pixels[:height, :width], pixels[-height:, -width:]]
+    yield _case(corners, photo.full_scale, checkpoint)
+
+
+def _case(
+    parts: Sequence[np.ndarray], full_scale: float, checkpoint: Checkpoint
+) -> tuple[Floats, Sequence[Floats]]:
+    size = Size(*parts[0].shape[:2])
+    order = ["RGB".index(colour) for colour in checkpoint.metadata.channel_order]
+    box = Box(0, 0, *padded_size(size))
+    tiles = [read_tile(part, full_scale, box) for part in parts]
+    extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[order] for tile in tiles])
+    with torch.inference_mode():
+        image, coefficients = checkpoint.model(torch.from_numpy(extended))
+    own = (..., slice(size.height), slice(size.width))
+    expected = [image.numpy()[own], *(maps.numpy() for maps in coefficients.values())]
+    return np.ascontiguousarray(extended[own]), expected
+
+
+def _difference(ours: Floats, theirs: Floats) -> float:
+    """The largest difference; of values beyond 1, in parts of the largest."""
+    if ours.shape != theirs.shape:
+        raise OutputError(f"the export answers {ours.shape} where the network answers {theirs.shape}")
+    return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max())))

@@ -1,0 +1,31 @@
+"""What an exported file says about itself, as texts by name: the same words in all formats."""
+
+from defocusctl import __version__
+from defocusctl.checkpoint import WeightsMetadata
+from defocusctl.export.graph import SMALLEST, STEP
+from defocusctl.resolve import ResolvedWeights
+
+INPUT = "photo"
+OUTPUT = "restored"
+
+OF_GRAPHS = {
+    "layout": "NCHW, float32",
+    "sizes": f"any batch; height and width of {SMALLEST} pixels or more",
+    "padding": f"inside: by reflection at the bottom and on the right, to multiples of {STEP}",
+}
+"""What only those say that bring their computation along."""
+
+
+def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str) -> dict[str, str]:
+    """What holds for an export in any format."""
+    return {
+        "model": metadata.model,
+        "weights": weights.name,
+        "weights_hash": str(weights.digest),
+        "licence": metadata.licence,
+        "trained_on": metadata.trained_on,
+        "channel_order": metadata.channel_order,
+        "value_range": "0 to 1 in the photo's own encoding (sRGB, say); the result may leave it: clip it",
+        "precision": precision,
+        "software": f"defocusctl {__version__}",
+    }

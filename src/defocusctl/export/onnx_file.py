@@ -1,0 +1,72 @@
+"""A network as an ONNX file for any batch, height and width, with its description in ``metadata_props``."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from defocusctl.backends.engine import missing_extra
+from defocusctl.errors import UsageError
+from defocusctl.export.description import INPUT, OUTPUT
+from defocusctl.export.graph import PhotoGraph
+from defocusctl.export.program import export_program
+
+DEFAULT_OPSET = 18
+OPSETS = range(18, 22)
+"""18 is what PyTorch's exporter writes; later ones are converted from it."""
+
+
+def check_opset(opset: int) -> None:
+    """Refuse the opsets that are not in ``OPSETS``.
+
+    Raises:
+        UsageError: for them.
+    """
+    if opset not in OPSETS:
+        raise UsageError(f"opset {opset} is not possible", f"use {OPSETS[0]} to {OPSETS[-1]}")
+
+
+def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Path) -> None:
+    """Export ``graph`` and save it with ``texts`` as its metadata, in one file.
+
+    Raises:
+        DeviceError: if the packages that PyTorch's exporter needs are not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  PyTorch's exporter wants it
+    except ImportError as error:
+        raise missing_extra(str(error.name), "onnx") from error
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            export_program(graph),
+            input_names=[INPUT],
+            output_names=[OUTPUT, *graph.coefficient_names],
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.producer_name = "defocusctl"
+    onnx.helper.set_model_props(model, dict(texts))
+    path.write_bytes(model.SerializeToString())
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without what PyTorch's exporter says of itself: packages it does not need, its own deprecated calls."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

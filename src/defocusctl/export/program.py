@@ -1,0 +1,44 @@
+"""A network as a program of ``torch.export`` with dynamic batch, height and width, and as a file of one."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from defocusctl.export.description import INPUT
+from defocusctl.export.graph import LARGEST_BATCH, LARGEST_SIDE, SMALLEST, PhotoGraph
+
+DESCRIPTION = "description.json"
+"""The name of the metadata among the files inside the archive."""
+
+EXAMPLE = (2, 3, 50, 67)
+"""Shape of a photo for the exporter to look at; no two lengths alike, none a multiple of 16."""
+
+
+def export_program(graph: PhotoGraph) -> ExportedProgram:
+    """Trace ``graph`` once, for all sizes."""
+    sizes = {
+        0: Dim("batch", min=1, max=LARGEST_BATCH),
+        2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
+        3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
+    }
+    with torch.no_grad():
+        return torch.export.export(
+            graph,
+            (torch.zeros(EXAMPLE),),
+            dynamic_shapes={INPUT: sizes},
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+
+def write_program(graph: PhotoGraph, texts: dict[str, str], path: Path) -> None:
+    """Save the program; ``torch.export.load`` reads it, and the description among its extra files."""
+    torch.export.save(export_program(graph), path, extra_files={DESCRIPTION: json.dumps(texts)})
+
+
+def read_program(path: Path) -> nn.Module:
+    """The program in a file, ready to be called."""
+    return torch.export.load(path).module()

@@ -1,0 +1,63 @@
+"""Boxes of the ISO base media file format (ISO/IEC 14496-12), of AVIF, HEIC, JPEG XL and CR3."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+PROPERTY_CONTAINERS = (b"meta", b"iprp", b"ipco")
+
+
+class Box(NamedTuple):
+    """A box and where its content lies in the file; ``whole`` is False if the file ends within it."""
+
+    name: bytes
+    start: int
+    end: int
+    whole: bool = True
+
+
+def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """The boxes that follow each other from ``start`` on, up to the first that is not one."""
+    limit = len(data) if end is None else end
+    while start + 8 <= limit:
+        length = int.from_bytes(data[start : start + 4], "big")
+        name, content = data[start + 4 : start + 8], start + 8
+        if length == 1:
+            length, content = int.from_bytes(data[content : content + 8], "big"), content + 8
+        stop = limit if length == 0 else start + length
+        if stop < content:
+            return
+        yield Box(name, content, min(stop, limit), stop <= limit)
+        start = stop
+
+
+def item_properties(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The item properties (meta/iprp/ipco of ISO/IEC 23008-12) as names and payloads."""
+    properties: list[tuple[bytes, bytes]] = []
+    level = [(0, len(data), False)]
+    while level:
+        start, end, inside = level.pop()
+        for box in boxes(data, start, end):
+            if box.name in PROPERTY_CONTAINERS:
+                level.append((box.start + 4 * (box.name == b"meta"), box.end, box.name == b"ipco"))
+            elif inside:
+                properties.append((box.name, data[box.start : box.end]))
+    return properties
+
+
+def colour_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
+    """Primaries, transfer and matrix (ITU-T H.273) of the first nclx colour description, if there is one."""
+    for name, payload in properties:
+        if name == b"colr" and payload[:4] == b"nclx" and len(payload) >= 10:
+            primaries, transfer, matrix = (int.from_bytes(payload[i : i + 2], "big") for i in (4, 6, 8))
+            return primaries, transfer, matrix
+    return None
+
+
+def has_profile(properties: list[tuple[bytes, bytes]]) -> bool:
+    """Whether an ICC profile is among the colour descriptions."""
+    return any(name == b"colr" and payload[:4] in (b"prof", b"rICC") for name, payload in properties)
+
+
+def is_srgb(primaries: int, transfer: int) -> bool:
+    """Whether colour codes mean sRGB or leave it open (BT.709 is 1, BT.601 6, sRGB 13, unspecified 2)."""
+    return primaries in (1, 2) and transfer in (1, 6, 13, 2)

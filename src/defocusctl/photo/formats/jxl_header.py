@@ -1,0 +1,98 @@
+"""The first bits of a JPEG XL codestream (ISO/IEC 18181-1, annex D): size, animation, kind of samples.
+
+Read here because the decoder's bindings tell neither animations nor half floats apart.
+"""
+
+from dataclasses import dataclass
+
+from defocusctl.photo.header import damaged
+
+SIGNATURE = b"\xff\x0a"
+RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+LARGE_SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))
+PREVIEW_SIZES = ((1, 6), (65, 8), (321, 10), (1345, 12))
+PREVIEW_BLOCKS = ((16, 0), (32, 0), (1, 5), (33, 9))
+INTEGER_DEPTHS = ((8, 0), (10, 0), (12, 0), (1, 6))
+FLOAT_DEPTHS = ((32, 0), (16, 0), (24, 0), (1, 6))
+EXTRA_CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
+
+
+@dataclass(frozen=True)
+class CodestreamHeader:
+    """What the header says of the stored picture, before its orientation is applied."""
+
+    width: int
+    height: int
+    animated: bool
+    floating_point: bool
+    bits: int
+    extra_channels: int
+
+
+def read_header(codestream: bytes) -> CodestreamHeader:
+    """Read the header.
+
+    Raises:
+        InputError: if this is no codestream or it is cut short.
+    """
+    if not codestream.startswith(SIGNATURE):
+        raise damaged("its codestream does not begin as it should")
+    bits = Bits(codestream[2:66])
+    height, width = read_size(bits)
+    if bits.take(1):  # everything as most files have it
+        return CodestreamHeader(width, height, False, False, 8, 0)
+    animated = False
+    if bits.take(1):
+        bits.take(3)  # the orientation
+        if bits.take(1):
+            read_size(bits)
+        if bits.take(1):
+            _skip_preview(bits)
+        animated = bool(bits.take(1))
+        if animated:  # what follows does not matter then
+            return CodestreamHeader(width, height, True, False, 8, 0)
+    floating_point = bool(bits.take(1))
+    depth = bits.choose(FLOAT_DEPTHS if floating_point else INTEGER_DEPTHS)
+    if floating_point:
+        bits.take(4)
+    bits.take(1)  # whether 16-bit buffers suffice
+    return CodestreamHeader(width, height, animated, floating_point, depth, bits.choose(EXTRA_CHANNELS))
+
+
+class Bits:
+    """Numbers from bytes, the lowest bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bits = int.from_bytes(data, "little")
+        self._end = 8 * len(data)
+        self.position = 0
+
+    def take(self, count: int) -> int:
+        if self.position + count > self._end:
+            raise damaged("its codestream is cut short")
+        value = self._bits >> self.position & ((1 << count) - 1)
+        self.position += count
+        return value
+
+    def choose(self, distributions: tuple[tuple[int, int], ...]) -> int:
+        """A number in one of four ways, each an offset and how many bits to add."""
+        offset, count = distributions[self.take(2)]
+        return offset + self.take(count)
+
+
+def read_size(bits: Bits) -> tuple[int, int]:
+    """Height and width of the stored picture."""
+    small = bits.take(1)
+    height = 8 * (bits.take(5) + 1) if small else bits.choose(LARGE_SIZES)
+    ratio = bits.take(3)
+    if ratio:
+        across, down = RATIOS[ratio - 1]
+        return height, height * across // down
+    return height, 8 * (bits.take(5) + 1) if small else bits.choose(LARGE_SIZES)
+
+
+def _skip_preview(bits: Bits) -> None:
+    way = PREVIEW_BLOCKS if bits.take(1) else PREVIEW_SIZES
+    bits.choose(way)
+    if not bits.take(3):
+        bits.choose(way)

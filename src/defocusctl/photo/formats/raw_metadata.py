@@ -1,0 +1,194 @@
+"""What a camera RAW file says beside its pixels: whether it is one, whether it is whole, its EXIF and XMP.
+
+Most of these formats are TIFF files (some with a word of their own in place of the 42); Canon's CR3 keeps
+the same directories in boxes, and the others leave them to the JPEG preview.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from defocusctl.errors import InputError
+from defocusctl.photo import exif
+from defocusctl.photo.formats import jpeg_segments, tiff_tags
+from defocusctl.photo.formats.boxes import Box, boxes
+from defocusctl.photo.model import TiffTag
+
+SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION = 254, 259, 262, 330, 50706
+STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS = 273, 279, 324, 325
+MAKER_NOTE = 37500
+REDUCED_PAGE = 1
+RAW_COLOURS = (32803, 34892)
+RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
+LARGEST_PREVIEW_TAG = 64 * 2**10
+TIFF_LIKE = {b"II": b"II*\0", b"MM": b"MM\0*"}
+CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+MAIN, DETAILS, POSITION = b"CMT1", b"CMT2", b"CMT4"
+FUJI_MAGIC = b"FUJIFILMCCD-RAW"
+FUJI_PARTS = (84, 92, 100)  # where offset and length of preview, header and sensor data stand
+EXIF = b"Exif\0\0"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The camera's EXIF as a block of its own, and an XMP packet."""
+
+    exif: bytes | None
+    xmp: bytes | None
+
+
+def is_raw(data: bytes) -> bool:
+    """Whether a TIFF file is a camera RAW: it holds a sensor's mosaic, or begins with a preview."""
+    try:
+        order = exif.byte_order(data)
+        entries, _ = exif.read_directory(data, exif.first_directory(data))
+    except (exif.BrokenExifError, struct.error):
+        return False
+    first = _numbers(entries, order)
+    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first)]
+    return (
+        DNG_VERSION in first
+        or first.get(COMPRESSION, [0])[0] in RAW_COMPRESSIONS
+        or any(tags.get(PHOTOMETRIC, [0])[0] in RAW_COLOURS for tags in (first, *sub_directories))
+        or bool(first.get(SUBFILE_TYPE, [0])[0] & REDUCED_PAGE)
+    )
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether all parts that the file's directories point to lie within it, as far as they can be read."""
+    if data.startswith(FUJI_MAGIC):
+        parts = [struct.unpack_from(">II", data.ljust(108, b"\0"), place) for place in FUJI_PARTS]
+        return all(offset + length <= len(data) for offset, length in parts)
+    if data[4:8] == b"ftyp":
+        return all(box.whole for box in boxes(data))
+    block = _as_tiff(data)
+    if block is None:
+        return True
+    order = exif.byte_order(block)
+    directories = list(_directories(block))
+    stretches = [part for entries in directories for part in _stretches(_numbers(entries, order))]
+    return bool(directories) and all(start + length <= len(data) for start, length in stretches)
+
+
+def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
+    """EXIF and XMP from the file's own directories, else from its JPEG preview.
+
+    Maker notes stay behind: they hold offsets into the RAW file, and fill a JPEG's EXIF.
+    """
+    block = _as_tiff(data)
+    if block is not None:
+        try:
+            entries, _ = exif.read_directory(block, exif.first_directory(block))
+        except (exif.BrokenExifError, struct.error):
+            entries = []
+        if any(entry.tag.code == exif.EXIF_IFD for entry in entries):
+            xmp = next((entry.tag.value for entry in entries if entry.tag.code == tiff_tags.XMP), None)
+            return Recorded(_from_directory(block, entries), xmp or None)
+    if data[4:8] == b"ftyp" and (found := _from_canon_boxes(data)):
+        return Recorded(found, None)
+    return Recorded(_from_preview(preview()), None)
+
+
+def _from_directory(block: bytes, entries: list[exif.Entry]) -> bytes:
+    main = [entry.tag for entry in entries if entry.tag.code in tiff_tags.DESCRIPTIVE]
+    subs = {p: [e.tag for e in exif.sub_directory(block, entries, p)] for p in (exif.EXIF_IFD, exif.GPS_IFD)}
+    return _built(exif.byte_order(block), main, subs)
+
+
+def _from_canon_boxes(data: bytes) -> bytes | None:
+    """The directories of a CR3, each a TIFF block in a box of its own."""
+    inner = [box for box in _canon_boxes(data) if box.name in (MAIN, DETAILS, POSITION)]
+    found: dict[bytes, list[TiffTag]] = {}
+    order: exif.ByteOrder = "<"
+    for box in inner:
+        block = data[box.start : box.end]
+        try:
+            order = exif.byte_order(block)
+            entries, _ = exif.read_directory(block, exif.first_directory(block))
+        except (exif.BrokenExifError, struct.error):
+            continue
+        found[box.name] = [entry.tag for entry in entries]
+    if not found:
+        return None
+    main = [tag for tag in found.get(MAIN, []) if tag.code in tiff_tags.DESCRIPTIVE]
+    return _built(order, main, {exif.EXIF_IFD: found.get(DETAILS, []), exif.GPS_IFD: found.get(POSITION, [])})
+
+
+def _canon_boxes(data: bytes) -> Iterator[Box]:
+    for box in boxes(data):
+        if box.name != b"moov":
+            continue
+        for inner in boxes(data, box.start, box.end):
+            if inner.name == b"uuid" and data[inner.start : inner.start + 16] == CANON_BOX:
+                yield from boxes(data, inner.start + 16, inner.end)
+
+
+def _from_preview(jpeg: bytes | None) -> bytes | None:
+    """The EXIF of the preview, without its maker note; None if it has none that can be read."""
+    if jpeg is None:
+        return None
+    try:
+        segments = jpeg_segments.read_layout(jpeg).segments
+        block = next(payload[len(EXIF) :] for _, payload in segments if payload.startswith(EXIF))
+        entries, _ = exif.read_directory(block, exif.first_directory(block))
+    except (InputError, StopIteration, exif.BrokenExifError, struct.error):
+        return None
+    return _from_directory(block, entries)
+
+
+def _built(order: exif.ByteOrder, main: list[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
+    kept = {
+        pointer: [tag for tag in tags if _is_kept(tag)]
+        for pointer, tags in subs.items()
+        if any(_is_kept(tag) for tag in tags)
+    }
+    return exif.build(order, [tag for tag in main if tag.value], kept)
+
+
+def _is_kept(tag: TiffTag) -> bool:
+    within = 0 < len(tag.value) <= LARGEST_PREVIEW_TAG
+    return within and tag.code != MAKER_NOTE and tag.code not in exif.POINTERS
+
+
+def _as_tiff(data: bytes) -> bytes | None:
+    """The file with TIFF's own magic number (ORF and RW2 have others), or None if it is no TIFF at all."""
+    magic = TIFF_LIKE.get(data[:2])
+    if magic is None:
+        return None
+    return data if data[:4] == magic else magic + data[4:]
+
+
+def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
+    """The chain of directories and their sub-directories, as far as they can be followed."""
+    order = exif.byte_order(block)
+    seen: set[int] = set()
+    offset = exif.first_directory(block) if len(block) >= 8 else 0
+    while offset and offset not in seen:
+        seen.add(offset)
+        try:
+            entries, link = exif.read_directory(block, offset)
+            yield entries
+            yield from _sub_directories(block, _numbers(entries, order))
+            (offset,) = struct.unpack_from(order + "I", block, link)
+        except (exif.BrokenExifError, struct.error):
+            return
+
+
+def _sub_directories(block: bytes, tags: dict[int, list[int]]) -> Iterator[list[exif.Entry]]:
+    for offset in tags.get(SUB_DIRECTORIES, []):
+        try:
+            yield exif.read_directory(block, offset)[0]
+        except (exif.BrokenExifError, struct.error):
+            continue
+
+
+def _numbers(entries: list[exif.Entry], order: exif.ByteOrder) -> dict[int, list[int]]:
+    """The tags whose values are whole numbers."""
+    found = {entry.tag.code: exif.integers(entry.tag, order) for entry in entries}
+    return {code: values for code, values in found.items() if values}
+
+
+def _stretches(tags: dict[int, list[int]]) -> Iterator[tuple[int, int]]:
+    """Offset and length of the strips and tiles of a directory."""
+    for offsets, lengths in ((STRIP_OFFSETS, STRIP_LENGTHS), (TILE_OFFSETS, TILE_LENGTHS)):
+        yield from zip(tags.get(offsets, []), tags.get(lengths, []), strict=False)

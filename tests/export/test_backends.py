@@ -1,0 +1,118 @@
+"""``deblur`` with other backends than PyTorch: the same photos, the same guards."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from defocusctl.backends.engine import BACKENDS
+from defocusctl.checkpoint import load_checkpoint
+from defocusctl.cli.options import Backend
+from defocusctl.errors import ExitCode
+from defocusctl.restore import Restorer, RestoreSettings
+from tests.cli.command import defocusctl, photo_file, small_network, textured
+from tests.export.conftest import Graphs
+
+OTHERS = ("onnxruntime", "openvino")
+
+
+def test_the_backends_on_the_command_line_are_those_there_are() -> None:
+    assert tuple(backend.value for backend in Backend) == BACKENDS
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+def test_every_backend_restores_the_same(graphs: Graphs, backend: str, model: str) -> None:
+    checkpoint = load_checkpoint(graphs.weights[model])
+    pixels = textured(75, 110).astype(np.float32) / 255
+    chosen = {"device": "cpu", "precision": "fp32", "tile": 80, "overlap": 16}
+    graph = graphs.onnx[model]
+    theirs = Restorer(checkpoint.model, "BGR", RestoreSettings(**chosen, backend=backend), graph).restore(
+        pixels, full_scale=1.0, keep_coefficients=True
+    )
+    ours = Restorer(checkpoint.model, "BGR", RestoreSettings(**chosen)).restore(
+        pixels, full_scale=1.0, keep_coefficients=True
+    )
+    assert (theirs.report.backend, theirs.report.precision, theirs.report.tiles) == (backend, "fp32", 2)
+    np.testing.assert_allclose(theirs.pixels, ours.pixels, rtol=0, atol=1e-5)
+    assert theirs.coefficients is not None
+    assert ours.coefficients is not None
+    assert theirs.coefficients.keys() == ours.coefficients.keys()
+    for name, maps in ours.coefficients.items():
+        np.testing.assert_allclose(theirs.coefficients[name], maps, rtol=0, atol=2e-3)
+
+
+def test_deblur_uses_the_graph_of_the_cache(graphs: Graphs, home: Path) -> None:
+    before = graphs.onnx["nrknet"].stat().st_mtime_ns
+    photo = photo_file(home / "photo.png")
+    chosen = ("-m", "nrknet", "--weights", graphs.weights["nrknet"])
+    answer = defocusctl(
+        "deblur", photo, *chosen, "--backend", "onnxruntime", "--json", "--maps", home / "maps"
+    )
+    assert answer.code == ExitCode.OK, answer.err
+    assert json.loads(answer.out)["backend"] == "onnxruntime"
+    assert any((home / "maps").iterdir())
+    assert graphs.onnx["nrknet"].stat().st_mtime_ns == before
+    assert defocusctl("deblur", photo, *chosen, "--precision", "fp32", "-o", home / "ours.png").code == 0
+    theirs, ours = (np.asarray(Image.open(home / name), int) for name in ("photo_deblurred.png", "ours.png"))
+    assert np.abs(theirs - ours).max() <= 1
+
+
+def test_graphs_run_on_the_cpu_in_float32(graphs: Graphs, home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    chosen = ("-m", "nrknet", "--weights", graphs.weights["nrknet"], "--backend", "onnxruntime")
+    for option in (("--precision", "bf16"), ("--device", "cuda")):
+        answer = defocusctl("deblur", photo, *chosen, *option)
+        assert answer.code == ExitCode.DEVICE
+        assert "computes on the CPU and in fp32: leave out --device and --precision" in answer.err
+
+
+@pytest.mark.parametrize(("backend", "extra"), [("onnxruntime", "onnx"), ("openvino", "openvino")])
+def test_the_extra_is_named_where_it_is_missing(
+    graphs: Graphs, home: Path, monkeypatch: pytest.MonkeyPatch, backend: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, backend, None)
+    photo = photo_file(home / "photo.png")
+    answer = defocusctl(
+        "deblur", photo, "-m", "nrknet", "--weights", graphs.weights["nrknet"], "--backend", backend
+    )
+    assert answer.code == ExitCode.DEVICE
+    assert f"{backend} is not installed: run: pip install 'defocusctl[{extra}]'" in answer.err
+
+
+def greedy_graph(path: Path) -> Path:
+    """A graph that answers with its input, and of more than 64 x 64 pixels asks for 16 TiB first."""
+    nodes = [
+        helper.make_node("Shape", ["photo"], ["shape"]),
+        helper.make_node("Cast", ["shape"], ["lengths"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceProd", ["lengths"], ["count"], keepdims=0),
+        helper.make_node("Constant", [], ["most"], value_float=3.0 * 64 * 64),
+        helper.make_node("Greater", ["count", "most"], ["large"]),
+        helper.make_node("Cast", ["large"], ["one_or_none"], to=TensorProto.INT64),
+        helper.make_node("Constant", [], ["huge"], value_ints=[1 << 42]),
+        helper.make_node("Mul", ["one_or_none", "huge"], ["asked"]),
+        helper.make_node("Constant", [], ["one"], value_ints=[1]),
+        helper.make_node("Add", ["asked", "one"], ["length"]),
+        helper.make_node("Expand", ["count", "length"], ["many"]),
+        helper.make_node("ReduceMin", ["many"], ["least"], keepdims=0),
+        helper.make_node("Sub", ["least", "count"], ["zero"]),
+        helper.make_node("Add", ["photo", "zero"], ["restored"]),
+    ]
+    shape = ["batch", 3, "height", "width"]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("photo", "restored")]
+    graph = helper.make_graph(nodes, "greedy", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def test_tiles_are_halved_until_they_fit(tmp_path: Path) -> None:
+    settings = RestoreSettings(tile=160, overlap=8, backend="onnxruntime")
+    restorer = Restorer(small_network("iniknet"), "RGB", settings, greedy_graph(tmp_path / "greedy.onnx"))
+    first = restorer.restore(textured(100, 200), full_scale=255)
+    assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)
+    assert np.array_equal(first.pixels, textured(100, 200))

@@ -1,0 +1,186 @@
+"""JPEG XL in and out: samples of every kind, profile, metadata, orientation; read back by another libjxl."""
+
+import io
+import resource
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyjpegxl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
+from defocusctl.photo.formats.jxl_profile import with_profile
+from defocusctl.photo.orientation import upright
+from tests.photo import extra_files as extra
+from tests.photo import photo_files as files
+
+with Image.open(files.DATA / "icc-exif.jpg") as image:
+    LONG_PROFILE = image.info["icc_profile"]
+GREY_PROFILE = files.ICC[:16] + b"GRAY" + files.ICC[20:]
+
+
+def rewritten(photo: Photo) -> bytes:
+    buffer = io.BytesIO()
+    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
+    return buffer.getvalue()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from([1, 3]),
+    st.booleans(),
+    st.sampled_from(["uint8", "uint16", "float32"]),
+    st.integers(0, 2**32),
+    st.sampled_from([None, "short", "long"]),
+)
+def test_any_small_picture_survives_with_its_profile(
+    height: int, width: int, colours: int, alpha: bool, dtype: str, seed: int, profile: str | None
+) -> None:
+    noise = np.random.default_rng(seed).random((height, width, colours + 1))
+    kind = np.dtype(dtype)
+    stored = (noise * np.iinfo(kind).max).astype(kind) if kind.kind == "u" else noise.astype(kind)
+    icc = {None: None, "short": files.ICC, "long": LONG_PROFILE}[profile]
+    if icc and colours == 1:
+        icc = icc[:16] + b"GRAY" + icc[20:]
+    photo = Photo(
+        stored[:, :, :colours],
+        stored[:, :, -1] if alpha else None,
+        "JPEG XL",
+        Metadata(icc, files.exif_block()),
+    )
+    data = rewritten(photo)
+    again = read_photo(data)
+    assert again.warnings == () and again.pixels.dtype == kind
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
+    assert (again.alpha is None) is not alpha
+    if alpha:
+        np.testing.assert_array_equal(again.alpha, photo.alpha)
+    found, samples = pyjpegxl.decode_to_numpy(data)
+    np.testing.assert_array_equal(samples[:, :, :colours], photo.pixels)
+    assert found.exif == bytes(4) + (again.metadata.exif or b"")
+    if icc:
+        assert again.metadata.icc == found.icc == icc
+
+
+@pytest.mark.parametrize("icc", [files.ICC, LONG_PROFILE])
+def test_profiles_are_read_as_libjxl_writes_them(icc: bytes) -> None:
+    jpeg = files.pillow(files.scene(), "JPEG", quality=95, icc_profile=icc)
+    photo = read_photo(bytes(imagecodecs.jpegxl_encode_jpeg(jpeg)))
+    assert photo.metadata.icc == icc
+    assert np.abs(photo.pixels.astype(int) - read_photo(jpeg).pixels).max() <= 2
+
+
+@pytest.mark.parametrize("platform", [b"APPL", b"MSFT", b"SGI ", b"SUNW", b"\0\0\0\0", b"SOME"])
+def test_profiles_of_all_platforms(platform: bytes) -> None:
+    icc = files.ICC[:40] + platform + files.ICC[44:]
+    photo = Photo(files.scene(), None, "JPEG XL", Metadata(icc))
+    assert read_photo(rewritten(photo)).metadata.icc == icc
+
+
+@pytest.mark.parametrize("length", [132, 200, 399, 400, 5000, 70000])
+def test_profiles_of_all_lengths(length: int) -> None:
+    tag = b"desc" + (144).to_bytes(4, "big") + max(length - 144, 0).to_bytes(4, "big")
+    body = np.random.default_rng(length).integers(0, 256, length, dtype=np.uint8).tobytes()
+    icc = (length.to_bytes(4, "big") + files.ICC[4:128] + (length > 144).to_bytes(4, "big") + tag + body)[
+        :length
+    ]
+    stream = with_profile(extra.jxl_codestream(files.scene()), icc)
+    assert read_photo(extra.JXL_CONTAINER + extra.box(b"jxlc", stream)).pixels.shape == (24, 40, 3)
+    assert pyjpegxl.probe(stream).icc == icc
+
+
+def test_lossy_headers_are_not_given_a_profile() -> None:
+    lossy = extra.jxl_codestream(files.scene(), lossless=False, distance=1.0)
+    with pytest.raises(ValueError, match="lossy"):
+        with_profile(lossy, files.ICC)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_other_depths_are_scaled_to_sixteen_bits(bits: int) -> None:
+    stored = files.scene(dtype="uint16") >> (16 - bits)
+    data = bytes(imagecodecs.jpegxl_encode(stored, lossless=True, bitspersample=bits))
+    photo = read_photo(data)
+    top = 2**bits - 1
+    np.testing.assert_array_equal(photo.pixels, np.rint(stored.astype(float) * 65535 / top))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_floats_keep_values_beyond_black_and_white(dtype: str) -> None:
+    stored = (files.scene(dtype="float32") * 1.5 - 0.25).astype(dtype)
+    photo = read_photo(bytes(imagecodecs.jpegxl_encode(stored, lossless=True)))
+    assert photo.pixels.dtype == np.float32 and photo.full_scale == 1.0
+    np.testing.assert_allclose(
+        photo.pixels, stored.astype(np.float32), atol=1e-3 if dtype == "float16" else 1e-6
+    )
+    again = read_photo(rewritten(photo))
+    np.testing.assert_allclose(again.pixels, photo.pixels, atol=1e-6)
+    assert conversion_warnings(photo, Path("out.jxl")) == ()
+
+
+def test_metadata_in_boxes_plain_and_compressed() -> None:
+    exif, xmp = bytes(4) + files.exif_block(), files.XMP
+    plain = extra.box(b"Exif", exif), extra.box(b"xml ", xmp)
+    packed = [
+        extra.box(b"brob", name + imagecodecs.brotli_encode(c))
+        for name, c in ((b"Exif", exif), (b"xml ", xmp))
+    ]
+    for boxes in (plain, packed):
+        photo = read_photo(extra.jxl(files.scene(), *boxes))
+        assert photo.warnings == ()
+        assert photo.metadata.exif is not None and b"maker note " * 5 in photo.metadata.exif
+        again = read_photo(rewritten(photo))
+        assert again.metadata.xmp is not None and b"<rdf:li>moth</rdf:li>" in again.metadata.xmp
+        assert b'defocusctl:model="iniknet"' in again.metadata.xmp
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_codestreams_orientation_is_applied_once(orientation: int) -> None:
+    stored = files.scene()
+    plain = read_photo(extra.jxl_codestream(stored, lossless=False, distance=0.1))
+    exif = extra.box(b"Exif", bytes(4) + files.exif_block(6))
+    turned = extra.JXL_CONTAINER + exif + extra.box(b"jxlc", extra.turned_jxl(stored, orientation))
+    photo = read_photo(turned)
+    change = np.abs(photo.pixels.astype(int) - upright(plain.pixels, orientation))
+    assert change.max() <= 1  # libjxl dithers by the place in the output
+    again = read_photo(rewritten(photo))
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
+
+
+def test_parts_of_a_codestream_are_put_together() -> None:
+    stream = extra.jxl_codestream(files.scene())
+    pieces = [stream[:100], stream[100:]]
+    numbers = [b"\0\0\0\0", b"\x80\0\0\1"]
+    boxes = b"".join(
+        extra.box(b"jxlp", number + piece) for number, piece in zip(numbers, pieces, strict=True)
+    )
+    np.testing.assert_array_equal(read_photo(extra.JXL_CONTAINER + boxes).pixels, files.scene())
+
+
+def test_damage_bombs_and_animations() -> None:
+    stored = files.scene()
+    for data in (extra.jxl(stored), extra.jxl_codestream(stored)):
+        assert read_photo(data).format == "JPEG XL"
+        for cut in (1, 100, len(data) - 20):
+            with pytest.raises(InputError, match="damaged"):
+                read_photo(data[:-cut])
+    huge = bytes(imagecodecs.jpegxl_encode(np.zeros((400, 500), np.uint8), lossless=True, effort=1))
+    with pytest.raises(InputError, match=r"500x400 pixels.*--max-megapixels"):
+        read_photo(huge[: len(huge) // 2], max_megapixels=0.1)
+    frames = np.stack([files.scene(), files.scene()[::-1]])
+    with pytest.raises(InputError, match="animated JPEG XL"):
+        read_photo(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)))
+
+
+def test_compressed_metadata_bombs_stay_small() -> None:
+    bomb = bytes(imagecodecs.brotli_encode(bytes(256 * 2**20), level=1))
+    data = extra.jxl(files.scene(), extra.box(b"brob", b"Exif" + bomb), extra.box(b"brob", b"xml " + bomb))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read_photo(data).warnings == ("broken EXIF left out", "broken XMP left out")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10
