@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -10,16 +11,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While entered, the first Ctrl-C or SIGTERM is only noted in ``wished``; the next interrupts at once.
+    """While entered, the first ``noted`` Ctrl-C or SIGTERM are only counted; the next interrupts at once.
 
-    ``on_wish`` is called at the first.
+    ``on_wish`` is called at the first, by a thread of its own: what a handler of signals interrupts may hold
+    any lock, so that it must not wait for one.
     """
 
-    def __init__(self, on_wish: Callable[[], None] | None = None) -> None:
-        self.wished = False
+    def __init__(self, on_wish: Callable[[], None] | None = None, *, noted: int = 1) -> None:
+        self.times = 0
         self._on_wish = on_wish
+        self._noted = noted
+        self._calls: SimpleQueue[bool] = SimpleQueue()  # the one queue that a handler may put something in
+        self._caller = threading.Thread(target=self._call, name="interruption", daemon=True)
+
+    @property
+    def wished(self) -> bool:
+        return self.times > 0
 
     def __enter__(self) -> Self:
+        self._caller.start()
         self._previous = (
             {number: signal.signal(number, self._note) for number in SIGNALS}
             if threading.current_thread() is threading.main_thread()
@@ -32,10 +42,17 @@ class Interruption:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._calls.put(False)
+        self._caller.join()
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        if self.wished:
+        if self.times >= self._noted:
             raise KeyboardInterrupt
-        self.wished = True
-        if self._on_wish is not None:
+        self.times += 1
+        if self.times == 1:
+            self._calls.put(True)
+
+    def _call(self) -> None:
+        """In the thread: wait for the first signal, or for the end."""
+        if self._calls.get() and self._on_wish is not None:
             self._on_wish()

@@ -17,6 +17,7 @@ from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
 from defocusctl.batch.lanes import Lanes, choose_lanes
 from defocusctl.batch.local import LocalEngine
 from defocusctl.batch.planning import Layout
+from defocusctl.batch.stop import Stop
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer
@@ -54,10 +55,9 @@ def outcomes(
     *,
     lanes: Lanes = LANES,
     room_for: Callable[[Size], int] = lambda size: 1,
-    stopping: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
     engine = LocalEngine(work_with(loaded), lanes, room_for=room_for)
-    return list(engine.outcomes(jobs, stopping))
+    return list(engine.outcomes(jobs, Stop()))
 
 
 def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> None:
@@ -137,7 +137,7 @@ def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
             yield job
 
     ended = 0
-    for _ in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(supply(), lambda: False):
+    for _ in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(supply(), Stop()):
         ended += 1
         assert taken <= ended + LANES.photos
     assert ended == 12
@@ -146,16 +146,32 @@ def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
 def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: Deblurrer) -> None:
     names = [f"{i}.png" for i in range(30)]
     write_photos(Path("in"), names)
-    stop = threading.Event()
+    stop = Stop()
     ended = []
     for outcome in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
-        jobs_for(names), stop.is_set
+        jobs_for(names), stop
     ):
-        stop.set()
+        stop.ended = True
         ended.append(outcome.entry)
     assert 1 <= len(ended) < 30
     assert {entry.status for entry in ended} == {Status.DONE}
     assert len(list(Path("out").iterdir())) == len(ended)
+
+
+def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(loaded: Deblurrer) -> None:
+    names = [f"{i}.png" for i in range(12)]
+    write_photos(Path("in"), names, size=(96, 96))
+    running = threading.active_count()
+    given_up = threading.Event()
+    ended = []
+    engine = LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1)
+    for outcome in engine.outcomes(jobs_for(names), Stop(abandoned=given_up.is_set)):
+        given_up.set()
+        ended.append(outcome.entry)
+    assert threading.active_count() == running
+    assert {entry.status for entry in ended} == {Status.DONE}
+    assert len(ended) <= LANES.photos
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(entry.input for entry in ended)
 
 
 def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> None:
@@ -163,7 +179,7 @@ def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> No
     write_photos(Path("in"), names, size=(96, 96))
     running = threading.active_count()
     running_outcomes = LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
-        jobs_for(names), lambda: False
+        jobs_for(names), Stop()
     )
     next(running_outcomes)
     running_outcomes.close()

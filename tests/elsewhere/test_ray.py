@@ -21,6 +21,7 @@ from defocusctl.batch.mirror import HERE
 from defocusctl.batch.ray_cluster import Crew
 from defocusctl.batch.ray_engine import MOST_LOSSES, RayEngine
 from defocusctl.batch.ray_worker import Assignment
+from defocusctl.batch.stop import Stop
 from defocusctl.batch.work import Content, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, OutputError
@@ -93,10 +94,6 @@ def engine_for(
     return RayEngine(assignment, crew, PhotoWork(deblurrer, settings, out, 300.0))
 
 
-def never() -> bool:
-    return False
-
-
 def status_of(outcomes: list[Outcome]) -> dict[str, Status]:
     return {outcome.job.name: outcome.entry.status for outcome in outcomes}
 
@@ -108,7 +105,7 @@ class TestEngine:
         photos = make_photos(home / "photos", *names, height=160, width=160)
         outcomes = []
         killed: list[int] = []
-        for outcome in engine_for(deblurrer, out, TWO).outcomes(jobs_of(photos, out), never):
+        for outcome in engine_for(deblurrer, out, TWO).outcomes(jobs_of(photos, out), Stop()):
             outcomes.append(outcome)
             if len(outcomes) == 2:
                 victim = workers()[0]
@@ -131,7 +128,7 @@ class TestEngine:
 
         photos = make_photos(home / "photos", "a.png", "b.png", BOMB, "c.png", "d.png")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["*"]))
-        outcomes = list(engine_for(deblurrer, out, kind=Mined).outcomes(jobs_of(photos, out), never))
+        outcomes = list(engine_for(deblurrer, out, kind=Mined).outcomes(jobs_of(photos, out), Stop()))
         bad = {outcome.job.name: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
         assert list(bad) == [BOMB]
         assert bad[BOMB].exit_code == ExitCode.DEVICE
@@ -141,7 +138,8 @@ class TestEngine:
     def test_stopping_lets_what_is_in_flight_end(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
         photos = make_photos(home / "photos", *(f"{number:02}.png" for number in range(12)))
         done: list[Outcome] = []
-        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), lambda: len(done) > 2):
+        stop = Stop(wished=lambda: len(done) > 2)
+        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), stop):
             done.append(outcome)
         assert 3 <= len(done) <= 3 + ONE.calls
         assert set(hashes(out)) == set(status_of(done))
@@ -149,7 +147,7 @@ class TestEngine:
     def test_closing_abandons_what_is_in_flight(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
         names = [f"{number:02}.png" for number in range(12)]
         photos = make_photos(home / "photos", *names, height=160, width=160)
-        with closing(engine_for(deblurrer, out).outcomes(jobs_of(photos, out), never)) as outcomes:
+        with closing(engine_for(deblurrer, out).outcomes(jobs_of(photos, out), Stop())) as outcomes:
             next(outcomes)
         left = hashes(out)
         assert len(left) < len(names)
@@ -170,7 +168,7 @@ class TestEngine:
             yield second
 
         names = []
-        for outcome in engine_for(deblurrer, out).outcomes(slowly(), never):
+        for outcome in engine_for(deblurrer, out).outcomes(slowly(), Stop()):
             names.append(outcome.job.name)
             ended.set()
         assert names == ["a.png", "b.png"]
@@ -179,7 +177,7 @@ class TestEngine:
         photos = make_photos(home / "photos", "a.png")
         unseen = home / "unseen"
         with pytest.raises(OutputError, match="does not see the folder"):
-            list(engine_for(deblurrer, unseen).outcomes(jobs_of(photos, unseen), never))
+            list(engine_for(deblurrer, unseen).outcomes(jobs_of(photos, unseen), Stop()))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from defocusctl.batch.engine import OnBegin, OnTile
 from defocusctl.batch.job import Job, Outcome
 from defocusctl.batch.lanes import Lanes, threads_each
+from defocusctl.batch.stop import Stop
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Opened, PhotoWork
 from defocusctl.deblurrer import RestoredPhoto
@@ -40,11 +41,9 @@ class LocalEngine:
         self._on_begin = on_begin
         self._on_tile = on_tile
 
-    def outcomes(self, jobs: Iterable[Job], stopping: Callable[[], bool]) -> Generator[Outcome, None, None]:
-        """As of ``engine.Engine``; a photo that is abandoned ends with the tile at hand."""
-        run = _Run(
-            self._work, iter(jobs), stopping, self._lanes, self._room_for, self._on_begin, self._on_tile
-        )
+    def outcomes(self, jobs: Iterable[Job], stop: Stop) -> Generator[Outcome, None, None]:
+        """As of ``engine.Engine``; a photo that is given up ends with the tile at hand."""
+        run = _Run(self._work, iter(jobs), stop, self._lanes, self._room_for, self._on_begin, self._on_tile)
         with threads_each(self._lanes):
             yield from run.outcomes()
 
@@ -60,7 +59,7 @@ class _Run:
         self,
         work: PhotoWork,
         jobs: Iterator[Job],
-        stopping: Callable[[], bool],
+        stop: Stop,
         lanes: Lanes,
         room_for: Callable[[Size], int],
         on_begin: OnBegin | None,
@@ -68,7 +67,7 @@ class _Run:
     ) -> None:
         self._work = work
         self._jobs = jobs
-        self._stopping = stopping
+        self._stop = stop
         self._on_begin = on_begin
         self._on_tile = on_tile
         self._threads = [threading.Thread(target=self._do_jobs, name="photo") for _ in range(lanes.photos)]
@@ -78,7 +77,7 @@ class _Run:
         self._reading = threading.Semaphore(lanes.reading)
         self._room = _Room(PIXELS_PER_LANE * lanes.computing)
         self._restoring = SharedRestoring(self._restore, lanes.computing, room_for)
-        self._abandoned = threading.Event()
+        self._closed = threading.Event()
         self._ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -96,7 +95,7 @@ class _Run:
                     yield ended
                     self._places.release()
         finally:
-            self._abandoned.set()
+            self._closed.set()
             self._places.release(len(self._threads))
             for thread in self._threads:
                 thread.join()
@@ -132,7 +131,7 @@ class _Run:
 
     def _next_job(self) -> Job | None:
         with self._taking:
-            return None if self._abandoned.is_set() or self._stopping() else next(self._jobs, None)
+            return None if self._closed.is_set() or self._stop.stopping() else next(self._jobs, None)
 
     def _open(self, job: Job) -> Opened | Outcome:
         content = None
@@ -157,13 +156,14 @@ class _Run:
                 if self._on_tile is not None:
                     self._on_tile(one.job, done, total)
 
+        self._check_abandoned()
         for one in opened:
             if self._on_begin is not None:
                 self._on_begin(one.job)
         return self._work.restore(opened, on_tile=tell)
 
     def _check_abandoned(self) -> None:
-        if self._abandoned.is_set():
+        if self._closed.is_set() or self._stop.abandoned():
             raise _AbandonedError
 
 

@@ -1,7 +1,8 @@
 """The jobs of a batch on a Ray cluster: a pool of workers that hold the network, and what is in flight."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from defocusctl.batch.job import Job, Outcome
 from defocusctl.batch.ray_cluster import Crew, in_short
 from defocusctl.batch.ray_worker import Assignment, PhotoWorker
 from defocusctl.batch.run import remove_parts
+from defocusctl.batch.stop import Stop
 from defocusctl.batch.work import PhotoWork
 from defocusctl.errors import BugError, DefocusctlError, DeviceError
 
@@ -40,14 +42,14 @@ class RayEngine:
         self._work = work
         self._on_begin = on_begin
 
-    def outcomes(self, jobs: Iterable[Job], stopping: Callable[[], bool]) -> Generator[Outcome, None, None]:
+    def outcomes(self, jobs: Iterable[Job], stop: Stop) -> Generator[Outcome, None, None]:
         """As of ``engine.Engine``.
 
         Raises:
             DefocusctlError: if no worker can be had: what the last one said.
         """
         feed = JobFeed(jobs)
-        run = _Run(self._assignment, self._crew, self._work, feed, stopping, self._on_begin)
+        run = _Run(self._assignment, self._crew, self._work, feed, stop, self._on_begin)
         try:
             yield from run.outcomes()
         finally:
@@ -74,7 +76,7 @@ class _Run:
         crew: Crew,
         work: PhotoWork,
         feed: JobFeed,
-        stopping: Callable[[], bool],
+        stop: Stop,
         on_begin: OnBegin | None,
     ) -> None:
         import ray
@@ -87,7 +89,7 @@ class _Run:
         self._crew = crew
         self._work = work
         self._feed = feed
-        self._stopping = stopping
+        self._stop = stop
         self._on_begin = on_begin
         self._workers: list[_Worker] = []
         self._calls: dict[Any, tuple[_Worker, Job | None]] = {}
@@ -103,27 +105,41 @@ class _Run:
     def outcomes(self) -> Generator[Outcome, None, None]:
         for _ in range(self._crew.workers):
             self._hire()
-        while True:
+        while not self._stop.abandoned():
             self._hand_out()
             photos = any(job is not None for _, job in self._calls.values())
-            if not photos and (self._stopping() or (self._feed.ended and not self._again)):
+            if not photos and (self._stop.stopping() or (self._feed.ended and not self._again)):
                 return
             if self._calls:
                 done, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=POLL)
                 for call in done:
                     yield from self._settle(call)
+        yield from self._give_up()
 
     def close(self) -> None:
         """Give up what is in flight and end the workers; what they left unfinished is removed."""
-        photos = [call for call, (_, job) in self._calls.items() if job is not None]
-        if photos:
-            for worker in self._workers:
-                worker.actor.abandon.remote()
-            self._ray.wait(photos, num_returns=len(photos), timeout=GIVE_UP_WITHIN)
+        for _ in self._give_up():
+            pass
         for worker in self._workers:
             self._ray.kill(worker.actor)
             self._note_unfinished(worker)
         remove_parts(self._unfinished)
+
+    def _give_up(self) -> Iterator[Outcome]:
+        """Have the workers abandon their photos; the outcomes of those that they had stored before."""
+        photos = [call for call, (_, job) in self._calls.items() if job is not None]
+        if not photos:
+            return
+        for call in photos:
+            del self._calls[call]
+        for worker in self._workers:
+            worker.actor.abandon.remote()
+        ended, _ = self._ray.wait(photos, num_returns=len(photos), timeout=GIVE_UP_WITHIN)
+        for call in ended:
+            with suppress(self._ray.exceptions.RayError):
+                outcome = self._ray.get(call)
+                if outcome is not None:
+                    yield outcome
 
     def _hire(self) -> None:
         worker = _Worker(self._actor.remote(self._assignment))
@@ -132,7 +148,7 @@ class _Run:
 
     def _hand_out(self) -> None:
         """Give jobs to whoever has room, those of lost workers first."""
-        while not self._stopping():
+        while not self._stop.stopping():
             if self._again:
                 idle = next((worker for worker in self._workers if worker.ready and not worker.jobs), None)
                 if idle is None:

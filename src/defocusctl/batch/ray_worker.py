@@ -113,6 +113,7 @@ class PhotoWorker:
         self._abandoned.set()
 
     def _restore(self, opened: Sequence[Opened]) -> list[RestoredPhoto]:
+        self._check_abandoned()
         return self._work.restore(opened, on_tile=lambda _done, _total: self._check_abandoned())
 
     def _check_abandoned(self) -> None:

@@ -1,39 +1,18 @@
 """A batch from jobs to a manifest: photos are done, each is recorded, and what ends it early is told."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import Manifest, place_in, record_claims
+from defocusctl.batch.stop import Stop
 from defocusctl.errors import OutputError, SomeFailedError
 
 PARTS = ".defocusctl-*.part"
 GO_ON = "the same command goes on where it stopped"
-
-
-@dataclass
-class Stop:
-    """When to begin no further photo: if that is ``wished``, or after more than ``most_failures``.
-
-    It counts the failures of one run, and is told when nothing more can be done.
-    """
-
-    wished: Callable[[], bool] = lambda: False
-    most_failures: int | None = None
-    failures: int = 0
-    ended: bool = False
-
-    def stopping(self) -> bool:
-        """Whether no further photo is to be begun; endless jobs end then."""
-        return self.ended or self.too_many or self.wished()
-
-    @property
-    def too_many(self) -> bool:
-        return self.most_failures is not None and self.failures > self.most_failures
 
 
 def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Collection[str]) -> list[Job]:
@@ -67,7 +46,7 @@ def run_jobs(
         SomeFailedError: if more failed than may.
     """
     hopeless: Entry | None = None
-    with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stop.stopping)) as outcomes:
+    with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stop)) as outcomes:
         try:
             for outcome in chain(lost, outcomes):
                 manifest.append(outcome.entry)

@@ -18,8 +18,9 @@ from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
-from defocusctl.batch.run import GO_ON, Stop, claim, run_jobs
+from defocusctl.batch.run import GO_ON, claim, run_jobs
 from defocusctl.batch.staff import Staff
+from defocusctl.batch.stop import Stop
 from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
 from defocusctl.deblurrer import Deblurrer
@@ -27,6 +28,7 @@ from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedErro
 from defocusctl.interruption import Interruption
 from defocusctl.pipeline import Outputs
 
+GIVEN_UP = f"the photos in flight were given up; {GO_ON}"
 MANY = 1000
 """Photos that a watch is prepared for at once."""
 
@@ -55,7 +57,7 @@ class Listener(Protocol):
         ...
 
     def stopping(self) -> None:
-        """The first Ctrl-C."""
+        """The first Ctrl-C; told by another thread."""
         ...
 
     def would_do(self, name: str, target: str, reason: Reason) -> None:
@@ -139,9 +141,13 @@ class Batch:
     ) -> None:
         work = MirroredWork(self.deblurrer, self.settings, self.out, self.max_megapixels, self.places)
         lost = [self._lost(work, folder) for folder in self.unreadable]
-        with show.live(progress), Interruption(show.stopping) as interruption:
+        with show.live(progress), Interruption(show.stopping, noted=2) as interruption:
             engine = self.staff.engine(work, lanes, show.began, show.tile)
-            stop = Stop(lambda: interruption.wished or _cannot_record(records), most_failures)
+            stop = Stop(
+                wished=lambda: interruption.wished or _cannot_record(records),
+                abandoned=lambda: interruption.times > 1,
+                most_failures=most_failures,
+            )
             ready = jobs if self.watch is None else self.watch.jobs(jobs, progress, stop.stopping)
             try:
                 for entry in run_jobs(ready, engine, self.out, stop, lost):
@@ -150,7 +156,9 @@ class Batch:
                     if self.watch is not None:
                         self.watch.ended(entry)
             except KeyboardInterrupt:
-                raise InterruptedByUserError(f"the photos in flight were given up; {GO_ON}") from None
+                raise InterruptedByUserError(GIVEN_UP) from None
+        if interruption.times > 1:
+            raise InterruptedByUserError(GIVEN_UP)
         if interruption.wished and self.watch is None:
             raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
         if progress.failures:
