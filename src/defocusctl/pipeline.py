@@ -5,9 +5,9 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from defocusctl.canvas import LARGEST_REDUCTION
 from defocusctl.coefmaps import (
@@ -47,6 +47,19 @@ class Outputs:
     @property
     def wants_coefficients(self) -> bool:
         return self.maps is not None or self.maps_data is not None
+
+    def absolute(self) -> Self:
+        """The same for a process in another folder."""
+
+        def absolute(path: Path | None) -> Path | None:
+            return None if path is None else path.absolute()
+
+        return replace(
+            self,
+            maps=absolute(self.maps),
+            maps_data=absolute(self.maps_data),
+            compare=absolute(self.compare),
+        )
 
     def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
         """Every file that these options write for a result called ``stem``, beside the photo itself."""

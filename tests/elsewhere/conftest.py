@@ -1,4 +1,4 @@
-"""An object store and a Ray cluster on this machine, for as long as the tests run."""
+"""An object store and a Ray cluster on this machine, for as long as the tests of this folder run."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return work
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def store() -> Iterator[None]:
     """A server that speaks S3, to which this process and its children talk."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -52,7 +52,7 @@ def bucket(store: None) -> str:
     return f"s3://{name}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(store: None) -> Iterator[str]:
     """The address of a Ray cluster here, to which this process is connected."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")

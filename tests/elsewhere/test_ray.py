@@ -3,9 +3,7 @@
 import io
 import os
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, OutputError
 from defocusctl.pipeline import Outputs
 from defocusctl.restore import RestoreSettings
+from tests.batch.test_watch import Meanwhile
 from tests.cli.command import defocusctl, small_weights
 from tests.elsewhere.photos import entries, hashes, make_photos, objects, upload
 from tests.loopback import dead_url
@@ -101,8 +100,8 @@ def status_of(outcomes: list[Outcome]) -> dict[str, Status]:
 @pytest.mark.usefixtures("cluster")
 class TestEngine:
     def test_a_killed_worker_is_replaced(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
-        names = [f"{number:02}.png" for number in range(16)]
-        photos = make_photos(home / "photos", *names, height=160, width=160)
+        names = [f"{number:02}.png" for number in range(10)]
+        photos = make_photos(home / "photos", *names, height=120, width=120)
         outcomes = []
         killed: list[int] = []
         for outcome in engine_for(deblurrer, out, TWO).outcomes(jobs_of(photos, out), Stop()):
@@ -135,43 +134,39 @@ class TestEngine:
         assert f"{MOST_LOSSES} workers were lost" in str(bad[BOMB].error)
         assert len(outcomes) == 5
 
-    def test_stopping_lets_what_is_in_flight_end(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
-        photos = make_photos(home / "photos", *(f"{number:02}.png" for number in range(12)))
-        done: list[Outcome] = []
-        stop = Stop(wished=lambda: len(done) > 2)
-        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), stop):
-            done.append(outcome)
-        assert 3 <= len(done) <= 3 + ONE.calls
-        assert set(hashes(out)) == set(status_of(done))
-
-    def test_closing_abandons_what_is_in_flight(self, home: Path, deblurrer: Deblurrer, out: Path) -> None:
-        names = [f"{number:02}.png" for number in range(12)]
-        photos = make_photos(home / "photos", *names, height=160, width=160)
-        with closing(engine_for(deblurrer, out).outcomes(jobs_of(photos, out), Stop())) as outcomes:
-            next(outcomes)
-        left = hashes(out)
-        assert len(left) < len(names)
-        time.sleep(0.5)
-        assert hashes(out) == left
-        assert not list(out.glob(".*.part"))
-
-    def test_outcomes_come_while_the_next_job_is_waited_for(
+    def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(
         self, home: Path, deblurrer: Deblurrer, out: Path
     ) -> None:
-        photos = make_photos(home / "photos", "a.png", "b.png")
+        names = [f"{number:02}.png" for number in range(12)]
+        photos = make_photos(home / "photos", *names, height=120, width=120)
+        done: list[Outcome] = []
+        stop = Stop(abandoned=lambda: bool(done))
+        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), stop):
+            done.append(outcome)
+        assert 1 <= len(done) <= 1 + ONE.calls
+        assert set(hashes(out)) == set(status_of(done))
+        assert not list(out.glob(".*.part"))
+
+    def test_outcomes_come_while_the_next_job_is_waited_for_and_stopping_ends_what_is_in_flight(
+        self, home: Path, deblurrer: Deblurrer, out: Path
+    ) -> None:
+        photos = make_photos(home / "photos", *(f"{number:02}.png" for number in range(12)))
         ended = threading.Event()
 
         def slowly() -> Iterator[Job]:
-            first, second = jobs_of(photos, out)
+            first, *others = jobs_of(photos, out)
             yield first
             ended.wait()  # for the first to be done
-            yield second
+            yield from others
 
-        names = []
-        for outcome in engine_for(deblurrer, out).outcomes(slowly(), Stop()):
-            names.append(outcome.job.name)
+        done: list[Outcome] = []
+        stop = Stop(wished=lambda: len(done) > 2)
+        for outcome in engine_for(deblurrer, out).outcomes(slowly(), stop):
+            done.append(outcome)
             ended.set()
-        assert names == ["a.png", "b.png"]
+        assert done[0].job.name == "00.png"
+        assert 3 <= len(done) <= 3 + ONE.calls
+        assert set(hashes(out)) == set(status_of(done))
 
     def test_workers_must_see_the_folder(self, home: Path, deblurrer: Deblurrer) -> None:
         photos = make_photos(home / "photos", "a.png")
@@ -217,6 +212,20 @@ def test_the_command_works_on_a_cluster_that_runs(
         there = np.asarray(Image.open(io.BytesIO(done[name])), dtype=int)
         here = np.asarray(Image.open(home / "out" / name), dtype=int)
         assert np.abs(there - here).max() <= 1  # the number of threads decides what is rounded
+
+
+def test_photos_are_done_as_they_arrive(home: Path, weights: Path, cluster: str) -> None:
+    make_photos(home / "photos", "a.png")
+
+    def another(meanwhile: Meanwhile) -> None:
+        meanwhile.wait_for("a.png", "done")
+        make_photos(home / "photos", "b.png")
+        meanwhile.wait_for("b.png", "done")
+
+    call = ("batch", "photos", "out", "--weights", weights, "--engine", "ray", "--jobs", 1, "--watch")
+    answer = Meanwhile(home / "out", another).command(*call, "--ray-address", cluster)
+    assert answer.code == 0, answer.err
+    assert set(hashes(home / "out")) == {"a.png", "b.png"}
 
 
 def test_a_cluster_that_is_not_there_is_one_line(home: Path, weights: Path) -> None:

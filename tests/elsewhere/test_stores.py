@@ -17,6 +17,13 @@ from tests.cli.command import defocusctl, small_weights
 from tests.elsewhere.photos import entries, hashes, make_photos, objects, upload
 
 MANIFEST = "defocusctl-manifest.jsonl"
+HASTY = """
+from defocusctl.__main__ import main
+from defocusctl.batch import mirror_records
+mirror_records.SHIP_EVERY = 0.05
+main()
+"""
+"""The program, which does not collect entries for a second before it puts them in the store."""
 
 
 @pytest.fixture
@@ -88,6 +95,7 @@ def test_strangers_in_the_store_stay(home: Path, bucket: str, weights: Path) -> 
     fsspec.filesystem("s3").pipe_file(f"{bucket}/out/a.png", b"mine")
     answer = defocusctl("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
     assert answer.code == ExitCode.OUTPUT
+    assert f"'{bucket}/out/a.png' among them" in answer.err
     assert objects(f"{bucket}/out")["a.png"] == b"mine"
 
 
@@ -134,6 +142,30 @@ def test_what_cannot_be_opened(store: None, url: str, problem: type[Exception], 
         pass
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("photos", "s3://bucket/out", "--watch"), "--watch is for folders only"),
+        (("s3://bucket/in", "out", "--watch"), "--watch is for folders only"),
+        (("photos", "s3://bucket/out", "--report"), "--report shows folders only"),
+        (("s3://bucket/in", "out", "--root", "s3:"), "--root is for folders only"),
+        (("photos", "out", "--maps", "s3://bucket/maps"), "--maps draws in no store"),
+        (("out", "--from", "list"), "a list names files only, not 's3://bucket/in/a.png'"),
+        (("ftp://host/in", "out"), "'ftp://' is no store"),
+    ],
+)
+def test_what_does_not_go_with_stores(
+    home: Path, weights: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    make_photos(home / "photos", "a.png")
+    (home / "list").write_text("photos/a.png\ns3://bucket/in/a.png\n")
+    answer = defocusctl("batch", *arguments, "--weights", weights)
+    assert answer.code == ExitCode.USAGE
+    assert text in answer.err
+    assert answer.err.count("\n") == 1
+    assert not (home / "out").exists()
+
+
 def test_a_second_batch_is_kept_out_until_the_lock_is_old(tmp_path: Path, bucket: str) -> None:
     first, second = (Mirror(tmp_path / name, f"{bucket}/out") for name in ("first", "second"))
     first.local.mkdir()
@@ -162,11 +194,11 @@ def test_segments_of_a_killed_run_are_folded(tmp_path: Path, bucket: str) -> Non
 
 
 def test_a_killed_run_goes_on(home: Path, bucket: str, weights: Path) -> None:
-    names = [f"{number}.png" for number in range(24)]
-    photos = make_photos(home / "photos", *names, height=160, width=160)
+    names = [f"{number}.png" for number in range(12)]
+    photos = make_photos(home / "photos", *names, height=120, width=120)
     upload(photos, f"{bucket}/in")
     call = ["batch", f"{bucket}/in", f"{bucket}/out", "--weights", str(weights), "--jobs", "1"]
-    process = subprocess.Popen([sys.executable, "-m", "defocusctl", *call], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", HASTY, *call], stderr=subprocess.DEVNULL)
     while not fsspec.filesystem("s3").find(f"{bucket}/out/{SEGMENTS}"):
         assert process.poll() is None
         time.sleep(0.02)

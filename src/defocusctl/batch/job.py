@@ -35,6 +35,15 @@ class Job:
         """The same job, allowed to replace the files that are there."""
         return replace(self, outputs=replace(self.outputs, force=True))
 
+    def absolute(self) -> Self:
+        """The same job for a process in another folder."""
+        return replace(
+            self,
+            source=self.source.absolute(),
+            target=self.target.absolute(),
+            outputs=self.outputs.absolute(),
+        )
+
 
 @dataclass(frozen=True)
 class BatchSettings:

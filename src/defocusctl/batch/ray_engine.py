@@ -168,7 +168,7 @@ class _Run:
     def _give(self, worker: _Worker, job: Job, *, alone: bool = False) -> None:
         worker.jobs.append(job)
         worker.room = 0 if alone else worker.room - 1
-        self._calls[worker.actor.do.remote(job)] = (worker, job)
+        self._calls[worker.actor.do.remote(job.absolute())] = (worker, job)
 
     def _settle(self, call: Any) -> Iterator[Outcome]:
         """What comes of a call that has ended."""

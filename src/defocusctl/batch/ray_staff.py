@@ -36,7 +36,7 @@ class RayStaff:
             content=weights.path.read_bytes(),
             restoring=replace(work.deblurrer.restorer.settings, device=self.crew.device),
             settings=work.settings,
-            out=work.out,
+            out=work.out.absolute(),
             max_megapixels=work.max_megapixels,
             places=self.places,
             threads=max(1, self.crew.cpus),
