@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 import torch
 from torch import Tensor
 
+from defocusctl.backends.choose import check_backend
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.deblurrer.given import Array
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
@@ -87,6 +88,7 @@ class Deblurrer:
         on_download: OnProgress | None = None,
     ) -> Self:
         """``from_pretrained`` for those who have ``RestoreSettings``."""
+        check_backend(settings.backend, settings.device, settings.precision)
         resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
         checkpoint = load_checkpoint(resolved.path, model_name=model)
         graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
