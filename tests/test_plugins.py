@@ -300,6 +300,60 @@ class Config:
 """
 
 
+FORWARD = "return Prediction(x, {})"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        (FORWARD, "raise AttributeError('no such\\n layer')", "(AttributeError: no such)"),
+        ("return cls()", "raise TypeError('no sizes')", "(TypeError: no sizes)"),
+        ("self.config = Config()", "pass", "'config'"),
+        ("bytes_per_pixel = 99", "bytes_per_pixel = 99; full_precision = ('unet',)", "unet"),
+    ],
+)
+def test_what_a_network_raises_names_its_package(
+    packages: Path, home: Path, right: str, wrong: str, told: str
+) -> None:
+    register(packages, CONFIGURED.replace(right, wrong))
+    photo = photo_file(home / "photo.png", 32, 32)
+    answer = defocusctl("deblur", photo, "-m", "broken", "--weights", weights_of(home, "broken"))
+    refused(answer, told, "'broken' of broken-net 2.1", "uninstall")
+    assert "bug of defocusctl" not in answer.err
+
+
+def test_memory_that_runs_out_in_it_is_not_its_fault(packages: Path, home: Path) -> None:
+    register(packages, CONFIGURED.replace(FORWARD, "raise MemoryError"))
+    photo = photo_file(home / "photo.png", 32, 32)
+    answer = defocusctl("deblur", photo, "-m", "broken", "--weights", weights_of(home, "broken"))
+    assert answer.code == ExitCode.DEVICE, answer.err
+    assert "not enough memory" in answer.err
+
+
+def test_one_that_cannot_be_exported_says_so(packages: Path, home: Path) -> None:
+    register(packages, CONFIGURED.replace(FORWARD, "return Prediction(x * x.mean().item().numerator, {})"))
+    answer = defocusctl(
+        "export", "-m", "broken", "--weights", weights_of(home, "broken"),
+        "--format", "torch-export", "-o", "broken.pt2",
+    )  # fmt: skip
+    refused(answer, "'broken' of broken-net 2.1", "uninstall")
+    assert not Path("broken.pt2").exists()
+
+
+def test_it_runs_in_another_backend_and_is_exported(installed: Path) -> None:
+    pytest.importorskip("onnxscript")
+    weights = tinynet_weights()
+    image = np.random.default_rng(3).random((40, 50, 3)).astype(np.float32)
+    ours, theirs = (
+        Deblurrer.from_pretrained("tinynet", weights, backend=backend, precision="fp32").deblur(image).image
+        for backend in ("torch", "onnxruntime")
+    )
+    assert 0 < np.abs(ours - theirs).max() < 1e-5
+    options = ["-m", "tinynet", "--weights", weights, "--format", "torch-export", "-o", "tinynet.pt2"]
+    refused(defocusctl("export", *options, "--precision", "fp16"), "tinynet does not say", "--precision")
+    assert defocusctl("export", *options, "--coefficients", "-q").code == ExitCode.OK
+
+
 def test_a_network_that_cannot_be_trained_says_so(packages: Path, home: Path) -> None:
     register(packages, CONFIGURED)
     recipe = write_data(home, "iniknet")

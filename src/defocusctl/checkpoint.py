@@ -24,6 +24,7 @@ from defocusctl.models.catalogue import NETWORKS, network_class
 from defocusctl.models.prediction import Network
 from defocusctl.models.rehearsal import expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
+from defocusctl.plugin_faults import code_of
 from defocusctl.plugins import model_names
 from defocusctl.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
 from defocusctl.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
@@ -120,7 +121,8 @@ def _load_safetensors(path: Path) -> Checkpoint:
         ) from error
     metadata = _metadata_from(texts, path)
     network = _network_with(metadata.model, state, path)
-    configuration = json.loads(json.dumps(asdict(network.config)))  # tuples as the file has them
+    with code_of(metadata.model):
+        configuration = json.loads(json.dumps(asdict(network.config)))  # tuples as the file has them
     for key, value in metadata.configuration.items():
         if configuration.get(key) != value:
             cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
@@ -226,11 +228,12 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
     if model not in (known := model_names()):
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
     kind = network_class(model)
-    try:
-        expected = expected_shapes(kind, state)
-    except (KeyError, IndexError, RuntimeError, ValueError) as error:
-        cause = f"{path} has not the tensors of {model} ({error})"
-        raise WeightsError(cause, "get the file again") from error
+    with code_of(model):
+        try:
+            expected = expected_shapes(kind, state)
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            cause = f"{path} has not the tensors of {model} ({error})"
+            raise WeightsError(cause, "get the file again") from error
     found = {key: tensor.shape for key, tensor in state.items()}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
@@ -240,6 +243,7 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
             raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
-    network = kind.from_state(state)
-    network.load_state_dict(state)
-    return network.float().eval()
+    with code_of(model):
+        network = kind.from_state(state)
+        network.load_state_dict(state)
+        return network.float().eval()

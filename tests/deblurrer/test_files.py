@@ -149,3 +149,8 @@ def test_what_cannot_be_loaded_is_an_error_of_the_tree(tmp_path: Path) -> None:
         Deblurrer.from_pretrained("iniknet", "bundled", strength=2)
     with pytest.raises(DefocusctlError):
         Deblurrer.from_pretrained("iniknet", "bundled", device="abacus")
+
+
+def test_errors_about_bytes_call_them_so(deblurrer: Deblurrer) -> None:
+    with pytest.raises(InputError, match="cannot use the bytes given: "):
+        deblurrer.deblur(b"no photo")

@@ -90,8 +90,9 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
 def test_shipped_recipes_are_valid() -> None:
     recipes = sorted((ROOT / "recipes").glob("*.toml"))
     models = {path.stem: read_recipe(path).model for path in recipes}
-    assert models.keys() >= {"iniknet-4", "nrknet-4", "iniknet-paper", "nrknet-paper", "own-photos"}
-    assert all(stem.startswith(model) for stem, model in models.items() if stem != "own-photos")
+    own = {"own-photos", "first-run"}
+    assert models.keys() >= {"iniknet-4", "nrknet-4", "iniknet-paper", "nrknet-paper", *own}
+    assert all(stem.startswith(model) for stem, model in models.items() if stem not in own)
 
 
 @pytest.mark.parametrize(("model", "steps", "rate"), [("iniknet", 400_000, 2e-4), ("nrknet", 350_000, 1e-4)])

@@ -5,9 +5,11 @@ from torch import Tensor
 
 from defocusctl.backends.engine import Answer
 from defocusctl.devices import PRECISIONS
-from defocusctl.errors import ModelError
+from defocusctl.models.catalogue import broken
 from defocusctl.models.inference import for_inference
 from defocusctl.models.prediction import Network, Prediction
+from defocusctl.plugin_faults import code_of
+from defocusctl.plugins import plugin_of
 from defocusctl.tiling import Floats
 
 
@@ -20,7 +22,8 @@ class TorchEngine:
         self.has_exact = precision != "fp32"
         self._device = device
         self._layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
-        self._network = for_inference(network, device)
+        with code_of(network.name):
+            self._network = for_inference(network, device)
 
     @torch.inference_mode()
     def predict(self, tiles: Floats, *, exactly: bool = False) -> Answer:
@@ -33,7 +36,8 @@ class TorchEngine:
         return Answer(_to_host(restored), {name: _to_host(maps) for name, maps in coefficients.items()})
 
     def _answer(self, images: Tensor) -> Prediction:
-        answer = self._network(images)
+        with code_of(self._network.name):
+            answer = self._network(images)
         if not isinstance(answer, Prediction):
             wrong = f"answers with a {type(answer).__name__}, not a Prediction"
         elif answer.image.shape != images.shape:
@@ -42,7 +46,7 @@ class TorchEngine:
             wrong = f"answers in {answer.image.dtype}, which rounds the image"
         else:
             return answer
-        raise ModelError(f"the network '{self._network.name}' {wrong}", "mend or uninstall its package")
+        raise broken(plugin_of(self._network.name), f"it {wrong}")
 
 
 def _to_host(batch: Tensor) -> Floats:

@@ -1,42 +1,31 @@
 """``Deblurrer``: weights found and network loaded once, then any number of images."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self, TypeAlias, TypeVar, overload
+from typing import Any, Self, overload
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
+from defocusctl.backends.choose import check_backend
 from defocusctl.checkpoint import load_checkpoint
-from defocusctl.deblurrer.given import Given, array_of, from_array, from_tensor
-from defocusctl.deblurrer.pillow import from_pillow
+from defocusctl.deblurrer.given import Array
+from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
 from defocusctl.deblurrer.restored import RestoredPhoto, cropped
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.devices import enough_memory
-from defocusctl.errors import DefocusctlError, InputError
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, read_photo
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
 from defocusctl.restore import Progress, Restorer, RestoreSettings
 from defocusctl.tile_runner import Picture
 from defocusctl.transfer import OnProgress
-
-Array: TypeAlias = npt.NDArray[Any]
-File: TypeAlias = str | os.PathLike[str] | bytes
-"""The path of a photo, or the content of its file."""
-ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
-T = TypeVar("T")
-Batch: TypeAlias = list[T] | tuple[T, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,14 +73,7 @@ class Deblurrer:
             OutputError: if the graph that a backend needs cannot be exported.
             UsageError: if a number lies outside its range.
         """
-        settings = RestoreSettings(
-            tile=tile,
-            overlap=overlap,
-            backend=backend,
-            device=str(device),
-            precision=precision,
-            strength=strength,
-        )
+        settings = RestoreSettings(tile, overlap, str(device), precision, strength=strength, backend=backend)
         spec = None if weights is None else os.fspath(weights)
         return cls.load(model, spec, settings, offline=offline, on_download=on_download)
 
@@ -106,6 +88,7 @@ class Deblurrer:
         on_download: OnProgress | None = None,
     ) -> Self:
         """``from_pretrained`` for those who have ``RestoreSettings``."""
+        check_backend(settings.backend, settings.device, settings.precision)
         resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
         return cls.from_resolved(resolved, settings)
 
@@ -140,7 +123,7 @@ class Deblurrer:
     @overload
     def deblur(
         self,
-        image: Batch[File],
+        image: Batch[FileT],
         *,
         region: Box | str | None = None,
         coefficients: bool = False,
@@ -188,7 +171,7 @@ class Deblurrer:
         def one(single: Any) -> DeblurResult[Any]:
             source = Path(single) if isinstance(single, str | os.PathLike) else None
             with enough_memory(f"'{source}'" if source else "the image"):
-                given = _given(single, max_megapixels)
+                given = opened(single, max_megapixels)
                 box = parse_region(region) if isinstance(region, str) else region
                 restored = self.restore(given.photo, region=box, coefficients=coefficients, on_tile=on_tile)
                 return DeblurResult((restored,), lambda: given.give_back(restored.after), source)
@@ -196,7 +179,7 @@ class Deblurrer:
         if isinstance(image, list | tuple):
             results = []
             for number, single in enumerate(image, start=1):
-                with _named(f"image {number} of {len(image)}"):
+                with of_several(f"image {number} of {len(image)}"):
                     results.append(one(single))
             return results
         if isinstance(image, Tensor) and image.ndim == 4 and len(image):
@@ -219,13 +202,14 @@ class Deblurrer:
         ``map_reduction`` is that of ``Restorer.restore``, which also says what is raised.
         """
         with self._turn:
-            return self.restore_together(
+            (restored,) = self.restore_together(
                 [photo],
                 region=region,
                 coefficients=coefficients,
                 map_reduction=map_reduction,
                 on_tile=on_tile,
-            )[0]
+            )
+        return restored
 
     def restore_together(
         self,
@@ -236,8 +220,7 @@ class Deblurrer:
         map_reduction: int = 1,
         on_tile: Progress | None = None,
     ) -> list[RestoredPhoto]:
-        """Restore photos of one size in one batch of the network; who calls from several threads sees to it
-        himself that they fit into memory together.
+        """Restore photos of one size in one batch; threads that call it must fit into memory together.
 
         Raises:
             The errors of ``Restorer.restore_together``.
@@ -267,32 +250,3 @@ class Deblurrer:
             f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
             f"({self.restorer.precision})>"
         )
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """An error in this block says which image of several it is about."""
-    try:
-        yield
-    except DefocusctlError as error:
-        raise type(error)(f"{name}: {error.cause}", error.remedy) from error
-
-
-def _given(image: Any, max_megapixels: float) -> Given[Any]:
-    match image:
-        case str() | os.PathLike():
-            photo = read_photo(Path(image), max_megapixels=max_megapixels)
-            return Given(photo, array_of)
-        case bytes():
-            return Given(read_photo(image, max_megapixels=max_megapixels), array_of)
-        case np.ndarray():
-            return from_array(image)
-        case Image.Image():
-            return from_pillow(image)
-        case Tensor():
-            return from_tensor(image)
-        case _:
-            raise InputError(
-                f"an object of type {type(image).__name__} is not an image",
-                "give a path, a NumPy array, a Pillow image, a tensor, or a list of these",
-            )

@@ -29,7 +29,8 @@ def from_pillow(image: Image.Image) -> Given[Image.Image]:
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"the image cannot be read ({error})", "open it again") from error
     if direct.mode not in AS_THEY_ARE:
-        raise InputError(f"images of mode {image.mode} are not supported", "convert it to 'RGB' first")
+        better = "I;16" if direct.mode == "I" else "RGB"
+        raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{better}' first")
     pixels, alpha = parted(np.asarray(direct))
     photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY)
     return Given(photo, _give_back)

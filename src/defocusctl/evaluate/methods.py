@@ -12,6 +12,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluate.classical import CLASSICAL
 from defocusctl.evaluate.results import Method
 from defocusctl.models.prediction import Network
+from defocusctl.plugin_faults import code_of
 
 INPUT = "input"
 _PROBE = 128  # pixels a side of the image that multiply-adds are counted on
@@ -61,7 +62,7 @@ def macs_per_pixel(network: Network) -> float:
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
-    probe = type(network)(network.config).eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with code_of(network.name), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        probe = type(network)(network.config).eval()
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2

@@ -12,6 +12,7 @@ from defocusctl.errors import InputError, OutputError
 from defocusctl.export.graph import SMALLEST
 from defocusctl.geometry import Box, Size
 from defocusctl.photo import read_photo
+from defocusctl.plugin_faults import code_of
 from defocusctl.tile_runner import read_tile
 from defocusctl.tiling import Floats, padded_size
 
@@ -96,10 +97,12 @@ def _case(
     box = Box(0, 0, *padded_size(size))
     tiles = [read_tile(part, full_scale, box) for part in parts]
     extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[order] for tile in tiles])
-    with torch.inference_mode():
-        image, coefficients = checkpoint.model(torch.from_numpy(extended))
-    own = (..., slice(size.height), slice(size.width))
-    expected = [image.numpy()[own], *(maps.numpy() for maps in coefficients.values())]
+    model = checkpoint.model
+    with code_of(model.name), torch.inference_mode():
+        image, coefficients = model(torch.from_numpy(extended))
+        maps = [coefficients[name].numpy() for name in model.coefficient_names]
+        own = (..., slice(size.height), slice(size.width))
+        expected = [image.numpy()[own], *maps]
     return np.ascontiguousarray(extended[own]), expected
 
 

@@ -13,6 +13,7 @@ from defocusctl.errors import UsageError
 from defocusctl.export.description import INPUT, OUTPUT
 from defocusctl.export.graph import PhotoGraph
 from defocusctl.export.program import export_program
+from defocusctl.plugin_faults import code_of
 
 DEFAULT_OPSET = 18
 OPSETS = range(18, 22)
@@ -34,13 +35,14 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
 
     Raises:
         DeviceError: if the packages that PyTorch's exporter needs are not installed.
+        ModelError: if the network of a package does what ONNX has no operator for.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401  PyTorch's exporter wants it
     except ImportError as error:
         raise missing_extra(str(error.name), "onnx") from error
-    with _quiet_exporter():
+    with code_of(graph.network.name), _quiet_exporter():
         program = torch.onnx.export(
             export_program(graph),
             input_names=[INPUT],

@@ -9,6 +9,7 @@ from torch.export import Dim, ExportedProgram
 
 from defocusctl.export.description import INPUT
 from defocusctl.export.graph import LARGEST_BATCH, LARGEST_SIDE, SMALLEST, PhotoGraph
+from defocusctl.plugin_faults import code_of
 
 DESCRIPTION = "description.json"
 """The name of the metadata among the files inside the archive."""
@@ -18,13 +19,17 @@ EXAMPLE = (2, 3, 50, 67)
 
 
 def export_program(graph: PhotoGraph) -> ExportedProgram:
-    """Trace ``graph`` once, for all sizes."""
+    """Trace ``graph`` once, for all sizes.
+
+    Raises:
+        ModelError: if the network of a package cannot be traced.
+    """
     sizes = {
         0: Dim("batch", min=1, max=LARGEST_BATCH),
         2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
         3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
     }
-    with torch.no_grad():
+    with code_of(graph.network.name), torch.no_grad():
         return torch.export.export(
             graph,
             (torch.zeros(EXAMPLE),),

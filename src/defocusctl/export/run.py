@@ -84,12 +84,16 @@ def export_network(
         OutputError: if it cannot be written, or does not agree with the network; there is no file then.
         DeviceError: if a package of an extra is missing.
         InputError: if a photo to compare on cannot be used.
+        UsageError: for a float16 graph of a network that does not say what may be float16.
+        ModelError: if a package's network cannot be exported or fails.
     """
     suffix = SUFFIXES[settings.format]
     if target.suffix.lower() != suffix:
         raise OutputError(f"'{target}' does not end in {suffix}", f"that is what {settings.format} files do")
     if target.exists() and not force:
         raise write_error(target, FileExistsError())
+    if settings.precision == "fp16" and settings.format != "safetensors":
+        _check_can_be_halved(checkpoint.model)
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
         description |= OF_GRAPHS
@@ -127,6 +131,13 @@ def _write(
         return OnnxRuntimeGraph(path).run
     write_program(graph, description, path)
     return _of_module(read_program(path))
+
+
+def _check_can_be_halved(network: Network) -> None:
+    if not network.half_precision:
+        raise UsageError(
+            f"{network.name} does not say which of its layers may be float16", "leave out --precision"
+        )
 
 
 def _of_network(network: Network) -> Consumer:

@@ -26,21 +26,22 @@ def _imported(plugin: Plugin) -> type[Network]:
     try:
         found = plugin.entry.load()
     except (Exception, SystemExit) as error:  # whatever a package does when it is imported
-        raise _broken(plugin, f"{type(error).__name__}: {error}") from error
+        raise broken(plugin, f"{type(error).__name__}: {error}") from error
     if not inspect.isclass(found) or not issubclass(found, Network):
-        raise _broken(plugin, f"{plugin.entry.value} is no subclass of Network")
+        raise broken(plugin, f"{plugin.entry.value} is no subclass of Network")
     for fact in ("default_overlap", "bytes_per_pixel"):
         if not isinstance(getattr(found, fact, None), int):
-            raise _broken(plugin, f"{plugin.entry.value} does not say its {fact}")
+            raise broken(plugin, f"{plugin.entry.value} does not say its {fact}")
     for method in ("from_state", "forward"):
         if inspect.getattr_static(found, method) is inspect.getattr_static(Network, method):
-            raise _broken(plugin, f"{plugin.entry.value} has no {method}")
+            raise broken(plugin, f"{plugin.entry.value} has no {method}")
     if getattr(found, "name", None) != plugin.name:
-        raise _broken(plugin, f"{plugin.entry.value} is not called '{plugin.name}'")
+        raise broken(plugin, f"{plugin.entry.value} is not called '{plugin.name}'")
     return found
 
 
-def _broken(plugin: Plugin, reason: str) -> ModelError:
+def broken(plugin: Plugin, reason: str) -> ModelError:
+    """What to tell of a package whose network cannot be used."""
     return ModelError(
         f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})",
         "mend or uninstall that package",

@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     name: ClassVar[str]
     """What it is called on the command line."""
-    coefficient_names: ClassVar[tuple[str, ...]]
+    coefficient_names: ClassVar[tuple[str, ...]] = ()
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """Pixels a side of the smallest input that reflect padding allows."""

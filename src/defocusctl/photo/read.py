@@ -33,19 +33,24 @@ DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
 
 
 def read_photo(
-    source: Path | bytes, *, named: Path | None = None, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
+    source: Path | bytes,
+    *,
+    named: Path | str = "standard input",
+    max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
 ) -> Photo:
     """Read a photo, upright, with everything that has to survive until it is written again.
 
     The format is what the content says; a name that claims another is worth a warning. Broken EXIF, XMP
-    or ICC data are left out with a warning. ``named`` is the file that bytes are from, if from one.
+    or ICC data are left out with a warning. ``named`` is the file that bytes are from, or what to call
+    them.
 
     Raises:
         InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
             is damaged, or it is above the limit (which is checked before any pixel is decoded).
     """
-    path = source if isinstance(source, Path) else named
-    name = "standard input" if path is None else f"'{path}'"
+    whence = source if isinstance(source, Path) else named
+    path = whence if isinstance(whence, Path) else None
+    name = f"'{path}'" if path else str(whence)
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
         kind = _kind_of(data)

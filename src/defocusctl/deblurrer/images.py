@@ -1,0 +1,57 @@
+"""What ``Deblurrer.deblur`` takes: files, arrays, Pillow's images, tensors, and lists of these."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from defocusctl.deblurrer.given import Array, Given, array_of, from_array, from_tensor
+from defocusctl.deblurrer.pillow import from_pillow
+from defocusctl.errors import DefocusctlError, InputError
+from defocusctl.photo import read_photo
+
+File: TypeAlias = str | os.PathLike[str] | bytes
+"""The path of a photo, or the content of its file."""
+FileT = TypeVar("FileT", bound=File)
+ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
+T = TypeVar("T")
+Batch: TypeAlias = list[T] | tuple[T, ...]
+
+
+def opened(image: Any, max_megapixels: float) -> Given[Any]:
+    """One image of any of these kinds as a photo.
+
+    Raises:
+        InputError: if it cannot be read, or is none of these.
+    """
+    match image:
+        case str() | os.PathLike():
+            return Given(read_photo(Path(image), max_megapixels=max_megapixels), array_of)
+        case bytes():
+            photo = read_photo(image, max_megapixels=max_megapixels, named="the bytes given")
+            return Given(photo, array_of)
+        case np.ndarray():
+            return from_array(image)
+        case Image.Image():
+            return from_pillow(image)
+        case Tensor():
+            return from_tensor(image)
+        case _:
+            raise InputError(
+                f"an object of type {type(image).__name__} is not an image",
+                "give a path, a NumPy array, a Pillow image, a tensor, or a list of these",
+            )
+
+
+@contextmanager
+def of_several(name: str) -> Iterator[None]:
+    """An error in this block says which image of several it is about."""
+    try:
+        yield
+    except DefocusctlError as error:
+        raise type(error)(f"{name}: {error.cause}", error.remedy) from error
