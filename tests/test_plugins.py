@@ -367,6 +367,22 @@ def test_a_network_that_cannot_be_trained_says_so(packages: Path, home: Path) ->
     assert "model: there is no network 'nobody'" in answer.err
 
 
+@pytest.mark.parametrize("method", ["training_output(self, blurred, sharp)", "initialise(self)"])
+def test_what_it_raises_while_it_is_trained_names_its_package(
+    packages: Path, home: Path, method: str
+) -> None:
+    methods = (
+        f"    def training_output(self, blurred, sharp): ...\n    def {method}: raise KeyError('mine')\n"
+    )
+    register(packages, CONFIGURED.replace("@dataclasses", f"{methods}@dataclasses"))
+    recipe = write_data(home, "iniknet")
+    recipe.write_text(
+        recipe.read_text().replace('"iniknet"', '"broken"').replace("start_from", "# start_from")
+    )
+    answer = defocusctl("train", recipe, "--out", "run", "--device", "cpu")
+    refused(answer, "KeyError: 'mine'", "'broken' of broken-net 2.1")
+
+
 def test_a_built_in_name_stays_that_of_the_built_in_network(packages: Path, home: Path) -> None:
     register(packages, "raise RuntimeError('imported')", name="iniknet")
     photo = photo_file(home / "photo.png", 32, 32)

@@ -21,6 +21,7 @@ from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.interruption import Interruption
 from defocusctl.models.catalogue import network_class
 from defocusctl.models.prediction import Network
+from defocusctl.plugin_faults import code_of
 from defocusctl.training.journal import Journal
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
@@ -151,7 +152,8 @@ def _step(state: TrainingState, crops: Crops, device: torch.device) -> float:
         group["lr"] = learning_rate(recipe.optimiser, state.step, recipe.steps)
     state.network.train()
     dtype = AUTOCAST.get(recipe.precision)
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+    network = state.network.name
+    with code_of(network), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
         output = state.network.training_output(blurred.contiguous(memory_format=torch.channels_last), sharp)
     loss = total_loss(output, recipe.loss)
     state.optimiser.zero_grad(set_to_none=True)
@@ -217,7 +219,8 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
         checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
         return checkpoint.model, checkpoint.metadata.channel_order
     network = kind()
-    network.initialise()
+    with code_of(network.name):
+        network.initialise()
     return network, "RGB"
 
 

@@ -16,6 +16,7 @@ from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.metrics import Quality, quality
 from defocusctl.models.prediction import Network
+from defocusctl.plugin_faults import code_of
 from defocusctl.training.recipe import RENDERED, Validation
 
 SEED = 20_231
@@ -115,7 +116,8 @@ def _central(pair: PhotoPair, crop: int) -> ValidationPair:
 def _restored(network: Network, channel_order: str, blurred: Tensor, device: torch.device) -> Tensor:
     """The network's answer to one RGB crop, in RGB on the CPU."""
     order = [2, 1, 0] if channel_order == "BGR" else [0, 1, 2]
-    image: Tensor = network(blurred[order].unsqueeze(0).to(device)).image
+    with code_of(network.name):
+        image: Tensor = network(blurred[order].unsqueeze(0).to(device)).image
     return image.squeeze(0).float().cpu()[order]
 
 
