@@ -39,6 +39,14 @@ def test_results_are_no_inputs(home: Path) -> None:
     assert names(Search(Path("in/out"), own=own), "in") == ["a.png"]
 
 
+def test_patterns_meet_no_results_either(home: Path) -> None:
+    """Nor anything else in the folder for them, nor pictures of a report; unless they begin in there."""
+    touch(home / "in", "a.png", "out/stray.png", "out/defocusctl-report/b.png", "old/defocusctl-report/c.png")
+    for pattern in ("in/**", "in/*", "in/**/*.png"):
+        assert names(Search(Path("in/out")), pattern) == ["a.png"]
+    assert names(Search(Path("in")), "in/out/*.png") == ["stray.png"]
+
+
 def test_patterns_choose(home: Path) -> None:
     touch(home / "in", "IMG_1.JPG", "IMG_2.png", "raw/IMG_3.jpg", "raw/x/IMG_4.jpg")
     assert names(Search(Path("out"), include=("*.jpg",)), "in") == [

@@ -87,9 +87,14 @@ class Search:
             findings.photos.append(Found(path, _name(path, root or path.parent), _size(path)))
         else:
             fixed = _fixed_part(path)
+            out = self.out.resolve()
+            met = not _is_within(fixed, out)
             for match in sorted(fixed.glob(str(path.relative_to(fixed)))):
                 base = root or fixed
-                if any(part.startswith(".") for part in match.relative_to(fixed).parts):
+                parts = match.relative_to(fixed).parts
+                if any(part.startswith(".") or part == REPORT for part in parts):
+                    continue
+                if met and _is_within(match, out):
                     continue
                 if match.is_dir():
                     self._take_below(match, base, findings)
@@ -141,6 +146,11 @@ def listed_in(content: bytes) -> Iterator[str]:
 def real_path(path: Path) -> str:
     """The file, its folders without links."""
     return str(path.parent.resolve() / path.name)
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether it is ``folder``, which has no links in it, or lies below it."""
+    return path.resolve().is_relative_to(folder)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

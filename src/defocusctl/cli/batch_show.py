@@ -198,7 +198,8 @@ class BatchShow:
 
 
 def _in_words(lanes: "Lanes") -> str:
-    return f"{lanes.computing} at once in {lanes.threads} threads each"
+    threads = "1 thread" if lanes.threads == 1 else f"{lanes.threads} threads"
+    return f"{lanes.computing} at once in {threads} each"
 
 
 def _pace(progress: "Progress") -> str:
