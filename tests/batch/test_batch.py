@@ -237,6 +237,22 @@ def test_files_and_folders_that_cannot_be_read_or_written_fail_alone() -> None:
     assert list(results_in(Path("out"))) == ["2024/b.jpg"]
 
 
+@pytest.mark.usefixtures("tree")
+def test_the_failure_of_a_folder_is_withdrawn_once_it_can_be_read() -> None:
+    assert batch("in", "out").code == ExitCode.OK
+    entry = entries_in(Path("out"))[0]
+    folders = {f"{Path(name).parent}/" for name in TREE if "/" in name}
+    with (Path("out") / FILE).open("a", encoding="utf-8") as manifest:
+        for folder in (*folders, "gone/"):
+            line = {**entry, "input": folder, "status": "failed", "error": "cannot read it", "exit_code": 3}
+            manifest.write(json.dumps(line) + "\n")
+    assert batch("in", "out").code == ExitCode.OK
+    last = {entry["input"]: entry for entry in entries_in(Path("out"))}
+    for folder in folders:
+        assert (last[folder]["status"], last[folder]["exit_code"]) == ("skipped", 0)
+    assert last["gone/"]["status"] == "failed"
+
+
 @pytest.fixture
 def small_disk(home: Path) -> Iterator[Path]:
     """A disk of 64 KiB."""

@@ -1,7 +1,8 @@
 """A batch from jobs to a manifest: photos are done, each is recorded, and what ends it early is told."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Colle
         job.replacing() if any((out / place).exists() for place in listed) else job
         for job, listed in places.items()
     ]
+
+
+def record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[str]) -> None:
+    """Withdraw the failures of folders that could not be read and in which photos were ``found`` by now."""
+    with closing(Manifest(out)) as manifest:
+        for name, entry in entries.items():
+            folder = name.endswith("/") and entry.status is Status.FAILED
+            if folder and any(photo.startswith(name) for photo in found):
+                readable = replace(
+                    entry, status=Status.SKIPPED, error="the folder can be read now", exit_code=0
+                )
+                manifest.append(readable)
 
 
 def run_jobs(

@@ -18,7 +18,7 @@ from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
-from defocusctl.batch.run import GO_ON, claim, run_jobs
+from defocusctl.batch.run import GO_ON, claim, record_readable, run_jobs
 from defocusctl.batch.staff import Staff
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.watch import Watch
@@ -123,6 +123,7 @@ class Batch:
             changed = changes(judged, entries, self.settings)
             show.planned(progress, changed, lanes, self.places.in_words(str(self.out)))
             ready = claim(to_do, self.settings, self.out, claims)
+            record_readable(self.out, entries, [job.name for job in self.jobs])
             if records is not None:
                 records.publish_claims()
             if self.watch is not None:
