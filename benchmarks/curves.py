@@ -26,7 +26,7 @@ def draw(axes: Axes, title: str, runs: list[Path], first_part: int) -> None:
     for part, run in enumerate(runs, first_part):
         if before:
             axes.axvline(before, color="grey", linestyle=":", linewidth=0.8)
-            axes.text(before, 0.02, f" part {part}", color="grey", transform=axes.get_xaxis_transform())
+            axes.text(before, 0.07, f" part {part}", color="grey", transform=axes.get_xaxis_transform())
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         for line in lines:
             for name in SETS:
@@ -38,7 +38,7 @@ def draw(axes: Axes, title: str, runs: list[Path], first_part: int) -> None:
         axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=SETS[name], label=name)
     axes.set_title(title)
     axes.set_xlabel(f"steps since part {first_part} began")
-    axes.set_ylim(bottom=0)
+    axes.axhline(0, color="grey", linewidth=0.8)  # keeps zero in the picture
     axes.grid(alpha=0.3)
 
 
