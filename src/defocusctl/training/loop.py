@@ -23,13 +23,10 @@ from defocusctl.models.catalogue import network_class
 from defocusctl.models.prediction import Network
 from defocusctl.plugin_faults import code_of
 from defocusctl.training.journal import Journal
-from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
-
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -151,11 +148,7 @@ def _step(state: TrainingState, crops: Crops, device: torch.device) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe.optimiser, state.step, recipe.steps)
     state.network.train()
-    dtype = AUTOCAST.get(recipe.precision)
-    network = state.network.name
-    with code_of(network), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        output = state.network.training_output(blurred.contiguous(memory_format=torch.channels_last), sharp)
-    loss = total_loss(output, recipe.loss)
+    loss = state.execution.loss(state.network, blurred, sharp, recipe)
     state.optimiser.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimiser)

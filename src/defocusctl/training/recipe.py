@@ -97,7 +97,10 @@ class Recipe(Settings):
     model: str
     """The network; its package is imported when the run begins."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Of autocast; ``auto`` takes what a probe at the start of every run finds fastest on its device."""
+    layout: Literal["auto", "channels_last", "nchw", "mixed"] = "channels_last"
+    """Of features in memory; ``mixed`` is channels_last but for the gradients of weights, in NCHW."""
     start_from: Path | None = None
     """Weights to go on from instead of random ones."""
     trained_on: str = "not stated"
@@ -117,6 +120,12 @@ class Recipe(Settings):
             return check_model(model)
         except ModelError as error:
             raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> "Recipe":
+        if self.layout == "mixed" and self.precision != "fp32":
+            raise ValueError("layout 'mixed' needs precision 'fp32'; 'auto' for both finds the fastest")
+        return self
 
     @property
     def steps(self) -> int:

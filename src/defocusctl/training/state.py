@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from defocusctl import atomic
 from defocusctl.errors import DataError, OutputError
 from defocusctl.models.prediction import Network
+from defocusctl.training.execution import choose_execution
 from defocusctl.training.optimisers import optimiser_of
 from defocusctl.training.recipe import Recipe
 
@@ -26,7 +27,8 @@ class TrainingState:
     def __init__(self, recipe: Recipe, network: Network, channel_order: str, device: torch.device) -> None:
         self.recipe = recipe
         self.channel_order = channel_order
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.execution = choose_execution(recipe, network, device)
+        self.network = self.execution.prepare(network, device)
         average = get_ema_multi_avg_fn(recipe.optimiser.ema_decay)
         self.ema = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimiser = optimiser_of(recipe.optimiser, self.network)
@@ -78,10 +80,10 @@ class TrainingState:
         path = folder / FILE
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            recipe = saved["recipe"]
+            recipe = Recipe.model_validate(saved["recipe"])  # keys that are newer than the run get defaults
         except Exception as error:  # torch raises many kinds for a damaged file
             raise DataError(f"cannot read the checkpoint '{path}'", "start again in a new folder") from error
-        if recipe != self.recipe.model_dump(mode="json"):
+        if recipe != self.recipe:
             raise DataError(
                 f"the checkpoint '{path}' was made with another recipe",
                 "resume with that recipe, or start in a new folder with 'start_from'",
