@@ -56,9 +56,9 @@ class Frame:
 class JpegLayout:
     """Everything about a JPEG file but its pixels.
 
-    ``end`` is where the compressed data of the last scan end, ``closing`` the marker behind them (None if there
-    is no EOI), ``after`` where the file goes on behind its EOI. ``strays`` are the places of markers that
-    cannot be in a scan, ``complete`` says that the scans hold every coefficient at full precision.
+    ``end`` is where the compressed data of the last scan end, ``closing`` the marker behind them (None if
+    there is no EOI), ``after`` where the file goes on behind its EOI. ``strays`` are the places of markers
+    that cannot be in a scan, ``complete`` says that the scans hold every coefficient at full precision.
     """
 
     frame: Frame
