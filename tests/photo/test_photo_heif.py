@@ -17,7 +17,7 @@ from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
 TARGETS = ["out.jpg", "out.png", "out.tif", "out.webp", "out.avif", "out.heic", "out.jxl"]
-LOSSLESS = HeifCoding(8, 444, True, (1, 13), 0, ())
+LOSSLESS = HeifCoding(8, 444, True, (1, 13), ())
 
 
 def rewritten(photo: Photo, quality: int | None = None) -> bytes:
@@ -156,11 +156,11 @@ def test_only_the_primary_picture_is_used_and_said() -> None:
     np.testing.assert_array_equal(photo.pixels, np.roll(files.scene(), 7, axis=1))
 
 
-def test_tiles_are_kept() -> None:
+def test_photos_that_fit_one_frame_are_written_without_tiles() -> None:
     photo = read_photo(extra.heic(files.scene(70, 100), tile_size=64))
     assert photo.size == (70, 100)
     again = pillow_heif.open_heif(rewritten(photo))
-    assert again.info["tiling"]["tile_width"] == 64 and again.size == (100, 70)
+    assert "tiling" not in again.info and again.size == (100, 70)
 
 
 def test_sixteen_bits_become_ten_with_a_warning(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class PnmCoding:
 
 @dataclass(frozen=True)
 class HeifCoding:
-    """How a HEIC was stored: bits, chroma (444, 422 or 420), colour codes, width of its tiles (0: none).
+    """How a HEIC was stored: bits, chroma (444, 422 or 420), colour codes.
 
     ``colours`` are primaries and transfer by ITU-T H.273 where no ICC profile says more; ``light`` is what
     the file says of the brightness of an HDR screen, in pillow-heif's words.
@@ -116,7 +116,6 @@ class HeifCoding:
     chroma: int
     lossless: bool
     colours: tuple[int, int] | None
-    tile: int
     light: tuple[tuple[str, Any], ...]
 
 

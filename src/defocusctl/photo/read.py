@@ -1,5 +1,6 @@
 """Photos from files: by content, never by name; one clear error for whatever is wrong with them."""
 
+import re
 import stat
 import struct
 import warnings
@@ -17,6 +18,9 @@ from defocusctl.photo.orientation import swaps_sides, upright
 from defocusctl.photo.targets import format_of_suffix, written_format
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
+
+UNSUPPORTED = re.compile(r"unsupported (?!marker)|not (yet )?(supported|implemented)", re.IGNORECASE)
+"""What decoders say of valid files that are beyond them; libjpeg calls any damage an unsupported marker."""
 
 DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
     "JPEG": jpeg.decode,
@@ -142,6 +146,11 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
     except MemoryError as error:
         raise InputError("it does not fit into memory", "use a machine with more memory") from error
     except Exception as error:
+        if isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error)):
+            raise InputError(
+                f"a {kind} file of this kind is not supported ({error})"[:200],
+                "convert it to PNG or TIFF first, for example with ImageMagick",
+            ) from error
         telling = isinstance(error, (OSError, ValueError, RuntimeError, SyntaxError)) and str(error)
         raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
 

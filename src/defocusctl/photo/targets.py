@@ -115,8 +115,10 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
 
 
 def right_suffix(source: Path) -> str:
-    """The source's own suffix where it is right, else that of the format in it."""
+    """The source's own suffix where it is right, else that of the format in it; a pipe is left unread."""
     try:
+        if not source.is_file():
+            return source.suffix
         with source.open("rb") as handle:
             kind = identify(handle.read(HEAD_BYTES))
     except (OSError, ValueError, InputError):

@@ -71,7 +71,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         chroma=chroma or FULL_COLOUR,
         lossless=codes is not None and codes[2] == IDENTITY,
         colours=None if codes is None or has_profile(properties) else codes[:2],
-        tile=(picture.info.get("tiling") or {}).get("tile_width", 0),
         light=tuple((name, picture.info[name]) for name in LIGHT if name in picture.info),
     )
     block = picture.info.get("exif")
@@ -90,8 +89,9 @@ def encode(
 ) -> None:
     """Write uint8 or uint16 pixels (H, W, C) and alpha (H, W); 16 bits become the source's depth, or 10.
 
-    A HEIC source's chroma subsampling and tiles are used again, and a lossless one (told by its colour
-    matrix) stays lossless; otherwise quality 100 is the default, with full colour resolution.
+    Tiles are used only where one frame does not suffice: exiv2 finds no EXIF beside them in libheif's files.
+    A HEIC source's chroma subsampling is used again, and a lossless one (told by its colour matrix) stays
+    lossless; otherwise quality 100 is the default, with full colour resolution.
     """
     import pillow_heif
 
@@ -114,7 +114,7 @@ def encode(
         "color_primaries": primaries,
         "transfer_characteristics": transfer,
         "full_range_flag": 1,
-        "tile_size": TILE if max(height, width) > LARGEST_FRAME_SIDE else coding.tile if coding else 0,
+        "tile_size": TILE if max(height, width) > LARGEST_FRAME_SIDE else 0,
         **dict(coding.light if coding else ()),
     }
     if quality is None:

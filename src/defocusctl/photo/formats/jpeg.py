@@ -10,6 +10,7 @@ from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo.formats import jpeg_segments as jpeg
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Samples
 
@@ -20,6 +21,20 @@ ICC = b"ICC_PROFILE\0"
 JFIF = b"JFIF\0"
 ADOBE = b"Adobe"
 MULTI_PICTURE = b"MPF\0"
+SILENT = (b"JFXX\0", MULTI_PICTURE)  # a preview of the old picture; what has a warning of its own
+CARRIED = {  # by marker, what the payload begins with
+    jpeg.APP1: (EXTENDED_XMP,),
+    jpeg.APP3: (b"Meta\0", b"META\0"),
+    **dict.fromkeys((jpeg.APP12, jpeg.APP13, jpeg.COM), (b"",)),
+}
+KNOWN = {
+    EXIF[:5]: "a second EXIF block",
+    XMP: "a second XMP packet",
+    b"FLIR\0": "thermal data",
+    b"JP": "Content Credentials or other JUMBF data",
+    b"FPXR\0": "FlashPix data",
+    b"urn:iso:std:iso:ts:21496": "gain map data",
+}
 
 ICC_PART = jpeg.LARGEST_PAYLOAD - len(ICC) - 2
 LARGEST_EXIF = jpeg.LARGEST_PAYLOAD - len(EXIF)
@@ -28,6 +43,9 @@ LARGEST_SIDE = 65500
 DEFAULT_QUALITY = 95
 SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 FILLER = bytes(range(1, 255)) * 4
+END = bytes((0xFF, jpeg.EOI))
+MOST_SCANS = 100
+MISPLACED = "its compressed data are damaged (stray markers): parts of the picture may be grey or shifted"
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -38,18 +56,19 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """
     layout = jpeg.read_layout(data)
     frame = layout.frame
+    _refuse_unsupported(layout)
     check_size(frame.width, frame.height, max_megapixels)
-    _refuse_unsupported(frame)
+    lost = left_out.after_the_end(data, layout.after)
+    data = _decodable(data, layout)
     pixels = imagecodecs.jpeg8_decode(data)
     if pixels.shape[:2] != (frame.height, frame.width):
         raise damaged("its header contradicts itself")
-    if _ends_early(data, layout, pixels):
-        raise damaged("its last part is missing")
-    warnings = []
+    warnings = _check_whole(data, layout, pixels)
+    pixels = pixels.reshape(frame.height, frame.width, -1)
+    metadata, further = _metadata(layout)
     if any(payload.startswith(MULTI_PICTURE) for marker, payload in layout.segments if marker == jpeg.APP2):
         warnings.append("only the first picture of the file is used; its other pictures are left out")
-    pixels = pixels.reshape(frame.height, frame.width, -1)
-    return Decoded(pixels, None, _metadata(layout), warnings=tuple(warnings))
+    return Decoded(pixels, None, metadata, warnings=(*warnings, *left_out.warning([*further, *lost])))
 
 
 def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: BinaryIO) -> None:
@@ -79,7 +98,14 @@ def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: Binary
     out.write(encoded[body:])
 
 
-def _refuse_unsupported(frame: jpeg.Frame) -> None:
+def _refuse_unsupported(layout: jpeg.JpegLayout) -> None:
+    frame = layout.frame
+    if frame.height == 0 and any(marker == jpeg.DNL for marker, _ in layout.segments):
+        raise InputError(
+            "a JPEG that names its height after its pixels is not supported", "convert it to PNG first"
+        )
+    if layout.scans > MOST_SCANS:  # each costs as much as the whole picture
+        raise InputError(f"a JPEG of {layout.scans} scans is not supported", "convert it to PNG first")
     if frame.marker not in (jpeg.BASELINE, jpeg.EXTENDED, jpeg.PROGRESSIVE):
         raise InputError(
             "lossless or arithmetic-coded JPEG is not supported", "convert it to PNG or TIFF first"
@@ -96,41 +122,87 @@ def _refuse_unsupported(frame: jpeg.Frame) -> None:
         )
 
 
-def _ends_early(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> bool:
-    """Whether the compressed data stop before the picture does, although the file has its end marker.
+def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
+    """The file as libjpeg takes it: with an end marker, and with data in place of stray markers.
 
-    libjpeg then fills up with grey and says nothing. A whole picture never reads what follows its last
-    block, so bytes put there must not change it. This costs a second decoding and is done only where it may
-    have happened: in progressive files and where the last corner is flat.
+    At such a marker libjpeg would give up the rest of the picture; most likely it is 0xFF 0x00, damaged.
+    """
+    if layout.closing is None:
+        data = data[: layout.end] + END
+    if layout.strays:
+        repaired = bytearray(data)
+        for position in layout.strays:
+            if position + 1 < layout.end:
+                repaired[position + 1] = 0
+        data = bytes(repaired)
+    return data
+
+
+def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[str]:
+    """Refuse a picture whose last part is missing; the warnings for one that is damaged in other ways.
+
+    libjpeg fills up with grey and says nothing. A whole picture never reads what follows its last block, so
+    bytes put there must not change it. This costs a second decoding and is done only where it may have
+    happened: in progressive files, where the last corner is flat, and where the data end in an unusual way.
     """
     last_block = pixels[(pixels.shape[0] - 1) // 8 * 8 :, (pixels.shape[1] - 1) // 8 * 8 :][-4:, -4:]
-    if layout.frame.marker != jpeg.PROGRESSIVE and np.any(last_block != last_block[-1, -1]):
-        return False
-    stuffed = data[: layout.end] + FILLER + data[layout.end : layout.end + 2]
-    return not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
+    usual = layout.closing == jpeg.EOI and layout.frame.marker != jpeg.PROGRESSIVE
+    if usual and np.any(last_block != last_block[-1, -1]):
+        return [MISPLACED] if layout.strays else []
+    stuffed = data[: layout.end] + FILLER + data[layout.end :]
+    reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
+    if layout.closing is None:
+        if reads_on or not layout.complete:
+            raise damaged("its last part is missing")
+        return ["its end marker is missing; the picture is whole"]
+    if reads_on and layout.closing == jpeg.EOI:
+        raise damaged("its last part is missing")
+    return [MISPLACED] if layout.strays or reads_on else []
 
 
-def _metadata(layout: jpeg.JpegLayout) -> Metadata:
+def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
+    """The metadata to carry, and the names of what is not carried."""
     exif = xmp = resolution = None
-    parts: dict[int, bytes] = {}
-    kept = []
+    profile: list[bytes] = []
+    kept, lost = [], []
     adobe_transform = None
     for marker, payload in layout.segments:
         if marker == jpeg.APP0 and payload.startswith(JFIF):
             resolution = _jfif_resolution(payload)
-        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]):
-            exif = exif or payload[len(EXIF) :]
-        elif marker == jpeg.APP1 and payload.startswith(XMP):
-            xmp = xmp or payload[len(XMP) :]
+        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]) and exif is None:
+            exif = payload[len(EXIF) :]
+        elif marker == jpeg.APP1 and payload.startswith(XMP) and xmp is None:
+            xmp = payload[len(XMP) :]
         elif marker == jpeg.APP2 and payload.startswith(ICC) and len(payload) > len(ICC) + 2:
-            parts.setdefault(payload[len(ICC)], payload[len(ICC) + 2 :])
+            profile.append(payload[len(ICC) :])
         elif marker == jpeg.APP14 and payload.startswith(ADOBE) and len(payload) >= 12:
             adobe_transform = payload[11]
-        elif marker in (jpeg.APP13, jpeg.COM) or (marker == jpeg.APP1 and payload.startswith(EXTENDED_XMP)):
+        elif payload.startswith(CARRIED.get(marker, ())):
             kept.append((marker, payload))
-    icc = b"".join(parts[number] for number in sorted(parts)) or None
+        elif marker != jpeg.DNL and not payload.startswith(SILENT):
+            lost.append(_name(marker, payload))
     coding = _coding(layout, adobe_transform, tuple(kept))
-    return Metadata(icc=icc, exif=exif, xmp=xmp, resolution=resolution, coding=coding)
+    metadata = Metadata(icc=_joined(profile), exif=exif, xmp=xmp, resolution=resolution, coding=coding)
+    return metadata, lost
+
+
+def _joined(parts: list[bytes]) -> bytes | None:
+    """The ICC profile from its parts, each once, whatever their order; each begins with number and count.
+
+    Some programs write the profile twice. The first part says how many there are.
+    """
+    numbered: dict[int, bytes] = {}
+    for part in parts:
+        if part[1] == parts[0][1]:
+            numbered.setdefault(part[0], part[2:])
+    return b"".join(numbered[number] for number in sorted(numbered)) or None
+
+
+def _name(marker: int, payload: bytes) -> str:
+    """What a segment that is not carried holds, for the warning."""
+    segment = f"APP{marker - jpeg.APP0}" if marker < jpeg.APP0 + 16 else f"segment {marker:02X}"
+    known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
+    return f"{known} ({segment})" if known else f"{segment} data '{left_out.printable(payload)}'"
 
 
 def _coding(

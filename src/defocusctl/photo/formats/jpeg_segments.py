@@ -4,16 +4,16 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from defocusctl.errors import InputError
 from defocusctl.photo.header import damaged
 
-SOI, EOI, SOS, DQT, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xFE
-APP0, APP1, APP2, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
+DHT, EOI, SOS, DQT, DNL, DRI, COM = 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE
+APP0, APP1, APP2, APP3, APP11, APP12, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xE3, 0xEB, 0xEC, 0xED, 0xEE
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
-STANDALONE = {0x01, *range(0xD0, 0xD8)}
-
-NEXT_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+BETWEEN_SCANS = {DHT, DQT, DRI, SOS, DNL, COM, *range(APP0, APP0 + 16)}
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+LAST_DATA = re.compile(rb"(?:\xff\x00)*\x00?")
+COEFFICIENTS = 64
 LARGEST_PAYLOAD = 65533
 
 
@@ -54,47 +54,111 @@ class Frame:
 
 @dataclass(frozen=True)
 class JpegLayout:
-    """Everything about a JPEG file but its pixels; ``end`` is the position of the closing EOI marker."""
+    """Everything about a JPEG file but its pixels.
+
+    ``end`` is where the compressed data of the last scan end, ``closing`` the marker behind them (None if
+    there is no EOI), ``after`` where the file goes on behind its EOI. ``strays`` are the places of markers
+    that cannot be in a scan, ``complete`` says that the scans hold every coefficient at full precision.
+    """
 
     frame: Frame
     segments: tuple[tuple[int, bytes], ...]
     end: int
+    closing: int | None
+    after: int
+    strays: tuple[int, ...]
+    complete: bool
+    scans: int
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
+class _Walk:
+    """What has been found so far on the way through the markers."""
+
+    def __init__(self) -> None:
+        self.segments: list[tuple[int, bytes]] = []
+        self.tables: dict[int, tuple[int, ...]] = {}
+        self.frame: Frame | None = None
+        self.scans = 0
+        self.strays: list[int] = []
+        self.finished: set[tuple[int, int]] = set()
+
+    def take(self, marker: int, payload: bytes) -> None:
+        """A segment that is in its place."""
+        if marker in FRAMES:
+            self.frame = self.frame or _read_frame(marker, payload)
+        elif marker == DQT:
+            self.tables.update(_read_tables(payload))
+        elif marker == SOS:
+            self.scans += 1
+            self.finished |= _finished_by(payload)
+        elif marker >= APP0 or marker == DNL:
+            self.segments.append((marker, payload))
+
+
 def read_layout(data: bytes) -> JpegLayout:
-    """Walk the markers of a whole JPEG file up to its EOI.
+    """Walk the markers of a JPEG file up to its EOI, or to its end if there is none.
+
+    Whether the compressed data can be decoded is for libjpeg to say: markers out of place and lengths that
+    cannot be are passed over, as it does.
 
     Raises:
-        InputError: if the file is cut short or its structure is broken.
+        InputError: if there is no frame header, or it is cut short.
     """
-    segments: list[tuple[int, bytes]] = []
-    tables: dict[int, tuple[int, ...]] = {}
-    frame = None
-    position = 2
-    while True:
-        found = NEXT_MARKER.search(data, position)
-        if found is None:
-            raise damaged("the end of the picture is missing")
+    walk = _Walk()
+    position, end, closing, after = 2, len(data), None, len(data)
+    within_scan = False
+    while found := NEXT_MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
-        if marker == EOI:
-            break
-        if marker in STANDALONE:
-            continue
         length = int.from_bytes(data[position : position + 2], "big")
-        payload = data[position + 2 : position + length]
-        if length < 2 or len(payload) < length - 2:
-            raise damaged("a segment is cut short")
+        possible = marker in BETWEEN_SCANS or not walk.scans
+        if marker != EOI and not (possible and 2 <= length <= len(data) - position):
+            if walk.scans:
+                walk.strays.append(found.start())
+            continue
+        if within_scan:
+            end, closing, within_scan = found.start(), marker, False
+        if marker == EOI:
+            after = position
+            break
+        walk.take(marker, data[position + 2 : position + length])
         position += length
-        if marker in FRAMES:
-            frame = frame or _read_frame(marker, payload)
-        elif marker == DQT:
-            tables.update(_read_tables(payload))
-        elif marker >= APP0:
-            segments.append((marker, payload))
-    if frame is None:
+        within_scan = marker == SOS
+    else:  # the file ends before its end marker
+        closing = None
+        end = _without_padding(data, position) if within_scan else end
+    if walk.frame is None:
         raise damaged("there is no picture in it")
-    return JpegLayout(frame, tuple(segments), found.start(), tables)
+    complete = len(walk.finished) >= COEFFICIENTS * len(walk.frame.components)
+    return JpegLayout(
+        walk.frame,
+        tuple(walk.segments),
+        _without_fill(data, end),
+        closing,
+        after,
+        tuple(walk.strays),
+        complete,
+        walk.scans,
+        walk.tables,
+    )
+
+
+def _without_fill(data: bytes, end: int) -> int:
+    """Where the bytes of 0xFF begin that may precede a marker."""
+    while data[end - 1 : end] == b"\xff":
+        end -= 1
+    return end
+
+
+def _without_padding(data: bytes, start: int) -> int:
+    """Where the compressed data end that begin at ``start`` and run to the end of the file.
+
+    Zeros and 0xFF behind them are what a disk or flash memory holds where nothing was written. The first
+    zero may be the last of the data, and 0xFF 0x00 stands for one byte of them.
+    """
+    bare = max(len(data.rstrip(b"\0\xff")), start)
+    kept = LAST_DATA.match(data, bare)
+    return kept.end() if kept else bare
 
 
 def write_segment(marker: int, payload: bytes) -> bytes:
@@ -121,8 +185,8 @@ def _read_tables(payload: bytes) -> dict[int, tuple[int, ...]]:
         number, wide = payload[position] & 15, payload[position] >> 4
         length = 128 if wide else 64
         stored = payload[position + 1 : position + 1 + length]
-        if len(stored) < length:
-            raise InputError("its quantisation tables are cut short", "copy it again from where it came from")
+        if len(stored) < length:  # for libjpeg to complain about
+            break
         values = struct.unpack(">64H" if wide else "64B", stored)
         table = [0] * 64
         for place, value in zip(ZIGZAG, values, strict=True):
@@ -130,3 +194,15 @@ def _read_tables(payload: bytes) -> dict[int, tuple[int, ...]]:
         tables[number] = tuple(table)
         position += 1 + length
     return tables
+
+
+def _finished_by(payload: bytes) -> set[tuple[int, int]]:
+    """The coefficients, as component and place, that a scan with this header brings to full precision."""
+    count = payload[0] if payload else 0
+    if len(payload) < 4 + 2 * count:
+        return set()
+    first, last, approximation = payload[1 + 2 * count : 4 + 2 * count]
+    if approximation & 15:
+        return set()
+    places = range(first, min(last, COEFFICIENTS - 1) + 1)
+    return {(payload[1 + 2 * index], place) for index in range(count) for place in places}

@@ -1,5 +1,6 @@
 """PNG (W3C PNG, third edition): pixels through libpng, metadata chunk by chunk."""
 
+import re
 import struct
 import zlib
 from typing import BinaryIO
@@ -9,20 +10,31 @@ import numpy as np
 
 from defocusctl.errors import InputError
 from defocusctl.photo import icc as icc_profile
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resolution, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
-RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+CALIBRATION_CHUNKS = (b"pCAL", b"sCAL")
+SILENT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"hIST", b"sPLT", b"iDOT", b"acTL", b"fcTL", b"pHYs", b"tIME")
+KNOWN_CHUNKS = {
+    b"sBIT": "the number of significant bits",
+    b"oFFs": "the position on the page",
+    b"bKGD": "the background colour",
+    b"caBX": "Content Credentials",
+}
 PALETTE = 3
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 Piece = tuple[bytes, bytes | memoryview]  # a chunk; pixels stay where they lie in the file
+RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
 LARGEST_PROFILE = 16 * 2**20
 COMPRESSION_LEVEL = 4  # level 6 takes five times as long and saves 4 %
 
@@ -33,9 +45,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: for an animation, a broken or truncated file, or one above the limit.
     """
-    pieces, warnings = _read_chunks(data, max_megapixels)
+    pieces, warnings, end = _read_chunks(data, max_megapixels)
     names = [name for name, _ in pieces]
-    if b"acTL" in names:
+    if b"fdAT" in names:  # the frames beside the picture that every reader shows
         raise InputError("animated PNG is not supported", "save the frame you want as a PNG of its own")
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
@@ -56,6 +68,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     metadata = _metadata(chunks, warnings)
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
+    warnings += left_out.warning([*_not_carried(names), *left_out.after_the_end(data, end)])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=tuple(warnings))
 
 
@@ -102,8 +115,15 @@ def _decode_interlaced(chunks: list[Piece], header: bytes) -> Samples:
     return whole
 
 
-def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[str]]:
-    """All chunks up to IEND, with warnings for broken ones that do not matter for the pixels."""
+def _not_carried(names: list[bytes]) -> list[str]:
+    """What the chunks hold that are neither read nor written, in words."""
+    handled = (*PIXEL_CHUNKS, *COLOUR_CHUNKS, *TEXT_CHUNKS, *CALIBRATION_CHUNKS, *SILENT_CHUNKS)
+    others = [name for name in dict.fromkeys(names) if name not in (*handled, b"iCCP", b"eXIf")]
+    return [f"{KNOWN_CHUNKS.get(name, 'the chunk')} ({left_out.printable(name)})" for name in others]
+
+
+def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[str], int]:
+    """All chunks up to IEND, warnings for broken ones that do not matter for the pixels, and the end."""
     chunks: list[Piece] = []
     view = memoryview(data)
     warnings: list[str] = []
@@ -126,11 +146,16 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[
         if not chunks:
             _check_header(name, payload, max_megapixels)
         if name == b"IEND":
-            return chunks, warnings
+            return chunks, warnings, position
         chunks.append((name, payload))
 
 
 def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> None:
+    if name == b"CgBI":
+        raise InputError(
+            "a PNG in Apple's own form (CgBI) is not supported",
+            "convert it first, for example with: pngcrush -revert-iphone-optimizations",
+        )
     if name != b"IHDR" or len(payload) != 13:
         raise damaged("its header is not where it should be")
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", payload)
@@ -140,31 +165,49 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
 
 
 def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
-    icc = exif = xmp = legacy_exif = resolution = None
+    """The metadata; of each kind the first counts, so that no more than one of each is inflated."""
+    first: dict[bytes, bytes] = {}
+    resolution = None
     kept = []
     for name, payload in chunks:
-        if name == b"iCCP":
-            icc = _inflate(payload.partition(b"\0")[2][1:])
-            if icc is None:
-                warnings.append("broken ICC profile left out")
-        elif name == b"eXIf":
-            exif = payload.removeprefix(b"Exif\0\0")
-        elif name == b"pHYs" and len(payload) == 9:
+        if name == b"pHYs" and len(payload) == 9:
             x, y, unit = struct.unpack(">IIB", payload)
             resolution = Resolution(x, y, "m" if unit == 1 else "none") if x and y else None
+        elif name in (b"iCCP", b"eXIf"):
+            first.setdefault(name, payload)
         elif name == b"iTXt" and payload.startswith(XMP_KEYWORD):
-            xmp = _international_text(payload)
-        elif name in (b"zTXt", b"tEXt") and payload.startswith(RAW_EXIF):
-            legacy_exif = _legacy_exif(name, payload) or legacy_exif
-        elif name in COLOUR_CHUNKS + TEXT_CHUNKS:
+            first.setdefault(XMP_KEYWORD, _text(name, payload) or b"")
+        elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, RAW_PROFILES), None)):
+            if raw not in first:
+                first[raw] = _raw_profile(name, payload) or b""
+        elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
             kept.append((name, payload))
-    return Metadata(icc, exif or legacy_exif, xmp, resolution, PngCoding(tuple(kept)))
+    icc = _inflate(first[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in first else None
+    if icc is None and b"iCCP" in first:
+        warnings.append("broken ICC profile left out")
+    raw_exif, raw_app1, raw_xmp = (first.get(raw) for raw in RAW_PROFILES)
+    app1_is_xmp = raw_app1 is not None and raw_app1.startswith(XMP_HEADER)
+    exif = _chosen(first.get(b"eXIf"), raw_exif, None if app1_is_xmp else raw_app1)
+    xmp = _chosen(first.get(XMP_KEYWORD), raw_xmp, raw_app1 if app1_is_xmp else None)
+    return Metadata(
+        icc,
+        None if exif is None else exif.removeprefix(EXIF_HEADER),
+        None if xmp is None else xmp.removeprefix(XMP_HEADER),
+        resolution,
+        PngCoding(tuple(kept)),
+    )
+
+
+def _chosen(*places: bytes | None) -> bytes | None:
+    """The first of several places that holds something; empty (broken) if one is there but none does."""
+    found = [content for content in places if content is not None]
+    return next(filter(None, found), found[0] if found else None)
 
 
 def _metadata_chunks(metadata: Metadata) -> list[Chunk]:
     chunks: list[Chunk] = []
     source = metadata.coding.chunks if isinstance(metadata.coding, PngCoding) else ()
-    chunks += [chunk for chunk in source if chunk[0] in COLOUR_CHUNKS]
+    chunks += [chunk for chunk in source if chunk[0] in COLOUR_CHUNKS + CALIBRATION_CHUNKS]
     if metadata.icc is not None:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.resolution is not None:
@@ -195,23 +238,32 @@ def _grey_palette(palette: bytes, icc: bytes | None) -> bool:
     return grey and (icc is None or not icc_profile.fits(icc, 3))
 
 
-def _international_text(payload: bytes) -> bytes | None:
-    """The text of an iTXt chunk: keyword 0 compressed method language 0 translation 0 text."""
-    compressed, rest = payload[len(XMP_KEYWORD) : len(XMP_KEYWORD) + 1], payload[len(XMP_KEYWORD) + 2 :]
-    text = rest.partition(b"\0")[2].partition(b"\0")[2]
-    return _inflate(text) if compressed == b"\1" else text
-
-
-def _legacy_exif(name: bytes, payload: bytes) -> bytes | None:
-    """EXIF as ImageMagick wrote it before there was eXIf: hexadecimal text after a name and a length."""
-    text: bytes | None = payload.partition(b"\0")[2]
+def _text(name: bytes, payload: bytes) -> bytes | None:
+    """The text of a text chunk behind its keyword, inflated where it is compressed; None if it is broken."""
+    text = payload.partition(b"\0")[2]
     if name == b"zTXt":
-        text = _inflate((text or b"")[1:])
+        return _inflate(text[1:])
+    if name == b"iTXt":  # compressed or not, method, language, translated keyword, text
+        compressed = text[:1] == b"\1"
+        text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
+        return _inflate(text) if compressed else text
+    return text
+
+
+def _raw_profile(name: bytes, payload: bytes) -> bytes | None:
+    """A profile as ImageMagick writes it: hexadecimal text of a stated length after a name and that length.
+
+    What follows the stated length is not part of it. None if it is broken.
+    """
+    found = RAW_PROFILE.match(_text(name, payload) or b"")
+    if found is None:
+        return None
+    digits = found[2].translate(None, b" \t\r\n\0")[: 2 * int(found[1])]
     try:
-        block = bytes.fromhex(b"".join((text or b"").split()[2:]).decode("ascii"))
+        block = bytes.fromhex(digits.decode("ascii"))
     except ValueError:
         return None
-    return block.removeprefix(b"Exif\0\0") if block.startswith(b"Exif\0\0") else None
+    return block if len(block) == int(found[1]) else None
 
 
 def _inflate(compressed: bytes) -> bytes | None:

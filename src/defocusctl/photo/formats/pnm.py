@@ -14,6 +14,7 @@ HEADER = re.compile(rb"P([1-6])" + SPACE + rb"(\d{1,9})" + SPACE + rb"(\d{1,9})"
 MAXVAL = re.compile(SPACE + rb"(\d{1,6})")
 COMMENT = re.compile(rb"#[^\r\n]*")
 TEXT_BLOCK = 2**20
+LONGEST_NUMBER = 18
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -103,7 +104,10 @@ def _plain(text: bytes, count: int, bitmap: bool) -> Samples:
         end = position + TEXT_BLOCK
         while end < len(text) and not text[end : end + 1].isspace():
             end += 1
-        numbers = np.array(text[position:end].split()[: count - filled]).astype(np.int64)
+        words = text[position:end].split()[: count - filled]
+        if any(len(word) > LONGEST_NUMBER for word in words):  # an array takes the longest for each
+            raise damaged("a value is out of range")
+        numbers = np.array(words).astype(np.int64)
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= 65535:
             raise damaged("a value is out of range")
         values[filled : filled + numbers.size] = numbers

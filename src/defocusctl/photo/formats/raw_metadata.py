@@ -20,6 +20,7 @@ MAKER_NOTE = 37500
 REDUCED_PAGE = 1
 RAW_COLOURS = (32803, 34892)
 RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
+MOST_DIRECTORIES, MOST_SUB_DIRECTORIES = 32, 16
 LARGEST_PREVIEW_TAG = 64 * 2**10
 TIFF_LIKE = {b"II": b"II*\0", b"MM": b"MM\0*"}
 CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
@@ -163,7 +164,7 @@ def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
     order = exif.byte_order(block)
     seen: set[int] = set()
     offset = exif.first_directory(block) if len(block) >= 8 else 0
-    while offset and offset not in seen:
+    while offset and offset not in seen and len(seen) < MOST_DIRECTORIES:
         seen.add(offset)
         try:
             entries, link = exif.read_directory(block, offset)
@@ -175,7 +176,7 @@ def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
 
 
 def _sub_directories(block: bytes, tags: dict[int, list[int]]) -> Iterator[list[exif.Entry]]:
-    for offset in tags.get(SUB_DIRECTORIES, []):
+    for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MOST_SUB_DIRECTORIES]:
         try:
             yield exif.read_directory(block, offset)[0]
         except (exif.BrokenExifError, struct.error):

@@ -52,7 +52,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         stored = _stored(data, page)
         directory = tags.read(data, page)
         if page.photometric == PALETTE:
-            samples = _palette_colours(page.colormap, stored.reshape(page.imagelength, page.imagewidth))
+            samples = _palette_colours(page.colormap, stored, page)
         else:
             samples = _interleaved(stored, page)
         alpha_code = int(page.extrasamples[0]) if page.extrasamples else UNSPECIFIED_ALPHA
@@ -142,13 +142,21 @@ def _interleaved(stored: Samples, page: Any) -> Samples:
     return samples
 
 
-def _palette_colours(colormap: Samples, indices: Samples) -> Samples:
-    """The colours (H, W, 3) of a palette picture, in 8 bits if the palette has no finer ones."""
+def _palette_colours(colormap: Samples, stored: Samples, page: Any) -> Samples:
+    """The colours of a palette picture and its alpha, if it has one, as (H, W, C).
+
+    They are in 8 bits if the palette has no finer ones.
+    """
+    planes, _, height, width, count = stored.shape
+    indices = stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)
     table = np.ascontiguousarray(colormap.T).astype(np.uint16)
     if not (table & 0xFF).any() or not (table % 257).any():
         table = (table >> 8).astype(np.uint8)
-    colours: Samples = table[indices.astype(np.intp)]
-    return colours
+    colours: Samples = table[indices[:, :, 0].astype(np.intp)]
+    if indices.shape[2] == 1:
+        return colours
+    share = full_scale(table.dtype) / (2**page.bitspersample - 1)
+    return np.dstack([colours, np.rint(indices[:, :, 1] * share).astype(table.dtype)])
 
 
 def _resolution(page: Any) -> Resolution | None:

@@ -28,16 +28,23 @@ KEPT_COMPRESSIONS = {
     **{kind: kind for kind in (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, LZMA, ZSTD)},
 }
 LARGEST_SEGMENT = 64 * 2**20
+MOST_PAGES = 100
+LARGEST_OVERLAP = 4  # how often a JPEG strip's bytes and the page's area may be used
 READABLE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 
 def refuse_several_pages(tiff: Any) -> list[str]:
     """Refuse further pages unless they are previews; those cost a warning, which is returned."""
-    further = list(tiff.pages[1:]) if len(tiff.pages) > 1 else []
-    if any(not getattr(page, "subfiletype", 0) & REDUCED_PAGE for page in further):
+    further = []
+    for index in range(1, MOST_PAGES + 1):  # counting all of them would read a chain of any length
+        try:
+            further.append(tiff.pages[index])
+        except IndexError:
+            break
+    if len(further) == MOST_PAGES or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
+        count = f"{len(further) + 1}{' or more' if len(further) == MOST_PAGES else ''}"
         raise InputError(
-            f"it has {len(tiff.pages)} pages, which is not supported",
-            "save each page as a TIFF of its own first",
+            f"it has {count} pages, which is not supported", "save each page as a TIFF of its own first"
         )
     return ["the preview pages of the file are left out"] if further else []
 
@@ -90,7 +97,14 @@ def refuse_oversized(data: bytes, page: Any) -> None:
     if page.compression != JPEG:
         return
     largest = max(page.imagewidth * page.imagelength, page.chunks[0] * page.chunks[1])
-    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+    strips = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if sum(length for _, length in strips) > LARGEST_OVERLAP * len(data):
+        raise damaged("its strips overlap")
+    claimed = 0
+    for offset, length in strips:
         frame = read_layout(data[offset : offset + length]).frame
         if frame.width * frame.height > largest:
             raise damaged(f"one of its strips claims {frame.width}x{frame.height} pixels")
+        claimed += frame.width * frame.height
+    if claimed > LARGEST_OVERLAP * max(largest, math.prod(page.chunked) * page.chunks[0] * page.chunks[1]):
+        raise damaged("its strips claim more than the picture")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from defocusctl.photo import exif
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
@@ -41,6 +42,11 @@ DESCRIPTIVE = frozenset(
 DESCRIPTION = 270
 SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's, of the array it wrote; stale in any other file
 LARGEST_TAG = 4 * 2**20
+NAMED = {
+    330: "the further pictures of its sub-directories",
+    37724: "Photoshop layers",
+    50839: "ImageJ's data",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,16 @@ def read(data: bytes, page: Any) -> Directory:
         if kept := [tag for tag in found if tag.value and tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    return Directory(icc, block, xmp, orientation, other)
+    return Directory(icc, block, xmp, orientation, other, left_out.warning(_not_carried(tags)))
+
+
+def _not_carried(tags: list[TiffTag]) -> list[str]:
+    """What the first directory holds that is left out, in words."""
+    named = [words for code, words in NAMED.items() if any(tag.code == code for tag in tags)]
+    others = [tag for tag in tags if tag.code not in STRUCTURE]
+    large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
+    broken = [f"tag {tag.code}, which cannot be read" for tag in others if tag.count and not tag.value]
+    return [*named, *large, *broken]
 
 
 @dataclass(frozen=True)

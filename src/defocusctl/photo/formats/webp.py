@@ -1,5 +1,6 @@
 """WebP (RFC 9649): pixels through libwebp, metadata from the RIFF chunks."""
 
+import io
 from typing import BinaryIO
 
 import imagecodecs
@@ -7,11 +8,14 @@ import numpy as np
 from PIL import Image
 
 from defocusctl.errors import InputError
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
 
 FINEST_QUALITY = 100
 LARGEST_SIDE = 16383
+PIXEL_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+HANDLED_CHUNKS = (*PIXEL_CHUNKS, b"ICCP", b"EXIF", b"XMP ")
 START_CODE = b"\x9d\x01\x2a"
 
 
@@ -21,12 +25,16 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: for an animation, a broken or truncated file, or one above the limit.
     """
-    chunks = _read_chunks(data)
-    if b"ANIM" in chunks or b"ANMF" in chunks:
+    pieces = _read_chunks(data)
+    chunks: dict[bytes, bytes] = {}
+    for name, payload in pieces:
+        chunks.setdefault(name, payload)
+    frames = [payload for name, payload in pieces if name == b"ANMF"]
+    if len(frames) > 1:
         raise InputError("animated WebP is not supported", "save the frame you want as a WebP of its own")
     width, height = _size(chunks)
     check_size(width, height, max_megapixels)
-    samples = imagecodecs.webp_decode(data)
+    samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)
     if samples.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
     alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
@@ -35,9 +43,12 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         icc=chunks.get(b"ICCP"),
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
         xmp=chunks.get(b"XMP "),
-        coding=WebpCoding(lossless=b"VP8L" in chunks),
+        coding=WebpCoding(lossless=b"VP8L" in chunks or any(b"VP8L" in frame[16:] for frame in frames)),
     )
-    return Decoded(np.ascontiguousarray(samples[:, :, :3]), alpha, metadata)
+    others = [f"the chunk {left_out.printable(name)}" for name in chunks if name not in HANDLED_CHUNKS]
+    lost = [*others, *left_out.after_the_end(data, _end(data))]
+    pixels = np.ascontiguousarray(samples[:, :, :3])
+    return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
 
 
 def encode(
@@ -65,16 +76,22 @@ def encode(
     )
 
 
-def _read_chunks(data: bytes) -> dict[bytes, bytes]:
-    """The first chunk of each name inside the RIFF container."""
+def _end(data: bytes) -> int:
+    """Where the RIFF container ends."""
+    length = int.from_bytes(data[4:8], "little")
+    return 8 + length + length % 2
+
+
+def _read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks inside the RIFF container."""
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
         raise damaged("the end of the file is missing")
-    chunks: dict[bytes, bytes] = {}
+    chunks: list[tuple[bytes, bytes]] = []
     position = 12
     while position + 8 <= end:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
-        chunks.setdefault(data[position : position + 4], data[position + 8 : position + 8 + length])
+        chunks.append((data[position : position + 4], data[position + 8 : position + 8 + length]))
         position += 8 + length + length % 2
     return chunks
 

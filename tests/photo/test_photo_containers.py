@@ -1,0 +1,241 @@
+"""PNG, WebP and TIFF as containers: what is not carried is named, animations of one frame are restored."""
+
+import io
+import os
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from defocusctl.errors import InputError
+from defocusctl.photo import Photo, exif, read_photo, write_photo
+from defocusctl.photo.formats.raw_metadata import is_raw
+from defocusctl.photo.targets import output_path
+from tests.photo import photo_files as files
+
+RGB = files.scene()
+MP4 = b"\0\0\0\x18ftypmp42" + bytes(12)
+
+
+def rewritten(photo: Photo) -> bytes:
+    buffer = io.BytesIO()
+    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
+    return buffer.getvalue()
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    return files.png(RGB, extra=b"".join(files.png_chunk(*chunk) for chunk in chunks))
+
+
+def raw_profile(kind: bytes, block: bytes, trailer: bytes = b"", length: int | None = None) -> bytes:
+    """The text of a PNG chunk with a profile as ImageMagick writes it."""
+    digits = block.hex().encode()
+    lines = b"\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+    return b"\n%s\n%8d\n%s\n%s" % (kind, len(block) if length is None else length, lines, trailer)
+
+
+def text_chunk(name: bytes, keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
+    head = {b"tEXt": b"", b"zTXt": b"\0", b"iTXt": b"\1\0\0\0"}[name]
+    return name, keyword + b"\0" + head + (text if name == b"tEXt" else zlib.compress(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (b"sBIT", "significant bits (sBIT)"),
+        (b"oFFs", "position on the page (oFFs)"),
+        (b"caBX", "Content Credentials (caBX)"),
+        (b"prVt", "the chunk (prVt)"),
+    ],
+)
+def test_png_chunks_that_are_not_carried_are_named(name: bytes, words: str) -> None:
+    photo = read_photo(png_with((name, b"\x08\x08\x08")))
+    assert len(photo.warnings) == 1 and words in photo.warnings[0]
+    assert read_photo(rewritten(photo)).warnings == ()
+
+
+def test_png_calibration_is_carried() -> None:
+    scale = b"\x01" + b"0.5\0" + b"0.5"
+    photo = read_photo(png_with((b"sCAL", scale)))
+    assert photo.warnings == () and files.png_chunk(b"sCAL", scale) in rewritten(photo)
+
+
+@pytest.mark.parametrize("data", [files.png(RGB), files.pillow(RGB, "WEBP", lossless=True)])
+def test_bytes_after_the_end_are_named(data: bytes) -> None:
+    photo = read_photo(data + MP4)
+    assert len(photo.warnings) == 1 and "film of a motion photo" in photo.warnings[0]
+    np.testing.assert_array_equal(photo.pixels, RGB)
+
+
+def test_webp_chunks_that_are_not_carried_are_named() -> None:
+    data = files.pillow(RGB, "WEBP", lossless=True, exif=b"Exif\0\0" + files.exif_block())
+    data += b"C2PA\4\0\0\0abcd"
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    (warning,) = read_photo(data).warnings
+    assert "C2PA" in warning
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("header", [b"", b"Exif\0\0"])
+@pytest.mark.parametrize("kind", [b"exif", b"APP1"])
+def test_raw_exif_profiles_are_read(name: bytes, header: bytes, kind: bytes) -> None:
+    block = files.exif_block()
+    text = raw_profile(kind, header + block, trailer=b"4142 and more")
+    photo = read_photo(png_with(text_chunk(name, b"Raw profile type " + kind, text)))
+    assert photo.metadata.exif is not None and b"Camera" in photo.metadata.exif and photo.warnings == ()
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize(("kind", "header"), [(b"xmp", b""), (b"APP1", b"http://ns.adobe.com/xap/1.0/\0")])
+def test_raw_xmp_profiles_are_read(name: bytes, kind: bytes, header: bytes) -> None:
+    text = raw_profile(kind, header + files.XMP)
+    photo = read_photo(png_with(text_chunk(name, b"Raw profile type " + kind, text)))
+    assert photo.metadata.xmp is not None and b"moth" in photo.metadata.xmp and photo.warnings == ()
+
+
+@pytest.mark.parametrize(("kind", "warning"), [(b"exif", "broken EXIF"), (b"xmp", "broken XMP")])
+@pytest.mark.parametrize("broken", [b"no profile", raw_profile(b"x", b"II*\0", length=999), b"\nx\n 2\nzz\n"])
+def test_broken_raw_profiles_cost_a_warning(kind: bytes, warning: str, broken: bytes) -> None:
+    photo = read_photo(png_with(text_chunk(b"zTXt", b"Raw profile type " + kind, broken)))
+    assert photo.warnings == (f"{warning} left out",)
+
+
+def test_of_many_profiles_one_is_inflated() -> None:
+    bomb = text_chunk(b"zTXt", b"Raw profile type exif", bytes(8 * 2**20))
+    photo = read_photo(png_with(*[bomb] * 500))
+    assert photo.warnings == ("broken EXIF left out",)
+
+
+def still_apng() -> bytes:
+    control = struct.pack(">IIIIIHHBB", 0, RGB.shape[1], RGB.shape[0], 0, 0, 1, 10, 0, 0)
+    return png_with((b"acTL", struct.pack(">II", 1, 0)), (b"fcTL", control))
+
+
+def still_webp(x: int = 0) -> bytes:
+    """An animated WebP of one frame, lossless, on a canvas of the scene's size."""
+    inner = files.pillow(RGB[:, x:], "WEBP", lossless=True)[12:]
+    height, width = RGB.shape[:2]
+
+    def chunk(name: bytes, payload: bytes) -> bytes:
+        return name + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)
+
+    def three(number: int) -> bytes:
+        return number.to_bytes(3, "little")
+
+    frame = three(x // 2) + three(0) + three(width - x - 1) + three(height - 1) + three(100) + b"\0" + inner
+    body = b"WEBP" + chunk(b"VP8X", b"\x12\0\0\0" + three(width - 1) + three(height - 1))
+    body += chunk(b"ANIM", bytes(6)) + chunk(b"ANMF", frame)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_stills_wrapped_as_animations_are_restored() -> None:
+    for data in (still_apng(), still_webp()):
+        photo = read_photo(data)
+        np.testing.assert_array_equal(photo.pixels, RGB)
+        assert photo.warnings == ()
+        np.testing.assert_array_equal(read_photo(rewritten(photo)).pixels, RGB)
+    part = read_photo(still_webp(x=8))
+    assert part.alpha is not None and not part.alpha[:, :8].any() and part.alpha[:, 8:].all()
+    np.testing.assert_array_equal(part.pixels[:, 8:], RGB[:, 8:])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + files.png_chunk(b"CgBI", b"\x50\0\x20\2") + files.png(RGB)[8:], "CgBI"),
+        (
+            files.pillow(RGB, "BMP")[:30] + b"\4\0\0\0" + files.pillow(RGB, "BMP")[34:],
+            "BMP file of this kind is not",
+        ),
+    ],
+)
+def test_valid_files_beyond_the_decoder_are_called_unsupported(data: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        read_photo(data)
+    assert "damaged" not in str(caught.value) and "convert" in caught.value.remedy
+
+
+def test_a_tiff_palette_with_alpha_is_read() -> None:
+    indices = np.dstack([RGB[:, :, 0], RGB[:, :, 1]])
+    colormap = np.random.default_rng(1).integers(0, 256, (3, 256)).astype(np.uint16) * 257
+    data = bytearray(files.tiff(indices, photometric="minisblack", extrasamples=["unassalpha"]))
+    directory = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, directory)[0]
+    records = [bytes(data[directory + 2 + 12 * i : directory + 14 + 12 * i]) for i in range(count)]
+    records = [struct.pack("<HHII", 262, 3, 1, 3) if record[:2] == b"\6\1" else record for record in records]
+    records.append(struct.pack("<HHII", 320, 3, 768, len(data)))
+    table = colormap.astype("<u2").tobytes()
+    base = len(data) + len(table)
+    ordered = sorted(records, key=lambda record: record[:2][::-1])
+    struct.pack_into("<I", data, 4, base)
+    photo = read_photo(bytes(data) + table + struct.pack("<H", len(ordered)) + b"".join(ordered) + bytes(4))
+    np.testing.assert_array_equal(photo.pixels, (colormap.T >> 8)[indices[:, :, 0]])
+    np.testing.assert_array_equal(photo.alpha, indices[:, :, 1])
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ((37724, 7, 8, b"8BIMLayr", True), "Photoshop layers"),
+        ((65000, 1, 5 * 2**20, bytes(5 * 2**20), True), "tag 65000 of 5242880 bytes"),
+    ],
+)
+def test_tiff_tags_that_are_not_carried_are_named(tag: tuple[object, ...], words: str) -> None:
+    (warning,) = read_photo(files.tiff(RGB, photometric="rgb", extratags=[tag])).warnings
+    assert words in warning
+
+
+def test_one_sub_directory_named_a_million_times_is_read_once() -> None:
+    offsets = [8] * 1_000_000
+    stored = np.array(offsets, "<u4").tobytes()
+    base = 8 + 2 + 12 + 4
+    data = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 330, 4, len(offsets), base, 0) + stored
+    assert not is_raw(data)
+
+
+def test_a_chain_of_pages_without_end_is_refused() -> None:
+    page = exif.directory_bytes("<", [], {}, 0)[:2]
+    assert page == b"\0\0"
+    data = bytearray(files.tiff(RGB, photometric="rgb"))
+    directory = struct.unpack_from("<I", data, 4)[0]
+    link = directory + 2 + 12 * struct.unpack_from("<H", data, directory)[0]
+    record = bytes(data[directory + 2 : link])
+    count = struct.pack("<H", len(record) // 12)
+    for _ in range(150):
+        struct.pack_into("<I", data, link, len(data))
+        data += count + record
+        link = len(data)
+        data += bytes(4)
+    with pytest.raises(InputError, match="101 or more pages"):
+        read_photo(bytes(data))
+
+
+def test_a_long_number_in_a_plain_ppm_does_not_fill_the_memory() -> None:
+    data = b"P2 1000 1000 255 " + b"1" * 500_000 + b" 1" * 999_999
+    with pytest.raises(InputError, match="a value is out of range"):
+        read_photo(data)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_opened_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "photo.png"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(files.png(RGB)), daemon=True)
+    writer.start()
+    assert output_path(pipe, tmp_path / "out.png") == tmp_path / "out.png"
+    assert output_path(pipe, None).name == "photo_deblurred.png"
+    np.testing.assert_array_equal(read_photo(pipe).pixels, RGB)
+    writer.join()
+
+
+def test_animations_are_still_refused() -> None:
+    images = [Image.fromarray(np.roll(RGB, shift, axis=1)) for shift in (0, 5)]
+    for kind in ("PNG", "WEBP"):
+        buffer = io.BytesIO()
+        images[0].save(buffer, kind, save_all=True, append_images=images[1:])
+        with pytest.raises(InputError, match="animated"):
+            read_photo(buffer.getvalue())
