@@ -16,7 +16,7 @@ help:
 demo: .venv/installed
 	@rm -rf demo-output && mkdir demo-output
 	@echo "Deblurring $(SAMPLE); this takes a minute at most on two cores."
-	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled -o demo-output/ --maps --compare
+	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled --maps --compare -o demo-output/
 	@echo
 	@echo "Done. The sharper photo is demo-output/$(basename $(notdir $(SAMPLE)))_deblurred.png;"
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"

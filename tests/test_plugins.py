@@ -158,7 +158,7 @@ def test_it_is_told_of_where_networks_are_named(installed: Path) -> None:
     assert "name some with --weights" in answer.err
 
 
-@pytest.mark.parametrize("option", [("--maps", "maps"), ("--maps-data", "maps.npz")])
+@pytest.mark.parametrize("option", [("--maps-dir", "maps"), ("--maps-data", "maps.npz")])
 def test_maps_that_it_does_not_have_are_refused_at_once(installed: Path, option: tuple[str, str]) -> None:
     photo = photo_file(installed / "photo.png", 32, 32)
     answer = defocusctl("deblur", photo, "-m", "tinynet", "--weights", tinynet_weights(), *option)

@@ -1,9 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all.
+
+A temporary file belongs to whoever writes it: it is locked until it has its final name, so that
+``remove_abandoned`` takes away only what killed processes left.
+"""
 
 import contextlib
 import errno
 import os
 import secrets
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +28,13 @@ REMEDIES = {
     errno.ENAMETOOLONG: "give a shorter name",
 }
 
+PARTS = ".defocusctl-*.part"
+LOCKS = sys.platform != "win32"
+if LOCKS:
+    import fcntl
+ABANDONED_AFTER = 86400.0
+"""Seconds without a change after which a temporary file is abandoned, where files cannot be locked."""
+
 
 @contextlib.contextmanager
 def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
@@ -33,18 +46,54 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     Raises:
         OutputError: if the target exists and ``force`` is not given, or the system refuses to write.
     """
-    temporary = target.parent / f".defocusctl-{secrets.token_hex(8)}.part"
+    temporary = target.parent / PARTS.replace("*", secrets.token_hex(8))
     try:
         if target.exists() and not target.is_file():
             raise OutputError(f"'{target}' is not an ordinary file", "give another name")
         try:
-            with temporary.open("x+b") as handle:
-                yield handle
-            publish(temporary, target, force=force)
+            with _owned(temporary):
+                with temporary.open("r+b") as handle:
+                    yield handle
+                publish(temporary, target, force=force)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files in ``folder`` whose writers were killed; those of living ones stay."""
+    for part in folder.glob(PARTS):
+        with contextlib.suppress(OSError):
+            if LOCKS:
+                descriptor = os.open(part, os.O_RDWR)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    part.unlink()
+                finally:
+                    os.close(descriptor)
+            elif part.stat().st_mtime < time.time() - ABANDONED_AFTER:
+                part.unlink()
+
+
+@contextlib.contextmanager
+def _owned(temporary: Path) -> Iterator[None]:
+    """Create a file that is locked until the end of the block, even between its closing and its renaming."""
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if not LOCKS:
+            os.close(descriptor)
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks removes nothing either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink == 0:  # taken for abandoned before it was locked
+                continue
+            yield
+            return
+        finally:
+            os.close(descriptor)
 
 
 def write_error(target: Path, error: OSError) -> OutputError:

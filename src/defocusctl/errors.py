@@ -6,6 +6,8 @@ Anything else that reaches the command line is a bug of this program.
 
 from enum import IntEnum
 
+from defocusctl.printable import printable
+
 
 class ExitCode(IntEnum):
     """What the process answers; documented for users in ``docs/cli.md``."""
@@ -34,17 +36,17 @@ class DefocusctlError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Cause and remedy in one line."""
-        line = f"{self.cause}: {self.remedy}" if self.remedy else self.cause
-        return " ".join(line.split())
+        """Cause and remedy in one line, safe to print."""
+        return printable(f"{self.cause}: {self.remedy}" if self.remedy else self.cause)
 
 
 class BugError(DefocusctlError):
     """What no one foresaw."""
 
     def __init__(self, error: Exception) -> None:
+        message = " ".join(str(error).split())
         super().__init__(
-            f"a bug of defocusctl ({type(error).__name__}: {error})", "please report it with --debug"
+            f"a bug of defocusctl ({type(error).__name__}: {message})", "please report it with --debug"
         )
         self.__cause__ = error
 

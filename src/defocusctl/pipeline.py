@@ -128,7 +128,7 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
     if outputs.wants_coefficients:
         check_has_maps(model)
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
-        raise OutputError(f"'{outputs.maps}' is not a folder", "put --maps last, or give it a folder")
+        raise OutputError(f"'{outputs.maps}' is not a folder", "give --maps-dir another name")
     for path in outputs.pictures(stem_of(target), model):
         if path.exists() and not outputs.force:
             raise OutputError(f"'{path}' exists already", "use --force to overwrite it, or another name")

@@ -173,7 +173,7 @@ def test_files_of_others_are_not_replaced() -> None:
 
 @pytest.mark.usefixtures("tree")
 def test_results_inside_the_inputs_are_no_inputs() -> None:
-    pictures = ["--maps", "in/maps", "--compare", "in/compared", "--maps-data", "--exclude", "[acd].*"]
+    pictures = ["--maps-dir", "in/maps", "--compare-to", "in/compared", "--maps-data", "--exclude", "[acd].*"]
     assert batch("in", "in/out", *pictures).code == ExitCode.OK
     assert Path("in/maps/2024/b_mu.png").exists()
     assert Path("in/compared/2024/b_compare.png").exists()

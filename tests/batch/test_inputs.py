@@ -121,3 +121,36 @@ def test_a_folder_that_cannot_be_read_is_told_of(home: Path) -> None:
     (home / "in/locked").chmod(0o700)
     assert [found.name for found in findings.photos] == ["a.png"]
     assert [folder.name for folder in findings.unreadable] == ["locked"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_lists_of_windows(encoding: str) -> None:
+    content = "a b.png\r\n写真.png\r\n".encode(encoding)
+    assert list(listed_in(content)) == ["a b.png", "写真.png"]
+    if encoding == "utf-16":
+        with pytest.raises(InputError, match="UTF-16"):
+            list(listed_in(content[:-1]))
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["@eaDir/b.png", "#recycle", "$RECYCLE.BIN/S-1-5", "System Volume Information", ".Trash-1000/files",
+     "lost+found", "__MACOSX", "@Recycle", "FOUND.000", ".thumbnails"],
+)  # fmt: skip
+def test_folders_of_systems_are_passed_over(home: Path, folder: str) -> None:
+    touch(home / "in", "a.png", f"{folder}/b.png")
+    assert names(Search(Path("out")), "in") == ["a.png"]
+    assert names(Search(Path("out")), "in/**/*.png") == ["a.png"]
+    assert names(Search(Path("out")), f"in/{folder}") == ["b.png"]
+
+
+def test_stereo_and_rare_suffixes_are_photos(home: Path) -> None:
+    rare = ["a.MPO", "b.jps", "c.pns", "d.jfif", "e.jpe", "f.dib"]
+    touch(home / "in", *rare)
+    assert names(Search(Path("out")), "in") == rare
+
+
+def test_brackets_are_names_where_there_is_such_a_folder(home: Path) -> None:
+    touch(home / "in[1]", "a[2].png", "a2.png")
+    assert names(Search(Path("out")), "in[1]/*.png") == ["a2.png", "a[2].png"]
+    assert names(Search(Path("out"), include=("a[2].png",)), "in[1]") == ["a2.png", "a[2].png"]

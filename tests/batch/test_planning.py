@@ -65,3 +65,13 @@ def test_files_that_no_batch_wrote_are_not_replaced(home: Path) -> None:
     with pytest.raises(OutputError, match="1 results would replace"):
         check_strangers(jobs, "iniknet", Path("out"), set())
     check_strangers(jobs, "iniknet", Path("out"), {"a.png"})
+
+
+def test_a_suffix_that_lies_is_set_right(home: Path) -> None:
+    photo = write_photos(home, ["a.png"]) / "a.png"
+    content = photo.read_bytes()
+    for name in ("icon.jpg", "camera.jpg", "camera.PNG"):
+        (home / name).write_bytes(content)
+    layout = Layout(Path("out"))
+    for name, result in {"icon.jpg": "icon.png", "camera.jpg": "camera.jpg.png"}.items():
+        assert layout.job(Found(home / name, name, 0)).target.name == result

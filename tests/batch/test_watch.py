@@ -82,7 +82,7 @@ def test_photos_are_done_as_they_arrive(home: Path) -> None:
         (folder / "own.png").write_bytes((out / "slow.png").read_bytes())
         meanwhile.wait_for("own.png", "skipped")
 
-    drawn = ("--compare", folder / "compared", "--maps-data")
+    drawn = ("--compare-to", folder / "compared", "--maps-data")
     arguments = ("batch", folder, out, "--weights", weights, *drawn, "--report")
     answer = Meanwhile(out, others).command(*arguments, "--watch", "--json")
     assert answer.code == 0, answer.err

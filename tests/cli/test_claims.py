@@ -19,10 +19,10 @@ def files(folder: Path) -> dict[str, bytes]:
     [
         (("a.png", "a_deblurred.png"), ExitCode.OUTPUT),
         (("a.png", "link.png"), ExitCode.OUTPUT),
-        (("a.png", "b.png", "-o", "out/", "--compare", "b.png"), ExitCode.OUTPUT),
+        (("a.png", "b.png", "-o", "out/", "--compare-to", "b.png"), ExitCode.OUTPUT),
         (("a.png", "a_deblurred_mu.png", "--maps"), ExitCode.OUTPUT),
-        (("a.png", "-o", "out.png", "--compare", "out.png"), ExitCode.USAGE),
-        (("a.png", "b.png", "--compare", "c.png"), ExitCode.USAGE),
+        (("a.png", "-o", "out.png", "--compare-to", "out.png"), ExitCode.USAGE),
+        (("a.png", "b.png", "--compare-to", "c.png"), ExitCode.USAGE),
         (("a.png", "b.png", "--maps-data", "m.npz"), ExitCode.USAGE),
         (("a.png", "a.bmp", "b.png", "--maps"), ExitCode.USAGE),
         (("a.png", "a.png"), ExitCode.USAGE),
@@ -58,7 +58,7 @@ def test_names_that_a_disk_takes_for_one(tmp_path: Path) -> None:
         check_claims([tmp_path / "photos" / "a.png"], [tmp_path / "photos" / "A.PNG"])
 
 
-@pytest.mark.parametrize(("option", "name"), [("--compare", "c.jpg"), ("--maps-data", "maps.png")])
+@pytest.mark.parametrize(("option", "name"), [("--compare-to", "c.jpg"), ("--maps-data", "maps.png")])
 def test_pictures_are_not_misnamed(home: Path, option: str, name: str) -> None:
     answer = defocusctl("deblur", photo_file(home / "photo.png"), option, name)
     assert answer.code == ExitCode.USAGE

@@ -99,7 +99,7 @@ def test_a_picture_is_not_drawn_over_the_input(home: Path) -> None:
     photo = photo_file(home / "photo.png")
     before = photo.read_bytes()
     weights = small_weights(home, "iniknet")
-    answer = defocusctl("deblur", photo, "--compare", photo, "--force", "--weights", weights)
+    answer = defocusctl("deblur", photo, "--compare-to", photo, "--force", "--weights", weights)
     assert answer.code == ExitCode.OUTPUT
     assert photo.read_bytes() == before
 
@@ -192,12 +192,13 @@ def test_named_weights_never_fall_back(home: Path) -> None:
     assert not (home / "photo_deblurred.png").exists()
 
 
-def test_options_that_may_stand_alone() -> None:
-    from defocusctl.cli.options import with_optional_values
-
-    assert with_optional_values(["deblur", "a.jpg", "--maps"]) == ["deblur", "a.jpg", "--maps", ""]
-    assert with_optional_values(["--maps", "-o", "x"]) == ["--maps", "", "-o", "x"]
-    assert with_optional_values(["--compare", "c.png", "a.jpg"]) == ["--compare", "c.png", "a.jpg"]
+def test_flags_swallow_no_photo(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    weights = small_weights(home, "iniknet")
+    answer = defocusctl("deblur", "--weights", weights, "--maps", "--compare", photo)
+    assert answer.code == ExitCode.OK, answer.err
+    assert (home / "photo_deblurred_compare.png").is_file()
+    assert list(home.glob("photo_deblurred_*extent*"))
 
 
 def test_the_models_on_the_command_line_are_those_of_the_catalogue() -> None:

@@ -52,7 +52,7 @@ def test_deblur_uses_the_graph_of_the_cache(graphs: Graphs, home: Path) -> None:
     photo = photo_file(home / "photo.png")
     chosen = ("-m", "nrknet", "--weights", graphs.weights["nrknet"])
     answer = defocusctl(
-        "deblur", photo, *chosen, "--backend", "onnxruntime", "--json", "--maps", home / "maps"
+        "deblur", photo, *chosen, "--backend", "onnxruntime", "--json", "--maps-dir", home / "maps"
     )
     assert answer.code == ExitCode.OK, answer.err
     assert json.loads(answer.out)["backend"] == "onnxruntime"

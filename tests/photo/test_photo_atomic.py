@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.atomic import REMEDIES, atomic_write, write_error
+from defocusctl.atomic import REMEDIES, atomic_write, remove_abandoned, write_error
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo, write_photo
 from tests.photo import photo_files as files
@@ -165,3 +165,24 @@ def test_write_photo_refuses_and_forces(tmp_path: Path) -> None:
         write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
     write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE, force=True)
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".defocusctl-0123.part"
+    left.write_bytes(b"left")
+    target = tmp_path / "out.bin"
+    with atomic_write(target) as handle:
+        handle.write(b"whole")
+        remove_abandoned(tmp_path)
+        assert not left.exists()
+        assert len(list(tmp_path.iterdir())) == 1
+    assert target.read_bytes() == b"whole"
+
+
+def test_another_process_does_not_remove_it(tmp_path: Path) -> None:
+    imports = "from pathlib import Path; from defocusctl.atomic import remove_abandoned"
+    script = f"{imports}; remove_abandoned(Path({str(tmp_path)!r}))"
+    with atomic_write(tmp_path / "out.bin") as handle:
+        handle.write(b"whole")
+        subprocess.run([sys.executable, "-c", script], check=True)
+    assert (tmp_path / "out.bin").read_bytes() == b"whole"

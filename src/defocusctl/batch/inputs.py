@@ -1,10 +1,11 @@
 """Which photos a batch is about: in folders, by patterns, by name, or in a list; and what each is called.
 
 Files named one by one are taken as they are. In folders and by patterns, only those are that have a photo's
-suffix and no hidden name (of their own or of a folder), and that this program did not write: neither results
-nor the pictures of a report.
+suffix and lie in no folder that is hidden or a system's own (``folders``), and that this program did not
+write: neither results nor the pictures of a report.
 """
 
+import codecs
 import glob
 import os
 import stat
@@ -16,7 +17,8 @@ from typing import NamedTuple
 
 from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import InputError, UsageError
-from defocusctl.photo.targets import format_of_suffix
+from defocusctl.folders import is_passed_over
+from defocusctl.photo.targets import may_be_photo
 
 
 class Found(NamedTuple):
@@ -92,7 +94,7 @@ class Search:
             for match in sorted(fixed.glob(str(path.relative_to(fixed)))):
                 base = root or fixed
                 parts = match.relative_to(fixed).parts
-                if any(part.startswith(".") or part == REPORT for part in parts):
+                if any(is_passed_over(part) or part == REPORT for part in parts):
                     continue
                 if met and _is_within(match, out):
                     continue
@@ -112,7 +114,7 @@ class Search:
 
         for place, folders, files in os.walk(top, onerror=note):
             here = Path(place)
-            shown = [name for name in sorted(folders) if not name.startswith(".") and name != REPORT]
+            shown = [name for name in sorted(folders) if not is_passed_over(name) and name != REPORT]
             entered = shown if self.recursive else []
             folders[:] = [name for name in entered if (here / name).resolve() != out]
             for path in (here / name for name in sorted(files)):
@@ -121,7 +123,7 @@ class Search:
 
     def _is_photo(self, path: Path) -> bool:
         """By its name; a link that leads nowhere is one, so that it is told of, but no pipe or device."""
-        if path.name.startswith(".") or format_of_suffix(path.suffix) is None:
+        if is_passed_over(path.name) or not may_be_photo(path):
             return False
         try:
             regular = stat.S_ISREG(path.stat().st_mode)
@@ -135,12 +137,33 @@ class Search:
 
 
 def listed_in(content: bytes) -> Iterator[str]:
-    """The paths of a list: one a line, or ended by zero bytes as of ``find -print0``."""
-    separator = b"\0" if b"\0" in content else b"\n"
-    for line in content.split(separator):
-        path = os.fsdecode(line.removesuffix(b"\r"))
+    """The paths of a list: one a line, or ended by zero bytes as of ``find -print0``.
+
+    It is in the encoding of file names, or in UTF-16, as Windows writes it, with or without
+    a byte-order mark.
+
+    Raises:
+        InputError: if it is damaged UTF-16.
+    """
+    encoding = _wide_encoding(content)
+    try:
+        text = os.fsdecode(content) if encoding is None else content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"the list is not whole {error.encoding.upper()}", "save it as UTF-8") from error
+    for line in text.split("\0" if "\0" in text else "\n"):
+        path = line.removeprefix("\ufeff").removesuffix("\r")
         if path:
             yield path
+
+
+def _wide_encoding(content: bytes) -> str | None:
+    """UTF-16 of either order, by its mark or its line ends; None for anything else."""
+    for encoding, mark in (("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)):
+        if content.startswith(mark):
+            return encoding
+        if b"\0" in content and "\n" in content.decode(encoding, errors="replace"):
+            return encoding
+    return None
 
 
 def real_path(path: Path) -> str:
@@ -156,9 +179,8 @@ def _is_within(path: Path, folder: Path) -> bool:
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     parts = PurePosixPath(name.casefold()).parts
     for pattern in (text.casefold() for text in patterns):
-        if "/" in pattern and fnmatchcase(name.casefold(), pattern):
-            return True
-        if "/" not in pattern and any(fnmatchcase(part, pattern) for part in parts):
+        tried = (name.casefold(),) if "/" in pattern else parts
+        if any(part == pattern or fnmatchcase(part, pattern) for part in tried):
             return True
     return False
 
@@ -177,7 +199,7 @@ def _fixed_part(pattern: Path) -> Path:
     """The folders of a pattern before the first one with a wildcard."""
     fixed = Path()
     for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
+        if glob.has_magic(part) and not (fixed / part).is_dir():  # a folder may be called "2024 [raw]"
             break
         fixed /= part
     return fixed

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from defocusctl.batch.mirror import Mirror, Places
 from defocusctl.batch.mirror_records import bring
 from defocusctl.errors import DefocusctlError, InputError, UsageError
-from defocusctl.photo.targets import format_of_suffix
+from defocusctl.photo.targets import may_be_photo
 
 FOLDERS = ("file", "local")
 """Protocols of fsspec for what is a path."""
@@ -78,7 +78,7 @@ def _split(url: str) -> tuple[str, str]:
     protocol, _, rest = url.partition("://")
     parts = rest.rstrip("/").split("/")
     fixed = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    if fixed == len(parts) and format_of_suffix(Path(parts[-1]).suffix) is not None:
+    if fixed == len(parts) and may_be_photo(Path(parts[-1])):
         fixed -= 1
     return f"{protocol}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
 
@@ -98,6 +98,6 @@ def _lay_out_inputs(mirror: Mirror, pattern: str, target: Mirror | None) -> None
     mirror.lay_out(
         (path, size)
         for path, size in sizes.items()
-        if (path == mirror.local / pattern or format_of_suffix(path.suffix) is not None)
+        if (path == mirror.local / pattern or may_be_photo(path))
         and (results is None or not path.is_relative_to(results))
     )

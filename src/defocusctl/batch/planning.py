@@ -11,7 +11,7 @@ from defocusctl.batch.inputs import Found
 from defocusctl.batch.job import Job
 from defocusctl.batch.manifest import place_in
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.photo.targets import BITMAP, format_of_suffix, right_suffix
+from defocusctl.photo.targets import right_suffix
 from defocusctl.pipeline import Outputs
 
 
@@ -34,7 +34,7 @@ class Layout:
     def job(self, found: Found) -> Job:
         """What there is to do for one photo."""
         target = self.out / found.name
-        target = target.with_suffix(self.suffix or _own_suffix(found.path))
+        target = target.with_suffix(self.suffix) if self.suffix else _named_by_content(target, found.path)
         place = Path(found.name).parent
         outputs = Outputs(
             quality=self.quality,
@@ -98,8 +98,14 @@ def check_strangers(jobs: Iterable[Job], model: str, out: Path, claims: Collecti
         )
 
 
-def _own_suffix(path: Path) -> str:
-    """The photo's own; where that names no format that can be written, the one of its content."""
-    suffix = path.suffix
-    writable = format_of_suffix(suffix) is not None and suffix.lower() != BITMAP
-    return suffix if writable else right_suffix(path)
+def _named_by_content(target: Path, source: Path) -> Path:
+    """``target`` with the suffix of what ``source`` holds, which its name may not tell.
+
+    Where the photo beside it has that name, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, both
+    suffixes: DSCF0001.MPO.jpg.
+    """
+    suffix = right_suffix(source)
+    if suffix == source.suffix:
+        return target
+    taken = any(source.with_suffix(other).exists() for other in (suffix, suffix.upper()))
+    return target.with_name(target.name + suffix) if taken else target.with_suffix(suffix)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from defocusctl.atomic import remove_abandoned
 from defocusctl.batch.engine import OnBegin
 from defocusctl.batch.feed import JobFeed
 from defocusctl.batch.job import Job, Outcome
 from defocusctl.batch.ray_cluster import Crew, in_short
 from defocusctl.batch.ray_worker import Assignment, PhotoWorker
-from defocusctl.batch.run import remove_parts
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.work import PhotoWork
 from defocusctl.errors import BugError, DefocusctlError, DeviceError
@@ -123,7 +123,8 @@ class _Run:
         for worker in self._workers:
             self._ray.kill(worker.actor)
             self._note_unfinished(worker)
-        remove_parts(self._unfinished)
+        for folder in self._unfinished:
+            remove_abandoned(folder)
 
     def _give_up(self) -> Iterator[Outcome]:
         """Have the workers abandon their photos; the outcomes of those that they had stored before."""

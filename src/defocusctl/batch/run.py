@@ -1,25 +1,25 @@
 """A batch from jobs to a manifest: photos are done, each is recorded, and what ends it early is told."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from defocusctl.atomic import remove_abandoned
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import Manifest, place_in, record_claims
 from defocusctl.batch.stop import Stop
 from defocusctl.errors import OutputError, SomeFailedError
 
-PARTS = ".defocusctl-*.part"
 GO_ON = "the same command goes on where it stopped"
 
 
 def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Collection[str]) -> list[Job]:
     """Take the jobs' files for this batch; the jobs, told whether those that are there may be replaced.
 
-    What a killed run left unfinished beside them is removed. Whatever exists and is to stay must have been
+    What killed runs left unfinished beside them is removed. Whatever exists and is to stay must have been
     refused before: a file that appears from now on is not replaced.
 
     Raises:
@@ -28,7 +28,8 @@ def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Colle
     places = {job: [place_in(out, path) for path in job.files(settings.model)] for job in jobs}
     known = set(claims)
     record_claims(out, (place for listed in places.values() for place in listed if place not in known))
-    remove_parts({(out / place).parent for listed in places.values() for place in listed})
+    for folder in {(out / place).parent for listed in places.values() for place in listed}:
+        remove_abandoned(folder)
     return [
         job.replacing() if any((out / place).exists() for place in listed) else job
         for job, listed in places.items()
@@ -73,12 +74,4 @@ def run_jobs(
     if hopeless is not None:
         raise OutputError(f"stopped: {hopeless.error}", GO_ON)
     if stop.too_many:
-        raise SomeFailedError(f"stopped after {stop.failures} failures", f"mend them; {GO_ON}")
-
-
-def remove_parts(folders: Iterable[Path]) -> None:
-    """Remove what killed processes left unfinished; nobody may be writing there."""
-    for folder in folders:
-        for part in folder.glob(PARTS):
-            with suppress(OSError):
-                part.unlink()
+        raise SomeFailedError(f"stopped after {stop.failures} failures", f"repair them; {GO_ON}")

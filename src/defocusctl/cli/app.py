@@ -5,14 +5,12 @@ import traceback
 from typing import Annotated
 
 import typer
-from typer._click.exceptions import NoArgsIsHelpError
 
 from defocusctl import __version__
 from defocusctl.cli import batch, datasets, deblur, export, info, train, weights
 from defocusctl.cli import eval as eval_command
-from defocusctl.cli.console import say_error
-from defocusctl.cli.options import with_optional_values
-from defocusctl.cli.problems import as_problem
+from defocusctl.cli.console import put, say_error
+from defocusctl.cli.problems import as_problem, help_called_for
 from defocusctl.cli.standard_output import guard_standard_output
 from defocusctl.errors import ExitCode, InterruptedByUserError
 
@@ -42,7 +40,7 @@ app.add_typer(datasets.app, name="datasets")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"defocusctl {__version__}")
+        put(f"defocusctl {__version__}")
         raise typer.Exit
 
 
@@ -70,14 +68,14 @@ def main() -> None:
 def run(arguments: list[str], *, debug: bool) -> int:
     """Run one command and answer its exit code; errors are told in one line on stderr."""
     try:
-        code = app(args=with_optional_values(arguments), prog_name="defocusctl", standalone_mode=False)
+        code = app(args=arguments, prog_name="defocusctl", standalone_mode=False)
         sys.stdout.flush()
         if code == ExitCode.INTERRUPTED:  # what Typer makes of Ctrl-C
             raise InterruptedByUserError
-    except NoArgsIsHelpError as call_for_help:
-        call_for_help.show()
-        return int(ExitCode.USAGE)
     except Exception as error:
+        if text := help_called_for(error):
+            typer.echo(text, err=True)
+            return int(ExitCode.USAGE)
         if debug:
             traceback.print_exc()
         problem = as_problem(error)

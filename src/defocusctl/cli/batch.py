@@ -1,17 +1,20 @@
 """``defocusctl batch``: folders of photos in, the same tree of deblurred photos out."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from defocusctl.cli.batch_given import EngineName, find, picture_tree, staff_for
+from defocusctl.cli.batch_given import EngineName, Format, check_format, find, picture_tree, staff_for
 from defocusctl.cli.batch_show import BatchShow
 from defocusctl.cli.deblur import load
 from defocusctl.cli.options import (
     DEFAULT_MAX_MEGAPIXELS,
+    Backend,
+    BackendOption,
+    CompareOption,
     DeviceOption,
+    MapsOption,
     ModelOption,
     OfflineOption,
     OverlapOption,
@@ -23,18 +26,6 @@ from defocusctl.cli.options import (
 )
 from defocusctl.errors import SomeFailedError, UsageError
 from defocusctl.plugins import DEFAULT_MODEL
-
-
-class Format(StrEnum):
-    """The formats of results by the suffix of their names."""
-
-    JPG = "jpg"
-    PNG = "png"
-    TIF = "tif"
-    WEBP = "webp"
-    AVIF = "avif"
-    BMP = "bmp"
-    PPM = "ppm"
 
 
 def batch(
@@ -71,29 +62,36 @@ def batch(
         float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
     ] = 1.0,
     file_format: Annotated[
-        Format | None, typer.Option("--format", help="Of all results. [default: that of each photo]")
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="SUFFIX",
+            help="Of all results, any that 'deblur -o' writes. [default: that of each photo]",
+            show_default=False,
+        ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="For JPEG, WebP and AVIF. [default: not worse than the input's]"),
-    ] = None,
-    maps: Annotated[
-        str | None,
         typer.Option(
-            "--maps", metavar="[DIR]", help="Draw coefficient maps, beside the results or in a tree."
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
         ),
+    ] = None,
+    maps: MapsOption = False,
+    maps_dir: Annotated[
+        str | None, typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree here instead.")
     ] = None,
     maps_data: Annotated[
         bool, typer.Option("--maps-data", help="Save the maps as arrays beside the results.")
     ] = False,
-    compare: Annotated[
-        str | None,
-        typer.Option("--compare", metavar="[DIR]", help="Draw before and after, as --maps does."),
+    compare: CompareOption = False,
+    compare_to: Annotated[
+        str | None, typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree here instead.")
     ] = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = Backend.TORCH,
     jobs_at_once: Annotated[
         int | None,
         typer.Option(
@@ -147,6 +145,8 @@ def batch(
         raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
     if dry_run and (watch or report):
         raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
+    if file_format is not None:
+        check_format(file_format)
     asked = (number_or_auto("--tile", tile), number_or_auto("--overlap", overlap))
 
     from defocusctl.batch.arrivals import Arrivals
@@ -176,13 +176,15 @@ def batch(
             out=call.out,
             suffix=None if file_format is None else f".{file_format.value}",
             quality=quality,
-            maps=picture_tree("--maps", maps, call.out),
+            maps=picture_tree("--maps", maps, "--maps-dir", maps_dir, call.out),
             maps_data=maps_data,
-            compare=picture_tree("--compare", compare, call.out),
+            compare=picture_tree("--compare", compare, "--compare-to", compare_to, call.out),
         )
         jobs = [layout.job(found) for found in photos]
         check_collisions(jobs, model)
-        restoring = RestoreSettings(*asked, device=device, precision=precision, strength=strength)
+        restoring = RestoreSettings(
+            *asked, device=device, precision=precision, strength=strength, backend=backend.value
+        )
         deblurrer = load(model, weights, restoring, offline=offline, quiet=quiet)
         settings = BatchSettings(
             model=model,

@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli.options import BESIDE
 from defocusctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +15,29 @@ if TYPE_CHECKING:
     from defocusctl.batch.staff import Staff
 
 STREAM = "-"
+
+
+class Format(StrEnum):
+    """The formats of results by the suffix of their names; the tests hold them against ``photo.targets``."""
+
+    JPG = "jpg"
+    JPEG = "jpeg"
+    JPE = "jpe"
+    JFIF = "jfif"
+    PNG = "png"
+    TIF = "tif"
+    TIFF = "tiff"
+    WEBP = "webp"
+    BMP = "bmp"
+    DIB = "dib"
+    PPM = "ppm"
+    PGM = "pgm"
+    PNM = "pnm"
+    AVIF = "avif"
+    HEIC = "heic"
+    HEIF = "heif"
+    HIF = "hif"
+    JXL = "jxl"
 
 
 class EngineName(StrEnum):
@@ -58,6 +80,20 @@ def _content(listed: str) -> bytes:
         raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
 
 
+def check_format(chosen: Format) -> None:
+    """Refuse a format that cannot be written here, before anything is read.
+
+    Raises:
+        UsageError: if it needs a package that is not installed.
+    """
+    from defocusctl.photo.extras import missing_package
+    from defocusctl.photo.targets import format_of_suffix
+
+    lack = missing_package(format_of_suffix(f".{chosen.value}") or "")
+    if lack is not None:
+        raise UsageError(f"--format {chosen.value}: {lack[0]}", lack[1])
+
+
 @contextmanager
 def staff_for(
     engine: EngineName, address: str | None, device: str, jobs: int | None, places: "Places"
@@ -81,8 +117,12 @@ def staff_for(
         yield LocalStaff(jobs)
 
 
-def picture_tree(name: str, option: str | None, out: Path) -> Path | None:
-    """The folder whose tree an option that may stand alone draws in."""
-    if option is not None and "://" in option:
-        raise UsageError(f"{name} draws in no store", f"give {name} alone, for pictures beside the results")
-    return out if option == BESIDE else None if option is None else Path(option)
+def picture_tree(name: str, wanted: bool, dir_name: str, folder: str | None, out: Path) -> Path | None:
+    """The folder whose tree the pictures of option ``name`` are drawn in: ``out``, unless another is given.
+
+    Raises:
+        UsageError: if that is in a store.
+    """
+    if folder is not None and "://" in folder:
+        raise UsageError(f"{dir_name} draws in no store", f"give {name} instead: pictures beside the results")
+    return Path(folder) if folder is not None else out if wanted else None

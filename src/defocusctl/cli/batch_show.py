@@ -1,6 +1,5 @@
 """What a batch shows: bars on a terminal, plain lines elsewhere, events with ``--json`` (docs/batch.md)."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID
 from rich.progress import Progress as Bars
 
-from defocusctl.cli.console import console, say, say_error, say_warning, step_bar
+from defocusctl.cli.console import Words, console, put, put_json, say, say_error, say_warning, step_bar
 
 if TYPE_CHECKING:
     from defocusctl.batch.estimate import Estimate
@@ -34,10 +32,10 @@ class BatchShow:
         self._plain = not as_json and not quiet
         self._drawn = self._plain and console.is_terminal
         self._bars = Bars(
-            TextColumn("{task.description}", markup=False),
+            Words(),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[remark]}", markup=False),
+            Words("remark"),
             console=console,
             transient=True,
             disable=not self._drawn,
@@ -145,7 +143,7 @@ class BatchShow:
         """One line of a dry run."""
         self._event("would-do", input=name, output=target, reason=reason.value)
         if self._plain:
-            typer.echo(f"{reason.value:>28}  {name} -> {target}")
+            put(f"{reason.value:>28}  {name} -> {target}")
 
     def estimated(self, estimate: "Estimate", lanes: "Lanes", counts: "Mapping[Reason, int]") -> None:
         """The end of a dry run."""
@@ -157,9 +155,9 @@ class BatchShow:
             threads_each=lanes.threads,
         )
         if self._plain:
-            typer.echo(", ".join(f"{count} {reason.value}" for reason, count in counts.items()))
+            put(", ".join(f"{count} {reason.value}" for reason, count in counts.items()))
             unknown = f" ({estimate.unknown} files could not be read)" if estimate.unknown else ""
-            typer.echo(
+            put(
                 f"an estimate: {estimate.megapixels:.1f} MP{unknown} in {_duration(estimate.seconds)} "
                 f"with {estimate.memory / 2**30:.1f} GiB of memory; {_in_words(lanes)}"
             )
@@ -194,7 +192,7 @@ class BatchShow:
 
     def _event(self, event: str, **values: Any) -> None:
         if self._as_json:
-            typer.echo(json.dumps({"event": event, **values}))
+            put_json({"event": event, **values})
 
 
 def _in_words(lanes: "Lanes") -> str:

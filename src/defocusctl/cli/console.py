@@ -1,18 +1,28 @@
-"""Everything that is drawn on the terminal: always on stderr, so that stdout holds results only."""
+"""Everything that is shown: results on stdout; messages and progress on stderr.
 
+Names and texts from elsewhere pass through here: the terminal does not obey them, and they are not read as
+markup.
+"""
+
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
+    ProgressColumn,
+    Task,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
+
+from defocusctl.printable import printable
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -22,37 +32,68 @@ Advance = Callable[[int, int], None]
 
 def say(line: str) -> None:
     """One plain line."""
-    console.print(Text(" ".join(line.split())))
+    console.print(plain(line))
 
 
 def say_error(line: str) -> None:
     """One line that begins with a red 'error:'."""
-    console.print(Text.assemble(("error: ", "bold red"), " ".join(line.split())))
+    console.print(Text.assemble(("error: ", "bold red"), plain(line)))
 
 
 def say_warning(line: str) -> None:
     """One line that begins with a yellow 'warning:'."""
-    console.print(Text.assemble(("warning: ", "bold yellow"), " ".join(line.split())))
+    console.print(Text.assemble(("warning: ", "bold yellow"), plain(line)))
+
+
+def put(line: str) -> None:
+    """One line of a result on stdout."""
+    print(printable(line), flush=True)
+
+
+def put_json(value: Any, *, indent: int | None = None) -> None:
+    """One JSON value on stdout, in ASCII, so that any encoding of stdout holds it."""
+    print(json.dumps(value, indent=indent), flush=True)
+
+
+def put_table(table: Table) -> None:
+    """A table on stdout; its cells should be ``plain``."""
+    Console(highlight=False).print(table)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """``text`` as Rich shows it: no markup, no control characters."""
+    return Text(printable(text), style)
+
+
+class Words(ProgressColumn):
+    """The description of a task, or one of its fields, in a progress bar."""
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__()
+        self._field = field
+
+    def render(self, task: Task) -> Text:
+        return plain(task.description if self._field is None else task.fields[self._field])
 
 
 @contextmanager
 def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
     """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
     columns = (
-        TextColumn("{task.description}", markup=False),
+        Words(),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("tiles {task.fields[rate]}"),
+        Words("rate"),
         TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=console, transient=True, disable=quiet or not console.is_terminal
     ) as progress:
-        task = progress.add_task(title, total=None, rate="")
+        task = progress.add_task(title, total=None, rate="tiles")
 
         def advance(done: int, total: int) -> None:
             elapsed = progress.tasks[0].elapsed or 0.0
-            rate = f"{megapixels() * done / total / elapsed:.2f} MP/s" if elapsed > 0 else ""
+            rate = f"tiles {megapixels() * done / total / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
             progress.update(task, completed=done, total=total, rate=rate)
 
         yield advance
@@ -66,7 +107,7 @@ class _RemarkedProgress(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
         if self.remark:
-            yield Text(self.remark, style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(printable(self.remark), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -76,7 +117,7 @@ def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
     It is drawn from the first that is told: before, there is no total, and perhaps an error instead.
     """
     columns = (
-        TextColumn("{task.description}", markup=False),
+        Words(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -103,7 +144,7 @@ def download_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        Words(),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -1,6 +1,5 @@
 """``defocusctl datasets``: which evaluation sets there are, which are here, and whether they are whole."""
 
-import json
 import os
 from collections import Counter
 from contextlib import suppress
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from defocusctl.cli.console import plain, put, put_json, put_table
 from defocusctl.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,23 +47,18 @@ def list_datasets(
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
     if as_json:
-        typer.echo(json.dumps([_as_json(entry, here) for entry in SETS.values()], indent=2))
+        put_json([_as_json(entry, here) for entry in SETS.values()], indent=2)
         return
     table = Table("name", "images", "size", "reference", "here")
     for entry in SETS.values():
-        table.add_row(
-            entry.name,
-            ", ".join(f"{split} {count}" for split, count in entry.counts.items()),
-            entry.size,
-            "yes" if entry.has_reference else "no",
-            _here_text(entry, here),
-        )
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table, soft_wrap=False)
+        counts = ", ".join(f"{split} {count}" for split, count in entry.counts.items())
+        reference = "yes" if entry.has_reference else "no"
+        table.add_row(*map(plain, (entry.name, counts, entry.size, reference, _here_text(entry, here))))
+    put_table(table)
     for entry in SETS.values():
-        console.print(f"{entry.name}: {entry.paper}; {entry.licence}; offered by {entry.offered}")
+        put(f"{entry.name}: {entry.paper}; {entry.licence}; offered by {entry.offered}")
     if here is None:
-        typer.echo("give --root, or set DEFOCUSCTL_DATA, to see which are here")
+        put("give --root, or set DEFOCUSCTL_DATA, to see which are here")
 
 
 @app.command()
@@ -84,7 +78,8 @@ def check(
         try:
             found = find_data(name, folder, split) if names else present_data(name, folder, split)
         except DataError as error:
-            typer.echo(f"{name} {split}\n  problem: {error}")
+            put(f"{name} {split}")
+            put(f"  problem: {error}")
             checked[name] = False
             continue
         if found is not None:
@@ -100,7 +95,7 @@ def check(
             f"{len(wrong)} of {len(checked)} data sets not as they should be ({', '.join(wrong)})",
             "mend what is listed for them",
         )
-    typer.echo(f"all as they should be: {', '.join(checked)}")
+    put(f"all as they should be: {', '.join(checked)}")
 
 
 def _report(found: "FoundData") -> bool:
@@ -111,17 +106,17 @@ def _report(found: "FoundData") -> bool:
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
     labels = Counter(label for image in found.images for label in image.labels)
     plural = "" if len(found.images) == 1 else "s"
-    typer.echo(f"{found.dataset} {found.split}: {len(found.images)} image{plural} in {found.folder}")
+    put(f"{found.dataset} {found.split}: {len(found.images)} image{plural} in {found.folder}")
     if sizes:
         more = ["and others"] if len(headers.sizes) > SIZES_SHOWN else []
-        typer.echo(f"  sizes: {', '.join(sizes + more)}")
+        put(f"  sizes: {', '.join(sizes + more)}")
     if labels:
-        typer.echo(f"  labels: {', '.join(f'{label} {count}' for label, count in labels.items())}")
+        put(f"  labels: {', '.join(f'{label} {count}' for label, count in labels.items())}")
     if found.ignored:
-        typer.echo(f"  not scored: {', '.join(found.ignored)}")
+        put(f"  not scored: {', '.join(found.ignored)}")
     problems = (*found.problems, *headers.problems)
     for problem in problems:
-        typer.echo(f"  problem: {problem}")
+        put(f"  problem: {problem}")
     return not problems
 
 

@@ -12,9 +12,11 @@ from defocusctl.cli.options import (
     DEFAULT_MAX_MEGAPIXELS,
     Backend,
     BackendOption,
+    CompareOption,
     DeviceOption,
     ForceOption,
     JsonOption,
+    MapsOption,
     ModelOption,
     OfflineOption,
     OverlapOption,
@@ -63,20 +65,16 @@ def deblur(
             min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
         ),
     ] = None,
-    maps: Annotated[
-        str | None,
-        typer.Option(
-            "--maps",
-            metavar="[DIR]",
-            help="Draw the coefficient maps, blur extent and atoms, beside the output.",
-        ),
+    maps: MapsOption = False,
+    maps_dir: Annotated[
+        Path | None, typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in this folder instead.")
     ] = None,
     maps_data: Annotated[
         Path | None, typer.Option("--maps-data", metavar="FILE.npz", help="Save the maps as arrays.")
     ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option("--compare", metavar="[FILE.png]", help="Draw before and after in one picture."),
+    compare: CompareOption = False,
+    compare_to: Annotated[
+        Path | None, typer.Option("--compare-to", metavar="FILE.png", help="Draw it as this file instead.")
     ] = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
@@ -96,7 +94,7 @@ def deblur(
         if not max_megapixels > 0:
             raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
         box = None if region is None else parse_region(region)
-        wanted = Wanted(model, output, box, quality, force, maps, maps_data, compare)
+        wanted = Wanted(model, output, box, quality, force, maps, maps_dir, maps_data, compare, compare_to)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
 
         from defocusctl.restore import RestoreSettings

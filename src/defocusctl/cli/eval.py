@@ -1,17 +1,18 @@
 """``defocusctl eval``: networks and classical methods on a data set, in figures that can be compared."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.console import say, say_error, say_warning, step_bar
+from defocusctl.cli.console import put_json, say, say_error, say_warning, step_bar
 from defocusctl.cli.eval_methods import load_candidates, load_metric, models_with_weights
 from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
 from defocusctl.cli.eval_progress import RunningMeans
 from defocusctl.cli.options import (
+    Backend,
+    BackendOption,
     DeviceOption,
     OfflineOption,
     OverlapOption,
@@ -106,6 +107,7 @@ def evaluate(
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    backend: BackendOption = Backend.TORCH,
     offline: OfflineOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
     quiet: QuietOption = False,
@@ -129,6 +131,7 @@ def evaluate(
         device=device,
         precision=precision,
         clip=False,
+        backend=backend.value,
     )
     candidates = load_candidates(
         chosen_models, baselines or [], disc_radius, settings, offline=offline, quiet=quiet
@@ -187,7 +190,7 @@ def _tell(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
     if as_json:
         from defocusctl.evaluate.summary import as_json as summary
 
-        typer.echo(json.dumps(summary(evaluation), indent=2))
+        put_json(summary(evaluation), indent=2)
     elif not quiet:
         from defocusctl.cli.eval_table import print_tables
 

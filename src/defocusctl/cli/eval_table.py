@@ -5,10 +5,9 @@ from itertools import groupby
 from math import isinf, isnan
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
 
+from defocusctl.cli.console import plain, put, put_table
 from defocusctl.evaluate.published import is_about
 from defocusctl.evaluate.results import (
     LOWER_IS_BETTER,
@@ -26,18 +25,17 @@ QUOTED = "dim italic"
 
 def print_tables(evaluation: Evaluation) -> None:
     """On stdout: a table per protocol with what was scored, networks against each other, and the costs."""
-    console = Console(highlight=False)
     metrics = evaluation.metrics
     for protocol in evaluation.protocols if metrics else ():
-        console.print(_scores(evaluation, protocol, metrics))
+        put_table(_scores(evaluation, protocol, metrics))
         for comparison in _between_networks(evaluation, protocol):
-            console.print(Text(f"{comparison.method} minus {comparison.against}: {_gain(comparison)} dB"))
+            put(f"{comparison.method} minus {comparison.against}: {_gain(comparison)} dB")
     if not metrics:
-        console.print(f"{evaluation.title}, {_images(evaluation)}: nothing to score them by")
+        put(f"{evaluation.title}, {_images(evaluation)}: nothing to score them by")
     else:
-        _cite(console, evaluation)
+        _cite(evaluation)
     if any(method.kind != "input" for method in evaluation.methods):
-        console.print(_costs(evaluation))
+        put_table(_costs(evaluation))
 
 
 def _scores(evaluation: Evaluation, protocol: str, metrics: Sequence[str]) -> Table:
@@ -47,22 +45,22 @@ def _scores(evaluation: Evaluation, protocol: str, metrics: Sequence[str]) -> Ta
         *(Column(head, justify="right", no_wrap=True) for head in (*heads, "gain (dB, 95 %)")),
         box=box.HORIZONTALS,
         pad_edge=False,
-        title=f"{evaluation.title}, {_images(evaluation)}, protocol {protocol}",
+        title=plain(f"{evaluation.title}, {_images(evaluation)}, protocol {protocol}"),
     )
     for method in evaluation.methods:
         table.add_row(
-            Text(method.label),
+            plain(method.label),
             *_means(evaluation, method, protocol, metrics),
             _gain_over_input(evaluation, method, protocol),
         )
     for label in evaluation.labels:
         table.add_section()
-        table.add_row(Text(label, style="bold"))
+        table.add_row(plain(label, "bold"))
         for method in evaluation.methods:
-            table.add_row(Text(method.label), *_means(evaluation, method, protocol, metrics, label))
+            table.add_row(plain(method.label), *_means(evaluation, method, protocol, metrics, label))
     for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on):
         table.add_section()
-        table.add_row(f"published ({trained_on})", style="bold")
+        table.add_row(plain(f"published ({trained_on})"), style="bold")
         for row in rows:
             _add_published(table, evaluation, row, protocol, metrics)
     return table
@@ -74,7 +72,7 @@ def _add_published(
     """A paper's line, and below it by how much methods of the same name differ."""
     figures = {metric: getattr(row, metric) for metric in metrics}
     cells = ("" if figure is None else f"{figure:.3f}" for figure in figures.values())
-    table.add_row(row.method, *cells, style=QUOTED)
+    table.add_row(plain(row.method), *cells, style=QUOTED)
     for method in evaluation.methods:
         if is_about(row, method):
             own = means(evaluation, method.label, protocol)
@@ -82,7 +80,7 @@ def _add_published(
                 "" if figure is None or isnan(own[metric]) else f"{own[metric] - figure:+.3f}"
                 for metric, figure in figures.items()
             )
-            table.add_row(Text(f"Δ {method.label}"), *differences)
+            table.add_row(plain(f"Δ {method.label}"), *differences)
 
 
 def _costs(evaluation: Evaluation) -> Table:
@@ -96,7 +94,7 @@ def _costs(evaluation: Evaluation) -> Table:
         if method.kind != "input":
             seconds = means(evaluation, method.label, evaluation.protocols[0])["seconds_per_megapixel"]
             table.add_row(
-                Text(method.label),
+                plain(method.label),
                 f"{seconds:.2f}",
                 f"{method.parameters:,}" if method.parameters else "",
                 f"{method.macs:,.0f}" if method.macs else "",
@@ -104,12 +102,12 @@ def _costs(evaluation: Evaluation) -> Table:
     return table
 
 
-def _cite(console: Console, evaluation: Evaluation) -> None:
+def _cite(evaluation: Evaluation) -> None:
     if any(is_about(row, method) for row in evaluation.published for method in evaluation.methods):
-        console.print("Δ: this run minus the published figure", style=QUOTED)
+        put("Δ: this run minus the published figure")
     sources = dict.fromkeys((row.source, row.protocol) for row in evaluation.published)
     for source, protocol in sources:
-        console.print(f"published: {source}, protocol {protocol}", style=QUOTED)
+        put(f"published: {source}, protocol {protocol}")
 
 
 def _images(evaluation: Evaluation) -> str:

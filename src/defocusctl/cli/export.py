@@ -1,6 +1,5 @@
 """``defocusctl export``: networks as files for other programs, and weights to the Hugging Face hub."""
 
-import json
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.console import download_bar, say
+from defocusctl.cli.console import download_bar, put_json, say
 from defocusctl.cli.options import (
     ForceOption,
     JsonOption,
@@ -94,7 +93,7 @@ def export(
         assert output is not None
         exported = export_network(checkpoint, resolved, output, settings, force=force)
     if as_json:
-        typer.echo(json.dumps(exported.as_json()))
+        put_json(exported.as_json())
     elif not quiet:
         say(_summary(exported))
 

@@ -1,14 +1,14 @@
 """``defocusctl info``: what this installation consists of and what it can use."""
 
-import json
 import platform
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from defocusctl import __version__, places
+from defocusctl.cli.console import plain, put_json, put_table
 from defocusctl.errors import ModelError
 from defocusctl.plugins import BUILT_IN, plugins
 
@@ -31,13 +31,13 @@ def info(
     """Show versions, networks, devices with their memory, caches, weights present, and optional extras."""
     facts = _facts()
     if as_json:
-        typer.echo(json.dumps(facts))
+        put_json(facts)
         return
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
         lines = [f"{key}: {item}" for key, item in value.items()] if isinstance(value, dict) else [str(value)]
-        table.add_row(f"[bold]{name}[/]", "\n".join(lines))
-    Console(highlight=False).print(table)
+        table.add_row(plain(name, "bold"), Text("\n").join(map(plain, lines)))
+    put_table(table)
 
 
 def _facts() -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defocusctl.cli.claims import check_claims
-from defocusctl.cli.options import BESIDE
 from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from defocusctl.pipeline import Outputs
 
 STREAM = "-"
-ENDINGS = {"--compare": ".png", "--maps-data": ".npz"}
+ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,19 @@ class Wanted:
     region: Box | None
     quality: int | None
     force: bool
-    maps: str | None
+    maps: bool
+    maps_dir: Path | None
     maps_data: Path | None
-    compare: str | None
+    compare: bool
+    compare_to: Path | None
 
     def __post_init__(self) -> None:
-        for option, name in (("--compare", self.compare), ("--maps-data", self.maps_data)):
+        for option, name in (("--compare-to", self.compare_to), ("--maps-data", self.maps_data)):
             ending = ENDINGS[option]
-            if name and Path(name).suffix.lower() != ending:
+            if name is not None and name.suffix.lower() != ending:
                 raise UsageError(
                     f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
-                    "give it another name, or put --compare alone after the photos",
+                    "give it another name",
                 )
 
 
@@ -82,9 +83,9 @@ def plan_job(text: str, wanted: Wanted) -> Job:
     outputs = Outputs(
         quality=wanted.quality,
         force=wanted.force,
-        maps=_place(wanted.maps, place),
+        maps=wanted.maps_dir or (place if wanted.maps else None),
         maps_data=wanted.maps_data,
-        compare=_place(wanted.compare, place / f"{stem}_compare.png"),
+        compare=wanted.compare_to or (place / f"{stem}_compare.png" if wanted.compare else None),
     )
     check_targets(source, target, wanted.model, outputs)
     pictures = outputs.pictures(stem, wanted.model)
@@ -125,10 +126,3 @@ def _suffix_of(content: bytes) -> str:
         return SUFFIXES[written_format(identify(content[:HEAD_BYTES]))][0]
     except InputError as error:
         raise InputError(f"cannot use standard input: {error.cause}", error.remedy) from error
-
-
-def _place(option: str | None, beside: Path) -> Path | None:
-    """The path of an option that may stand alone."""
-    if option is None:
-        return None
-    return beside if option == BESIDE else Path(option)

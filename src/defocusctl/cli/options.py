@@ -9,11 +9,6 @@ from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
 from defocusctl.plugins import BUILT_IN, check_model, model_names, plugins
 
-BESIDE = ""
-"""The value of an option with an optional value that was given without one."""
-
-OPTIONAL_VALUES = ("--maps", "--compare")
-
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
 
@@ -74,6 +69,12 @@ BackendOption = Annotated[
     Backend,
     typer.Option("--backend", help="What runs the network; all but torch are extras (docs/export.md)."),
 ]
+MapsOption = Annotated[
+    bool, typer.Option("--maps", help="Draw the coefficient maps, blur extent and atoms, beside the result.")
+]
+CompareOption = Annotated[
+    bool, typer.Option("--compare", help="Draw before and after in one picture, beside the result.")
+]
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
 ]
@@ -93,19 +94,3 @@ def number_or_auto(option: str, text: str) -> int | None:
     if not text.isdecimal():
         raise UsageError(f"{option} {text} is not understood", "give 'auto' or a number of pixels")
     return int(text)
-
-
-def with_optional_values(arguments: list[str]) -> list[str]:
-    """Complete the options that may stand alone: ``--maps`` becomes ``--maps ''``.
-
-    Typer knows no options with optional values. Such an option stands alone at the end and before another
-    option; before anything else it takes that as its value.
-    """
-    completed: list[str] = []
-    for index, argument in enumerate(arguments):
-        completed.append(argument)
-        if argument in OPTIONAL_VALUES:
-            following = arguments[index + 1 : index + 2]
-            if not following or following[0].startswith("-"):
-                completed.append(BESIDE)
-    return completed

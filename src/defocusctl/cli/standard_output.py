@@ -41,12 +41,12 @@ class _Guarded(io.RawIOBase):
 
 
 def guard_standard_output() -> None:
-    """Let ``sys.stdout`` raise OutputError where the system refuses to write."""
+    """Let ``sys.stdout`` raise OutputError where writing fails, and show what it cannot encode as escapes."""
     plain = sys.stdout
     if isinstance(plain, io.TextIOWrapper):
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_Guarded(plain.buffer)),
             encoding=plain.encoding,
-            errors=plain.errors,
+            errors="backslashreplace",
             line_buffering=plain.line_buffering,
         )

@@ -1,13 +1,10 @@
 """What became of each input of one call: lines on stderr and, with ``--json``, objects on stdout."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
-from defocusctl.cli.console import say, say_error, say_warning
+from defocusctl.cli.console import put_json, say, say_error, say_warning
 from defocusctl.cli.problems import as_problem
 from defocusctl.errors import DefocusctlError, SomeFailedError
 
@@ -66,7 +63,7 @@ class Tally:
         for warning in result.warnings:
             say_warning(f"{result.input}: {warning}")
         if self._as_json:
-            typer.echo(json.dumps(result.as_json()))
+            put_json(result.as_json())
         elif not self._quiet:
             report = result.report
             say(
@@ -78,6 +75,4 @@ class Tally:
 
     def _tell_failure(self, text: str, problem: DefocusctlError) -> None:
         if self._as_json:
-            typer.echo(
-                json.dumps({"input": text, "error": str(problem), "exit_code": int(problem.exit_code)})
-            )
+            put_json({"input": text, "error": str(problem), "exit_code": int(problem.exit_code)})

@@ -1,13 +1,11 @@
 """``defocusctl weights``: what weights there are, and keeping those of the cache."""
 
-import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from defocusctl.cli.console import download_bar, say_error
+from defocusctl.cli.console import download_bar, plain, put, put_json, put_table, say_error
 from defocusctl.download import (
     ensure_file,
     files_of,
@@ -37,14 +35,13 @@ def list_weights(
     registry = load_registry()
     entries = registry.entries if model is None else registry.select(model)
     if as_json:
-        typer.echo(json.dumps([_as_json(entry) for entry in entries], indent=2))
+        put_json([_as_json(entry) for entry in entries], indent=2)
         return
     table = Table("model", "name", "trained on", "licence", "size", "state")
     for entry in entries:
-        table.add_row(
-            entry.model, entry.name, entry.trained_on, entry.licence, _size_text(entry), state_of(entry)
-        )
-    Console().print(table)
+        cells = entry.model, entry.name, entry.trained_on, entry.licence, _size_text(entry), state_of(entry)
+        table.add_row(*map(plain, cells))
+    put_table(table)
 
 
 @app.command()
@@ -70,7 +67,7 @@ def fetch(
             say_error(str(error))
             failed.append(entry.label)
         else:
-            typer.echo(f"{entry.label}: {path}")
+            put(f"{entry.label}: {path}")
     if failed:
         cause = f"{len(failed)} of {len(entries)} weights could not be fetched"
         raise WeightsError(cause, f"see above, then fetch again {' '.join(failed)}")
@@ -90,7 +87,7 @@ def verify(labels: Labels = None) -> None:
             raise WeightsError(f"{entry.label} is not here", f"run 'defocusctl weights fetch {entry.label}'")
         for path in files:
             intact = is_intact(entry, path)
-            typer.echo(f"{entry.label}: {'ok' if intact else 'DAMAGED'} {path}")
+            put(f"{entry.label}: {'ok' if intact else 'DAMAGED'} {path}")
             damaged += [] if intact else [str(path)]
     if damaged:
         remedy = "remove them with 'defocusctl weights remove', and fetch them again"
@@ -105,16 +102,16 @@ def remove(
     """Delete weights from the cache; what came with the package stays."""
     entries = _chosen(load_registry(), labels, everything=everything)
     if everything:
-        typer.echo(f"{remove_all_cached() / 1e6:.1f} MB freed")
+        put(f"{remove_all_cached() / 1e6:.1f} MB freed")
         return
     for entry in entries:
         freed = remove_cached(entry)
         if freed:
-            typer.echo(f"{entry.label}: {freed / 1e6:.1f} MB freed")
+            put(f"{entry.label}: {freed / 1e6:.1f} MB freed")
         elif present_file(entry):
-            typer.echo(f"{entry.label}: came with the package and cannot be removed")
+            put(f"{entry.label}: came with the package and cannot be removed")
         else:
-            typer.echo(f"{entry.label}: not in the cache, nothing to remove")
+            put(f"{entry.label}: not in the cache, nothing to remove")
 
 
 @app.command()
@@ -124,7 +121,7 @@ def path(label: Annotated[str, typer.Argument(metavar="MODEL[/NAME]", help="Weig
     if not found:
         raise WeightsError(f"{label} is not here", f"run 'defocusctl weights fetch {label}'")
     for file in found:
-        typer.echo(file)
+        put(str(file))
 
 
 def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -> tuple[WeightsEntry, ...]:

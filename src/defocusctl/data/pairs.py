@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.photo.targets import SUFFIXES, format_of_suffix
+from defocusctl.folders import is_passed_over
+from defocusctl.photo.targets import SUFFIXES, may_be_photo
 
 
 class PhotoPair(NamedTuple):
@@ -57,7 +58,7 @@ def pairs_in(blurred: Path, sharp: Path) -> list[PhotoPair]:
 
 
 def _is_photo(path: Path) -> bool:
-    return format_of_suffix(path.suffix) is not None and not path.name.startswith(".") and path.is_file()
+    return may_be_photo(path) and not is_passed_over(path.name) and path.is_file()
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -37,6 +37,8 @@ SUFFIXES = {
     ),
 }
 NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what is written instead
+ONLY_READ = {".mpo": "JPEG", ".jps": "JPEG", ".jif": "JPEG", ".jfi": "JPEG", ".pns": "PNG", ".apng": "PNG"}
+"""Suffixes that are never written: stereo pictures and others whose first picture is what is restored."""
 BITMAP = ".pbm"
 GREYMAP = ".pgm"
 ENDING = "_deblurred"
@@ -45,6 +47,11 @@ ENDING = "_deblurred"
 def format_of_suffix(suffix: str) -> str | None:
     """The format that a file name's suffix stands for, or None."""
     return next((kind for kind, suffixes in SUFFIXES.items() if suffix.lower() in suffixes), None)
+
+
+def may_be_photo(path: Path) -> bool:
+    """Whether a file has a suffix of photos that this program reads."""
+    return path.suffix.lower() in ONLY_READ or format_of_suffix(path.suffix) is not None
 
 
 def written_format(kind: str) -> str:

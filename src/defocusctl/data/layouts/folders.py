@@ -4,6 +4,7 @@ from pathlib import Path
 
 from defocusctl.data.pairs import photos_in
 from defocusctl.errors import DataError
+from defocusctl.folders import is_passed_over
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -13,7 +14,7 @@ def folders_in(folder: Path) -> list[Path]:
         DataError: if it cannot be read.
     """
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
     except OSError as error:
         raise DataError(
             f"cannot read the folder '{folder}' ({error.strerror})", "mend its permissions"
