@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from defocusctl.geometry import Box, Size
-from defocusctl.photo import exif, exif_places, exif_previews, photoshop, xmp, xmp_claims, xmp_places
+from defocusctl.photo import (
+    exif,
+    exif_places,
+    exif_previews,
+    extended_xmp,
+    photoshop,
+    xmp,
+    xmp_claims,
+    xmp_places,
+)
 from defocusctl.photo.formats import jpeg_segments
 from defocusctl.photo.model import Coding, JpegCoding, Metadata, Photo, TiffCoding, TiffTag
 from defocusctl.photo.orientation import swaps_sides
@@ -34,6 +43,8 @@ def checked(metadata: Metadata) -> Checked:
     Broken EXIF or XMP data are left out with a warning.
     """
     notes: list[str] = []
+    metadata, joining = _with_extended_xmp(metadata)
+    notes += joining
     block, packet, resolution = metadata.exif, metadata.xmp, metadata.resolution
     exif_orientation = xmp_orientation = None
     if block is not None:
@@ -112,6 +123,22 @@ def with_size(metadata: Metadata, size: Size) -> Metadata:
 def _warning(words: str, names: Iterable[str]) -> list[str]:
     listed = ", ".join(dict.fromkeys(names))
     return [f"{words}: {listed}"] if listed else []
+
+
+def _with_extended_xmp(metadata: Metadata) -> tuple[Metadata, list[str]]:
+    """The metadata with the further XMP segments of a JPEG in the packet, and a note if they cannot be."""
+    coding = metadata.coding
+    if not isinstance(coding, JpegCoding):
+        return metadata, []
+    parts = [payload for _, payload in coding.segments if payload.startswith(extended_xmp.HEADER)]
+    if not parts:
+        return metadata, []
+    others = tuple(part for part in coding.segments if not part[1].startswith(extended_xmp.HEADER))
+    metadata = replace(metadata, coding=replace(coding, segments=others))
+    try:
+        return replace(metadata, xmp=extended_xmp.joined(metadata.xmp or b"", parts)), []
+    except xmp.BrokenXmpError:
+        return metadata, ["broken extended XMP left out"]
 
 
 def _without_photoshop(coding: Coding | None, *, places: bool) -> tuple[Coding | None, list[str]]:

@@ -10,7 +10,7 @@ from defocusctl.errors import OutputError
 from defocusctl.photo import description, exif, extras, xmp
 from defocusctl.photo.convert import as_stored, check_convertible, check_fits
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
-from defocusctl.photo.model import Metadata, Photo, Provenance, Samples
+from defocusctl.photo.model import Photo, Provenance, Samples
 from defocusctl.photo.targets import format_to_write
 
 RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
@@ -59,7 +59,7 @@ def _encode(
 ) -> None:
     pixels = as_stored(pixels, kind)
     alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
-    metadata = replace(photo.metadata, xmp=_packet(photo.metadata, kind, provenance))
+    metadata = replace(photo.metadata, xmp=xmp.add_provenance(photo.metadata.xmp, provenance))
     metadata = description.with_size(metadata, photo.size)
     if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
@@ -84,11 +84,3 @@ def _encode(
             jxl.encode(pixels, alpha, metadata, out)
         case _:
             raise ValueError(f"no such format: {kind}")
-
-
-def _packet(metadata: Metadata, kind: str, provenance: Provenance) -> bytes:
-    """The XMP with the provenance; in JPEG, a packet too long for its one segment gives way to a new one."""
-    packet = xmp.add_provenance(metadata.xmp, provenance)
-    if kind == "JPEG" and len(packet) > jpeg.LARGEST_XMP:
-        return xmp.add_provenance(None, provenance)
-    return packet

@@ -57,9 +57,7 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
 
 
 def without_provenance(packet: bytes) -> bytes:
-    """The packet without properties of an earlier run, and without a Description that held nothing else."""
-    if NAMESPACE.encode() not in packet:
-        return packet
+    """The packet without properties of an earlier run, and without a Description that holds nothing else."""
     parsed = Packet(packet)
     for element in parsed.rdf.walk():
         for part in element.properties:
@@ -69,8 +67,7 @@ def without_provenance(packet: bytes) -> bytes:
             if declaration.name == NAMESPACE:
                 parsed.cut(declaration)
     for description in parsed.descriptions:
-        held = description.properties
-        if held and all(part.name.startswith(NAMESPACE) for part in held):
+        if all(part.name.startswith(NAMESPACE) for part in description.properties):
             parsed.cut(description)
     return parsed.edited()
 

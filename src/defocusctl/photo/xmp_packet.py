@@ -41,7 +41,8 @@ class Field:
 class Element:
     """An element from ``start`` to ``end``; its content lies from ``inside`` to ``inside_end``.
 
-    ``prefixes`` are the namespaces that it declares itself; ``empty`` says that it is a single tag.
+    In its tag, attributes begin at ``name_end``. ``prefixes`` are the namespaces that it declares itself;
+    ``empty`` says that it is a single tag.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Element:
     prefixes: dict[str, str] = field(default_factory=dict)
     children: list["Element"] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    name_end: int = 0
     inside: int = 0
     inside_end: int = 0
     end: int = 0
@@ -87,6 +89,7 @@ class Packet:
         """Raises BrokenXmpError if the text is not well-formed XMP."""
         self.bytes = as_utf8(text)
         self.trailer: int | None = None  # where the closing processing instruction begins
+        self.scope: dict[str, str] = {}  # the namespaces that rdf:RDF and what is around it declare
         self._open: list[Element] = []
         self._count = 0
         self._pending: dict[str, str] = {}
@@ -176,6 +179,9 @@ class Packet:
             raise BrokenXmpError("more elements than a packet may have")
         element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
         self._pending = {}
+        if name == RDF_ROOT and not self.scope:
+            for around in (*self._open, element):
+                self.scope |= around.prefixes
         self._read_tag(element, attributes)
         if self._open:
             self._open[-1].children.append(element)
@@ -189,6 +195,7 @@ class Packet:
         position = element.start + 1
         while self.bytes[position] not in b" \t\r\n/>":
             position += 1
+        element.name_end = position
         while found := ATTRIBUTE.match(self.bytes, position):
             span = (found.start(), found.end(), found.start(2) + 1, found.end(2) - 1)
             position = found.end()
