@@ -296,6 +296,17 @@ def test_integers_of_any_type_are_read(kind: int) -> None:
     assert {e.tag.code: exif.integers(e.tag, "<") for e in details(photo)} == {40962: [24], 40963: [40]}
 
 
+@pytest.mark.parametrize("kind", LETTERS)
+def test_the_orientation_of_a_tiff_may_be_any_integer(kind: int) -> None:
+    data = bytearray(files.tiff(files.scene(), photometric="rgb", extratags=[(274, 3, 1, 6, True)]))
+    entries, _ = exif.read_directory(bytes(data), exif.first_directory(bytes(data)))
+    position = next(entry.position for entry in entries if entry.tag.code == 274)
+    struct.pack_into(
+        "<HHI4s", data, position, 274, kind, 1, struct.pack("<" + LETTERS[kind], 6).ljust(4, b"\0")
+    )
+    assert read_photo(bytes(data)).size == (40, 24)
+
+
 def test_what_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:
     orientation = TiffTag(274, 2, 2, b"6\0")
     photo = read_photo(file_with("JPEG", exif_block=block(orientation, tag(EXIF_IFD, 4, 10**6))))

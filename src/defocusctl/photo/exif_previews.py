@@ -4,6 +4,7 @@ Nothing moves, so that offsets into the block stay valid. Pictures are found whe
 thumbnail, left behind by a program that only unlinked it, or in a maker note.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -14,7 +15,8 @@ from defocusctl.photo import exif
 
 START = b"\xff\xd8\xff"
 LIKELY_SECOND = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
-END, SCAN, RESTARTS = 0xD9, 0xDA, range(0xD0, 0xD8)
+END, SCAN = 0xD9, 0xDA
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart
 PART_TAGS = {513: 514, 273: 279, 324: 325}  # offsets of a picture's parts: their lengths
 MOST_DIRECTORIES, MOST_SEGMENTS, MOST_FALSE_STARTS = 8, 1000, 1000
 
@@ -113,15 +115,8 @@ def _jpeg_end(block: bytes, start: int) -> int | None:
             return position + 2
         position += 2 + int.from_bytes(block[position + 2 : position + 4], "big")
         if marker == SCAN:
-            position = _scan_end(block, position)
+            following = NEXT_MARKER.search(block, position)
+            if following is None:
+                return None
+            position = following.start()
     return None
-
-
-def _scan_end(block: bytes, position: int) -> int:
-    """The next marker that is neither a stuffed byte nor a restart."""
-    while 0 <= (position := block.find(b"\xff", position)) < len(block) - 1:
-        following = block[position + 1]
-        if following not in (0, 0xFF, *RESTARTS):
-            return position
-        position += 1 if following == 0xFF else 2
-    return len(block)

@@ -10,11 +10,13 @@ WHOLE_NAMESPACES = {
     f"{GOOGLE}1.0/depthmap/": "a depth map",
     f"{GOOGLE}1.0/image/": "an original picture (GImage)",
     f"{GOOGLE}1.0/audio/": "a sound",
+    f"{GOOGLE}1.0/focus/": "a depth map",
     f"{GOOGLE}dd/1.0/": "a depth map",
     "http://ns.adobe.com/hdr-gain-map/1.0/": "a gain map",
     "http://ns.apple.com/HDRGainMap/1.0/": "a gain map",
     "http://ns.apple.com/depthData/1.0": "a depth map",
     "http://ns.apple.com/pixeldatainfo/1.0/": "further pictures in the file",
+    "http://ns.xiaomi.com/photos/1.0/camera/": "further pictures in the file",
 }
 FILM = "a film (motion photo)"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"

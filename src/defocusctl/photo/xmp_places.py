@@ -12,6 +12,7 @@ from defocusctl.photo.xmp_packet import ITEM, Element, Field, Packet
 
 TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
+ACDSEE = "http://ns.acdsee.com/regions/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
@@ -213,6 +214,9 @@ def _written(value: float) -> str:
 MOVERS: dict[str, tuple[Callable[[list[str], list[str], Reframing], list[str]], str]] = {
     f"{REGIONS} Area": (_marked_area, LOST_REGION),
     f"{REGIONS} AppliedToDimensions": (_applied_to, LOST_REGION),
+    f"{ACDSEE} DLYArea": (_marked_area, LOST_REGION),
+    f"{ACDSEE} ALGArea": (_marked_area, LOST_REGION),
+    f"{ACDSEE} AppliedToDimensions": (_applied_to, LOST_REGION),
     "http://ns.microsoft.com/photo/1.2/t/Region# Rectangle": (_face, LOST_REGION),
     f"{IPTC} RegionBoundary": (_boundary, LOST_REGION),
     f"{EXIF} SubjectArea": (_subject, LOST_SUBJECT),

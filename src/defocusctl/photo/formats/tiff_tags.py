@@ -64,6 +64,8 @@ def read(data: bytes, page: Any) -> Directory:
         return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))
     order = exif.byte_order(data)
     entries, _ = exif.read_directory(data, page.offset)
+    numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
+    orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
     values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
