@@ -161,7 +161,7 @@ def deblur_photo(
         photo = read_photo(source, max_megapixels=max_megapixels)
         if on_photo is not None:
             on_photo(photo)
-        warnings = read_warnings(photo, target)
+        read_warnings(photo, target)  # which refuses a target before any computing
         restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
         pictures = write_result(deblurrer.network, restored, target, outputs)
         return Deblurred(
@@ -172,7 +172,7 @@ def deblur_photo(
             report=restored.report,
             region=region,
             pictures=pictures,
-            warnings=(*warnings, *restored.report.warnings),
+            warnings=(*read_warnings(restored.before, target), *restored.report.warnings),
         )
 
 

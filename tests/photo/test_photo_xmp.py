@@ -42,9 +42,10 @@ def test_a_second_run_replaces_the_first() -> None:
     assert properties(again) == {"software": "defocusctl 9", "model": "nrknet"}
     assert add_provenance(again, PROVENANCE) == once
     as_elements = once.replace(b' defocusctl:model="iniknet"', b"").replace(
-        b"<dc:subject>", b"<defocusctl:model>iniknet</defocusctl:model><dc:subject>"
+        b"<dc:subject>",
+        b'<defocusctl:model xmlns:defocusctl="urn:defocusctl:1.0#">iniknet</defocusctl:model><dc:subject>',
     )
-    assert b"<defocusctl:model>" not in add_provenance(as_elements, PROVENANCE)
+    assert b"<defocusctl:model" not in add_provenance(as_elements, PROVENANCE)
 
 
 def test_names_and_values_are_made_fit_for_xml() -> None:
@@ -85,3 +86,44 @@ def test_foreign_prefixes_and_encodings() -> None:
 def test_broken_packets_are_recognised(packet: bytes) -> None:
     with pytest.raises(BrokenXmpError):
         normalise(packet)
+
+
+MERGED = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b"<rdf:Description rdf:about='' xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmlns:d=\"urn:defocusctl:1.0#\" "
+    b'xmp:Rating="5"  d:software="old" xmp:Label=\'Red &#10; "x"\' d:model="old"><d:tile>old</d:tile>'
+    b"<xmp:Nickname>kept</xmp:Nickname></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def test_what_another_program_merged_with_our_properties_stays() -> None:
+    """As exiv2 writes it: all properties on one Description, whatever the prefixes and quotes."""
+    again = add_provenance(MERGED, PROVENANCE)
+    assert properties(again)["software"] == PROVENANCE.software and b"old" not in again
+    (kept,) = re.findall(rb"<rdf:Description rdf:about=''.*?</rdf:Description>", again)
+    assert kept == (
+        b"<rdf:Description rdf:about='' xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmp:Rating=\"5\" "
+        b"xmp:Label='Red &#10; \"x\"'><xmp:Nickname>kept</xmp:Nickname></rdf:Description>"
+    )
+    assert add_provenance(again, PROVENANCE) == again
+
+
+def test_an_empty_packet_is_filled() -> None:
+    closed = re.sub(rb"<rdf:Description.*</rdf:RDF>", b"", MERGED).replace(b'ns#">', b'ns#" />')
+    assert properties(add_provenance(closed, PROVENANCE))["model"] == "iniknet"
+
+
+def test_padding_is_dropped_however_long_it_is() -> None:
+    """Half a megabyte of blanks before something else than the end took hours with a regular expression."""
+    blanks = b" " * 2**19
+    padded = XMP.replace(b"<?xpacket end", blanks + b"<?xpacket end").replace(
+        b"moth", b"moth" + blanks + b"<!-- -->"
+    )
+    packet = add_provenance(padded, PROVENANCE)
+    assert len(blanks) < len(packet) < len(blanks) + 2000 and properties(packet)["model"] == "iniknet"
+
+
+@pytest.mark.parametrize("inside", [b"<a>" * 200 + b"</a>" * 200, b"<a/>" * 300_000])
+def test_packets_of_absurd_structure_are_broken(inside: bytes) -> None:
+    with pytest.raises(BrokenXmpError):
+        normalise(XMP.replace(b"moth", inside))

@@ -14,13 +14,13 @@ from defocusctl.backends.choose import check_backend
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.deblurrer.given import Array
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
-from defocusctl.deblurrer.restored import RestoredPhoto, cropped
+from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.devices import enough_memory
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
 from defocusctl.restore import Progress, Restorer, RestoreSettings

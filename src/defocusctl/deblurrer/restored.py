@@ -58,9 +58,3 @@ class RestoredPhoto:
         if self.region is not None:
             values["region"] = self.region.text
         return Provenance(software=f"defocusctl {__version__}", settings=values)
-
-
-def cropped(photo: Photo, region: Box) -> Photo:
-    """The part of a photo that ``region`` names, with all its metadata."""
-    alpha = None if photo.alpha is None else photo.alpha[region.slices]
-    return replace(photo, pixels=photo.pixels[region.slices], alpha=alpha)

@@ -1,6 +1,7 @@
 """Photos in and out with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
 from defocusctl.photo.convert import conversion_warnings
+from defocusctl.photo.description import cropped
 from defocusctl.photo.model import Decoded, Metadata, Photo, Provenance, Resolution
 from defocusctl.photo.read import (
     DEFAULT_MAX_MEGAPIXELS,
@@ -23,6 +24,7 @@ __all__ = [
     "check_is_photo",
     "check_writable_target",
     "conversion_warnings",
+    "cropped",
     "has_provenance",
     "output_path",
     "read_content",

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError
+from defocusctl.photo import extended_xmp
 from defocusctl.photo.extras import HEIC, JPEG_XL
 from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, webp
 from defocusctl.photo.model import (
@@ -100,8 +101,9 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     if kind in WITHOUT_METADATA:
         lost = [name for name, content in parts.items() if content]
     elif kind == "JPEG":
-        limits = {"EXIF": jpeg.LARGEST_EXIF, "XMP": jpeg.LARGEST_XMP}
-        lost = [name for name, limit in limits.items() if len(parts[name] or b"") > limit]
+        lost = ["EXIF"] if len(metadata.exif or b"") > jpeg.LARGEST_EXIF else []
+        if metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP):
+            lost.append("record of how it was made, beside its XMP")
     else:
         lost = []
     if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
@@ -131,7 +133,6 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
             parts = {
                 "IPTC or Photoshop data": jpeg_segments.APP13 in markers,
                 "comment": jpeg_segments.COM in markers,
-                "extended XMP": jpeg_segments.APP1 in markers,
             }
         case HeifCoding() as coding:
             parts = {"colour description (nclx)": heif.foreign_colours(coding)}

@@ -20,9 +20,13 @@ ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 PIXEL_X, PIXEL_Y = 40962, 40963
-POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
-SHORT, LONG, RATIONAL, SUB_DIRECTORY = 3, 4, 5, 13
-KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
+RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
+POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
+PARENTS = {INTEROP_IFD: EXIF_IFD}  # all others hang below the first directory
+SHORT, LONG, RATIONAL, UTF8 = 3, 4, 5, 129
+KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
+INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 
 
 class BrokenExifError(ValueError):
@@ -39,11 +43,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Normalised:
-    """An EXIF block whose orientation is 1, with what it said before."""
+    """An EXIF block whose orientation is 1, with what it said before and what could not be read."""
 
     block: bytes
     orientation: int | None
     resolution: Resolution | None
+    unreadable: tuple[str, ...]
 
 
 def byte_order(block: bytes) -> ByteOrder:
@@ -62,7 +67,8 @@ def byte_order(block: bytes) -> ByteOrder:
 def read_directory(block: bytes, offset: int) -> tuple[list[Entry], int]:
     """The entries of the directory at ``offset``, and the position of the link to the next directory.
 
-    An entry whose value lies outside the block gets an empty value.
+    An entry whose value lies outside the block gets an empty value; so do all that follow once the values
+    together are longer than the block, as they can only be where many entries share one value.
 
     Raises:
         BrokenExifError: if the directory itself lies outside the block.
@@ -75,13 +81,15 @@ def read_directory(block: bytes, offset: int) -> tuple[list[Entry], int]:
     if link > len(block):
         raise BrokenExifError("a directory is cut short")
     entries = []
+    left = len(block)
     for position in range(offset + 2, link, 12):
         code, kind, number = struct.unpack_from(order + "HHI", block, position)
         length = KIND_BYTES.get(kind, 0) * number
         start = position + 8
         if length > 4:
             (start,) = struct.unpack_from(order + "I", block, start)
-        value = block[start : start + length] if start + length <= len(block) else b""
+        left -= length if start + length <= len(block) else 0
+        value = block[start : start + length] if start + length <= len(block) and left >= 0 else b""
         entries.append(Entry(TiffTag(code, kind, number, value), position))
     return entries, link
 
@@ -93,71 +101,88 @@ def first_directory(block: bytes) -> int:
     return int(struct.unpack_from(byte_order(block) + "I", block, 4)[0])
 
 
-def sub_directory(block: bytes, entries: Iterable[Entry], pointer: int) -> list[Entry]:
-    """The entries of the directory that ``pointer`` (for example ``EXIF_IFD``) leads to, or none."""
+def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
+    """The EXIF, GPS and interoperability directories by pointer, as far as they can be read."""
     order = byte_order(block)
-    for entry in entries:
-        if entry.tag.code == pointer:
+    found: dict[int, list[Entry]] = {}
+    waiting = list(entries)
+    for entry in waiting:  # which grows by what the EXIF directory points to
+        pointer = entry.tag.code
+        if pointer in POINTERS and pointer not in found:
             try:
-                return read_directory(block, _integer(entry.tag, order) or 0)[0]
+                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0)
             except BrokenExifError:
-                return []
-    return []
+                continue
+            waiting += found[pointer] if pointer == EXIF_IFD else []
+    return found
 
 
 def normalise(block: bytes) -> Normalised:
-    """The block with orientation 1, the thumbnail unlinked, and width and height swapped if need be.
+    """The block with orientation 1, and width and height swapped if need be.
 
-    The thumbnail goes because it shows the photo before the restoration and the rotation.
+    What cannot be read, such as an orientation that is not a whole number, stays as it is.
 
     Raises:
         BrokenExifError: if the first directory cannot be followed.
     """
     order = byte_order(block)
-    entries, link = read_directory(block, first_directory(block))
+    entries, _ = read_directory(block, first_directory(block))
+    subs = sub_directories(block, entries)
+    pointers = {entry.tag.code for entry in (*entries, *subs.get(EXIF_IFD, ()))} & set(POINTERS)
+    unreadable = [f"{POINTERS[code]} directory" for code in sorted(pointers - set(subs))]
     patched = bytearray(block)
     orientation = None
     for entry in entries:
         if entry.tag.code == ORIENTATION:
             value = _integer(entry.tag, order)
-            if orientation is None and value in range(1, 9):
-                orientation = value
-            struct.pack_into(order + "HHIHH", patched, entry.position, ORIENTATION, SHORT, 1, 1, 0)
-    if link + 4 <= len(block):
-        struct.pack_into("4x", patched, link)
+            if value is None:
+                unreadable.append("orientation")
+            elif value in range(1, 9):
+                orientation = orientation or value
+                struct.pack_into(order + "HHIHH", patched, entry.position, ORIENTATION, SHORT, 1, 1, 0)
     if orientation is not None and swaps_sides(orientation):
         _swap(patched, entries, IMAGE_WIDTH, IMAGE_LENGTH)
         _swap(patched, entries, X_RESOLUTION, Y_RESOLUTION)
-        _swap(patched, sub_directory(block, entries, EXIF_IFD), PIXEL_X, PIXEL_Y)
-    return Normalised(bytes(patched), orientation, _resolution(entries, order))
+        _swap(patched, subs.get(EXIF_IFD, []), PIXEL_X, PIXEL_Y)
+        _swap(patched, subs.get(EXIF_IFD, []), FOCAL_PLANE_X, FOCAL_PLANE_Y)
+        _swap(patched, subs.get(INTEROP_IFD, []), RELATED_WIDTH, RELATED_LENGTH)
+    return Normalised(bytes(patched), orientation, _resolution(entries, order), tuple(unreadable))
 
 
 def with_size(block: bytes, size: Size) -> bytes:
     """The block with its tags for the size of the picture, where it has them, set to ``size``."""
     order = byte_order(block)
     entries, _ = read_directory(block, first_directory(block))
-    entries += sub_directory(block, entries, EXIF_IFD)
-    lengths = {IMAGE_WIDTH: size.width, IMAGE_LENGTH: size.height, PIXEL_X: size.width, PIXEL_Y: size.height}
+    subs = sub_directories(block, entries)
+    widths, lengths = (IMAGE_WIDTH, PIXEL_X, RELATED_WIDTH), (IMAGE_LENGTH, PIXEL_Y, RELATED_LENGTH)
+    wanted = dict.fromkeys(widths, size.width) | dict.fromkeys(lengths, size.height)
     patched = bytearray(block)
-    for entry in entries:
+    for entry in (*entries, *subs.get(EXIF_IFD, ()), *subs.get(INTEROP_IFD, ())):
         code = entry.tag.code
-        if code in lengths and _integer(entry.tag, order) != lengths[code]:
-            struct.pack_into(order + "HHII", patched, entry.position, code, LONG, 1, lengths[code])
+        if code in wanted and _integer(entry.tag, order) not in (None, wanted[code]):
+            struct.pack_into(order + "HHII", patched, entry.position, code, LONG, 1, wanted[code])
     return bytes(patched)
 
 
 def without_orientation(block: bytes) -> bytes:
     """The block with the orientation entry taken out of its first directory, everything else in place."""
+    return without(block, first_directory(block), {ORIENTATION})
+
+
+def without(block: bytes, offset: int, codes: set[int]) -> bytes:
+    """The block without these tags in the directory at ``offset``, everything else in place."""
     order = byte_order(block)
-    offset = first_directory(block)
     entries, link = read_directory(block, offset)
-    kept = [block[e.position : e.position + 12] for e in entries if e.tag.code != ORIENTATION]
+    kept = [block[e.position : e.position + 12] for e in entries if e.tag.code not in codes]
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + block[link : link + 4]
     return block[:offset] + directory + block[offset + len(directory) :]
 
 
 def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
-    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag."""
+    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag.
+
+    The interoperability directory hangs below that of EXIF, all others below the first.
+    """
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
     return header + directory_bytes(order, main, subs, 8)
 
@@ -172,30 +197,41 @@ def resolution_block(resolution: Resolution) -> bytes:
 
 
 def directory_bytes(
-    order: ByteOrder, tags: Iterable[TiffTag], subs: dict[int, list[TiffTag]], base: int
+    order: ByteOrder,
+    tags: Iterable[TiffTag],
+    subs: dict[int, list[TiffTag]],
+    base: int,
+    parent: int | None = None,
 ) -> bytes:
-    """A directory to be stored at offset ``base``: entries, then long values, then its sub-directories."""
-    pointers = [TiffTag(code, LONG, 1, bytes(4)) for code in subs]
+    """A directory to be stored at offset ``base``: entries, then long values, then its sub-directories.
+
+    ``subs`` are all of the file's; those that hang below ``parent`` (None: the first directory) follow.
+    """
+    if INTEROP_IFD in subs:
+        subs = {EXIF_IFD: [], **subs}
+    own = [code for code in subs if PARENTS.get(code) == parent]
+    pointers = [TiffTag(code, LONG, 1, bytes(4)) for code in own]
     ordered = sorted([*tags, *pointers], key=lambda tag: tag.code)
-    head = struct.pack(order + "H", len(ordered))
-    tail = b""
-    tail_base = base + 2 + 12 * len(ordered) + 4
+    head, tail = [struct.pack(order + "H", len(ordered))], []
+    end = base + 2 + 12 * len(ordered) + 4
     for tag in ordered:
         value = tag.value
-        if tag.code in subs:
-            value = struct.pack(order + "I", tail_base + len(tail))
-            tail += directory_bytes(order, subs[tag.code], {}, tail_base + len(tail))
+        stored = b""
+        if tag.code in own:
+            value = struct.pack(order + "I", end)
+            stored = directory_bytes(order, subs[tag.code], subs, end, tag.code)
         elif len(value) > 4:
             stored = value + bytes(len(value) % 2)
-            value = struct.pack(order + "I", tail_base + len(tail))
-            tail += stored
-        head += struct.pack(order + "HHI", tag.code, tag.kind, tag.count) + value.ljust(4, b"\0")
-    return head + bytes(4) + tail
+            value = struct.pack(order + "I", end)
+        tail.append(stored)
+        end += len(stored)
+        head.append(struct.pack(order + "HHI", tag.code, tag.kind, tag.count) + value.ljust(4, b"\0"))
+    return b"".join([*head, bytes(4), *tail])
 
 
 def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
     """The whole numbers that a tag holds, or none if it holds something else."""
-    letter = {SHORT: "H", LONG: "I", SUB_DIRECTORY: "I"}.get(tag.kind)
+    letter = INTEGER_LETTERS.get(tag.kind)
     if letter is None or len(tag.value) != KIND_BYTES[tag.kind] * tag.count:
         return []
     return list(struct.unpack(f"{order}{tag.count}{letter}", tag.value))

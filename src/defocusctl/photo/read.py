@@ -2,19 +2,19 @@
 
 import re
 import stat
-import struct
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from defocusctl.errors import InputError
-from defocusctl.photo import exif, icc, xmp
+from defocusctl.geometry import Size
+from defocusctl.photo import description, icc
 from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
 from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
-from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Photo
-from defocusctl.photo.orientation import swaps_sides, upright
+from defocusctl.photo.model import Decoded, Photo
+from defocusctl.photo.orientation import upright
 from defocusctl.photo.targets import format_of_suffix, written_format
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
@@ -160,36 +160,20 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
 
     Broken EXIF, XMP or ICC data are left out with a warning.
     """
-    metadata, notes = decoded.metadata, list(decoded.warnings)
-    profile = metadata.icc
-    if profile is not None and not icc.is_valid(profile):
+    found = description.checked(decoded.metadata)
+    metadata, notes = found.metadata, list(decoded.warnings)
+    if metadata.icc is not None and not icc.is_valid(metadata.icc):
         notes.append("broken ICC profile left out")
-        profile = None
-    block, packet = metadata.exif, metadata.xmp
-    resolution, exif_orientation, xmp_orientation = metadata.resolution, None, None
-    if block is not None:
-        try:
-            normalised = exif.normalise(block)
-            block, exif_orientation = normalised.block, normalised.orientation
-            resolution = resolution or normalised.resolution
-        except (exif.BrokenExifError, struct.error):
-            notes.append("broken EXIF left out")
-            block = None
-    if packet is not None:
-        try:
-            packet, xmp_orientation = xmp.normalise(packet)
-        except xmp.BrokenXmpError:
-            notes.append("broken XMP left out")
-            packet = None
-    orientation = decoded.orientation or exif_orientation or xmp_orientation or 1
-    coding = metadata.coding
-    if swaps_sides(orientation):
-        resolution = resolution.transposed if resolution else None
-        coding = coding.transposed if isinstance(coding, JpegCoding) else coding
+        metadata = replace(metadata, icc=None)
+    orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
+    pixels = upright(decoded.pixels, orientation)
+    # Where the decoder has turned the picture itself, EXIF says how: its places are of the picture before.
+    told = orientation if orientation != 1 else found.exif_orientation or 1
+    metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), told)
     return Photo(
-        upright(decoded.pixels, orientation),
+        pixels,
         None if decoded.alpha is None else upright(decoded.alpha, orientation),
         written_format(kind),
-        Metadata(profile, block, packet, resolution, coding),
-        tuple(notes),
+        metadata,
+        (*notes, *found.warnings, *lost),
     )

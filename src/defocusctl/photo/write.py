@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
-from defocusctl.photo import exif, extras, xmp
+from defocusctl.photo import description, exif, extras, xmp
 from defocusctl.photo.convert import as_stored, check_convertible, check_fits
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
-from defocusctl.photo.model import Metadata, Photo, Provenance, Samples
+from defocusctl.photo.model import Photo, Provenance, Samples
 from defocusctl.photo.targets import format_to_write
 
 RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
@@ -29,7 +29,8 @@ def write_photo(
 
     ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix names the format; a stream gets
     the photo's own. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is not below
-    that of a source of the same format. BMP and PPM hold no metadata. EXIF says the size of ``pixels``.
+    that of a source of the same format. BMP and PPM hold no metadata. EXIF and XMP
+    say the size of ``pixels``.
 
     Raises:
         OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
@@ -58,9 +59,8 @@ def _encode(
 ) -> None:
     pixels = as_stored(pixels, kind)
     alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
-    metadata = replace(photo.metadata, xmp=_packet(photo.metadata, kind, provenance))
-    if metadata.exif is not None:
-        metadata = replace(metadata, exif=exif.with_size(metadata.exif, photo.size))
+    metadata = replace(photo.metadata, xmp=xmp.add_provenance(photo.metadata.xmp, provenance))
+    metadata = description.with_size(metadata, photo.size)
     if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
     match kind:
@@ -84,11 +84,3 @@ def _encode(
             jxl.encode(pixels, alpha, metadata, out)
         case _:
             raise ValueError(f"no such format: {kind}")
-
-
-def _packet(metadata: Metadata, kind: str, provenance: Provenance) -> bytes:
-    """The XMP with the provenance; in JPEG, a packet too long for its one segment gives way to a new one."""
-    packet = xmp.add_provenance(metadata.xmp, provenance)
-    if kind == "JPEG" and len(packet) > jpeg.LARGEST_XMP:
-        return xmp.add_provenance(None, provenance)
-    return packet

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from defocusctl.errors import InputError
+from defocusctl.photo import extended_xmp
 from defocusctl.photo.formats import jpeg_segments as jpeg
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
@@ -16,14 +17,13 @@ from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Sa
 
 EXIF = b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
-EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 ICC = b"ICC_PROFILE\0"
 JFIF = b"JFIF\0"
 ADOBE = b"Adobe"
 MULTI_PICTURE = b"MPF\0"
 SILENT = (b"JFXX\0", MULTI_PICTURE)  # a preview of the old picture; what has a warning of its own
 CARRIED = {  # by marker, what the payload begins with
-    jpeg.APP1: (EXTENDED_XMP,),
+    jpeg.APP1: (extended_xmp.HEADER,),
     jpeg.APP3: (b"Meta\0", b"META\0"),
     **dict.fromkeys((jpeg.APP12, jpeg.APP13, jpeg.COM), (b"",)),
 }
@@ -252,12 +252,14 @@ def _metadata_segments(metadata: Metadata, coding: JpegCoding | None) -> list[by
     segments = []
     if metadata.exif is not None and len(metadata.exif) <= LARGEST_EXIF:
         segments.append(jpeg.write_segment(jpeg.APP1, EXIF + metadata.exif))
-    if metadata.xmp is not None and len(metadata.xmp) <= LARGEST_XMP:
-        segments.append(jpeg.write_segment(jpeg.APP1, XMP + metadata.xmp))
+    if metadata.xmp is not None:
+        packet, extended = extended_xmp.fit(metadata.xmp, LARGEST_XMP)
+        parts = [XMP + packet, *extended_xmp.parts_of(extended or b"", jpeg.LARGEST_PAYLOAD)]
+        segments += [jpeg.write_segment(jpeg.APP1, part) for part in parts]
     icc = metadata.icc or b""
-    parts = [icc[start : start + ICC_PART] for start in range(0, len(icc), ICC_PART)]
-    for number, part in enumerate(parts, start=1):
-        segments.append(jpeg.write_segment(jpeg.APP2, ICC + bytes((number, len(parts))) + part))
+    profile = [icc[start : start + ICC_PART] for start in range(0, len(icc), ICC_PART)]
+    for number, part in enumerate(profile, start=1):
+        segments.append(jpeg.write_segment(jpeg.APP2, ICC + bytes((number, len(profile))) + part))
     if coding is not None:
         segments += [jpeg.write_segment(marker, payload) for marker, payload in coding.segments]
     return segments

@@ -92,7 +92,8 @@ def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
 
 def _from_directory(block: bytes, entries: list[exif.Entry]) -> bytes:
     main = [entry.tag for entry in entries if entry.tag.code in tiff_tags.DESCRIPTIVE]
-    subs = {p: [e.tag for e in exif.sub_directory(block, entries, p)] for p in (exif.EXIF_IFD, exif.GPS_IFD)}
+    found = exif.sub_directories(block, entries)
+    subs = {pointer: [entry.tag for entry in entries] for pointer, entries in found.items()}
     return _built(exif.byte_order(block), main, subs)
 
 

@@ -70,14 +70,15 @@ def read(data: bytes, page: Any) -> Directory:
         return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))
     order = exif.byte_order(data)
     entries, _ = exif.read_directory(data, page.offset)
+    numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
+    orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
     values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
     subs = {}
-    for pointer in (exif.EXIF_IFD, exif.GPS_IFD):
-        found = [entry.tag for entry in exif.sub_directory(data, entries, pointer)]
-        if kept := [tag for tag in found if tag.value and tag.code not in exif.POINTERS]:
+    for pointer, found in exif.sub_directories(data, entries).items():
+        if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
     return Directory(icc, block, xmp, orientation, other, left_out.warning(_not_carried(tags)))
@@ -94,7 +95,7 @@ def _not_carried(tags: list[TiffTag]) -> list[str]:
 
 @dataclass(frozen=True)
 class Carried:
-    """The tags to add to a new file: those of its first directory, and the EXIF and GPS directories."""
+    """The tags to add to a new file: those of its first directory, and the directories below it."""
 
     byte_order: exif.ByteOrder
     main: list[TiffTag]
@@ -111,8 +112,7 @@ class Carried:
             order = exif.byte_order(metadata.exif)
             entries, _ = exif.read_directory(metadata.exif, exif.first_directory(metadata.exif))
             kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
-            for pointer in (exif.EXIF_IFD, exif.GPS_IFD):
-                found = exif.sub_directory(metadata.exif, entries, pointer)
+            for pointer, found in exif.sub_directories(metadata.exif, entries).items():
                 if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
                     subs[pointer] = tags
         return cls(order, list(kept.values()), subs)

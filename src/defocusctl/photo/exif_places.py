@@ -1,0 +1,111 @@
+"""EXIF and TIFF tags that speak of places in the picture: they follow when it is turned or cut."""
+
+import struct
+
+from defocusctl.photo import exif
+from defocusctl.photo.model import TiffTag
+from defocusctl.photo.reframing import Area, Reframing
+
+DESCRIPTION = 270
+SUBJECT_AREA, SUBJECT_LOCATION = 37396, 41492
+OME = b"<OME"
+PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
+GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
+TIED_BY_OTHERS = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
+DOUBLE = 12
+LOST_MAP = "the place on the map (GeoTIFF)"
+
+
+def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
+    """The EXIF block with its subject where the picture now has it, and the names of what was taken out.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be followed.
+    """
+    if not reframing.changes:
+        return block, []
+    order = exif.byte_order(block)
+    first = exif.first_directory(block)
+    entries, _ = exif.read_directory(block, first)
+    lost = []
+    if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
+        block = exif.without(block, first, {DESCRIPTION})
+        lost.append("OME-XML")
+    subject = [
+        entry
+        for entry in exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])
+        if entry.tag.code in (SUBJECT_AREA, SUBJECT_LOCATION)
+    ]
+    for entry in subject:
+        moved = _subject(entry.tag, order, reframing)
+        if moved is None:
+            pointer = next(e.tag for e in entries if e.tag.code == exif.EXIF_IFD)
+            block = exif.without(block, exif.integers(pointer, order)[0], {entry.tag.code})
+            lost.append("the subject's place")
+            subject = []
+        else:
+            place = entry.position + 8
+            if len(moved) > 4:
+                (place,) = struct.unpack_from(order + "I", block, place)
+            block = block[:place] + moved + block[place + len(moved) :]
+    return block, lost
+
+
+def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes | None:
+    """The value for the new frame, of the same length, or None if it is not in it or cannot be read.
+
+    It is a point, a circle (centre and diameter) or a rectangle (centre and sides).
+    """
+    numbers = exif.integers(tag, order)
+    if len(numbers) not in (2, 3, 4):
+        return None
+    width, height = {2: (0, 0), 3: (numbers[-1], numbers[-1]), 4: (numbers[2:])}[len(numbers)]
+    area = reframing.area(Area(numbers[0], numbers[1], width, height))
+    if area is None:
+        return None
+    sides = {2: [], 3: [max(area.width, area.height)], 4: [area.width, area.height]}[len(numbers)]
+    moved = [max(round(value), 0) for value in (area.x, area.y, *sides)]
+    try:
+        return struct.pack(f"{order}{len(moved)}{exif.INTEGER_LETTERS[tag.kind]}", *moved)
+    except struct.error:
+        return None
+
+
+def tags_reframed(
+    tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
+) -> tuple[tuple[TiffTag, ...], list[str]]:
+    """A TIFF's tags, the place on the map moved to the part that was cut out, and what was taken out.
+
+    A turned picture's place is taken out.
+    """
+    found = {tag.code for tag in tags} & GEOGRAPHIC
+    if not found or not reframing.changes:
+        return tags, []
+    moved = None if reframing.turns or found & TIED_BY_OTHERS else _on_the_map(tags, order, reframing)
+    if moved is None:
+        return tuple(tag for tag in tags if tag.code not in GEOGRAPHIC), [LOST_MAP]
+    return moved, []
+
+
+def _on_the_map(
+    tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
+) -> tuple[TiffTag, ...] | None:
+    """The tags with tie points and transformation for a picture that begins at another corner."""
+    moved = []
+    left, top = reframing.box.left, reframing.box.top
+    for tag in tags:
+        if tag.code not in (TIE_POINTS, TRANSFORMATION):
+            moved.append(tag)
+            continue
+        step = 6 if tag.code == TIE_POINTS else 16
+        if tag.kind != DOUBLE or len(tag.value) != 8 * tag.count or tag.count % step:
+            return None
+        numbers = list(struct.unpack(f"{order}{tag.count}d", tag.value))
+        if tag.code == TIE_POINTS:  # column, row, height, and where on the map that is
+            numbers[0::6] = [column - left for column in numbers[0::6]]
+            numbers[1::6] = [row - top for row in numbers[1::6]]
+        else:  # a matrix from column, row, height, 1 to the map
+            for row in range(0, tag.count, 4):
+                numbers[row + 3] += numbers[row] * left + numbers[row + 1] * top
+        moved.append(TiffTag(tag.code, tag.kind, tag.count, struct.pack(f"{order}{tag.count}d", *numbers)))
+    return tuple(moved)

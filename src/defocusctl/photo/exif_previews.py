@@ -1,0 +1,122 @@
+"""Pictures inside of an EXIF block, which show the photo before the restoration: blanked, byte for byte.
+
+Nothing moves, so that offsets into the block stay valid. Pictures are found wherever they lie: linked as a
+thumbnail, left behind by a program that only unlinked it, or in a maker note.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.photo import exif
+
+START = b"\xff\xd8\xff"
+LIKELY_SECOND = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
+END, SCAN = 0xD9, 0xDA
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart
+PART_TAGS = {513: 514, 273: 279, 324: 325}  # offsets of a picture's parts: their lengths
+MOST_DIRECTORIES, MOST_SEGMENTS, MOST_FALSE_STARTS = 8, 1000, 1000
+
+Stretch = tuple[int, int]  # start, and end without it
+
+
+def blanked(block: bytes) -> bytes:
+    """The block with zeros in place of every picture in it and of the directories that describe them.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be followed.
+    """
+    offset = exif.first_directory(block)
+    entries, link = exif.read_directory(block, offset)
+    kept = _covered(_stretches_to_keep(block, offset, entries, link), len(block))
+    further = _covered(_further_directories(block, link), len(block)) & ~kept
+    samples = np.frombuffer(block, np.uint8).copy()
+    samples[further] = 0
+    samples[link : link + 4] = 0
+    inside, loose = [], []
+    for start, end in _jpegs(block):
+        if not kept[start]:
+            loose.append((start, len(block) if end is None else end))
+        elif end is not None:
+            inside.append((start, end))
+    samples[_covered(inside, len(block)) | (_covered(loose, len(block)) & ~kept)] = 0
+    return samples.tobytes()
+
+
+def _covered(stretches: list[Stretch], length: int) -> npt.NDArray[np.bool_]:
+    """For every byte of a block, whether one of the stretches covers it."""
+    limits = np.clip(np.array(stretches, np.int64).reshape(-1, 2), 0, length)
+    changes = np.zeros(length + 1, np.int64)
+    np.add.at(changes, limits[:, 0], 1)
+    np.add.at(changes, limits[:, 1], -1)
+    return np.cumsum(changes[:-1]) > 0
+
+
+def _stretches_to_keep(block: bytes, offset: int, entries: list[exif.Entry], link: int) -> list[Stretch]:
+    """The header, the first directory, those below it, and their values."""
+    order = exif.byte_order(block)
+    found = [(0, 8), (offset, link + 4)]
+    directories = [entries, *exif.sub_directories(block, entries).values()]
+    for directory in directories[1:]:
+        if directory:
+            found.append((directory[0].position - 2, directory[-1].position + 16))
+    for entry in (entry for directory in directories for entry in directory):
+        if len(entry.tag.value) > 4:
+            (start,) = struct.unpack_from(order + "I", block, entry.position + 8)
+            found.append((start, start + len(entry.tag.value)))
+    return found
+
+
+def _further_directories(block: bytes, link: int) -> list[Stretch]:
+    """The directories after the first, their values, and the pictures that they describe."""
+    order = exif.byte_order(block)
+    found: list[Stretch] = []
+    seen: set[int] = set()
+    while link + 4 <= len(block) and len(seen) < MOST_DIRECTORIES:
+        (offset,) = struct.unpack_from(order + "I", block, link)
+        if offset in seen:
+            break
+        seen.add(offset)
+        try:
+            entries, link = exif.read_directory(block, offset)
+        except exif.BrokenExifError:
+            break
+        found.append((offset, link + 4))
+        numbers = {entry.tag.code: exif.integers(entry.tag, order) for entry in entries}
+        for offsets, lengths in PART_TAGS.items():
+            pairs = zip(numbers.get(offsets, []), numbers.get(lengths, []), strict=False)
+            found += [(start, start + length) for start, length in pairs if length > 0]
+    return found
+
+
+def _jpegs(block: bytes) -> Iterator[tuple[int, int | None]]:
+    """Where JPEG files begin and end; the end is None where they are cut short or only look like one."""
+    false_starts = 0
+    start = block.find(START)
+    while 0 <= start < len(block) - 3 and false_starts < MOST_FALSE_STARTS:
+        end = None
+        if block[start + 3] in LIKELY_SECOND:
+            end = _jpeg_end(block, start)
+            false_starts += end is None
+            yield start, end
+        start = block.find(START, end or start + 3)
+
+
+def _jpeg_end(block: bytes, start: int) -> int | None:
+    position = start + 2
+    for _ in range(MOST_SEGMENTS):
+        if block[position : position + 1] != b"\xff" or position + 2 > len(block):
+            return None
+        marker = block[position + 1]
+        if marker == END:
+            return position + 2
+        position += 2 + int.from_bytes(block[position + 2 : position + 4], "big")
+        if marker == SCAN:
+            following = NEXT_MARKER.search(block, position)
+            if following is None:
+                return None
+            position = following.start()
+    return None

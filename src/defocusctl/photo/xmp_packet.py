@@ -1,0 +1,248 @@
+"""XMP packets (ISO 16684-1) as trees whose every part knows where it lies in the text.
+
+Expat reads a packet; edits then replace or cut stretches of its text, so that everything else stays byte for
+byte, with its prefixes, quotes and line breaks. Names are written "URI local", as expat gives them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
+LARGEST = 16 * 2**20
+MOST_ELEMENTS, MOST_LEVELS = 200_000, 100
+ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")  # of text that expat found well-formed
+
+
+class BrokenXmpError(ValueError):
+    """The packet is not well-formed XMP."""
+
+
+@dataclass
+class Field:
+    """A name with its text: an attribute, or an element without elements in it.
+
+    ``start`` to ``end`` is what to cut out, ``value_start`` to ``value_end`` what to replace.
+    """
+
+    name: str
+    text: str
+    start: int
+    end: int
+    value_start: int
+    value_end: int
+    attribute: bool
+
+
+@dataclass
+class Element:
+    """An element from ``start`` to ``end``; its content lies from ``inside`` to ``inside_end``.
+
+    In its tag, attributes begin at ``name_end``. ``prefixes`` are the namespaces that it declares itself;
+    ``empty`` says that it is a single tag.
+    """
+
+    name: str
+    start: int
+    attributes: list[Field] = field(default_factory=list)
+    declarations: list[Field] = field(default_factory=list)
+    prefixes: dict[str, str] = field(default_factory=dict)
+    children: list["Element"] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    name_end: int = 0
+    inside: int = 0
+    inside_end: int = 0
+    end: int = 0
+    empty: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def properties(self) -> list["Field | Element"]:
+        """The properties of a Description, whether they stand in its tag or within."""
+        return [*(found for found in self.attributes if not found.name.startswith(RDF)), *self.children]
+
+    def walk(self) -> Iterator["Element"]:
+        """This element and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def fields(self) -> Iterator[Field]:
+        """All names with a text in this element, itself included, at any depth."""
+        for element in self.walk():
+            yield from (found for found in element.attributes if not found.name.startswith(RDF))
+            if not element.children:
+                span = (element.start, element.end, element.inside, element.inside_end)
+                yield Field(element.name, element.text.strip(), *span, attribute=False)
+
+
+class Packet:
+    """A packet, and the edits to make to it."""
+
+    def __init__(self, text: bytes) -> None:
+        """Raises BrokenXmpError if the text is not well-formed XMP."""
+        self.bytes = as_utf8(text)
+        self.trailer: int | None = None  # where the closing processing instruction begins
+        self.scope: dict[str, str] = {}  # the namespaces that rdf:RDF and what is around it declare
+        self._open: list[Element] = []
+        self._count = 0
+        self._pending: dict[str, str] = {}
+        self._edits: list[tuple[int, int, bytes]] = []
+        self._root: Element | None = None
+        self._parse()
+        rdf = next((found for found in self.root.walk() if found.name == RDF_ROOT), None)
+        if rdf is None:
+            raise BrokenXmpError("no rdf:RDF element")
+        self.rdf = rdf
+
+    @property
+    def root(self) -> Element:
+        if self._root is None:
+            raise BrokenXmpError("there is nothing in it")
+        return self._root
+
+    @property
+    def descriptions(self) -> list[Element]:
+        return [child for child in self.rdf.children if child.name == DESCRIPTION]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of RDF's own names, with its colon."""
+        return self.bytes[self.rdf.start + 1 : self.rdf.end].split(b"RDF", 1)[0].decode()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self._edits)
+
+    def cut(self, part: Field | Element) -> None:
+        self._edits.append((part.start, part.end, b""))
+
+    def set(self, part: Field, text: str) -> None:
+        """Give a field another text."""
+        quoted = escape(text, {'"': "&quot;", "'": "&apos;"})
+        self._edits.append((part.value_start, part.value_end, quoted.encode()))
+
+    def append(self, element: str) -> None:
+        """Add an element at the end of rdf:RDF."""
+        rdf = self.rdf
+        if not rdf.empty:
+            self._edits.append((rdf.inside_end, rdf.inside_end, element.encode()))
+            return
+        tag = self.bytes[rdf.start : rdf.end].removesuffix(b"/>")
+        name = tag[1:].split(maxsplit=1)[0]
+        self._edits.append((rdf.start, rdf.end, tag + b">" + element.encode() + b"</" + name + b">"))
+
+    def cut_padding(self) -> None:
+        """Take out the blanks before the closing processing instruction."""
+        if self.trailer is not None:
+            before = self.bytes[self.root.end : self.trailer]
+            start = self.root.end + len(before.rstrip())
+            self._edits.append((start, self.trailer, b"\n" if start < self.trailer else b""))
+
+    def edited(self) -> bytes:
+        """The text with all edits made; those within a stretch that is replaced as a whole are dropped."""
+        pieces, position = [], 0
+        for start, end, text in sorted(self._edits, key=lambda edit: (edit[0], -edit[1])):
+            if start >= position:
+                pieces += [self.bytes[position:start], text]
+                position = end
+        return b"".join([*pieces, self.bytes[position:]])
+
+    def _parse(self) -> None:
+        parser = self._parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartNamespaceDeclHandler = self._namespace
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.ProcessingInstructionHandler = self._instruction
+        try:
+            parser.Parse(self.bytes, True)
+        except BrokenXmpError:
+            raise
+        except (expat.ExpatError, IndexError, ValueError) as error:  # the last two in a foreign encoding
+            raise BrokenXmpError(str(error)) from error
+
+    def _namespace(self, prefix: str | None, uri: str) -> None:
+        self._pending[prefix or ""] = uri
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._count += 1
+        if self._count > MOST_ELEMENTS or len(self._open) >= MOST_LEVELS:
+            raise BrokenXmpError("more elements than a packet may have")
+        element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
+        self._pending = {}
+        if name == RDF_ROOT and not self.scope:
+            for around in (*self._open, element):
+                self.scope |= around.prefixes
+        self._read_tag(element, attributes)
+        if self._open:
+            self._open[-1].children.append(element)
+        else:
+            self._root = element
+        self._open.append(element)
+
+    def _read_tag(self, element: Element, attributes: dict[str, str]) -> None:
+        """Where the attributes lie in the start tag; expat names them in the same order."""
+        names = iter(attributes.items())
+        position = element.start + 1
+        while self.bytes[position] not in b" \t\r\n/>":
+            position += 1
+        element.name_end = position
+        while found := ATTRIBUTE.match(self.bytes, position):
+            span = (found.start(), found.end(), found.start(2) + 1, found.end(2) - 1)
+            position = found.end()
+            if found[1] == b"xmlns" or found[1].startswith(b"xmlns:"):
+                uri = element.prefixes.get(found[1].decode().partition(":")[2], "")
+                element.declarations.append(Field(uri, found[1].decode(), *span, attribute=True))
+            else:
+                name, text = next(names)
+                element.attributes.append(Field(name, text, *span, attribute=True))
+        end = self.bytes.index(b">", position) + 1
+        element.empty = self.bytes[end - 2 : end - 1] == b"/"
+        element.inside = element.inside_end = element.end = end
+
+    def _end(self, _: str) -> None:
+        element = self._open.pop()
+        if not element.empty:
+            element.inside_end = self._parser.CurrentByteIndex
+            element.end = self.bytes.index(b">", element.inside_end) + 1
+
+    def _text(self, text: str) -> None:
+        if self._open:
+            self._open[-1].pieces.append(text)
+
+    def _instruction(self, target: str, text: str) -> None:
+        if target == "xpacket" and text.startswith("end") and not self._open:
+            self.trailer = self._parser.CurrentByteIndex
+
+    def _doctype(self, *_: object) -> None:
+        raise BrokenXmpError("a document type is not allowed")
+
+
+def as_utf8(text: bytes) -> bytes:
+    """The packet in UTF-8 without what precedes and follows it.
+
+    Raises:
+        BrokenXmpError: if it is too long, or not in the encoding that its first bytes name.
+    """
+    if len(text) > LARGEST:
+        raise BrokenXmpError("the packet is larger than 16 MiB")
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try:
+            return text.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise BrokenXmpError("not UTF-16") from error
+    return text.rstrip(b"\0").removeprefix(b"\xef\xbb\xbf")
+
+
+def attribute(name: str, text: str) -> str:
+    """An attribute as it stands in a tag, with a blank before it."""
+    return f" {name}={quoteattr(text)}"
