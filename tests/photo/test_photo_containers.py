@@ -13,6 +13,7 @@ from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Photo, exif, read_photo, write_photo
+from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.formats.raw_metadata import is_raw
 from defocusctl.photo.targets import output_path
 from tests.photo import photo_files as files
@@ -239,3 +240,14 @@ def test_animations_are_still_refused() -> None:
         images[0].save(buffer, kind, save_all=True, append_images=images[1:])
         with pytest.raises(InputError, match="animated"):
             read_photo(buffer.getvalue())
+
+
+def test_what_is_bound_to_its_format_is_named_when_that_changes(tmp_path: Path) -> None:
+    png = read_photo(png_with((b"sCAL", b"\x011.0\x001.0")))
+    jpeg = bytearray(files.pillow(RGB, "JPEG"))
+    for marker, payload in ((0xE3, b"Meta\0\0"), (0xEC, b"Ducky\0")):
+        jpeg[2:2] = struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+    for photo, parts in ((png, ["sCAL"]), (read_photo(bytes(jpeg)), ["Meta", "APP12"])):
+        (warning,) = conversion_warnings(photo, tmp_path / "out.tif")
+        assert all(part in warning for part in parts)
+        assert conversion_warnings(photo, tmp_path / f"out.{photo.format.lower()}") == ()

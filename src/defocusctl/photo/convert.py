@@ -127,12 +127,15 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
             parts = {
                 f"colour description ({', '.join(colours)})": bool(colours),
                 "text": not names.isdisjoint(png.TEXT_CHUNKS),
+                "calibration (pCAL, sCAL)": not names.isdisjoint(png.CALIBRATION_CHUNKS),
             }
         case JpegCoding(segments=segments):
             markers = {marker for marker, _ in segments}
             parts = {
                 "IPTC or Photoshop data": jpeg_segments.APP13 in markers,
                 "comment": jpeg_segments.COM in markers,
+                "Meta (APP3) data": jpeg_segments.APP3 in markers,
+                "APP12 data": jpeg_segments.APP12 in markers,
             }
         case HeifCoding() as coding:
             parts = {"colour description (nclx)": heif.foreign_colours(coding)}
