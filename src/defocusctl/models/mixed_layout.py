@@ -1,7 +1,8 @@
 """Convolutions for training on a CPU whose passes each run in the memory layout that is fastest for them.
 
 Without AVX-512, oneDNN is mostly fastest in channels_last for a 3 x 3 convolution and the gradient of its
-input, but two to four times faster in NCHW for the gradient of its weight. A 1 x 1 convolution is a matrix product.
+input, but two to four times faster in NCHW for the gradient of its weight.
+A 1 x 1 convolution is computed as a matrix product.
 The results are those of ``nn.Conv2d`` up to the order of sums.
 """
 
