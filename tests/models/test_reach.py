@@ -11,7 +11,7 @@ from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 from defocusctl.models.reach import GRID, reach
 
-PHASES = (0, 1, 7, 14, 15)
+PHASES = (0, 1, 7, 14, 15, 20, 30)
 """Places in the grid of the strided layers; the farthest-looking ones are among them."""
 
 
@@ -29,18 +29,24 @@ def test_reach_of_the_released_configurations(name: str, pixels: int) -> None:
     ids=["iniknet", "nrknet"],
 )
 def test_reach_is_exactly_where_gradients_end(build: Callable[[], Network]) -> None:
-    """In float64 with positive weights nothing cancels, and the smallest gradients do not vanish."""
     torch.manual_seed(0)
-    network = build().double().eval()
+    assert_reach_is_where_gradients_end(build())
+
+
+def assert_reach_is_where_gradients_end(network: Network) -> None:
+    """In float64 with positive weights nothing cancels, and the smallest gradients do not vanish."""
+    network.double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim >= 2:
                 parameter.copy_(torch.rand_like(parameter) * 2 / parameter[0].numel())
-    width = 16 * (2 * reach(network) // 16 + 4)
-    image = torch.rand(1, 3, 32, width, dtype=torch.float64).repeat(len(PHASES), 1, 1, 1).requires_grad_()
+    width = GRID * (2 * reach(network) // GRID + 4)
+    image = (
+        torch.rand(1, 3, 2 * GRID, width, dtype=torch.float64).repeat(len(PHASES), 1, 1, 1).requires_grad_()
+    )
     columns = width // 2 // GRID * GRID + torch.tensor(PHASES)
-    asked = network(image).image[torch.arange(len(PHASES)), :, :, columns]  # another column of each copy
-    (gradient,) = torch.autograd.grad(asked.sum(), image)
+    requested = network(image).image[torch.arange(len(PHASES)), :, :, columns]  # another column of each copy
+    (gradient,) = torch.autograd.grad(requested.sum(), image)
     copies, reached = gradient.abs().sum(dim=(1, 2)).nonzero().unbind(dim=1)
     assert (columns[copies] - reached).abs().max() == reach(network)
 

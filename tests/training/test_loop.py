@@ -1,6 +1,7 @@
 """A run that was stopped and resumed is the run that never stopped; what goes wrong is said in one line."""
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import torch
 
 from defocusctl.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.errors import DataError, InputError, OutputError, WeightsError
+from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.training.loop import Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
@@ -216,6 +218,26 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
     with pytest.raises(OutputError, match="cannot write the run"):
         run(recipe, recipe)
+
+
+def with_network(recipe: Path, fields: str) -> Path:
+    text = re.sub(r"start_from = .*", f"network = {{ {fields} }}", recipe.read_text())
+    recipe.write_text(text[: text.index("[validation]")])
+    return recipe
+
+
+def test_a_recipe_says_the_sizes_of_its_network(tmp_path: Path) -> None:
+    fields = "width = 4, atoms = 2, kernel_sizes = 3, atom_width = 4, feature_scale = 2"
+    run(with_network(write_data(tmp_path, "iniknet"), fields), tmp_path / "run")
+    network = load_checkpoint(tmp_path / "run" / "weights.safetensors").model
+    assert network.config == INIKNetConfig(4, 2, atoms=2, kernel_sizes=3, atom_width=4, feature_scale=2)
+
+
+@pytest.mark.parametrize(("fields", "wrong"), [("colour = 3", "colour"), ("width = -1", "-1")])
+def test_sizes_that_a_network_cannot_have_are_one_line(tmp_path: Path, fields: str, wrong: str) -> None:
+    with pytest.raises(DataError, match=rf"\[network\] does not suit iniknet: .*{wrong}"):
+        run(with_network(write_data(tmp_path, "iniknet"), fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_to_start_from_must_be_there_and_of_the_model(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ MISTAKES = {
     "[data.rendering.geometry]\ndepth = 0\nplane = 0\nlayers = 0\nsmooth = 0": "geometry",
     "[[stages]]\nsteps = 0": "stages.1.steps",
     "[[stages]]\nsteps = 1\ncrop = 40": "stages.1.crop",
+    'network = { width = "wide" }': "network.width",
+    'start_from = "a.safetensors"\nnetwork = { width = 16 }': "'start_from' brings its own sizes",
     '[validation]\nsharp = ["x"]\npairs = { rendered = "y" }': "validation: 'rendered' is the name",
 }
 

@@ -4,6 +4,33 @@ Axes: B batch, C channels, H rows, W columns.
 """
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad, pixel_unshuffle
+
+from defocusctl.geometry import round_up
+
+
+def unshuffled(image: Tensor, factor: int) -> Tensor:
+    """Blocks of f x f pixels as channels, f being the factor: (B, C, H, W) -> (B, C f^2, H/f, W/f)."""
+    return image if factor == 1 else pixel_unshuffle(image, factor)
+
+
+def enlarged(maps: Tensor, factor: int, like: Tensor) -> Tensor:
+    """Maps of features at 1/factor of an image's size, bilinearly brought to the size of that image."""
+    if factor == 1:
+        return maps
+    maps = interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+    return maps[..., : like.shape[-2], : like.shape[-1]]  # without what `padded` added
+
+
+def padded(image: Tensor, multiple: int) -> Tensor:
+    """The image continued on the right and below, to multiples of ``multiple`` pixels, at least two."""
+    height, width = image.shape[-2:]
+    bottom, right = (max(2 * multiple, round_up(length, multiple)) - length for length in (height, width))
+    if not bottom and not right:
+        return image
+    return pad(
+        image, (0, right, 0, bottom), mode="reflect" if bottom < height and right < width else "replicate"
+    )
 
 
 def conv_block(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:

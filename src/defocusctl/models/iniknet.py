@@ -8,29 +8,37 @@ Axes: B batch, C colour, R kernel sizes, N atoms, H rows, W columns. Scales run 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from defocusctl.models.blocks import conv_block, res_blocks, up_block
+from defocusctl.models.blocks import conv_block, enlarged, padded, res_blocks, unshuffled, up_block
 from defocusctl.models.inverse_atoms import InverseAtoms, InverseFiltering
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
 from defocusctl.models.recurrence import DuplexRecurrence
 
 SCALES = (0.25, 0.5, 1.0)
+STEP = 16
+"""The U-Net halves the coarsest of the scales twice."""
 
 
 @dataclass(frozen=True)
 class INIKNetConfig:
-    """Sizes of an INIKNet; the defaults are the released ones (1,976,847 parameters)."""
+    """Sizes of an INIKNet; the defaults are the released ones (1,976,847 parameters).
+
+    Features and coefficients are computed at 1/``feature_scale`` of the image's size; filtering is always at
+    its full size.
+    """
 
     width: int = 32
     blocks_per_stage: int = 2
     atoms: int = 10
     kernel_sizes: int = 8
     atom_width: int = 64
+    feature_scale: int = 1
 
     @property
     def sampled_sizes(self) -> tuple[int, ...]:
@@ -39,11 +47,11 @@ class INIKNetConfig:
 
 
 class FeatureUNet(nn.Module):
-    """U-Net with concatenated skips, shared by the scales: (B, 3, H, W) -> (B, width, H, W)."""
+    """U-Net with concatenated skips, shared by the scales: (B, channels, H, W) -> (B, width, H, W)."""
 
-    def __init__(self, width: int, blocks: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.enter1 = conv_block(3, width)
+        self.enter1 = conv_block(channels, width)
         self.encode1 = res_blocks(width, blocks)
         self.enter2 = conv_block(width, 2 * width, stride=2)
         self.encode2 = res_blocks(2 * width, blocks)
@@ -79,7 +87,7 @@ class INIKNet(Network):
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or INIKNetConfig()
-        self.unet = FeatureUNet(config.width, config.blocks_per_stage)
+        self.unet = FeatureUNet(3 * config.feature_scale**2, config.width, config.blocks_per_stage)
         self.mu_recurrence = DuplexRecurrence(config.width)
         self.omega_recurrence = DuplexRecurrence(config.width)
         self.mu_predictor = nn.Conv2d(config.width, config.kernel_sizes, kernel_size=1)
@@ -89,7 +97,7 @@ class INIKNet(Network):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        width = state["unet.enter1.0.weight"].shape[0]
+        width, channels = state["unet.enter1.0.weight"].shape[:2]
         blocks = {key.split(".")[2] for key in state if key.startswith("unet.encode1.")}
         config = INIKNetConfig(
             width=width,
@@ -97,21 +105,22 @@ class INIKNet(Network):
             atoms=state["omega_predictor.weight"].shape[0],
             kernel_sizes=state["mu_predictor.weight"].shape[0],
             atom_width=state["atoms.mlps.0.first.weight"].shape[0],
+            feature_scale=isqrt(channels // 3),
         )
         return cls(config)
 
     def forward(self, x: Tensor) -> Prediction:
         """Restore at the finest scale only; coefficients are mu (B, R, H, W) and omega (B, N, H, W)."""
-        mu_features, omega_features = self._features([resized(x, scale) for scale in SCALES])
-        mu, omega = self._coefficients(mu_features[-1], omega_features[-1])
+        mu_features, omega_features = self._features(x)
+        mu, omega = self._coefficients(x, mu_features[-1], omega_features[-1])
         return Prediction(self._filter(x, mu, omega), {"mu": mu, "omega": omega})
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
         inputs = [resized(blurred, scale) for scale in SCALES]
-        mu_features, omega_features = self._features(inputs)
+        mu_features, omega_features = self._features(blurred)
         estimates = [
-            self._filter(image, *self._coefficients(mu_feature, omega_feature))
+            self._filter(image, *self._coefficients(image, mu_feature, omega_feature))
             for image, mu_feature, omega_feature in zip(inputs, mu_features, omega_features, strict=True)
         ]
         targets = [resized(sharp, scale) for scale in SCALES]
@@ -126,17 +135,23 @@ class INIKNet(Network):
         assert self.filtering.sum.bias is not None
         nn.init.zeros_(self.filtering.sum.bias)
 
-    def _features(self, images: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""
-        features = [self.unet(image) for image in images]
+        factor = self.config.feature_scale
+        x = padded(x, STEP * factor)
+        features = [self.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
         return self.mu_recurrence(features), self.omega_recurrence(features)
 
-    def _coefficients(self, mu_features: Tensor, omega_features: Tensor) -> tuple[Tensor, Tensor]:
+    def _coefficients(
+        self, image: Tensor, mu_features: Tensor, omega_features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mu (B, R, H, W) and omega (B, N, H, W) for an image of one scale."""
+        factor = self.config.feature_scale
         with torch.autocast(mu_features.device.type, enabled=False):
             full = self.mu_predictor.weight.dtype  # whatever the precision of the features
-            mu = torch.softmax(self.mu_predictor(mu_features.to(full)).float(), dim=1)  # (B, R, H, W)
-            omega = self.omega_predictor(omega_features.to(full)).float()  # (B, N, H, W)
-        return mu, omega
+            mu = torch.softmax(self.mu_predictor(mu_features.to(full)).float(), dim=1)
+            omega = self.omega_predictor(omega_features.to(full)).float()
+            return enlarged(mu, factor, image), enlarged(omega, factor, image)
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
         """Eq. (8) in float32 whatever precision predicted the coefficients: pixels need more than 8 bits."""

@@ -8,35 +8,51 @@ Axes: B batch, C colour, J atoms, H rows, W columns. Scale t = 1 is the image, t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from defocusctl.models.blocks import ResBlock, conv_block, reflect_conv, up_block
+from defocusctl.models.blocks import (
+    ResBlock,
+    conv_block,
+    enlarged,
+    padded,
+    reflect_conv,
+    unshuffled,
+    up_block,
+)
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
 from defocusctl.models.recurrence import lstm_step, resize
 from defocusctl.models.recursive_atoms import BlurringOperator
 
 SCALES = (1, 2, 3)
+STEP = 16
+"""The U-Net halves the coarsest of the scales twice."""
 LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25)  # lambda_0 ... lambda_3 of eq. (12)
 
 
 @dataclass(frozen=True)
 class NRKNetConfig:
-    """Sizes of an NRKNet; the defaults are the released ones (6,094,107 parameters)."""
+    """Sizes of an NRKNet; the defaults are the released ones (6,094,107 parameters).
+
+    Features and coefficients are computed at 1/``feature_scale`` of the image's size; reblurring is always at
+    its full size.
+    """
 
     width: int = 64
     atoms: int = 22
+    feature_scale: int = 1
 
 
 class AdditiveUNet(nn.Module):
-    """U-Net with added skips, shared by the scales: (B, 3, H, W) -> (B, width, H, W)."""
+    """U-Net with added skips, shared by the scales: (B, channels, H, W) -> (B, width, H, W)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.enter1 = conv_block(3, width)
+        self.enter1 = conv_block(channels, width)
         self.encode1 = ResBlock(width)
         self.enter2 = conv_block(width, 2 * width, stride=2)
         self.encode2 = ResBlock(2 * width)
@@ -89,14 +105,15 @@ class NRKNet(Network):
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NRKNetConfig()
-        self.unet = AdditiveUNet(config.width)
+        self.unet = AdditiveUNet(3 * config.feature_scale**2, config.width)
         self.coefficients = CoefficientModule(config.width, config.atoms)
         self.blurring = BlurringOperator(config.atoms)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        width = state["unet.enter1.0.weight"].shape[0]
-        return cls(NRKNetConfig(width=width, atoms=state["coefficients.attention.0.weight"].shape[0]))
+        width, channels = state["unet.enter1.0.weight"].shape[:2]
+        atoms = state["coefficients.attention.0.weight"].shape[0]
+        return cls(NRKNetConfig(width=width, atoms=atoms, feature_scale=isqrt(channels // 3)))
 
     def forward(self, x: Tensor) -> Prediction:
         """Z_0 of eq. (10); coefficients are gamma_1 (B, J, H, W), gamma_2 and gamma_3 at 1/2 and 1/4."""
@@ -167,19 +184,22 @@ class NRKNet(Network):
             self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
 
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Gamma of every scale, finest first; the states travel from coarse to fine."""
-        coarsest = images[-1]
-        size = (coarsest.shape[0], self.config.atoms, coarsest.shape[2] // 2, coarsest.shape[3] // 2)
+        """Gamma of every image, finest first; the states travel from coarse to fine."""
+        factor = self.config.feature_scale
+        inputs = halvings(padded(images[0], STEP * factor))
+        coarsest = inputs[-1]
+        height, width = (length // (2 * factor) for length in coarsest.shape[-2:])
+        size = (coarsest.shape[0], self.config.atoms, height, width)
         h = c = torch.zeros(size, dtype=coarsest.dtype, device=coarsest.device)
         gammas: list[Tensor] = []
-        for image in reversed(images):
+        for image, input in zip(reversed(images), reversed(inputs), strict=True):
             if gammas:
                 h, c = resize(h, 2.0), resize(c, 2.0)
-            features = self.unet(image).to(image.dtype)
+            features = self.unet(unshuffled(input, factor)).to(image.dtype)
             # Float32 whatever the precision of the features: D(z) is subtracted from z, gamma's error shows.
             with torch.autocast(image.device.type, enabled=False):
                 gamma, h, c = self.coefficients(features, h, c)
-            gammas.append(gamma.float())
+            gammas.append(enlarged(gamma.float(), factor, image))
         return gammas[::-1]
 
     def _neumann_terms(self, image: Tensor, gamma: Tensor, count: int) -> list[Tensor]:

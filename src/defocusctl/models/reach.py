@@ -5,8 +5,8 @@ is described by the first and the last image column that each of its columns dep
 layer moves these bounds in a simple way. The walk below takes the steps of ``iniknet.py`` and ``nrknet.py``
 in their order, and ``tests/models/test_reach.py`` compares it with the gradients of the real networks.
 
-What a pixel depends on also varies with its place in the 16 x 16 grid of the strided layers; the reach is
-that of the worst place.
+What a pixel depends on also varies with its place in the grid of the strided layers, 16 x 16 pixels, or
+32 x 32 where features are at half size; the reach is that of the worst place.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from defocusctl.models.prediction import Network
 ROW = 4096
 """Columns of the imaginary image; far more than twice any reach, so that its middle knows no border."""
 
-GRID = 16
+GRID = 32
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,14 @@ class Footprint:
         """After nearest enlargement by 2."""
         return self.gather(2 * len(self), lambda o: o // 2, lambda o: o // 2)
 
+    def shrunk(self, factor: int) -> "Footprint":
+        """After ``factor`` columns became channels of one."""
+        return self.gather(len(self) // factor, lambda o: factor * o, lambda o: factor * o + factor - 1)
+
+    def enlarged(self, factor: int) -> "Footprint":
+        """After bilinear enlargement by ``factor``, or nothing."""
+        return self if factor == 1 else self.bilinear(factor)
+
     def __or__(self, other: "Footprint") -> "Footprint":
         """Of something computed from both, column by column."""
         return Footprint(np.minimum(self.first, other.first), np.maximum(self.last, other.last))
@@ -124,10 +132,13 @@ def _iniknet(config: INIKNetConfig, image: Footprint) -> Footprint:
             hidden.append((feature | state).convolved(times=4) | state)
         return hidden
 
-    features = [unet(image), unet(image.bilinear(0.5)), unet(image.bilinear(0.25))]
+    def features_of(x: Footprint) -> Footprint:
+        return unet(x.shrunk(config.feature_scale))
+
+    features = [features_of(image), features_of(image.bilinear(0.5)), features_of(image.bilinear(0.25))]
     upward = recurrence(features, factor=0.5)
     downward = recurrence(upward[::-1], factor=2.0)
-    coefficients = features[0] | downward[-1]
+    coefficients = (features[0] | downward[-1]).enlarged(config.feature_scale)
     return coefficients | image.convolved(max(config.sampled_sizes))
 
 
@@ -145,10 +156,10 @@ def _nrknet(config: NRKNetConfig, image: Footprint) -> Footprint:
     state: Footprint | None = None
     terms = []
     for t in (3, 2, 1):
-        features = unet(images[t - 1])
+        features = unet(images[t - 1].shrunk(config.feature_scale))
         pooled = features.pooled()
         state = pooled.convolved(5) if state is None else (pooled | state).convolved(5) | state
-        gamma = features.convolved() | state.doubled()
+        gamma = (features.convolved() | state.doubled()).enlarged(config.feature_scale)
         z = images[t - 1]
         for _ in range(t):
             z = z | z.convolved(times=config.atoms - 1) | gamma

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -211,7 +211,10 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
     if recipe.start_from is not None:
         checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
         return checkpoint.model, checkpoint.metadata.channel_order
-    network = kind()
+    try:
+        network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
     with code_of(network.name):
         network.initialise()
     return network, "RGB"

@@ -96,6 +96,8 @@ class Recipe(Settings):
 
     model: str
     """The network; its package is imported when the run begins."""
+    network: dict[str, int | float] = Field(default_factory=dict)
+    """Fields of the network's configuration that differ from its usual sizes; not with ``start_from``."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Of autocast; ``auto`` takes what a probe at the start of every run finds fastest on its device."""
@@ -125,6 +127,12 @@ class Recipe(Settings):
     def _layout_fits(self) -> "Recipe":
         if self.layout == "mixed" and self.precision != "fp32":
             raise ValueError("layout 'mixed' needs precision 'fp32'; 'auto' for both finds the fastest")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_are_free(self) -> "Recipe":
+        if self.network and self.start_from is not None:
+            raise ValueError("'start_from' brings its own sizes; leave out [network]")
         return self
 
     @property
