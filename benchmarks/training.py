@@ -1,0 +1,157 @@
+"""Training throughput of recipes: steps and samples per hour, and where the time goes.
+
+    OMP_NUM_THREADS=1 python benchmarks/training.py RECIPE... --data DIR [--rounds 5] [--device cpu]
+
+Each recipe's last stage is trained from random weights as `train` does it, twice side by side: in float32 and
+channels_last ("fixed"), as recipes did before they had `precision` and `layout`, and with `auto` for both. A
+round takes one step of each; the table shows the medians. "Convolutions" is the share of the rate, in FLOP
+per second, that a 3 x 3 convolution of 64 channels reaches on this device in the same run. With one thread,
+times are those of the processor, which other programs' work hardly disturbs.
+"""
+
+import argparse
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from defocusctl.data.batches import Crops, RenderedSource, StepCrops, render_crops
+from defocusctl.data.pairs import photos_in
+from defocusctl.data.pixels import PixelCache
+from defocusctl.models.catalogue import network_class
+from defocusctl.training.execution import clock_of
+from defocusctl.training.recipe import Recipe, read_recipe
+from defocusctl.training.state import TrainingState
+
+CACHE = 2 * 2**30  # bytes, as recipes have it
+COLUMNS = "recipe", "contender", "s/step", "samples/h", "loader", "renderer", "convolutions", "speed-up"
+
+
+@dataclass
+class Contender:
+    """One way to train and the seconds of its steps so far: reading, rendering, and all the rest."""
+
+    name: str
+    state: TrainingState
+    loader: list[float] = field(default_factory=list)
+    renderer: list[float] = field(default_factory=list)
+    network: list[float] = field(default_factory=list)
+
+    @property
+    def step(self) -> float:
+        return statistics.median(map(sum, zip(self.loader, self.renderer, self.network, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipes", type=Path, nargs="+", metavar="RECIPE")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    arguments = parser.parse_args()
+    peak = convolution_rate(arguments.device)
+    print(f"{arguments.device}, {torch.get_num_threads()} threads; convolutions: {peak / 1e9:.0f} GFLOP/s\n")
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|---" * 2 + "|---:" * (len(COLUMNS) - 2) + "|")
+    for path in arguments.recipes:
+        compare(path, arguments.data, arguments.rounds, arguments.device, peak)
+
+
+def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: float) -> None:
+    """Print a recipe's rows."""
+    recipe = read_recipe(path)
+    fixed = recipe.model_copy(update={"precision": "fp32", "layout": "channels_last"})
+    auto = recipe.model_copy(update={"precision": "auto", "layout": "auto"})
+    contenders = [Contender("fixed", state(fixed, device)), Contender("auto", state(auto, device))]
+    chosen = contenders[1].state.execution
+    contenders[1].name = f"auto: {chosen.precision}, {chosen.layout}"
+    crops = step_crops(recipe, root, rounds + 1)
+    for step in range(rounds + 1):  # the first warms up
+        for contender in contenders:
+            run_step(contender, crops, step, device)
+    work = flop(contenders[0].state, render_crops(crops[0], recipe.data.rendering, 0))
+    for contender in contenders:
+        for seconds in (contender.loader, contender.renderer, contender.network):
+            del seconds[0]
+        cells = (
+            path.stem,
+            contender.name,
+            f"{contender.step:.2f}",
+            f"{recipe.stages[-1].batch * 3600 / contender.step:,.0f}",
+            f"{statistics.median(contender.loader) / contender.step:.1%}",
+            f"{statistics.median(contender.renderer) / contender.step:.1%}",
+            f"{work / statistics.median(contender.network) / peak:.0%}",
+            f"{contenders[0].step / contender.step:.2f}",
+        )
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def state(recipe: Recipe, device: torch.device) -> TrainingState:
+    torch.manual_seed(recipe.seed)
+    network = network_class(recipe.model)()
+    network.initialise()
+    return TrainingState(recipe, network, "RGB", device)
+
+
+def step_crops(recipe: Recipe, root: Path, steps: int) -> StepCrops:
+    data, stage = recipe.data, recipe.stages[-1]
+    photos = [path for folder in data.sharp for path in photos_in(root / folder)]
+    depth = [path for folder in data.depth for path in photos_in(root / folder)]
+    source = RenderedSource(photos, depth, data.rendering, 1.0)
+    return StepCrops([source], [(stage.batch, stage.crop)] * steps, recipe.seed, PixelCache(CACHE))
+
+
+def run_step(contender: Contender, crops: StepCrops, step: int, device: torch.device) -> None:
+    """One step of training, timed in its three parts."""
+    state = contender.state
+    recipe = state.recipe
+    clock = clock_of(device)
+    times = [clock()]
+    read = crops[step]
+    depth = None if read.depth is None else read.depth.to(device)
+    read = Crops(step, read.sharp.to(device), None, depth)
+    times.append(clock())
+    blurred, sharp = render_crops(read, recipe.data.rendering, recipe.seed)
+    times.append(clock())
+    state.network.train()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.execution.loss(state.network, blurred, sharp, recipe).backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.clip_norm or torch.inf)
+    state.optimiser.step()
+    state.ema.update_parameters(state.network)
+    times.append(clock())
+    for seconds, start, end in zip(
+        (contender.loader, contender.renderer, contender.network), times, times[1:], strict=False
+    ):
+        seconds.append(end - start)
+
+
+def flop(state: TrainingState, batch: tuple[torch.Tensor, torch.Tensor]) -> int:
+    """Floating-point operations of a step's forward and backward pass."""
+    blurred, sharp = (side.to(next(state.network.parameters()).device) for side in batch)
+    with FlopCounterMode(display=False) as counter:
+        state.execution.loss(state.network, blurred, sharp, state.recipe).backward()
+    return counter.get_total_flops()
+
+
+def convolution_rate(device: torch.device) -> float:
+    """FLOP per second of the fastest of twenty convolutions."""
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False, device=device)
+    layer = layer.to(memory_format=torch.channels_last)
+    image = torch.rand(1, 64, 256, 256, device=device).to(memory_format=torch.channels_last)
+    clock = clock_of(device)
+    fastest = float("inf")
+    with torch.inference_mode():
+        for _ in range(20):
+            started = clock()
+            layer(image)
+            fastest = min(fastest, clock() - started)
+    return 2 * 64 * 64 * 9 * 256 * 256 / fastest
+
+
+if __name__ == "__main__":
+    main()
