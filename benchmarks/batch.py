@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from defocusctl.allowance import processors
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
@@ -78,7 +79,7 @@ def compare_speed(model: str, photos: int, size: Size, count: int) -> None:
         for _ in range(count):
             rounds.append({way: in_a_process(way, folder, model) for way in WAYS})
             print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)
-    print(f"{model}, {photos} photos of {size.width}x{size.height} pixels, {os.cpu_count()} cores\n")
+    print(f"{model}, {photos} photos of {size.width}x{size.height} pixels, {processors()} cores\n")
     print("| way | s per photo | MP/s | of the bare network's throughput | photos at once x threads |")
     print("|---|---:|---:|---:|---|")
     for way in WAYS:

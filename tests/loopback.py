@@ -5,7 +5,6 @@ It also answers as a proxy (to requests for whole URLs) and as a hub (``/owner/r
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ class Served:
     fault_statuses: list[int] = field(default_factory=list)
     truncations: list[int] = field(default_factory=list)  # bytes after which the connection breaks
     redirect: str | None = None
-    pause_per_chunk: float = 0.0  # seconds
+    going_on: threading.Event | None = None  # waited for before the second half of the body
 
     def __post_init__(self) -> None:
         if self.etag is None:
@@ -40,6 +39,7 @@ class Loopback(ThreadingHTTPServer):
         self.files: dict[str, Served] = {}
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range header
         self.bytes_served = 0
+        self.hangs_up = False  # without a word, whatever is asked
         self.books = threading.Lock()
 
     @property
@@ -68,6 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         wanted_range = self.headers.get("Range")
         with self.server.books:
             self.server.requests.append((self.command, self.path, wanted_range))
+        if self.server.hangs_up:
+            self.close_connection = True
+            return None
         served = self.server.files.get(self.path)
         if served is None:
             return self._send_empty(404)
@@ -96,10 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
         end = start + served.truncations.pop(0) if served.truncations else len(served.body)
         for position in range(start, min(end, len(served.body)), CHUNK):
             chunk = served.body[position : min(position + CHUNK, end)]
+            if served.going_on is not None and position >= len(served.body) // 2:
+                served.going_on.wait()
             self.wfile.write(chunk)
             with self.server.books:
                 self.server.bytes_served += len(chunk)
-            time.sleep(served.pause_per_chunk)
         if end < len(served.body):
             self.close_connection = True
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
+from defocusctl.allowance import available_memory, processor_quota
 from defocusctl.errors import DeviceError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -93,7 +94,7 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return psutil.virtual_memory().available
+    return available_memory()
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -112,6 +113,17 @@ def peak_memory(device: torch.device) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def use_allowed_processors() -> None:
+    """Have PyTorch take no more threads than control groups give processors; fewer stay as they are.
+
+    Threads beyond that would make the kernel stop all of them for a part of every period. PyTorch itself
+    knows only which processors the process may run on.
+    """
+    quota = processor_quota()
+    if quota is not None and quota < torch.get_num_threads():
+        torch.set_num_threads(quota)
 
 
 def keep_freed_memory() -> None:

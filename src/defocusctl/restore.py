@@ -25,6 +25,7 @@ from defocusctl.devices import (
     peak_memory,
     release_memory,
     reset_peak_memory,
+    use_allowed_processors,
 )
 from defocusctl.errors import DeviceError, UsageError
 from defocusctl.geometry import Box, Size, round_up
@@ -116,6 +117,7 @@ class Restorer:
     ) -> None:
         self.settings = settings
         self._network = network
+        use_allowed_processors()
         self._engine, self.device = open_engine(
             settings.backend, network, settings.device, settings.precision, graph
         )
@@ -125,8 +127,6 @@ class Restorer:
         self._runner = TileRunner(self._engine, channel_order, clip=settings.clip)
         self.at_once = 1
         """Photos that are restored at the same time, in a thread each: they share the free memory."""
-        self._tile = settings.tile
-        """The tile of the settings until memory runs out; the smaller one from then on."""
 
     def restore(
         self,
@@ -189,8 +189,8 @@ class Restorer:
             for pixels, full_scale in pictures
         ]
         warnings: list[str] = []
+        plan = self.plan(read.size)
         while True:
-            plan = self.plan(read.size)
             try:
                 rejected = self._run_tiles(canvases, plan, on_progress)
                 break
@@ -208,7 +208,11 @@ class Restorer:
                     on_progress=on_progress,
                 )
                 return parted(pictures[:middle]) + parted(pictures[middle:])
-            warnings.append(self._halve_tile(plan))
+            tried, smaller = max(plan.tile), self._smaller_tile(plan)
+            warnings.append(
+                f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
+            )
+            plan = plan_tiles(read.size, smaller, self.overlap)
         report = RestoreReport(
             backend=self.settings.backend,
             device=str(self.device),
@@ -245,7 +249,7 @@ class Restorer:
 
     def most_at_once(self) -> int:
         """Photos that free memory lets be restored at the same time without smaller tiles; at least one."""
-        side = self._tile or 2 * AUTO_TILE[self.device.type]
+        side = self.settings.tile or 2 * AUTO_TILE[self.device.type]
         return max(1, free_memory(self.device) // 2 // (side**2 * self._bytes_per_pixel))
 
     def room_for(self, size: Size) -> int:
@@ -282,14 +286,18 @@ class Restorer:
 
     def _tile_for(self, size: Size) -> int:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
-        if self._tile is not None:
-            return self._tile
+        if self.settings.tile is not None:
+            return self.settings.tile
         share = free_memory(self.device) // self.at_once
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
         return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), self.overlap)
 
-    def _halve_tile(self, plan: TilePlan) -> str:
-        """Use smaller tiles from now on; the line that says so."""
+    def _smaller_tile(self, plan: TilePlan) -> int:
+        """The tile to go on with after memory ran out; the next photo begins with its own again.
+
+        Raises:
+            DeviceError: if there is none.
+        """
         tried = max(plan.tile)
         smaller = max(round_up(tried // 2, STEP), smallest_tile(plan.overlap))
         if smaller >= tried:
@@ -297,8 +305,7 @@ class Restorer:
                 f"{self.device} has not enough memory even for tiles of {tried} pixels",
                 "close other programs, use a smaller --overlap or another --device",
             )
-        self._tile = smaller
-        return f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
+        return smaller
 
 
 def _left_alone(parts: Sequence[tuple[Box, str]], read: Box) -> list[str]:

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from defocusctl.batch import arrivals
-from defocusctl.batch.arrivals import SETTLED, Arrivals
+from defocusctl.batch.arrivals import Arrivals
 from defocusctl.batch.inputs import Search
 
 CONTENT = b"any bytes" * 1000
@@ -64,22 +64,43 @@ def folder(tmp_path: Path) -> Path:
 
 
 def old(path: Path, content: bytes = CONTENT) -> Path:
-    """A file that was last written long ago."""
-    path.write_bytes(content)
-    os.utime(path, (time.time() - 1000,) * 2)
-    return path
+    """A file that was last written long ago; nobody sees it before it is whole and old."""
+    hidden = path.with_name(f".{path.name}")
+    hidden.write_bytes(content)
+    os.utime(hidden, (time.time() - 1000,) * 2)
+    return hidden.replace(path)
 
 
-def test_what_grows_is_complete_when_it_has_stopped_growing(folder: Path, tmp_path: Path) -> None:
+class Clock:
+    """Stands for the module ``time``: its seconds pass when the test says so, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.time_ns = time.time_ns
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_what_grows_is_complete_when_it_has_stopped_growing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(arrivals, "time", clock)
+    monkeypatch.setattr(arrivals, "SETTLED", 700.0)  # longer than this test takes: no file here is old
     with observed(folder, tmp_path / "out") as observer:
         with (folder / "slow.jpg").open("wb", buffering=0) as file:
             for _ in range(14):  # longer than a file has to rest
                 file.write(CONTENT)
-                time.sleep(SETTLED / 7)
-                assert observer.next(timeout=0) is None
-        assert observer.next() == ("slow.jpg", 14 * len(CONTENT))
+                clock.now += 100.0
+                assert observer.next(timeout=0.1) is None
+        while (came := observer.next(timeout=0.1)) is None:
+            clock.now += 100.0
+        assert came == ("slow.jpg", 14 * len(CONTENT))
         old(folder / "next.jpg")
-        assert observer.next() == ("next.jpg", len(CONTENT))
+        while (came := observer.next(timeout=0.1)) is None:
+            clock.now += 1.0
+        assert came == ("next.jpg", len(CONTENT))
 
 
 def test_what_is_moved_in_is_complete_at_once(
@@ -98,7 +119,9 @@ def test_what_is_moved_in_is_complete_at_once(
         assert observer.next() == ("tree/deep/leaf.png", len(CONTENT))
 
 
-def test_what_is_there_comes_first_and_not_again(folder: Path, tmp_path: Path) -> None:
+def test_what_is_there_comes_first_and_not_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("b.jpg", "a.jpg"):
         old(folder / name)
     (folder / "fresh.jpg").write_bytes(CONTENT)
@@ -109,7 +132,9 @@ def test_what_is_there_comes_first_and_not_again(folder: Path, tmp_path: Path) -
     (folder / "fresh.jpg").write_bytes(CONTENT)
     later = Arrivals(search, [str(folder)])
     found = search.find([str(folder)]).photos
+    monkeypatch.setattr(arrivals, "SETTLED", 700.0)
     assert [photo.name for photo in later.complete(found)] == ["a.jpg", "b.jpg"]
+    monkeypatch.setattr(arrivals, "SETTLED", 0.1)
     coming = later.as_they_come(lambda: False)
     assert next(coming).name == "fresh.jpg"
 

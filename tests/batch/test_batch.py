@@ -300,10 +300,16 @@ def test_a_read_only_disk_is_refused(tree: Path, small_disk: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tree: Path, times: int) -> None:
-    """After the first photo; once, and once more as soon as the first was understood."""
-    write_photos(tree, [f"{i:02}.png" for i in range(12)], size=(48, 48))
+    """After the first photo; once, and once more as soon as the first was understood.
+
+    There are many more photos than are done before it comes, however late; later most are taken away.
+    """
+    many = [f"many/{number:03}.png" for number in range(500)]
+    write_photos(tree, many[:1], size=(48, 48))
+    for name in many[1:]:
+        os.link(tree / many[0], tree / name)
     program = [sys.executable, "-m", "defocusctl", "batch", "in", "out", "--weights", "iniknet.safetensors"]
-    sign = {1: "[1/16]", 2: "finishing the photos in flight"}
+    sign = {1: "[1/504]", 2: "finishing the photos in flight"}
     said = ""
     with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -318,7 +324,10 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tree: Path, times: int) -> No
     assert "the same command goes on where it stopped" in said
     assert "Traceback" not in said
     done = [entry["input"] for entry in entries_in(Path("out")) if entry["status"] == "done"]
-    assert 1 <= len(done) < 16
+    left = sorted({*TREE, *many} - set(done))
+    assert 1 <= len(done) < 504
     assert sorted(results_in(Path("out"))) == sorted(done)
+    for name in left[5:]:
+        (tree / name).unlink()
     assert batch("in", "out").code == ExitCode.OK
-    assert len(results_in(Path("out"))) == 16
+    assert sorted(results_in(Path("out"))) == sorted([*done, *left[:5]])

@@ -35,13 +35,13 @@ class Starter:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
-    def run(self, patience: float | None) -> tuple[float, int]:
-        """The seconds that one run took, which was killed after ``patience``, and its exit code."""
+    def run(self, last_call: int | None) -> tuple[int, int]:
+        """How many calls one run made, and its exit code; it is killed at its call number ``last_call``."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps([patience, *ARGUMENTS]), file=self._process.stdin, flush=True)
-        seconds, code = json.loads(self._process.stdout.readline())
-        return seconds, code
+        print(json.dumps([last_call, *ARGUMENTS]), file=self._process.stdin, flush=True)
+        calls, code = json.loads(self._process.stdout.readline())
+        return calls, code
 
     def close(self) -> None:
         self._process.communicate()
@@ -57,7 +57,7 @@ def starter(home: Path) -> Iterator[Starter]:
 
 
 def test_killed_at_random_moments(starter: Starter) -> None:
-    seconds, code = starter.run(None)
+    calls, code = starter.run(None)
     assert code == 0
     results, entries = results_in(Path("out")), last_entries(Path("out"))
     assert len(results) == len(entries) == len(PHOTOS)
@@ -65,13 +65,11 @@ def test_killed_at_random_moments(starter: Starter) -> None:
     moments = random.Random(6)
     kills = completed = 0
     while kills < KILLS or completed == 0:
-        fresh = not Path("out").exists()
-        passed, code = starter.run(moments.uniform(0.1, 1.0) * seconds if kills < KILLS else None)
+        _, code = starter.run(moments.randint(calls // 10, calls) if kills < KILLS else None)
         kills += code < 0
         check_nothing_is_half_done(results)
         if code == 0:
             completed += 1
-            seconds = passed if fresh else seconds  # they differ on a busy machine
             assert results_in(Path("out")) == results
             assert last_entries(Path("out")) == entries
             shutil.rmtree("out")

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from defocusctl.batch import arrivals
 from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.json_lines import read_json_lines
 from tests.batch.recorded import sha256
@@ -56,7 +59,20 @@ class Meanwhile:
         raise AssertionError(f"{name}: {list(statuses)} did not come")
 
 
-def test_photos_are_done_as_they_arrive(home: Path) -> None:
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files have to rest for a moment only, so none may be seen before it is whole."""
+    monkeypatch.setattr(arrivals, "SETTLED", 0.3)
+
+
+def appear(path: Path, content: bytes) -> None:
+    hidden = path.with_name(f".{path.name}")
+    hidden.write_bytes(content)
+    hidden.replace(path)
+
+
+@pytest.mark.usefixtures("_soon")
+def test_photos_are_done_as_they_arrive(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = small_weights(home, "iniknet")
     folder = home / "in"
     out = folder / "out"
@@ -64,22 +80,24 @@ def test_photos_are_done_as_they_arrive(home: Path) -> None:
     there = photo_file(folder / "there.png")
     os.utime(there, (1e9, 1e9))
     content = photo_file(home / "content.png", 40, 56).read_bytes()
+    small = photo_file(home / "small.png", 32, 32).read_bytes()
 
     def others(meanwhile: Meanwhile) -> None:
         meanwhile.wait_for("there.png", "done")
-        with (folder / "slow.png").open("wb", buffering=0) as file:
+        with monkeypatch.context() as patch, (folder / "slow.png").open("wb", buffering=0) as file:
+            patch.setattr(arrivals, "SETTLED", LONG)
             for place in range(0, len(content), -(-len(content) // 8)):
                 file.write(content[place : place + -(-len(content) // 8)])
-                time.sleep(0.3)
-        (folder / "cut.png").write_bytes(content[: len(content) // 2])
+                time.sleep(0.1)
+        appear(folder / "cut.png", content[: len(content) // 2])
         assert meanwhile.wait_for("slow.png", "done")["sha256"] == sha256(folder / "slow.png")
         assert "damaged" in meanwhile.wait_for("cut.png", "failed")["error"]
-        (folder / "cut.png").write_bytes(content)
+        appear(folder / "cut.png", content)
         meanwhile.wait_for("cut.png", "failed", "done")
         before = sha256(out / "there.png")
-        photo_file(there, 32, 32)
+        appear(there, small)
         assert list(meanwhile.wait_for("there.png", "done", "done")["files"].values()) != [before]
-        (folder / "own.png").write_bytes((out / "slow.png").read_bytes())
+        appear(folder / "own.png", (out / "slow.png").read_bytes())
         meanwhile.wait_for("own.png", "skipped")
 
     drawn = ("--compare-to", folder / "compared", "--maps-data")
@@ -109,6 +127,7 @@ def test_photos_are_done_as_they_arrive(home: Path) -> None:
     assert rows(page) == shown
 
 
+@pytest.mark.usefixtures("_soon")
 def test_a_file_of_somebody_else_is_not_replaced(home: Path) -> None:
     weights = small_weights(home, "iniknet")
     out = home / "out"
@@ -116,8 +135,10 @@ def test_a_file_of_somebody_else_is_not_replaced(home: Path) -> None:
     out.mkdir()
     (out / "a.png").write_bytes(b"mine")
 
+    content = photo_file(home / "content.png").read_bytes()
+
     def others(meanwhile: Meanwhile) -> None:
-        photo_file(home / "in/a.png")
+        appear(home / "in/a.png", content)
         assert "exists already" in meanwhile.wait_for("a.png", "failed")["error"]
 
     answer = Meanwhile(out, others).command("batch", home / "in", out, "--weights", weights, "--watch")
@@ -126,6 +147,7 @@ def test_a_file_of_somebody_else_is_not_replaced(home: Path) -> None:
     assert (out / "a.png").read_bytes() == b"mine"
 
 
+@pytest.mark.usefixtures("_soon")
 def test_too_many_failures_end_it(home: Path) -> None:
     weights = small_weights(home, "iniknet")
     (home / "in").mkdir()

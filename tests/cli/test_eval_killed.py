@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,24 @@ from tests.cli.command import defocusctl
 from tests.cli.eval_data import make_realdof, scores
 from tests.machine import make_fresh_machine
 
-COUNT, BEFORE = 25, 3
+COUNT, BEFORE = 6, 3
+KILLED = f"""
+import os, signal
+from defocusctl.__main__ import main
+from defocusctl.evaluate.journal import Journal
+
+write, written = Journal.write, []
+
+def write_or_die(journal, rows):
+    write(journal, rows)
+    written.append(rows)
+    if len(written) == {BEFORE}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Journal.write = write_or_die
+main()
+"""
+"""The program, which is killed when it has recorded the scores of so many images."""
 
 
 def command(root: Path, out: Path) -> list[str]:
@@ -29,13 +45,9 @@ def test_a_killed_run_goes_on_to_the_same_scores(monkeypatch: pytest.MonkeyPatch
     make_fresh_machine(monkeypatch, tmp_path / "home")
     make_realdof(tmp_path, COUNT, 40, 48)
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    process = subprocess.Popen([sys.executable, "-m", "defocusctl", *command(tmp_path, killed)])
-    while _scored(killed) < BEFORE and process.poll() is None:
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    begun = _scored(killed)
-    assert BEFORE <= begun < COUNT
+    process = subprocess.run([sys.executable, "-c", KILLED, *command(tmp_path, killed)])
+    assert process.returncode == -signal.SIGKILL
+    assert _scored(killed) == BEFORE
     assert not (killed / "scores.csv").exists()
 
     assert defocusctl(*command(tmp_path, killed), "--resume").code == ExitCode.OK

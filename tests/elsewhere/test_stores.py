@@ -1,6 +1,7 @@
 """Batches whose inputs or results are in an object store, done by this process."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -17,13 +18,24 @@ from tests.cli.command import defocusctl, small_weights
 from tests.elsewhere.photos import entries, hashes, make_photos, objects, upload
 
 MANIFEST = "defocusctl-manifest.jsonl"
-HASTY = """
+KILLED = """
+import os, signal
 from defocusctl.__main__ import main
 from defocusctl.batch import mirror_records
+from defocusctl.batch.mirror import Mirror
+
+write = Mirror.write
+
+def write_and_die(mirror, path, content):
+    write(mirror, path, content)
+    if mirror_records.SEGMENTS in path.parts:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Mirror.write = write_and_die
 mirror_records.SHIP_EVERY = 0.05
 main()
 """
-"""The program, which does not collect entries for a second before it puts them in the store."""
+"""The program, which puts entries in the store at once and is killed when the first are there."""
 
 
 @pytest.fixture
@@ -199,12 +211,9 @@ def test_a_killed_run_goes_on(home: Path, bucket: str, weights: Path) -> None:
     photos = make_photos(home / "photos", *names, height=120, width=120)
     upload(photos, f"{bucket}/in")
     call = ["batch", f"{bucket}/in", f"{bucket}/out", "--weights", str(weights), "--jobs", "1"]
-    process = subprocess.Popen([sys.executable, "-c", HASTY, *call], stderr=subprocess.DEVNULL)
-    while not fsspec.filesystem("s3").find(f"{bucket}/out/{SEGMENTS}"):
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    killed = subprocess.run([sys.executable, "-c", KILLED, *call], stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
+    assert fsspec.filesystem("s3").find(f"{bucket}/out/{SEGMENTS}")
     lost = objects(f"{bucket}/out")
     out = Mirror(home, f"{bucket}/out")
     out.write(home / LOCK, json.dumps({"run": "killed", "renewed": 0}).encode())

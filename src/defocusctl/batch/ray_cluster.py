@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from defocusctl.allowance import processors
 from defocusctl.errors import DeviceError, UsageError
 
 ADDRESS = "RAY_ADDRESS"
@@ -136,8 +137,7 @@ def _threads_each(resources: Mapping[str, float]) -> int:
 def _options(address: str) -> dict[str, Any]:
     if address != LOCAL:
         return {}
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    return {"num_cpus": processors(), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
 
 
 def _check_reachable(address: str) -> None:

@@ -83,12 +83,13 @@ def _networks() -> dict[str, str]:
 
 def _devices() -> dict[str, str]:
     """Every device that ``--device`` takes here, with its memory and the precision ``auto`` chooses."""
-    import psutil
     import torch
 
-    from defocusctl.devices import choose_precision
+    from defocusctl.allowance import total_memory
+    from defocusctl.devices import choose_precision, use_allowed_processors
 
-    found = {"cpu": f"{torch.get_num_threads()} threads, {psutil.virtual_memory().total / 2**30:.1f} GiB"}
+    use_allowed_processors()
+    found = {"cpu": f"{torch.get_num_threads()} threads, {total_memory() / 2**30:.1f} GiB"}
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
         found[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB"

@@ -13,6 +13,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from defocusctl import __version__
+from defocusctl.allowance import processors
 from defocusctl.batch.gallery.pictures import key_of, make_pictures
 from defocusctl.batch.job import Entry, Status
 from defocusctl.batch.manifest import FILE, REPORT
@@ -114,7 +115,7 @@ def _entries(out: Path, last: Mapping[str, int]) -> Iterator[Entry]:
 
 def _rows(out: Path, last: Mapping[str, int]) -> Iterator[tuple[Entry, Row]]:
     """The entries with what the page has of them, in order; some are worked on ahead."""
-    workers = min(MOST_AT_ONCE, os.cpu_count() or 1)
+    workers = min(MOST_AT_ONCE, processors())
     waiting: deque[tuple[Entry, Future[Row]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -1,0 +1,129 @@
+"""What this process may use of the machine: memory and processors, less where a control group limits them.
+
+Containers and services run in control groups (cgroups) of the Linux kernel, nested into each other; every
+group may have limits of its own, and the tightest holds. The kernel's other figures, and what the C library
+and psutil make of them, are those of the whole machine.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import psutil
+
+ROOT = Path("/")
+"""Below which ``proc`` and the mounted control groups are read."""
+
+
+class _MemoryFiles(NamedTuple):
+    """File names of one version of control groups, and the field of ``memory.stat`` with its idle cache."""
+
+    limits: tuple[str, ...]
+    used: str
+    reclaimable: str
+
+
+_MEMORY_FILES = {
+    2: _MemoryFiles(("memory.max", "memory.high"), "memory.current", "inactive_file"),
+    1: _MemoryFiles(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def total_memory() -> int:
+    """Bytes that this process and those of its control group may use in all."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _memory_limits())])
+
+
+def available_memory() -> int:
+    """Bytes that can be used now without swapping: free, or in files' caches that nobody has used lately."""
+    left = (max(0, limit - used) for limit, used in _memory_limits())
+    return min([psutil.virtual_memory().available, *left])
+
+
+def processors() -> int:
+    """Processors that this process may run on at the same time."""
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(len(affinity), processor_quota() or len(affinity))
+
+
+def processor_quota() -> int | None:
+    """Processors whose time control groups give to this process, parts of one rounded up; None: all."""
+    return min((max(1, math.ceil(quota)) for quota in _processor_quotas()), default=None)
+
+
+def _memory_limits() -> Iterator[tuple[int, int]]:
+    """Limit and use, in bytes, of every group around this process that has a limit."""
+    for version, group in _groups("memory"):
+        files = _MEMORY_FILES[version]
+        limits = [limit for limit in (_number(group / name) for name in files.limits) if limit is not None]
+        if limits:
+            used = (_number(group / files.used) or 0) - _field(group / "memory.stat", files.reclaimable)
+            yield min(limits), max(0, used)
+
+
+def _processor_quotas() -> Iterator[float]:
+    """Processors' time per time, of every group around this process that has a limit."""
+    for version, group in _groups("cpu"):
+        if version == 2:
+            quota, period = [*_text(group / "cpu.max").split(), "", ""][:2]
+        else:
+            quota, period = _text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal() and int(period):  # "max" or -1: no limit
+            yield int(quota) / int(period)
+
+
+def _groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Version and folder of the control groups around this process, its own first, then those around it."""
+    names = _group_names()
+    for line in _text(ROOT / "proc/self/mountinfo").splitlines():
+        mount, _, file_system = line.partition(" - ")
+        fields, kind = mount.split(), file_system.split()
+        if len(fields) < 5 or len(kind) < 3 or kind[0] not in ("cgroup", "cgroup2"):
+            continue
+        version = 2 if kind[0] == "cgroup2" else 1
+        name = names.get(controller if version == 1 else "")
+        if name is None or (version == 1 and controller not in kind[2].split(",")):
+            continue
+        outermost, shown = PurePosixPath(_unescaped(fields[3])), _unescaped(fields[4])
+        # A mount may show an inner group only, as in containers without a namespace of their own.
+        inner = name.relative_to(outermost) if name.is_relative_to(outermost) else PurePosixPath()
+        for part in (inner, *inner.parents):
+            yield version, ROOT / shown.lstrip("/") / part
+
+
+def _group_names() -> dict[str, PurePosixPath]:
+    """Controller -> this process's group; that of version 2, which has all controllers, is called "" here."""
+    names = {}
+    for line in _text(ROOT / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, name = rest.partition(":")
+        names.update(dict.fromkeys(controllers.split(","), PurePosixPath(name)))
+    return names
+
+
+def _unescaped(text: str) -> str:
+    """Blanks and backslashes are octal numbers in mountinfo."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+def _number(path: Path) -> int | None:
+    """The number a file holds; None for ``max`` and where there is none."""
+    text = _text(path)
+    return int(text) if text.isdecimal() else None
+
+
+def _field(path: Path, name: str) -> int:
+    """The number in a file of lines ``name number``; 0 where there is none."""
+    pairs = (line.split() for line in _text(path).splitlines())
+    return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name), 0)
+
+
+def _text(path: Path) -> str:
+    """The text of a small file; empty where it cannot be read, as on other systems."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except OSError:
+        return ""
