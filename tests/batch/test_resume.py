@@ -48,7 +48,7 @@ def reason(
     job: Job, entry: Entry | None, settings: BatchSettings = SETTINGS, *, force: bool = False
 ) -> Reason:
     entries = {} if entry is None else {entry.input: Entry.from_json(entry.as_json())}
-    return judge([job], entries, settings, Path("out"), force=force)[0].reason
+    return next(judge([job], entries, settings, Path("out"), force=force)).reason
 
 
 def test_the_same_again_is_done(job: Job) -> None:

@@ -66,13 +66,13 @@ class Manifest:
         """
         self._entries = JsonLinesWriter(out / FILE)
 
-    def append(self, entry: Entry) -> None:
-        """Record an input that has ended; it is on the disk when this returns.
+    def append(self, *entries: Entry) -> None:
+        """Record inputs that have ended; they are on the disk when this returns.
 
         Raises:
             OutputError: if it cannot be written.
         """
-        self._entries.append([entry.as_json()])
+        self._entries.append(entry.as_json() for entry in entries)
 
     def close(self) -> None:
         self._entries.close()

@@ -127,10 +127,19 @@ def right_suffix(source: Path) -> str:
         if not source.is_file():
             return source.suffix
         with source.open("rb") as handle:
-            kind = identify(handle.read(HEAD_BYTES))
-    except (OSError, ValueError, InputError):
+            head = handle.read(HEAD_BYTES)
+    except (OSError, ValueError):
         return source.suffix
-    if source.suffix.lower() == BITMAP:
+    return suffix_by_content(source.suffix, head)
+
+
+def suffix_by_content(suffix: str, head: bytes) -> str:
+    """``suffix`` where it is right for a file that begins with ``head``, else that of the format in it."""
+    try:
+        kind = identify(head)
+    except InputError:
+        return suffix
+    if suffix.lower() == BITMAP:
         return GREYMAP
     written = written_format(kind)
-    return source.suffix if format_of_suffix(source.suffix) == written else SUFFIXES[written][0]
+    return suffix if format_of_suffix(suffix) == written else SUFFIXES[written][0]
