@@ -136,7 +136,7 @@ class Search:
 
     def _is_wanted(self, name: str) -> bool:
         included = not self.include or _matches(name, self.include)
-        return included and not _matches(name, self.exclude)
+        return included and not (self.exclude and _matches(name, self.exclude))
 
 
 def listed_in(content: bytes) -> Iterator[str]:

@@ -212,7 +212,10 @@ class Places(NamedTuple):
     stamps: Mapping[Path, str | None] = {}
 
     def mirror_of(self, path: Path) -> Mirror | None:
-        return next((mirror for mirror in self.mirrors if mirror.holds(path)), None)
+        for mirror in self.mirrors:
+            if mirror.holds(path):
+                return mirror
+        return None
 
     def sha256(self, path: Path) -> str | None:
         """The hash of a file's content; None if it cannot be read."""

@@ -61,7 +61,7 @@ class Layout:
         """``suffix`` is that of all results, or that of what the photo holds."""
         target = self.out / found.name
         target = target.with_suffix(suffix) if self.suffix else _named_by_content(target, found.path, suffix)
-        place = Path(found.name).parent
+        place = found.name.rpartition("/")[0]
         outputs = Outputs(
             quality=self.quality,
             maps=None if self.maps is None else self.maps / place,
@@ -84,8 +84,11 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
     real = cache(os.path.realpath)  # folders are few and asking the system is slow
 
     def key(path: Path) -> str:
-        name = f"{real(path.parent)}/{path.name}"
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+        folder, name = os.path.split(path)
+        whole = f"{real(folder)}/{name}"
+        if whole.isascii():
+            return whole.casefold()
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", whole).casefold())
 
     inputs = {key(job.source): job for job in jobs}
     claimed: dict[str, Job] = {}

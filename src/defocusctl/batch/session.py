@@ -11,7 +11,7 @@ from defocusctl.batch.estimate import Estimate, estimate
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
 from defocusctl.batch.lanes import Lanes
-from defocusctl.batch.manifest import FILE, alone_in, read_claims, read_entries
+from defocusctl.batch.manifest import FILE, Recorded, alone_in, read_claims, read_recorded
 from defocusctl.batch.mirror import HERE, Places
 from defocusctl.batch.mirror_records import StoreRecords, records_in
 from defocusctl.batch.mirrored_work import MirroredWork
@@ -75,7 +75,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What the options and the inputs of one call come to."""
+    """What the options and the inputs of one call come to; ``recorded`` is what was read to plan the jobs."""
 
     jobs: Sequence[Job]
     unreadable: Sequence[Unreadable]
@@ -88,10 +88,11 @@ class Batch:
     places: Places = HERE
     watch: Watch | None = None
     verify: bool = False
+    recorded: Recorded | None = None
 
     def tell(self, show: Listener) -> None:
         """Say what would be done; nothing is written."""
-        entries = read_entries(self.out)
+        entries = read_recorded(self.out, self.recorded).entries
         judged = list(self._judged(entries, show))
         to_do = _to_do(judged)
         self._check_strangers(to_do, self._claims(entries))
@@ -112,7 +113,7 @@ class Batch:
             OutputError: if the folder is taken, holds files of others, or cannot be written.
         """
         with alone_in(self.out), records_in(self.places, self.out) as records:
-            entries = read_entries(self.out)
+            entries = read_recorded(self.out, self.recorded).entries
             judged = list(record_refreshed(self.out, self._judged(entries, show)))
             to_do = _to_do(judged)
             claims = self._claims(entries)

@@ -156,7 +156,7 @@ def batch(
     from defocusctl.batch.arrivals import Arrivals
     from defocusctl.batch.inputs import Search, real_paths
     from defocusctl.batch.job import BatchSettings
-    from defocusctl.batch.manifest import read_claims, read_entries
+    from defocusctl.batch.manifest import read_claims, read_recorded
     from defocusctl.batch.mirrored_call import mirrored_call
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
@@ -185,7 +185,8 @@ def batch(
             compare=picture_tree("--compare", compare, "--compare-to", compare_to, call.out),
             places=call.places,
         )
-        jobs = layout.jobs(photos, {} if verify else read_entries(call.out))
+        recorded = read_recorded(call.out)
+        jobs = layout.jobs(photos, {} if verify else recorded.entries)
         check_collisions(jobs, model)
         restoring = RestoreSettings(
             *asked, device=device, precision=precision, strength=strength, backend=backend.value
@@ -219,6 +220,7 @@ def batch(
                 call.places,
                 Watch(arrivals, own, layout, settings, force=force) if watch else None,
                 verify,
+                recorded,
             )
             if dry_run:
                 wanted.tell(show)
