@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,19 @@ def pixels(name: str, size: tuple[int, int] = (32, 40)) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
     coarse = np.random.default_rng(seed).integers(0, 256, (size[0] // 4 + 1, size[1] // 4 + 1, 3), np.uint8)
     return coarse.repeat(4, axis=0).repeat(4, axis=1)[: size[0], : size[1]]
+
+
+def replace_unseen(path: Path) -> None:
+    """Put other bytes into a file and leave it the size and time of change that it had."""
+    status = path.stat()
+    path.write_bytes(b"x" * status.st_size)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def make_old(folder: Path) -> None:
+    """As if every file below ``folder`` had been written long ago, each at a time of its own."""
+    for number, path in enumerate(sorted(folder.rglob("*.*"))):
+        os.utime(path, ns=(0, 1_700_000_000_000_000_001 + number))
 
 
 def results_in(out: Path) -> dict[str, bytes]:

@@ -15,7 +15,15 @@ from filelock import FileLock
 
 from defocusctl.batch.manifest import FILE, LOCK
 from defocusctl.errors import ExitCode
-from tests.batch.folders import TREE, entries_in, results_in, sha256, write_photos
+from tests.batch.folders import (
+    TREE,
+    entries_in,
+    make_old,
+    replace_unseen,
+    results_in,
+    sha256,
+    write_photos,
+)
 from tests.cli.command import Answer, defocusctl, small_weights
 
 
@@ -88,6 +96,30 @@ def test_a_second_run_does_only_what_is_new_or_changed() -> None:
     now = results_in(Path("out"))
     assert now["2024/b.jpg"] == first["2024/b.jpg"]
     assert now["new.png"] == first["a.png"] != now["a.png"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_what_is_done_is_read_only_where_its_time_changed_or_to_verify() -> None:
+    make_old(Path("in"))
+    batch("in", "out")
+    os.utime("in/2024/may/c.ppm")
+    assert events(batch("in", "out", "--json"))[0]["to_do"] == 0
+    lines = entries_in(Path("out"))
+    assert len(lines) == 5
+    [first] = [line for line in lines[:4] if line["input"] == "2024/may/c.ppm"]
+    assert lines[-1].pop("stamp") != first.pop("stamp")
+    assert lines[-1] == first
+    replace_unseen(Path("in/a.png"))
+    replace_unseen(Path("out/2024/b.jpg"))
+    assert events(batch("in", "out", "--json"))[0]["to_do"] == 0
+    told = batch("in", "out", "--verify", "--dry-run", "--json")
+    assert reasons(told) == {
+        "a.png": "the photo changed",
+        "2024/b.jpg": "its result is gone or changed",
+        "2024/may/c.ppm": "done already",
+        "2024/may/d.png": "done already",
+    }
+    assert len(entries_in(Path("out"))) == 5
 
 
 @pytest.mark.usefixtures("tree")

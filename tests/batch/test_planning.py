@@ -6,8 +6,10 @@ import pytest
 
 from defocusctl.batch.inputs import Found
 from defocusctl.batch.planning import Layout, check_collisions, check_strangers
+from defocusctl.batch.stamps import recorded_stamp
 from defocusctl.errors import OutputError, UsageError
-from tests.batch.folders import write_photos
+from tests.batch.folders import make_old, replace_unseen, write_photos
+from tests.batch.recorded import done
 
 
 def found(*names: str, folder: str = "in") -> list[Found]:
@@ -75,3 +77,27 @@ def test_a_suffix_that_lies_is_set_right(home: Path) -> None:
     layout = Layout(Path("out"))
     for name, result in {"icon.jpg": "icon.png", "camera.jpg": "camera.jpg.png"}.items():
         assert layout.job(Found(home / name, name, 0)).target.name == result
+
+
+def test_photos_that_are_done_are_not_opened(home: Path) -> None:
+    """What is in them says so: it is no photo any more, which nobody saw."""
+    photo = write_photos(home, ["a.png"]) / "a.png"
+    photo = photo.rename(home / "icon.jpg")
+    make_old(home)
+    found = Found(photo, "icon.jpg", 0)
+    layout = Layout(Path("out"))
+    entry = done(Path("out"), "icon.jpg", photo, {"icon.png": photo}, stamp=recorded_stamp(photo))
+    converted = done(
+        Path("out"),
+        "icon.jpg",
+        photo,
+        {"icon.tif": photo},
+        stamp=recorded_stamp(photo),
+        settings={**entry.settings, "format": ".tif"},
+    )
+    assert layout.jobs([found], {"icon.jpg": converted})[0].target == Path("out/icon.png")
+    replace_unseen(photo)
+    assert layout.jobs([found], {"icon.jpg": entry})[0].target == Path("out/icon.png")
+    assert layout.jobs([found], {})[0].target == Path("out/icon.jpg")
+    photo.touch()
+    assert layout.jobs([found], {"icon.jpg": entry})[0].target == Path("out/icon.jpg")

@@ -1,16 +1,19 @@
 """What of a batch is done already."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from defocusctl.batch import stamps
 from defocusctl.batch.inputs import Found
 from defocusctl.batch.job import BatchSettings, Entry, Job, Status
 from defocusctl.batch.planning import Layout
 from defocusctl.batch.resume import Judged, Reason, changes, judge
-from tests.batch.folders import sha256, write_photos
+from defocusctl.batch.stamps import recorded_stamp
+from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
 
 SETTINGS = BatchSettings(
     "iniknet", "sha256:1", 1.0, None, None, "auto", None, None, maps=False, maps_data=False, compare=False
@@ -21,6 +24,7 @@ SETTINGS = BatchSettings(
 def job(home: Path) -> Job:
     write_photos(home / "in", ["a.png"])
     write_photos(home / "out", ["a.png"], size=(20, 20))
+    make_old(home)
     return Layout(Path("out")).job(Found(Path("in/a.png"), "a.png", 1))
 
 
@@ -44,11 +48,26 @@ def entry_of(job: Job, status: Status = Status.DONE) -> Entry:
     )
 
 
+def stamped(job: Job) -> Entry:
+    """As this version records it: with stamps."""
+    stamp, result = recorded_stamp(job.source), recorded_stamp(job.target)
+    assert stamp is not None
+    assert result is not None
+    return replace(entry_of(job), stamp=stamp, stamps={"a.png": result})
+
+
+def judged_again(job: Job, entry: Entry, *, verify: bool = False) -> Judged:
+    """As the next run judges it, which finds the photo anew."""
+    found = replace(job, stamp=recorded_stamp(job.source))
+    entries = {entry.input: Entry.from_json(entry.as_json())}
+    return next(judge([found], entries, SETTINGS, Path("out"), force=False, verify=verify))
+
+
 def reason(
     job: Job, entry: Entry | None, settings: BatchSettings = SETTINGS, *, force: bool = False
 ) -> Reason:
     entries = {} if entry is None else {entry.input: Entry.from_json(entry.as_json())}
-    return judge([job], entries, settings, Path("out"), force=force)[0].reason
+    return next(judge([job], entries, settings, Path("out"), force=force)).reason
 
 
 def test_the_same_again_is_done(job: Job) -> None:
@@ -98,3 +117,57 @@ def test_a_photo_that_this_program_made_is_looked_at_again_if_it_changes(job: Jo
     entry = entry_of(job, Status.SKIPPED)
     job.source.write_bytes(b"x")
     assert reason(job, entry) is Reason.INPUT
+
+
+@pytest.mark.parametrize(("path", "changed"), [("in/a.png", Reason.INPUT), ("out/a.png", Reason.OUTPUT)])
+def test_what_looks_unchanged_is_read_only_to_verify(job: Job, path: str, changed: Reason) -> None:
+    entry = stamped(job)
+    replace_unseen(Path(path))
+    assert judged_again(job, entry) == (job, Reason.DONE, None)
+    assert judged_again(job, entry, verify=True).reason is changed
+
+
+@pytest.mark.parametrize("path", ["in/a.png", "out/a.png"])
+def test_a_copy_of_the_same_bytes_is_read_once(job: Job, path: str) -> None:
+    entry = stamped(job)
+    os.utime(path, ns=(0, 1_600_000_000_000_000_001))
+    _, why, refreshed = judged_again(job, entry)
+    assert why is Reason.DONE
+    assert refreshed is not None
+    assert refreshed == stamped(job) != entry
+    replace_unseen(Path(path))  # which shows that it is not read again
+    assert judged_again(job, refreshed)[1:] == (Reason.DONE, None)
+
+
+def test_what_an_older_version_recorded_is_read_once(job: Job) -> None:
+    values = entry_of(job).as_json()
+    del values["stamp"], values["stamps"]
+    entry = Entry.from_json(values)
+    assert judged_again(job, entry).refreshed == stamped(job)
+    assert judged_again(job, entry, verify=True).refreshed == stamped(job)
+    replace_unseen(job.target)
+    assert judged_again(job, entry).reason is Reason.OUTPUT
+
+
+def test_a_file_that_may_change_within_the_tick_of_its_clock_has_no_stamp(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = stamped(job)
+    monkeypatch.setattr(stamps, "TICK", 10**19)
+    assert recorded_stamp(job.target) is None
+    replace_unseen(job.target)
+    assert judged_again(job, entry).reason is Reason.OUTPUT
+
+
+def test_whole_seconds_are_the_times_of_a_coarse_clock(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamps, "COARSE_TICK", 10**19)
+    assert recorded_stamp(job.target) is not None
+    os.utime(job.target, (0, 1_700_000_000))
+    assert recorded_stamp(job.target) is None
+
+
+def test_a_setting_that_an_older_version_did_not_have_counts_as_null(job: Job) -> None:
+    older = {key: value for key, value in SETTINGS.as_json().items() if key != "quality"}
+    assert reason(job, replace(entry_of(job), settings=older)) is Reason.DONE
+    del older["strength"]
+    assert reason(job, replace(entry_of(job), settings=older)) is Reason.SETTINGS

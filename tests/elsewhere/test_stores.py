@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import fsspec
 import pytest
+from moto.moto_api import recorder
 
 from defocusctl.batch.mirror import Mirror
 from defocusctl.batch.mirror_records import LOCK, LOCK_LASTS, SEGMENTS, StoreRecords, bring
@@ -36,6 +40,22 @@ mirror_records.SHIP_EVERY = 0.05
 main()
 """
 """The program, which puts entries in the store at once and is killed when the first are there."""
+
+
+@contextmanager
+def requests_of(folder: Path) -> Iterator[list[str]]:
+    """What the store is asked for meanwhile: method and path of each request, known at the end."""
+    recorder._location = str(folder / "requests")
+    recorder.reset_recording()
+    recorder.start_recording()
+    seen: list[str] = []
+    try:
+        yield seen
+    finally:
+        recorder.stop_recording()
+    for line in recorder.download_recording().splitlines():
+        request = json.loads(line)
+        seen.append(f"{request['method']} {urlsplit(request['url']).path}")
 
 
 @pytest.fixture
@@ -87,6 +107,45 @@ def test_the_next_run_does_what_changed(home: Path, bucket: str, weights: Path) 
     assert then["a.png"] == first["a.png"]
     assert then["b.png"] == then["c.png"] == first["c.png"]
     assert len(then[MANIFEST].splitlines()) == 5
+
+
+def test_what_the_listing_says_is_unchanged_is_not_read(home: Path, bucket: str, weights: Path) -> None:
+    photos = make_photos(home / "photos", "a.png", "b.png")
+    (photos / "icon.jpg").write_bytes((photos / "a.png").read_bytes())
+    upload(photos, f"{bucket}/in")
+    call = ("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
+    assert defocusctl(*call).code == 0
+    first = objects(f"{bucket}/out")
+    assert {name for name in first if name.startswith("icon")} == {"icon.png"}
+    upload(photos, f"{bucket}/in")  # the same bytes, later
+    with requests_of(home) as seen:
+        assert defocusctl(*call).code == 0
+    assert objects(f"{bucket}/out") == first
+    assert not [request for request in seen if request.endswith((".png", ".jpg"))]
+    with requests_of(home) as seen:
+        assert defocusctl(*call, "--verify").code == 0
+    read = {
+        request.partition(bucket.removeprefix("s3:/"))[2] for request in seen if request.startswith("GET")
+    }
+    assert {path for path in read if path.endswith((".png", ".jpg"))} == {
+        *("/in/a.png", "/in/b.png", "/in/icon.jpg"),
+        *("/out/a.png", "/out/b.png", "/out/icon.png"),
+    }
+
+
+def test_what_an_older_version_recorded_is_read_once(home: Path, bucket: str, weights: Path) -> None:
+    upload(make_photos(home / "photos", "a.png", "b.png"), f"{bucket}/in")
+    call = ("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
+    defocusctl(*call)
+    lines = [json.loads(line) for line in objects(f"{bucket}/out")[MANIFEST].splitlines()]
+    older = [{key: line[key] for key in line if not key.startswith("stamp")} for line in lines]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in older)
+    fsspec.filesystem("s3").pipe_file(f"{bucket}/out/{MANIFEST}", content)
+    for _ in range(2):
+        assert defocusctl(*call).code == 0
+        kept = objects(f"{bucket}/out")[MANIFEST]
+        assert [json.loads(line) for line in kept.splitlines()[:2]] == older
+        assert sorted(kept.splitlines()[2:]) == sorted(json.dumps(line).encode() for line in lines)
 
 
 def test_a_bad_object_is_told_by_its_address(home: Path, bucket: str, weights: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.batch.inputs import Found, Search
+from defocusctl.batch.stamps import Stamp
 from defocusctl.errors import InputError
 
 SETTLED = 2.0
@@ -23,28 +24,6 @@ WITHOUT_NOTICE = 10.0
 """Seconds after which they are looked through without a notice."""
 MOST_LOOKING = 0.05
 """The share of the time that looking through them may take."""
-
-
-class Stamp(NamedTuple):
-    """What changes when a file does."""
-
-    size: int
-    modified: int
-    number: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Stamp | None":
-        """That of a file; None if there is none."""
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
-
-    @property
-    def is_old(self) -> bool:
-        """Whether the file was last written some time ago: one that was moved here is complete at once."""
-        return 0 <= self.modified < time.time_ns() - SETTLED * 1e9
 
 
 class _Growing(NamedTuple):
@@ -74,7 +53,7 @@ class Arrivals:
         taken = []
         for found in photos:
             stamp = Stamp.of(found.path)
-            if stamp is None or stamp.is_old:  # one that is gone is told of as such
+            if stamp is None or _is_old(stamp):  # one that is gone is told of as such
                 self._given[found.path] = stamp
                 taken.append(found)
         return taken
@@ -119,11 +98,16 @@ class Arrivals:
             del self._growing[found.path]
         elif stamp != before:
             self._growing[found.path] = _Growing(found, stamp, time.monotonic())
-        elif (stamp.is_old or time.monotonic() - since >= SETTLED) and found.name not in self.busy:
+        elif (_is_old(stamp) or time.monotonic() - since >= SETTLED) and found.name not in self.busy:
             del self._growing[found.path]
             self._given[found.path] = stamp
             return True
         return False
+
+
+def _is_old(stamp: Stamp) -> bool:
+    """Whether the file was last written some time ago: one that was moved here is complete at once."""
+    return 0 <= stamp.modified < time.time_ns() - SETTLED * 1e9
 
 
 def _notices(folders: Sequence[str]) -> Iterator[bool]:

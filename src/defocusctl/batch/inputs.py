@@ -12,6 +12,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -77,7 +78,8 @@ class Search:
             self._take(text, self.root, findings)
         for text in listed:
             self._take(text, self.root or Path.cwd(), findings)
-        unique = {(found.name, real_path(found.path)): found for found in findings.photos}
+        reals = real_paths(found.path for found in findings.photos)
+        unique = {(found.name, real): found for found, real in zip(findings.photos, reals, strict=True)}
         findings.photos = [found for found in unique.values() if self._is_wanted(found.name)]
         return findings
 
@@ -100,7 +102,7 @@ class Search:
                     continue
                 if match.is_dir():
                     self._take_below(match, base, findings)
-                elif self._is_photo(match):
+                elif self._is_photo(match, real_path(match)):
                     findings.photos.append(Found(match, _name(match, base), _size(match)))
 
     def _take_below(self, top: Path, root: Path, findings: Findings) -> None:
@@ -117,11 +119,12 @@ class Search:
             shown = [name for name in sorted(folders) if not is_passed_over(name) and name != REPORT]
             entered = shown if self.recursive else []
             folders[:] = [name for name in entered if (here / name).resolve() != out]
-            for path in (here / name for name in sorted(files)):
-                if self._is_photo(path):
-                    findings.photos.append(Found(path, _name(path, root), _size(path)))
+            below, real = PurePosixPath(_name(here, root)), os.path.realpath(here)
+            for name in sorted(files):
+                if self._is_photo(path := here / name, f"{real}{os.sep}{name}"):
+                    findings.photos.append(Found(path, str(below / name), _size(path)))
 
-    def _is_photo(self, path: Path) -> bool:
+    def _is_photo(self, path: Path, real: str) -> bool:
         """By its name; a link that leads nowhere is one, so that it is told of, but no pipe or device."""
         if is_passed_over(path.name) or not may_be_photo(path):
             return False
@@ -129,11 +132,11 @@ class Search:
             regular = stat.S_ISREG(path.stat().st_mode)
         except OSError:
             regular = True
-        return regular and real_path(path) not in self.own
+        return regular and real not in self.own
 
     def _is_wanted(self, name: str) -> bool:
         included = not self.include or _matches(name, self.include)
-        return included and not _matches(name, self.exclude)
+        return included and not (self.exclude and _matches(name, self.exclude))
 
 
 def listed_in(content: bytes) -> Iterator[str]:
@@ -168,7 +171,16 @@ def _wide_encoding(content: bytes) -> str | None:
 
 def real_path(path: Path) -> str:
     """The file, its folders without links."""
-    return str(path.parent.resolve() / path.name)
+    [real] = real_paths([path])
+    return real
+
+
+def real_paths(paths: Iterable[Path]) -> Iterator[str]:
+    """As ``real_path`` of each; every folder is looked up once."""
+    real_folder = cache(os.path.realpath)
+    for path in paths:
+        folder, name = os.path.split(path)
+        yield f"{real_folder(folder)}{os.sep}{name}"
 
 
 def _is_within(path: Path, folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """One photo of a batch, where everything that comes of it goes, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,8 +17,9 @@ class Job:
     ``name`` is its path below the folder it was found in, with slashes on every system; it is unique in a
     batch and names the photo in the manifest and to the user. ``target`` is the file to write, ``outputs``
     the pictures beside it and whether files that exist may be replaced. ``size`` is the file's size in
-    bytes when it was found, 0 if unknown: it weighs the photos against each other for the time left. Jobs
-    can be pickled.
+    bytes when it was found, 0 if unknown: it weighs the photos against each other for the time left.
+    ``stamp`` is what says without reading the file that it has not changed (``stamps``), None if nothing
+    does. Jobs can be pickled.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Job:
     target: Path
     outputs: Outputs
     size: int
+    stamp: str | None = None
 
     def files(self, model: str) -> tuple[Path, ...]:
         """Every file it writes, the photo first."""
@@ -84,7 +86,8 @@ class Entry:
     ``files`` maps every file written, the photo first, to its SHA-256; paths are relative to the output
     folder, with slashes, or absolute where they lie outside. Hashes are hexadecimal digits. ``error`` and
     ``exit_code`` are of a failed input; ``error`` of a skipped one says why. ``report`` is what the
-    restoration reported of itself, ``weights`` name, source and hash.
+    restoration reported of itself, ``weights`` name, source and hash. ``stamp`` is that of the source, and
+    ``stamps`` has those of ``files``, from before they were hashed; what is not known is None or left out.
     """
 
     input: str
@@ -102,28 +105,36 @@ class Entry:
     exit_code: int
     software: str
     finished: str
+    stamp: str | None = None
+    stamps: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what ``as_json`` gave; fields of later versions are left out.
+        """Read what ``as_json`` gave, also of versions that did not have the optional fields.
+
+        Fields of later versions are left out.
 
         Raises:
             OutputError: if a field is missing or makes no sense.
         """
         try:
-            known = {field.name: values[field.name] for field in fields(cls)}
+            known = {name: values[name] for name in _FIELDS if name in values or name not in _OPTIONAL}
             known["status"] = Status(known["status"])
             known["warnings"] = tuple(known["warnings"])
-            for name in ("files", "settings"):
+            for name in known.keys() & {"files", "settings", "stamps"}:
                 known[name] = dict(known[name])
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
                 f"the manifest has a line that is not understood ({error})", "mend or remove that line"
             ) from error
         return cls(**known)
+
+
+_FIELDS = tuple(field.name for field in fields(Entry))
+_OPTIONAL = ("stamp", "stamps")
 
 
 class Outcome(NamedTuple):

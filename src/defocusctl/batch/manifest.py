@@ -5,9 +5,11 @@ themselves, written before any of them is. A file that a killed run has written 
 known as ours.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from defocusctl.atomic import write_error
 from defocusctl.batch.job import Entry
@@ -21,6 +23,13 @@ REPORT = "defocusctl-report"
 """The folder of the gallery."""
 
 
+class Recorded(NamedTuple):
+    """The last entry of each input by its name, and the size of the manifest that they were read from."""
+
+    entries: dict[str, Entry]
+    size: int
+
+
 def read_entries(out: Path) -> dict[str, Entry]:
     """The last entry of each input by its name; empty if there is no manifest in ``out``.
 
@@ -28,8 +37,20 @@ def read_entries(out: Path) -> dict[str, Entry]:
         OutputError: if the manifest cannot be read or is damaged (a last line that is cut short is not
             damage).
     """
-    entries = (Entry.from_json(values) for values in read_json_lines(out / FILE))
+    last = {values.get("input"): values for values in read_json_lines(out / FILE)}
+    entries = (Entry.from_json(values) for values in last.values())
     return {entry.input: entry for entry in entries}
+
+
+def read_recorded(out: Path, before: Recorded | None = None) -> Recorded:
+    """As ``read_entries``; ``before`` if the manifest, which only ever grows, has not grown since.
+
+    Raises:
+        OutputError: as ``read_entries``.
+    """
+    path = out / FILE
+    size = path.stat().st_size if path.exists() else 0
+    return before if before is not None and before.size == size else Recorded(read_entries(out), size)
 
 
 def read_claims(out: Path) -> set[str]:
@@ -39,6 +60,9 @@ def read_claims(out: Path) -> set[str]:
 
 def place_in(out: Path, path: Path) -> str:
     """``path`` relative to ``out`` with slashes, or absolute where it is elsewhere."""
+    text, folder = str(path), f"{out}{os.sep}"
+    if text.startswith(folder):  # much quicker than asking ``path``
+        return text.removeprefix(folder).replace(os.sep, "/")
     try:
         return path.relative_to(out).as_posix()
     except ValueError:
@@ -66,13 +90,13 @@ class Manifest:
         """
         self._entries = JsonLinesWriter(out / FILE)
 
-    def append(self, entry: Entry) -> None:
-        """Record an input that has ended; it is on the disk when this returns.
+    def append(self, *entries: Entry) -> None:
+        """Record inputs that have ended; they are on the disk when this returns.
 
         Raises:
             OutputError: if it cannot be written.
         """
-        self._entries.append([entry.as_json()])
+        self._entries.append(entry.as_json() for entry in entries)
 
     def close(self) -> None:
         self._entries.close()

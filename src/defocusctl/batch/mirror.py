@@ -6,17 +6,27 @@ disk. Contents travel one by one: a photo is fetched when it is its turn, a resu
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from defocusctl.batch.stamps import recorded_stamp
 from defocusctl.digests import Digest
 from defocusctl.errors import InputError, OutputError, UsageError
+from defocusctl.photo.header import HEAD_BYTES
+from defocusctl.photo.targets import right_suffix, suffix_by_content
 
 STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Protocols of fsspec behind which an object appears whole or not at all."""
+
+
+class Listed(NamedTuple):
+    """What a listing tells of an object: its bytes, and what changes with its content (None: nothing)."""
+
+    size: int
+    stamp: str | None
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,23 @@ class Mirror:
         except Exception:
             return None
 
-    def sizes(self) -> dict[Path, int]:
-        """The bytes of every object below the folder, by the path that stands for it.
+    def head(self, path: Path, count: int) -> bytes | None:
+        """The first ``count`` bytes of an object; None if they cannot be read."""
+        try:
+            content: bytes = self._store().cat_file(self._key(path), start=0, end=count)
+        except Exception:
+            return None
+        return content
+
+    def stamp(self, path: Path) -> str | None:
+        """That of an object, as ``objects`` lists it; None if the store does not tell."""
+        try:
+            return _listed(self._store().info(self._key(path))).stamp
+        except Exception:
+            return None
+
+    def objects(self, folder: str = "") -> dict[Path, Listed]:
+        """Every object below the folder, or below one in it, by the path that stands for it.
 
         Raises:
             InputError: if they cannot be listed, or one has a name that no file can have.
@@ -115,27 +140,30 @@ class Mirror:
         store = self._store()
         root = self._root().rstrip("/")
         try:
-            found = store.find(root, detail=True)
+            found = store.find(f"{root}/{folder}".rstrip("/"), detail=True)
         except FileNotFoundError:
             return {}
         except Exception as error:
             raise InputError(
                 f"cannot list '{self.url}' ({_reason(error)})", "check the address and the permissions"
             ) from error
-        sizes = {}
+        objects = {}
         for key, about in found.items():
             name = key.removeprefix(root).lstrip("/") if key != root else ""
             if name and any(part in ("", ".", "..") for part in name.split("/")):
                 raise InputError(f"'{key}' has a name that no file can have", "rename the object")
             if name:
-                sizes[self.local / name] = int(about.get("size") or 0)
-        return sizes
+                objects[self.local / name] = _listed(about)
+        return objects
 
     def lay_out(self, sizes: Iterable[tuple[Path, int]]) -> None:
         """Make the empty files that stand for objects."""
+        folders: set[Path] = set()
         for path, size in sizes:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.parent not in folders:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    folders.add(path.parent)
                 with path.open("xb") as file:
                     file.truncate(size)
             except OSError as error:
@@ -175,12 +203,19 @@ class Mirror:
 
 
 class Places(NamedTuple):
-    """Where the files of a batch really are: on this machine, but for what ``mirrors`` stand for."""
+    """Where the files of a batch really are: on this machine, but for what ``mirrors`` stand for.
+
+    ``stamps`` are those of the objects in stores when these were listed.
+    """
 
     mirrors: tuple[Mirror, ...] = ()
+    stamps: Mapping[Path, str | None] = {}
 
     def mirror_of(self, path: Path) -> Mirror | None:
-        return next((mirror for mirror in self.mirrors if mirror.holds(path)), None)
+        for mirror in self.mirrors:
+            if mirror.holds(path):
+                return mirror
+        return None
 
     def sha256(self, path: Path) -> str | None:
         """The hash of a file's content; None if it cannot be read."""
@@ -191,6 +226,18 @@ class Places(NamedTuple):
             return Digest.of_file(path, "sha256").hex
         except OSError:
             return None
+
+    def stamp(self, path: Path) -> str | None:
+        """What says without reading a file that it has not changed; None if nothing does."""
+        return recorded_stamp(path) if self.mirror_of(path) is None else self.stamps.get(path)
+
+    def right_suffix(self, path: Path) -> str:
+        """As ``photo.targets.right_suffix``; of an object, its first bytes are read."""
+        mirror = self.mirror_of(path)
+        if mirror is None:
+            return right_suffix(path)
+        head = mirror.head(path, HEAD_BYTES)
+        return path.suffix if head is None else suffix_by_content(path.suffix, head)
 
     def in_words(self, text: str) -> str:
         """``text`` with the addresses that the user knows, instead of what stands for them."""
@@ -216,6 +263,13 @@ def _open_store(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise UsageError(f"cannot open '{url}' ({error})", "install fsspec's package for it") from error
     return store, root
+
+
+def _listed(about: Mapping[str, Any]) -> Listed:
+    """What fsspec tells of an object; its ETag, which stores change with the content, makes the stamp."""
+    size = int(about.get("size") or 0)
+    tag = str(about.get("ETag") or about.get("etag") or "").strip('"')
+    return Listed(size, f"{size}-{tag}" if tag else None)
 
 
 def _reason(error: BaseException) -> str:

@@ -41,7 +41,7 @@ def bring(mirror: Mirror) -> list[Path]:
         InputError: if they cannot be read.
     """
     folder, manifest, claims = (mirror.local / name for name in (SEGMENTS, FILE, CLAIMS))
-    segments = sorted(path for path in mirror.sizes() if path.parent == folder)
+    segments = sorted(path for path in mirror.objects(SEGMENTS) if path.parent == folder)
     parts = [mirror.read(path) or b"" for path in (manifest, *segments)]
     lines = dict.fromkeys(line for part in parts for line in part.splitlines(keepends=True))
     manifest.write_bytes(b"".join(lines))  # a line is in both where folding was cut short

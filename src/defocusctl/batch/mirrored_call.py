@@ -3,12 +3,12 @@
 import glob
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from defocusctl.batch.mirror import Mirror, Places
+from defocusctl.batch.mirror import Listed, Mirror, Places
 from defocusctl.batch.mirror_records import bring
 from defocusctl.errors import DefocusctlError, InputError, UsageError
 from defocusctl.photo.targets import may_be_photo
@@ -38,6 +38,7 @@ def mirrored_call(inputs: Sequence[str], out: str) -> Iterator[Call]:
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
     target = Mirror(scratch / "out", out.rstrip("/")) if is_url(out) else None
     mirrors = [] if target is None else [target]
+    stamps: dict[Path, str | None] = {}
     try:
         paths = []
         for place, text in enumerate(inputs):
@@ -47,13 +48,14 @@ def mirrored_call(inputs: Sequence[str], out: str) -> Iterator[Call]:
             fixed, pattern = _split(text)
             mirror = Mirror(scratch / f"in{place}", fixed)
             mirrors.append(mirror)
-            _lay_out_inputs(mirror, pattern, target)
+            stamps |= _lay_out_inputs(mirror, pattern, target)
             paths.append(str(mirror.local / pattern))
         if target is not None:
             target.local.mkdir()
-            target.lay_out(target.sizes().items())
+            stamps |= _lay_out(target, target.objects())
             bring(target)
-        yield Call(paths, Path(_as_path(out)) if target is None else target.local, Places(tuple(mirrors)))
+        places = Places(tuple(mirrors), stamps)
+        yield Call(paths, Path(_as_path(out)) if target is None else target.local, places)
     except DefocusctlError as error:
         in_words = Places(tuple(mirrors)).in_words
         error.cause, error.remedy = in_words(error.cause), in_words(error.remedy)
@@ -83,21 +85,27 @@ def _split(url: str) -> tuple[str, str]:
     return f"{protocol}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
 
 
-def _lay_out_inputs(mirror: Mirror, pattern: str, target: Mirror | None) -> None:
-    """Stand-ins for the photos, without the results where these lie below them."""
+def _lay_out_inputs(mirror: Mirror, pattern: str, target: Mirror | None) -> dict[Path, str | None]:
+    """Stand-ins for the photos, without the results where these lie below them; answers with stamps."""
     if target is not None and target.contains(mirror):
         raise UsageError(
             f"the results in '{target.url}' could replace inputs", "choose another folder for the results"
         )
     mirror.local.mkdir()
-    sizes = mirror.sizes()
-    if not sizes:
+    objects = mirror.objects()
+    if not objects:
         raise InputError(f"there is nothing below '{mirror.url}'", "check the address")
     inner = None if target is None or not mirror.contains(target) else target.url.removeprefix(mirror.url)
     results = None if inner is None else mirror.local / inner.strip("/")
-    mirror.lay_out(
-        (path, size)
-        for path, size in sizes.items()
+    photos = {
+        path: listed
+        for path, listed in objects.items()
         if (path == mirror.local / pattern or may_be_photo(path))
         and (results is None or not path.is_relative_to(results))
-    )
+    }
+    return _lay_out(mirror, photos)
+
+
+def _lay_out(mirror: Mirror, objects: Mapping[Path, Listed]) -> dict[Path, str | None]:
+    mirror.lay_out((path, listed.size) for path, listed in objects.items())
+    return {path: listed.stamp for path, listed in objects.items()}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
+from defocusctl.batch.manifest import place_in
 from defocusctl.batch.mirror import Places
 from defocusctl.batch.work import Content, Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
@@ -31,7 +32,8 @@ class MirroredWork(PhotoWork):
         started = time.perf_counter()
         mirror.fetch(job.source)
         try:
-            return super().fetch(job)._replace(seconds=time.perf_counter() - started)
+            content = super().fetch(job)
+            return content._replace(seconds=time.perf_counter() - started, stamp=job.stamp)
         finally:
             job.source.unlink(missing_ok=True)
 
@@ -39,15 +41,18 @@ class MirroredWork(PhotoWork):
         files = opened.job.files(self.deblurrer.weights.model)
         try:
             entry = super().store(opened, restored, seconds)
+            stamps: dict[str, str | None] = {**entry.stamps}
             for path in reversed(files):  # the photo last
                 mirror = self._places.mirror_of(path)
                 if mirror is not None:
                     mirror.publish(path)
+                    stamps[place_in(self.out, path)] = mirror.stamp(path)
         finally:
             for path in files:
                 if self._places.mirror_of(path) is not None:
                     path.unlink(missing_ok=True)
-        return self._told(entry)
+        known = {place: stamp for place, stamp in stamps.items() if stamp is not None}
+        return self._told(replace(entry, stamps=known))
 
     def failure(self, job: Job, error: Exception, read: Content | Opened | None) -> Outcome:
         outcome = super().failure(job, error, read)

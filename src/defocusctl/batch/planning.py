@@ -2,17 +2,22 @@
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from defocusctl.batch.inputs import Found
-from defocusctl.batch.job import Job
+from defocusctl.batch.job import Entry, Job
 from defocusctl.batch.manifest import place_in
+from defocusctl.batch.mirror import HERE, Places
+from defocusctl.batch.resume import recorded_suffix
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.photo.targets import right_suffix
 from defocusctl.pipeline import Outputs
+
+READING_THREADS = 16
+"""Photos whose first bytes are read at the same time; a store answers each after a while."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Layout:
 
     ``suffix`` (".png", say) is that of all results, None leaves each photo its own. ``maps`` and
     ``compare`` are folders to mirror the tree in, ``out`` itself for beside the results, or None for no
-    such pictures.
+    such pictures. ``places`` is where the photos really are.
     """
 
     out: Path
@@ -30,19 +35,40 @@ class Layout:
     maps: Path | None = None
     maps_data: bool = False
     compare: Path | None = None
+    places: Places = HERE
+
+    def jobs(self, photos: Sequence[Found], entries: Mapping[str, Entry]) -> list[Job]:
+        """What there is to do for each photo; those that earlier runs did and recorded are not opened."""
+        with ThreadPoolExecutor(READING_THREADS) as pool:
+            stamps = [self.places.stamp(found.path) for found in photos]
+            suffixes = [
+                self.suffix or recorded_suffix(entries.get(found.name), stamp)
+                for found, stamp in zip(photos, stamps, strict=True)
+            ]
+            unknown = [found.path for found, suffix in zip(photos, suffixes, strict=True) if suffix is None]
+            read = pool.map(self.places.right_suffix, unknown)
+            return [
+                self._job(found, stamp, next(read) if suffix is None else suffix)
+                for found, stamp, suffix in zip(photos, stamps, suffixes, strict=True)
+            ]
 
     def job(self, found: Found) -> Job:
-        """What there is to do for one photo."""
+        """What there is to do for one photo, which is opened."""
+        [job] = self.jobs([found], {})
+        return job
+
+    def _job(self, found: Found, stamp: str | None, suffix: str) -> Job:
+        """``suffix`` is that of all results, or that of what the photo holds."""
         target = self.out / found.name
-        target = target.with_suffix(self.suffix) if self.suffix else _named_by_content(target, found.path)
-        place = Path(found.name).parent
+        target = target.with_suffix(suffix) if self.suffix else _named_by_content(target, found.path, suffix)
+        place = found.name.rpartition("/")[0]
         outputs = Outputs(
             quality=self.quality,
             maps=None if self.maps is None else self.maps / place,
             maps_data=target.with_name(f"{target.stem}_maps.npz") if self.maps_data else None,
             compare=None if self.compare is None else self.compare / place / f"{target.stem}_compare.png",
         )
-        return Job(found.name, found.path, target, outputs, found.size)
+        return Job(found.name, found.path, target, outputs, found.size, stamp)
 
 
 def check_collisions(jobs: Sequence[Job], model: str) -> None:
@@ -58,8 +84,11 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
     real = cache(os.path.realpath)  # folders are few and asking the system is slow
 
     def key(path: Path) -> str:
-        name = f"{real(path.parent)}/{path.name}"
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+        folder, name = os.path.split(path)
+        whole = f"{real(folder)}/{name}"
+        if whole.isascii():
+            return whole.casefold()
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", whole).casefold())
 
     inputs = {key(job.source): job for job in jobs}
     claimed: dict[str, Job] = {}
@@ -98,13 +127,12 @@ def check_strangers(jobs: Iterable[Job], model: str, out: Path, claims: Collecti
         )
 
 
-def _named_by_content(target: Path, source: Path) -> Path:
-    """``target`` with the suffix of what ``source`` holds, which its name may not tell.
+def _named_by_content(target: Path, source: Path, suffix: str) -> Path:
+    """``target`` with the ``suffix`` of what ``source`` holds, which its name may not tell.
 
     Where the photo beside it has that name, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, both
     suffixes: DSCF0001.MPO.jpg.
     """
-    suffix = right_suffix(source)
     if suffix == source.suffix:
         return target
     taken = any(source.with_suffix(other).exists() for other in (suffix, suffix.upper()))

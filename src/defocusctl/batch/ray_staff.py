@@ -38,7 +38,7 @@ class RayStaff:
             settings=work.settings,
             out=work.out.absolute(),
             max_megapixels=work.max_megapixels,
-            places=self.places,
+            places=Places(self.places.mirrors),
             threads=max(1, self.crew.cpus),
             neighbours=self.crew.neighbours,
         )

@@ -1,7 +1,11 @@
-"""What of a batch is done already: with the same settings, of the same input, and intact."""
+"""What of a batch is done already: with the same settings, of the same input, and intact.
 
-from collections.abc import Callable, Iterable, Mapping
+Files that have the stamps that were recorded with their hashes are not read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +30,11 @@ class Reason(StrEnum):
 
 
 class Judged(NamedTuple):
-    """A job and why it is to be done."""
+    """A job and why it is to be done; ``refreshed`` is its entry with new stamps, if it was read for that."""
 
     job: Job
     reason: Reason
+    refreshed: Entry | None = None
 
 
 def judge(
@@ -39,31 +44,41 @@ def judge(
     out: Path,
     *,
     force: bool,
+    verify: bool = False,
     places: Places = HERE,
-    on_judged: Callable[[int], None] | None = None,
-) -> list[Judged]:
-    """Compare each job with its last entry, reading inputs and results whole where all else agrees.
+) -> Iterator[Judged]:
+    """Compare each job with its last entry, in order.
 
-    ``on_judged`` is told how many have been.
+    Where all else agrees, inputs and results are read whole if their stamps are not those of the entry, or
+    to ``verify`` them.
     """
-    wanted = settings.as_json()
-
-    def reason(job: Job) -> Reason:
-        return Reason.FORCED if force else _reason(job, entries.get(job.name), wanted, out, places)
-
-    judged = []
+    judging = _Judging(settings.as_json(), out, force, verify, places)
     jobs = list(jobs)
+    glances = [judging.at_a_glance(job, entries.get(job.name)) for job in jobs]
+    undecided = [job for job, reason in zip(jobs, glances, strict=True) if reason is None]
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        for job, why in zip(jobs, pool.map(reason, jobs), strict=True):
-            judged.append(Judged(job, why))
-            if on_judged is not None:
-                on_judged(len(judged))
-    return judged
+        by_reading = pool.map(lambda job: judging.by_reading(job, entries[job.name]), undecided)
+        try:
+            for job, reason in zip(jobs, glances, strict=True):
+                yield next(by_reading) if reason is None else Judged(job, reason)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def recorded_suffix(entry: Entry | None, stamp: str | None) -> str | None:
+    """The suffix that an earlier run gave the result of a photo by its content; None if it may have changed.
+
+    ``stamp`` is that of the photo now.
+    """
+    unchanged = entry is not None and entry.stamp is not None and entry.stamp == stamp
+    if entry is None or not unchanged or not entry.files or entry.settings.get("format") is not None:
+        return None
+    return Path(next(iter(entry.files))).suffix
 
 
 def changes(judged: Iterable[Judged], entries: Mapping[str, Entry], settings: BatchSettings) -> str | None:
     """One line about settings that are not those of earlier results; None if there is nothing to say."""
-    changed = [job for job, why in judged if why is Reason.SETTINGS]
+    changed = [one.job for one in judged if one.reason is Reason.SETTINGS]
     if not changed:
         return None
     now = settings.as_json()
@@ -75,15 +90,59 @@ def changes(judged: Iterable[Judged], entries: Mapping[str, Entry], settings: Ba
     )
 
 
-def _reason(job: Job, entry: Entry | None, wanted: Mapping[str, Any], out: Path, places: Places) -> Reason:
-    if entry is None:
-        return Reason.NEW
-    if entry.status is Status.FAILED:
-        return Reason.FAILED
-    expected = [place_in(out, path) for path in job.files(wanted["model"])]
-    if entry.status is Status.DONE and (entry.settings != wanted or list(entry.files) != expected):
-        return Reason.SETTINGS
-    if places.sha256(job.source) != entry.sha256:
-        return Reason.INPUT
-    intact = all(places.sha256(out / place) == digest for place, digest in entry.files.items())
-    return Reason.DONE if intact else Reason.OUTPUT
+@dataclass(frozen=True)
+class _Judging:
+    """What one photo after another is judged by."""
+
+    wanted: Mapping[str, Any]
+    out: Path
+    force: bool
+    verify: bool
+    places: Places
+
+    def at_a_glance(self, job: Job, entry: Entry | None) -> Reason | None:
+        """The reason as far as nothing has to be read for it."""
+        if self.force:
+            return Reason.FORCED
+        if entry is None:
+            return Reason.NEW
+        if entry.status is Status.FAILED:
+            return Reason.FAILED
+        if entry.status is Status.DONE and not self._as_wanted(job, entry):
+            return Reason.SETTINGS
+        if self.verify or _is_other(job.stamp, entry.stamp):
+            return None
+        if any(_is_other(self._stamp(place), entry.stamps.get(place)) for place in entry.files):
+            return None
+        return Reason.DONE
+
+    def by_reading(self, job: Job, entry: Entry) -> Judged:
+        """The reason by the hashes of what has changed since it was recorded, or of everything."""
+        to_read = self.verify or _is_other(job.stamp, entry.stamp)
+        if to_read and self.places.sha256(job.source) != entry.sha256:
+            return Judged(job, Reason.INPUT)
+        stamps = dict(entry.stamps)
+        for place, digest in entry.files.items():
+            stamp = self._stamp(place)  # before it is read
+            if not self.verify and not _is_other(stamp, entry.stamps.get(place)):
+                continue
+            if self.places.sha256(self.out / place) != digest:
+                return Judged(job, Reason.OUTPUT)
+            if stamp is not None:
+                stamps[place] = stamp
+        refreshed = replace(entry, stamp=job.stamp or entry.stamp, stamps=stamps)
+        return Judged(job, Reason.DONE, None if refreshed == entry else refreshed)
+
+    def _as_wanted(self, job: Job, entry: Entry) -> bool:
+        """Whether it was done with the same settings; what an older version did not have counts as null."""
+        before, wanted = entry.settings, self.wanted
+        if any(before.get(key) != wanted.get(key) for key in before.keys() | wanted.keys()):
+            return False
+        return list(entry.files) == [place_in(self.out, path) for path in job.files(wanted["model"])]
+
+    def _stamp(self, place: str) -> str | None:
+        return self.places.stamp(self.out / place)
+
+
+def _is_other(stamp: str | None, recorded: str | None) -> bool:
+    return stamp is None or stamp != recorded

@@ -10,9 +10,12 @@ from defocusctl.atomic import remove_abandoned
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import Manifest, place_in, record_claims
+from defocusctl.batch.resume import Judged
 from defocusctl.batch.stop import Stop
 from defocusctl.errors import OutputError, SomeFailedError
 
+AT_ONCE = 500
+"""Entries that are written together where photos need not be done."""
 GO_ON = "the same command goes on where it stopped"
 
 
@@ -46,6 +49,27 @@ def record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[s
                     entry, status=Status.SKIPPED, error="the folder can be read now", exit_code=0
                 )
                 manifest.append(readable)
+
+
+def record_refreshed(out: Path, judged: Iterable[Judged]) -> Iterator[Judged]:
+    """Pass on what was judged, and record the entries with new stamps, some at a time."""
+    refreshed: list[Entry] = []
+
+    def record() -> None:
+        with closing(Manifest(out)) as manifest:
+            manifest.append(*refreshed)
+        refreshed.clear()
+
+    try:
+        for one in judged:
+            if one.refreshed is not None:
+                refreshed.append(one.refreshed)
+            if len(refreshed) >= AT_ONCE:
+                record()
+            yield one
+    finally:
+        if refreshed:
+            record()
 
 
 def run_jobs(

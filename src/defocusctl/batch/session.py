@@ -1,7 +1,7 @@
 """A batch whose inputs are known and whose network is loaded: what it would do, and doing it."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ from defocusctl.batch.estimate import Estimate, estimate
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
 from defocusctl.batch.lanes import Lanes
-from defocusctl.batch.manifest import FILE, alone_in, read_claims, read_entries
+from defocusctl.batch.manifest import FILE, Recorded, alone_in, read_claims, read_recorded
 from defocusctl.batch.mirror import HERE, Places
 from defocusctl.batch.mirror_records import StoreRecords, records_in
 from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
-from defocusctl.batch.run import GO_ON, claim, record_readable, run_jobs
+from defocusctl.batch.run import GO_ON, claim, record_readable, record_refreshed, run_jobs
 from defocusctl.batch.staff import Staff
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.watch import Watch
@@ -75,7 +75,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What the options and the inputs of one call come to."""
+    """What the options and the inputs of one call come to; ``recorded`` is what was read to plan the jobs."""
 
     jobs: Sequence[Job]
     unreadable: Sequence[Unreadable]
@@ -87,19 +87,21 @@ class Batch:
     staff: Staff
     places: Places = HERE
     watch: Watch | None = None
+    verify: bool = False
+    recorded: Recorded | None = None
 
     def tell(self, show: Listener) -> None:
         """Say what would be done; nothing is written."""
-        entries = read_entries(self.out)
-        judged = self._judged(entries, show)
+        entries = read_recorded(self.out, self.recorded).entries
+        judged = list(self._judged(entries, show))
         to_do = _to_do(judged)
         self._check_strangers(to_do, self._claims(entries))
-        for job, reason in judged:
+        for job, reason, _ in judged:
             show.would_do(job.name, self.places.in_words(str(job.target)), reason)
         for folder in self.unreadable:
             show.unreadable(folder)
         lanes = self.staff.lanes(self.deblurrer.restorer, len(to_do))
-        counts = Counter(reason for _, reason in judged)
+        counts = Counter(one.reason for one in judged)
         show.estimated(estimate(to_do, self.deblurrer, lanes), lanes, counts)
 
     def run(self, show: Listener, *, most_failures: int | None) -> None:
@@ -111,8 +113,8 @@ class Batch:
             OutputError: if the folder is taken, holds files of others, or cannot be written.
         """
         with alone_in(self.out), records_in(self.places, self.out) as records:
-            entries = read_entries(self.out)
-            judged = self._judged(entries, show)
+            entries = read_recorded(self.out, self.recorded).entries
+            judged = list(record_refreshed(self.out, self._judged(entries, show)))
             to_do = _to_do(judged)
             claims = self._claims(entries)
             self._check_strangers(to_do, claims)
@@ -168,17 +170,20 @@ class Batch:
                 f"'{self.out / FILE}' has the causes; the same command tries them again",
             )
 
-    def _judged(self, entries: dict[str, Entry], show: Listener) -> list[Judged]:
+    def _judged(self, entries: dict[str, Entry], show: Listener) -> Iterator[Judged]:
         with show.checking(len(self.jobs)) as on_judged:
-            return judge(
+            judged = judge(
                 self.jobs,
                 entries,
                 self.settings,
                 self.out,
                 force=self.force,
+                verify=self.verify,
                 places=self.places,
-                on_judged=on_judged,
             )
+            for count, one in enumerate(judged, start=1):
+                on_judged(count)
+                yield one
 
     def _claims(self, entries: dict[str, Entry]) -> set[str]:
         return read_claims(self.out).union(*(entry.files for entry in entries.values()))
@@ -204,4 +209,4 @@ def _cannot_record(records: StoreRecords | None) -> bool:
 
 
 def _to_do(judged: Sequence[Judged]) -> list[Job]:
-    return [job for job, reason in judged if reason is not Reason.DONE]
+    return [one.job for one in judged if one.reason is not Reason.DONE]

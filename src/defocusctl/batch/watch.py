@@ -55,8 +55,8 @@ class Watch:
             yield job
         for found in self._arrivals.as_they_come(stopping):
             job = self._layout.job(found)
-            [(_, reason)] = judge([job], self._entries, self._settings, self._layout.out, force=self._force)
-            if reason is Reason.DONE:
+            [judged] = judge([job], self._entries, self._settings, self._layout.out, force=self._force)
+            if judged.reason is Reason.DONE:
                 continue
             if all(self._may_replace(job, path) for path in self._files(job)):
                 job = job.replacing()

@@ -15,6 +15,7 @@ from defocusctl import __version__
 from defocusctl.atomic import write_error
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import place_in
+from defocusctl.batch.stamps import TICK, Stamp, recorded_stamp
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.devices import enough_memory
 from defocusctl.digests import Digest
@@ -31,12 +32,13 @@ class OwnResultError(DefocusctlError):
 
 
 class Content(NamedTuple):
-    """The bytes of a file, as they were processed, and their SHA-256."""
+    """The bytes of a file, as they were processed, their SHA-256, and the file's stamp before it was read."""
 
     data: bytes
     size: int
     sha256: str
     seconds: float
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Opened:
     sha256: str
     warnings: tuple[str, ...]
     seconds: float
+    stamp: str | None = None
 
 
 class PhotoWork:
@@ -72,14 +75,15 @@ class PhotoWork:
         """
         started = time.perf_counter()
         with enough_memory(f"'{job.source}'"):
-            before = _stamp(job.source)
+            before = Stamp.of(job.source)
+            stamp = None if before is None else before.recorded
             data = read_content(job.source)
-            if before != _stamp(job.source):
+            if before != Stamp.of(job.source):
                 raise InputError(
                     f"'{job.source}' changed while it was read", "run the batch again when it is complete"
                 )
             sha256 = hashlib.sha256(data).hexdigest()
-        return Content(data, len(data), sha256, time.perf_counter() - started)
+        return Content(data, len(data), sha256, time.perf_counter() - started, stamp)
 
     def open(self, job: Job, content: Content) -> Opened:
         """Decode the photo.
@@ -97,7 +101,7 @@ class PhotoWork:
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = content.seconds + time.perf_counter() - started
         warnings = read_warnings(photo, job.target)
-        return Opened(job, photo, content.size, content.sha256, warnings, seconds)
+        return Opened(job, photo, content.size, content.sha256, warnings, seconds, content.stamp)
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
@@ -125,6 +129,8 @@ class PhotoWork:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
                 write_result(self.deblurrer.network, restored, job.target, job.outputs)
+            time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
+            stamps = {place_in(self.out, path): recorded_stamp(path) for path in files}
             hashes = {place_in(self.out, path): Digest.of_file(path, "sha256").hex for path in files}
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
@@ -136,7 +142,9 @@ class PhotoWork:
             Status.DONE,
             size=opened.size,
             sha256=opened.sha256,
+            stamp=opened.stamp,
             files=hashes,
+            stamps={place: stamp for place, stamp in stamps.items() if stamp is not None},
             report={**report, "width": size.width, "height": size.height},
             seconds={
                 "read": round(opened.seconds, 3),
@@ -155,6 +163,7 @@ class PhotoWork:
             Status.SKIPPED if own else Status.FAILED,
             size=None if read is None else read.size,
             sha256=None if read is None else read.sha256,
+            stamp=None if read is None else read.stamp,
             error=str(problem),
             exit_code=0 if own else int(problem.exit_code),
         )
@@ -167,7 +176,9 @@ class PhotoWork:
         *,
         size: int | None,
         sha256: str | None,
+        stamp: str | None = None,
         files: Mapping[str, str] | None = None,
+        stamps: Mapping[str, str] | None = None,
         report: Mapping[str, Any] | None = None,
         seconds: Mapping[str, float] | None = None,
         warnings: tuple[str, ...] = (),
@@ -191,16 +202,9 @@ class PhotoWork:
             exit_code=exit_code,
             software=f"defocusctl {__version__}",
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            stamp=stamp,
+            stamps=stamps or {},
         )
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None if there is none, which reading it will tell."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _is_hopeless(error: BaseException) -> bool:

@@ -116,6 +116,10 @@ def batch(
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", min=0, metavar="N", help="Stop if more than N failed.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all that is done, whatever its size and time of change say."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be done, with time and memory.")
     ] = False,
@@ -150,9 +154,9 @@ def batch(
     asked = (number_or_auto("--tile", tile), number_or_auto("--overlap", overlap))
 
     from defocusctl.batch.arrivals import Arrivals
-    from defocusctl.batch.inputs import Search, real_path
+    from defocusctl.batch.inputs import Search, real_paths
     from defocusctl.batch.job import BatchSettings
-    from defocusctl.batch.manifest import read_claims
+    from defocusctl.batch.manifest import read_claims, read_recorded
     from defocusctl.batch.mirrored_call import mirrored_call
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
@@ -160,7 +164,7 @@ def batch(
     from defocusctl.restore import RestoreSettings
 
     with mirrored_call(inputs, last) as call:
-        own = {real_path(call.out / place) for place in read_claims(call.out)}
+        own = set(real_paths(call.out / place for place in read_claims(call.out)))
         search = Search(
             out=call.out,
             recursive=recursive,
@@ -179,8 +183,10 @@ def batch(
             maps=picture_tree("--maps", maps, "--maps-dir", maps_dir, call.out),
             maps_data=maps_data,
             compare=picture_tree("--compare", compare, "--compare-to", compare_to, call.out),
+            places=call.places,
         )
-        jobs = [layout.job(found) for found in photos]
+        recorded = read_recorded(call.out)
+        jobs = layout.jobs(photos, {} if verify else recorded.entries)
         check_collisions(jobs, model)
         restoring = RestoreSettings(
             *asked, device=device, precision=precision, strength=strength, backend=backend.value
@@ -213,6 +219,8 @@ def batch(
                 staff,
                 call.places,
                 Watch(arrivals, own, layout, settings, force=force) if watch else None,
+                verify,
+                recorded,
             )
             if dry_run:
                 wanted.tell(show)

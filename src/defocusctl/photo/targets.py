@@ -36,6 +36,7 @@ SUFFIXES = {
         *(".srw", ".rwl", ".iiq", ".3fr", ".fff", ".mos", ".mrw", ".erf", ".kdc", ".dcr", ".mef", ".x3f"),
     ),
 }
+_KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what is written instead
 ONLY_READ = {".mpo": "JPEG", ".jps": "JPEG", ".jif": "JPEG", ".jfi": "JPEG", ".pns": "PNG", ".apng": "PNG"}
 """Suffixes that are never written: stereo pictures and others whose first picture is what is restored."""
@@ -46,7 +47,7 @@ ENDING = "_deblurred"
 
 def format_of_suffix(suffix: str) -> str | None:
     """The format that a file name's suffix stands for, or None."""
-    return next((kind for kind, suffixes in SUFFIXES.items() if suffix.lower() in suffixes), None)
+    return _KINDS.get(suffix.lower())
 
 
 def may_be_photo(path: Path) -> bool:
@@ -127,10 +128,19 @@ def right_suffix(source: Path) -> str:
         if not source.is_file():
             return source.suffix
         with source.open("rb") as handle:
-            kind = identify(handle.read(HEAD_BYTES))
-    except (OSError, ValueError, InputError):
+            head = handle.read(HEAD_BYTES)
+    except (OSError, ValueError):
         return source.suffix
-    if source.suffix.lower() == BITMAP:
+    return suffix_by_content(source.suffix, head)
+
+
+def suffix_by_content(suffix: str, head: bytes) -> str:
+    """``suffix`` where it is right for a file that begins with ``head``, else that of the format in it."""
+    try:
+        kind = identify(head)
+    except InputError:
+        return suffix
+    if suffix.lower() == BITMAP:
         return GREYMAP
     written = written_format(kind)
-    return source.suffix if format_of_suffix(source.suffix) == written else SUFFIXES[written][0]
+    return suffix if format_of_suffix(suffix) == written else SUFFIXES[written][0]
