@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
-MOST_ELEMENTS, MOST_LEVELS = 50_000, 100
+MOST_NAMES, MOST_LEVELS = 50_000, 100
 TAG_NAME = re.compile(rb"[^\s/>]+")  # both of text that expat found well-formed
 ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
@@ -180,9 +180,11 @@ class Packet:
         self._pending[prefix or ""] = uri or ""  # None is that of xmlns=""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._count += 1
-        if self._count > MOST_ELEMENTS or len(self._open) >= MOST_LEVELS:
-            raise LargeXmpError(f"it has more than {MOST_ELEMENTS:,} elements or {MOST_LEVELS} levels")
+        self._count += 1 + len(attributes)
+        if self._count > MOST_NAMES or len(self._open) >= MOST_LEVELS:
+            raise LargeXmpError(
+                f"it has more than {MOST_NAMES:,} elements and attributes, or {MOST_LEVELS} levels"
+            )
         element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
         self._pending = {}
         if name == RDF_ROOT and not self.scope:
