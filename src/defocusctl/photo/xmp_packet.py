@@ -200,10 +200,10 @@ class Packet:
     def _read_tag(self, element: Element, attributes: dict[str, str]) -> None:
         """Where the attributes lie in the start tag; expat names them in the same order."""
         names = iter(attributes.items())
-        name = TAG_NAME.match(self.bytes, element.start + 1)
-        if name is None:
+        tag = TAG_NAME.match(self.bytes, element.start + 1)
+        if tag is None:
             raise BrokenXmpError("a foreign encoding")
-        position = element.name_end = name.end()
+        position = element.name_end = tag.end()
         while found := ATTRIBUTE.match(self.bytes, position):
             span = (found.start(), found.end(), found.start(2) + 1, found.end(2) - 1)
             position = found.end()
