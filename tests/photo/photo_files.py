@@ -161,7 +161,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def mutants(files: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Damaged copies: flipped bits, cut ends, overwritten numbers, spliced and repeated stretches."""
+    """Damaged copies: flipped bits, cut ends, overwritten numbers, spliced, long and repeated stretches."""
     rng = np.random.default_rng(seed)
     names = list(files)
     extremes = (0, 1, 0x7F, 0x80, 0xFF)
@@ -171,7 +171,7 @@ def mutants(files: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[st
         header = min(len(data), 400)
         for _ in range(int(rng.integers(1, 4))):
             place = int(rng.integers(0, len(data) if rng.random() < 0.4 else header))
-            match int(rng.integers(0, 7)):
+            match int(rng.integers(0, 10)):
                 case 0:
                     data[place % len(data)] ^= 1 << int(rng.integers(0, 8))
                 case 1:
@@ -190,6 +190,15 @@ def mutants(files: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[st
                     data[place : place + 32] = other[start : start + 32]
                 case 5:
                     del data[place : place + int(rng.integers(1, 9))]
+                case 6:  # one byte over and over, as in erased memory
+                    run = bytes((int(rng.choice([0, 0x20, 0xFF, data[place % len(data)]])),))
+                    data[place:place] = run * 2 ** int(rng.integers(8, 17))
+                case 7:  # one part over and over: segments, chunks, elements
+                    part = bytes(data[place : place + int(rng.integers(2, 129))])
+                    data[place:place] = part * 2 ** int(rng.integers(4, 11))
+                case 8:  # one offset or length over and over
+                    number = bytes(data[place : place + 4])
+                    data[place : place + 64] = number * 16
                 case _:
                     data[place:place] = data[place : place + int(rng.integers(1, 33))]
             if not data:

@@ -17,6 +17,7 @@ LIMIT = 65533 - 29
 MAIN, EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 TITLE = "{http://ns.adobe.com/photoshop/1.0/}Headline"
 SECRET = "{http://ns.adobe.com/photoshop/1.0/}History"
+PROVENANCE_NAME = "{urn:defocusctl:1.0#}software"
 RATING = "{http://ns.adobe.com/xap/1.0/}Rating"
 
 
@@ -124,3 +125,39 @@ def test_extended_xmp_is_read_and_reaches_other_formats(tmp_path: Path) -> None:
         assert photo.warnings == ("broken extended XMP left out",)
         assert photo.metadata.xmp is not None and properties(photo.metadata.xmp)[TITLE] == "A day"
     assert read_photo(jpeg_with(*parts)).warnings == ("broken extended XMP left out",)
+    misnamed = [part.replace(name.encode(), b"0" * 32) for part in parts]
+    photo = read_photo(jpeg_with(MAIN + main.replace(name.encode(), b"0" * 32), *misnamed))
+    assert photo.warnings == ("the checksum of its extended XMP does not match",)
+    assert photo.metadata.xmp is not None and properties(photo.metadata.xmp)[TITLE] == "A day"
+
+
+@pytest.mark.timeout(30)
+def test_many_descriptions_in_the_scope_of_many_namespaces_do_not_multiply(tmp_path: Path) -> None:
+    """4,000 of each: 200 MB of namespaces if every Description repeated them."""
+    count = 4000
+    scope = b"".join(b' xmlns:n%d="urn:n%d#"' % (number, number) for number in range(count))
+    inside = b"".join(
+        b'<rdf:Description rdf:about=""><n%d:a>x</n%d:a></rdf:Description>' % (number, number)
+        for number in range(count)
+    )
+    rdf = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"%s>%s</rdf:RDF>' % (scope, inside)
+    data = files.png(files.scene(), extra=files.png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + rdf))
+    written_once = written(data, tmp_path)
+    assert len(written_once) < 3 * len(rdf)
+    photo = read_photo(written_once)
+    assert photo.warnings == () and photo.metadata.xmp is not None
+    assert len(photo.metadata.xmp) < 3 * len(rdf)
+    kept = properties(photo.metadata.xmp)
+    assert all(kept[f"{{urn:n{number}#}}a"] == "x" for number in range(count)) and PROVENANCE_NAME in kept
+
+
+@pytest.mark.timeout(30)
+def test_a_long_namespace_that_many_descriptions_use_does_not_multiply() -> None:
+    count, uri = 500, "urn:" + "n" * 40_000
+    inside = b'<rdf:Description rdf:about=""><n:a>x</n:a></rdf:Description>' * count
+    scope = f' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:n="{uri}"'.encode()
+    extended = b"<rdf:RDF" + scope + b">" + inside + b"</rdf:RDF>"
+    name = hashlib.md5(extended).hexdigest().upper()
+    main = packet(1000, f' xmlns:note="http://ns.adobe.com/xmp/note/" note:HasExtendedXMP="{name}"')
+    photo = read_photo(jpeg_with(MAIN + main, *extended_parts(extended, 60_000)))
+    assert photo.warnings == ("extended XMP left out: it is longer than 16 MiB",)

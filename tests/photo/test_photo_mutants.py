@@ -1,6 +1,9 @@
 """Thousands of damaged files: each gives a photo or one clear error, fast, quietly and in little memory."""
 
+import contextlib
 import io
+import signal
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -11,9 +14,32 @@ from tests.photo import photo_files as files
 
 MUTANTS = 5000
 MEGAPIXELS = 0.5
+SECONDS_PER_FILE = 10.0
 GROWTH_LIMIT = 250 * 2**20
 
 
+@contextlib.contextmanager
+def within_time(name: str) -> Iterator[None]:
+    """Fail if what is done takes more processor time than any small file may."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError(f"a mutant of {name} takes longer than {SECONDS_PER_FILE} s")
+
+    before = signal.signal(signal.SIGVTALRM, fail)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_PER_FILE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_file_without_end_would_be_noticed() -> None:
+    with pytest.raises(AssertionError, match="a mutant of none takes longer"), within_time("none"):
+        signal.raise_signal(signal.SIGVTALRM)
+
+
+@pytest.mark.timeout(900)
 def test_mutants_give_a_photo_or_an_input_error(capfd: pytest.CaptureFixture[str]) -> None:
     seeds = files.seeds()
     for data in seeds.values():
@@ -21,18 +47,19 @@ def test_mutants_give_a_photo_or_an_input_error(capfd: pytest.CaptureFixture[str
     before = psutil.Process().memory_info().rss
     outcomes = {True: 0, False: 0}
     for index, (name, data) in enumerate(files.mutants(seeds, MUTANTS, seed=20)):
-        try:
-            photo = read_photo(data, max_megapixels=MEGAPIXELS)
-        except InputError as error:
-            assert error.cause and error.remedy and "\n" not in str(error), name
-            outcomes[False] += 1
-            continue
-        outcomes[True] += 1
-        assert photo.size.pixels <= MEGAPIXELS * 1e6, name
-        if index % 10 == 0:
-            buffer = io.BytesIO()
-            write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-            assert read_photo(buffer.getvalue()).size == photo.size, name
+        with within_time(name):
+            try:
+                photo = read_photo(data, max_megapixels=MEGAPIXELS)
+            except InputError as error:
+                assert error.cause and error.remedy and "\n" not in str(error), name
+                outcomes[False] += 1
+                continue
+            outcomes[True] += 1
+            assert photo.size.pixels <= MEGAPIXELS * 1e6, name
+            if index % 10 == 0:
+                buffer = io.BytesIO()
+                write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
+                assert read_photo(buffer.getvalue()).size == photo.size, name
     assert min(outcomes.values()) > MUTANTS // 10
     assert psutil.Process().memory_info().rss - before < GROWTH_LIMIT
     assert "Traceback" not in capfd.readouterr().err

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from defocusctl.photo import Provenance
-from defocusctl.photo.xmp import NAMESPACE, BrokenXmpError, add_provenance, normalise
+from defocusctl.photo.xmp import NAMESPACE, add_provenance, normalise
+from defocusctl.photo.xmp_packet import BrokenXmpError, Packet
 from tests.photo.photo_files import PROVENANCE, XMP
 
 
@@ -61,14 +62,15 @@ def test_names_and_values_are_made_fit_for_xml() -> None:
 def test_foreign_prefixes_and_encodings() -> None:
     packet = XMP.replace(b"rdf:", b"r:").replace(b"xmlns:rdf", b"xmlns:r").replace(b"tiff:", b"t:")
     packet = packet.replace(b"xmlns:tiff", b"xmlns:t").replace(b't:Orientation="1"', b"t:Orientation='6'")
-    normal, orientation = normalise(packet)
+    parsed = Packet(packet)
+    orientation, normal = normalise(parsed), parsed.edited()
     assert orientation == 6 and b"t:Orientation='1'" in normal
     assert properties(add_provenance(normal, PROVENANCE))["model"] == "iniknet"
     element = XMP.replace(b'tiff:Orientation="1" ', b"").replace(
         b"<dc:subject>", b"<tiff:Orientation>3</tiff:Orientation><dc:subject>"
     )
-    assert normalise(element)[1] == 3
-    assert normalise(XMP.decode().lstrip("\ufeff").encode("utf-16"))[1] == 1
+    assert normalise(Packet(element)) == 3
+    assert normalise(Packet(XMP.decode().lstrip("\ufeff").encode("utf-16"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_foreign_prefixes_and_encodings() -> None:
 )
 def test_broken_packets_are_recognised(packet: bytes) -> None:
     with pytest.raises(BrokenXmpError):
-        normalise(packet)
+        Packet(packet)
 
 
 MERGED = (
@@ -123,7 +125,18 @@ def test_padding_is_dropped_however_long_it_is() -> None:
     assert len(blanks) < len(packet) < len(blanks) + 2000 and properties(packet)["model"] == "iniknet"
 
 
+@pytest.mark.parametrize("inside", [b'<dc:title >x="foo"</dc:title>', b"<dc:title\n>y = 'foo'</dc:title>"])
+def test_text_that_looks_like_an_attribute_is_text(inside: bytes) -> None:
+    packet = XMP.replace(b"<dc:subject>", inside + b"<dc:subject>")
+    assert inside in add_provenance(packet, PROVENANCE)
+
+
+def test_a_default_namespace_may_be_taken_back() -> None:
+    inside = b'<thing xmlns="urn:a"><thing xmlns=""/></thing>'
+    assert inside in add_provenance(XMP.replace(b"moth", inside), PROVENANCE)
+
+
 @pytest.mark.parametrize("inside", [b"<a>" * 200 + b"</a>" * 200, b"<a/>" * 300_000])
 def test_packets_of_absurd_structure_are_broken(inside: bytes) -> None:
     with pytest.raises(BrokenXmpError):
-        normalise(XMP.replace(b"moth", inside))
+        Packet(XMP.replace(b"moth", inside))

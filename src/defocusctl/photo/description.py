@@ -23,6 +23,7 @@ from defocusctl.photo.formats import jpeg_segments
 from defocusctl.photo.model import Coding, JpegCoding, Metadata, Photo, TiffCoding, TiffTag
 from defocusctl.photo.orientation import swaps_sides
 from defocusctl.photo.reframing import Reframing
+from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet
 
 PHOTOSHOP_TAG = 34377
 
@@ -58,11 +59,13 @@ def checked(metadata: Metadata) -> Checked:
             block = None
     if packet is not None:
         try:
-            packet, xmp_orientation = xmp.normalise(packet)
-            packet, spoken = xmp_claims.without_claims(packet)
+            parsed = Packet(packet)
+            xmp_orientation = xmp.normalise(parsed)
+            spoken = xmp_claims.take_out(parsed)
+            packet = parsed.edited()
             notes += _warning("its XMP speaks of what the result does not hold; taken out", spoken)
-        except xmp.BrokenXmpError:
-            notes.append("broken XMP left out")
+        except BrokenXmpError as error:
+            notes.append(_xmp_left_out("XMP", error))
             packet = None
     coding, lost = _without_photoshop(metadata.coding, places=False)
     notes += _warning("left out", lost)
@@ -125,6 +128,10 @@ def _warning(words: str, names: Iterable[str]) -> list[str]:
     return [f"{words}: {listed}"] if listed else []
 
 
+def _xmp_left_out(name: str, error: BrokenXmpError) -> str:
+    return f"{name} left out: {error}" if isinstance(error, LargeXmpError) else f"broken {name} left out"
+
+
 def _with_extended_xmp(metadata: Metadata) -> tuple[Metadata, list[str]]:
     """The metadata with the further XMP segments of a JPEG in the packet, and a note if they cannot be."""
     coding = metadata.coding
@@ -136,9 +143,12 @@ def _with_extended_xmp(metadata: Metadata) -> tuple[Metadata, list[str]]:
     others = tuple(part for part in coding.segments if not part[1].startswith(extended_xmp.HEADER))
     metadata = replace(metadata, coding=replace(coding, segments=others))
     try:
-        return replace(metadata, xmp=extended_xmp.joined(metadata.xmp or b"", parts)), []
-    except xmp.BrokenXmpError:
-        return metadata, ["broken extended XMP left out"]
+        packet, intact = extended_xmp.joined(metadata.xmp or b"", parts)
+    except BrokenXmpError as error:
+        return metadata, [_xmp_left_out("extended XMP", error)]
+    return replace(metadata, xmp=packet), [] if intact else [
+        "the checksum of its extended XMP does not match"
+    ]
 
 
 def _without_photoshop(coding: Coding | None, *, places: bool) -> tuple[Coding | None, list[str]]:

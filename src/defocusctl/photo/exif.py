@@ -24,6 +24,7 @@ FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
 RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
 POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
 PARENTS = {INTEROP_IFD: EXIF_IFD}  # all others hang below the first directory
+MOST_TAGS = 4096  # as tifffile has it
 SHORT, LONG, RATIONAL, UTF8 = 3, 4, 5, 129
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
 INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
@@ -39,6 +40,22 @@ class Entry:
 
     tag: TiffTag
     position: int
+
+
+@dataclass
+class Room:
+    """How many bytes may still be read: twice as many as a block has, as a few entries may share a value."""
+
+    left: int
+
+    @classmethod
+    def of(cls, block: bytes) -> "Room":
+        return cls(2 * len(block))
+
+    def take(self, count: int) -> bool:
+        """Take so many bytes off; False if fewer were left."""
+        self.left -= count
+        return self.left >= 0
 
 
 @dataclass(frozen=True)
@@ -64,32 +81,36 @@ def byte_order(block: bytes) -> ByteOrder:
     raise BrokenExifError("no TIFF header")
 
 
-def read_directory(block: bytes, offset: int) -> tuple[list[Entry], int]:
+def read_directory(block: bytes, offset: int, room: Room | None = None) -> tuple[list[Entry], int]:
     """The entries of the directory at ``offset``, and the position of the link to the next directory.
 
-    An entry whose value lies outside the block gets an empty value; so do all that follow once the values
-    together are longer than the block, as they can only be where many entries share one value.
+    An entry whose value lies outside the block gets an empty value; so do all that follow once ``room`` is
+    used up. Who reads several directories gives the same room to all.
 
     Raises:
-        BrokenExifError: if the directory itself lies outside the block.
+        BrokenExifError: if the directory itself lies outside the block or has too many entries, or if no
+            room is left for it.
     """
     order = byte_order(block)
     if offset < 8 or offset + 2 > len(block):
         raise BrokenExifError("a directory lies outside the block")
     (count,) = struct.unpack_from(order + "H", block, offset)
+    if count > MOST_TAGS:
+        raise BrokenExifError("more tags than a directory may have")
     link = offset + 2 + 12 * count
     if link > len(block):
         raise BrokenExifError("a directory is cut short")
+    room = room or Room.of(block)
+    if not room.take(12 * count):
+        raise BrokenExifError("its directories overlap")
     entries = []
-    left = len(block)
     for position in range(offset + 2, link, 12):
         code, kind, number = struct.unpack_from(order + "HHI", block, position)
         length = KIND_BYTES.get(kind, 0) * number
         start = position + 8
         if length > 4:
             (start,) = struct.unpack_from(order + "I", block, start)
-        left -= length if start + length <= len(block) else 0
-        value = block[start : start + length] if start + length <= len(block) and left >= 0 else b""
+        value = block[start : start + length] if start + length <= len(block) and room.take(length) else b""
         entries.append(Entry(TiffTag(code, kind, number, value), position))
     return entries, link
 
@@ -103,14 +124,14 @@ def first_directory(block: bytes) -> int:
 
 def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
     """The EXIF, GPS and interoperability directories by pointer, as far as they can be read."""
-    order = byte_order(block)
+    order, room = byte_order(block), Room.of(block)
     found: dict[int, list[Entry]] = {}
     waiting = list(entries)
     for entry in waiting:  # which grows by what the EXIF directory points to
         pointer = entry.tag.code
         if pointer in POINTERS and pointer not in found:
             try:
-                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0)
+                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0, room)
             except BrokenExifError:
                 continue
             waiting += found[pointer] if pointer == EXIF_IFD else []
@@ -146,7 +167,8 @@ def normalise(block: bytes) -> Normalised:
         _swap(patched, subs.get(EXIF_IFD, []), PIXEL_X, PIXEL_Y)
         _swap(patched, subs.get(EXIF_IFD, []), FOCAL_PLANE_X, FOCAL_PLANE_Y)
         _swap(patched, subs.get(INTEROP_IFD, []), RELATED_WIDTH, RELATED_LENGTH)
-    return Normalised(bytes(patched), orientation, _resolution(entries, order), tuple(unreadable))
+    resolution = _resolution(entries, order)
+    return Normalised(bytes(patched), orientation, resolution, tuple(dict.fromkeys(unreadable)))
 
 
 def with_size(block: bytes, size: Size) -> bytes:

@@ -31,23 +31,23 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
         block = exif.without(block, first, {DESCRIPTION})
         lost.append("OME-XML")
-    subject = [
-        entry
-        for entry in exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])
-        if entry.tag.code in (SUBJECT_AREA, SUBJECT_LOCATION)
-    ]
-    for entry in subject:
+    patched, gone = bytearray(block), set()
+    details = exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])
+    for entry in details:
+        if entry.tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+            continue
         moved = _subject(entry.tag, order, reframing)
         if moved is None:
-            pointer = next(e.tag for e in entries if e.tag.code == exif.EXIF_IFD)
-            block = exif.without(block, exif.integers(pointer, order)[0], {entry.tag.code})
-            lost.append("the subject's place")
-            subject = []
-        else:
-            place = entry.position + 8
-            if len(moved) > 4:
-                (place,) = struct.unpack_from(order + "I", block, place)
-            block = block[:place] + moved + block[place + len(moved) :]
+            gone.add(entry.tag.code)
+            continue
+        place = entry.position + 8
+        if len(moved) > 4:
+            (place,) = struct.unpack_from(order + "I", block, place)
+        patched[place : place + len(moved)] = moved
+    block = bytes(patched)
+    if gone:
+        block = exif.without(block, details[0].position - 2, gone)
+        lost.append("the subject's place")
     return block, lost
 
 

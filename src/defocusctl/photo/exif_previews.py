@@ -18,7 +18,7 @@ LIKELY_SECOND = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0
 END, SCAN = 0xD9, 0xDA
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart
 PART_TAGS = {513: 514, 273: 279, 324: 325}  # offsets of a picture's parts: their lengths
-MOST_DIRECTORIES, MOST_SEGMENTS, MOST_FALSE_STARTS = 8, 1000, 1000
+MOST_DIRECTORIES = 8
 
 Stretch = tuple[int, int]  # start, and end without it
 
@@ -39,8 +39,8 @@ def blanked(block: bytes) -> bytes:
     inside, loose = [], []
     for start, end in _jpegs(block):
         if not kept[start]:
-            loose.append((start, len(block) if end is None else end))
-        elif end is not None:
+            loose.append((start, end or len(block)))
+        elif end:
             inside.append((start, end))
     samples[_covered(inside, len(block)) | (_covered(loose, len(block)) & ~kept)] = 0
     return samples.tobytes()
@@ -72,7 +72,7 @@ def _stretches_to_keep(block: bytes, offset: int, entries: list[exif.Entry], lin
 
 def _further_directories(block: bytes, link: int) -> list[Stretch]:
     """The directories after the first, their values, and the pictures that they describe."""
-    order = exif.byte_order(block)
+    order, room = exif.byte_order(block), exif.Room.of(block)
     found: list[Stretch] = []
     seen: set[int] = set()
     while link + 4 <= len(block) and len(seen) < MOST_DIRECTORIES:
@@ -81,42 +81,44 @@ def _further_directories(block: bytes, link: int) -> list[Stretch]:
             break
         seen.add(offset)
         try:
-            entries, link = exif.read_directory(block, offset)
+            entries, link = exif.read_directory(block, offset, room)
         except exif.BrokenExifError:
             break
         found.append((offset, link + 4))
-        numbers = {entry.tag.code: exif.integers(entry.tag, order) for entry in entries}
+        parts = [entry.tag for entry in entries if entry.tag.code in (*PART_TAGS, *PART_TAGS.values())]
+        numbers = {tag.code: exif.integers(tag, order) for tag in parts}
         for offsets, lengths in PART_TAGS.items():
             pairs = zip(numbers.get(offsets, []), numbers.get(lengths, []), strict=False)
             found += [(start, start + length) for start, length in pairs if length > 0]
     return found
 
 
-def _jpegs(block: bytes) -> Iterator[tuple[int, int | None]]:
-    """Where JPEG files begin and end; the end is None where they are cut short or only look like one."""
-    false_starts = 0
+def _jpegs(block: bytes) -> Iterator[Stretch]:
+    """Where JPEG files, or what may be one, begin and end; the end is 0 where none is found."""
+    markers = np.array([found.start() for found in NEXT_MARKER.finditer(block)], np.int64)
+    nowhere: set[int] = set()  # places from which no end is reached, so that none is walked over twice
     start = block.find(START)
-    while 0 <= start < len(block) - 3 and false_starts < MOST_FALSE_STARTS:
-        end = None
+    while 0 <= start < len(block) - 3:
+        end = 0
         if block[start + 3] in LIKELY_SECOND:
-            end = _jpeg_end(block, start)
-            false_starts += end is None
+            end = _jpeg_end(block, start, markers, nowhere)
             yield start, end
         start = block.find(START, end or start + 3)
 
 
-def _jpeg_end(block: bytes, start: int) -> int | None:
-    position = start + 2
-    for _ in range(MOST_SEGMENTS):
-        if block[position : position + 1] != b"\xff" or position + 2 > len(block):
-            return None
+def _jpeg_end(block: bytes, start: int, markers: npt.NDArray[np.int64], nowhere: set[int]) -> int:
+    """Where the JPEG file ends that begins at ``start``; 0 if its segments do not lead to an end."""
+    position, passed = start + 2, set()
+    while (
+        position not in nowhere and block[position : position + 1] == b"\xff" and position + 2 <= len(block)
+    ):
         marker = block[position + 1]
         if marker == END:
             return position + 2
+        passed.add(position)
         position += 2 + int.from_bytes(block[position + 2 : position + 4], "big")
         if marker == SCAN:
-            following = NEXT_MARKER.search(block, position)
-            if following is None:
-                return None
-            position = following.start()
-    return None
+            following = int(np.searchsorted(markers, position))
+            position = int(markers[following]) if following < len(markers) else len(block)
+    nowhere |= passed
+    return 0

@@ -5,10 +5,12 @@ Adobe Photoshop File Formats Specification, "Image Resources Section".
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 SIGNATURES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
 HEADER = b"Photoshop 3.0\0"
+MOST_RESOURCES = 20_000
 PREVIEWS = frozenset((0x0409, 0x040C))
 COPIES = frozenset((0x0422, 0x0423, 0x0424))  # EXIF and XMP, which the file itself has
 PLACES = {
@@ -18,8 +20,7 @@ PLACES = {
 }
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(NamedTuple):
     """One resource: its number and where it lies."""
 
     number: int
@@ -33,9 +34,9 @@ def without(resources: bytes, *, places: bool) -> tuple[bytes, list[str]]:
     Answers also with the names of the latter; what cannot be followed is left out and named too.
     """
     kept, lost = [], []
-    position = 0
-    for resource in _resources(resources):
-        position = resource.end
+    position = count = 0
+    for resource in islice(_resources(resources), MOST_RESOURCES):
+        position, count = resource.end, count + 1
         if resource.number in PREVIEWS | COPIES:
             continue
         if places and (name := PLACES.get(resource.number)):
@@ -43,7 +44,10 @@ def without(resources: bytes, *, places: bool) -> tuple[bytes, list[str]]:
             continue
         kept.append(resources[resource.start : resource.end])
     if resources[position:].strip(b"\0"):
-        lost.append("broken Photoshop data")
+        most = count == MOST_RESOURCES
+        lost.append(
+            f"Photoshop data beyond {MOST_RESOURCES:,} resources" if most else "broken Photoshop data"
+        )
     return b"".join(kept), list(dict.fromkeys(lost))
 
 

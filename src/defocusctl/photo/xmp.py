@@ -3,7 +3,7 @@
 import re
 
 from defocusctl.photo.model import Provenance
-from defocusctl.photo.xmp_packet import ABOUT, RDF, BrokenXmpError, Packet, attribute
+from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Packet, attribute
 
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
@@ -16,24 +16,18 @@ EMPTY = (
     '<?xpacket end="w"?>'
 ).encode()
 
-__all__ = ["NAMESPACE", "BrokenXmpError", "add_provenance", "has_provenance", "normalise"]
 
-
-def normalise(packet: bytes) -> tuple[bytes, int | None]:
-    """The packet in UTF-8 with tiff:Orientation 1, and the orientation it named before (1 to 8) or None.
+def normalise(packet: Packet) -> int | None:
+    """Set tiff:Orientation to 1; answers the orientation that the packet named before (1 to 8) or None.
 
     An orientation that is not a number stays as it is.
-
-    Raises:
-        BrokenXmpError: if the packet is not well-formed XMP.
     """
-    parsed = Packet(packet)
     orientation = None
-    for found in parsed.rdf.fields():
+    for found in packet.rdf.fields():
         if found.name == ORIENTATION and re.fullmatch("[1-8]", found.text.strip()):
             orientation = orientation or int(found.text)
-            parsed.set(found, "1")
-    return parsed.edited(), orientation
+            packet.set(found, "1")
+    return orientation
 
 
 def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
@@ -45,9 +39,10 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    parsed = Packet(without_provenance(EMPTY if packet is None else packet))
+    parsed = Packet(EMPTY if packet is None else packet)
+    kept = _cut_provenance(parsed)
     parsed.cut_padding()
-    abouts = [found.text for each in parsed.descriptions for found in each.attributes if found.name == ABOUT]
+    abouts = [found.text for each in kept for found in each.attributes if found.name == ABOUT]
     rdf = parsed.prefix
     properties = {"software": provenance.software, **provenance.settings}
     texts = [attribute(f"{PREFIX}:{_xml_name(key)}", _xml_text(value)) for key, value in properties.items()]
@@ -57,8 +52,15 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
 
 
 def without_provenance(packet: bytes) -> bytes:
-    """The packet without properties of an earlier run, and without a Description that holds nothing else."""
+    """The packet without its padding, properties of an earlier run, and Descriptions with nothing else."""
     parsed = Packet(packet)
+    _cut_provenance(parsed)
+    parsed.cut_padding()
+    return parsed.edited()
+
+
+def _cut_provenance(parsed: Packet) -> list[Element]:
+    """Take out the properties of an earlier run; answers the Descriptions that hold others."""
     for element in parsed.rdf.walk():
         for part in element.properties:
             if part.name.startswith(NAMESPACE):
@@ -66,10 +68,13 @@ def without_provenance(packet: bytes) -> bytes:
         for declaration in element.declarations:
             if declaration.name == NAMESPACE:
                 parsed.cut(declaration)
+    kept = []
     for description in parsed.descriptions:
         if all(part.name.startswith(NAMESPACE) for part in description.properties):
             parsed.cut(description)
-    return parsed.edited()
+        else:
+            kept.append(description)
+    return kept
 
 
 def has_provenance(packet: bytes | None) -> bool:

@@ -24,22 +24,17 @@ EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
 OPPO = "http://ns.oplus.com/photos/1.0/camera/"
 
 
-def without_claims(packet: bytes) -> tuple[bytes, list[str]]:
-    """The packet without such properties, and what they spoke of; of previews and pieces nothing is said.
-
-    Raises:
-        BrokenXmpError: if the packet is not well-formed XMP.
-    """
-    parsed = Packet(packet)
+def take_out(packet: Packet) -> list[str]:
+    """Take such properties out; answers what they spoke of. Of previews and pieces nothing is said."""
     spoken: list[str] = []
-    for description in parsed.descriptions:
+    for description in packet.descriptions:
         for part in description.properties:
             subject = _subject(part.name)
             if subject is not None:
                 spoken.append(subject)
             if subject is not None or part.name in (THUMBNAILS, EXTENDED):
-                parsed.cut(part)
-    return parsed.edited(), list(dict.fromkeys(spoken))
+                packet.cut(part)
+    return list(dict.fromkeys(spoken))
 
 
 def _subject(name: str) -> str | None:

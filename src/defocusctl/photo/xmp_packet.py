@@ -13,15 +13,20 @@ from xml.sax.saxutils import escape, quoteattr
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
-MOST_ELEMENTS, MOST_LEVELS = 200_000, 100
-ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")  # of text that expat found well-formed
+MOST_NAMES, MOST_LEVELS = 50_000, 100
+TAG_NAME = re.compile(rb"[^\s/>]+")  # both of text that expat found well-formed
+ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
 
 class BrokenXmpError(ValueError):
     """The packet is not well-formed XMP."""
 
 
-@dataclass
+class LargeXmpError(BrokenXmpError):
+    """The packet is longer, or has more or deeper nested elements, than is read."""
+
+
+@dataclass(slots=True)
 class Field:
     """A name with its text: an attribute, or an element without elements in it.
 
@@ -37,7 +42,7 @@ class Field:
     attribute: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class Element:
     """An element from ``start`` to ``end``; its content lies from ``inside`` to ``inside_end``.
 
@@ -68,10 +73,12 @@ class Element:
         return [*(found for found in self.attributes if not found.name.startswith(RDF)), *self.children]
 
     def walk(self) -> Iterator["Element"]:
-        """This element and all below it."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        """This element and all below it, in the order of the text."""
+        waiting = [self]
+        while waiting:
+            element = waiting.pop()
+            yield element
+            waiting += reversed(element.children)
 
     def fields(self) -> Iterator[Field]:
         """All names with a text in this element, itself included, at any depth."""
@@ -114,7 +121,7 @@ class Packet:
     @property
     def prefix(self) -> str:
         """The prefix of RDF's own names, with its colon."""
-        return self.bytes[self.rdf.start + 1 : self.rdf.end].split(b"RDF", 1)[0].decode()
+        return self.bytes[self.rdf.start + 1 : self.rdf.name_end].removesuffix(b"RDF").decode()
 
     @property
     def changed(self) -> bool:
@@ -134,8 +141,7 @@ class Packet:
         if not rdf.empty:
             self._edits.append((rdf.inside_end, rdf.inside_end, element.encode()))
             return
-        tag = self.bytes[rdf.start : rdf.end].removesuffix(b"/>")
-        name = tag[1:].split(maxsplit=1)[0]
+        tag, name = self.bytes[rdf.start : rdf.end - 2], self.bytes[rdf.start + 1 : rdf.name_end]
         self._edits.append((rdf.start, rdf.end, tag + b">" + element.encode() + b"</" + name + b">"))
 
     def cut_padding(self) -> None:
@@ -170,13 +176,15 @@ class Packet:
         except (expat.ExpatError, IndexError, ValueError) as error:  # the last two in a foreign encoding
             raise BrokenXmpError(str(error)) from error
 
-    def _namespace(self, prefix: str | None, uri: str) -> None:
-        self._pending[prefix or ""] = uri
+    def _namespace(self, prefix: str | None, uri: str | None) -> None:
+        self._pending[prefix or ""] = uri or ""  # None is that of xmlns=""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._count += 1
-        if self._count > MOST_ELEMENTS or len(self._open) >= MOST_LEVELS:
-            raise BrokenXmpError("more elements than a packet may have")
+        self._count += 1 + len(attributes)
+        if self._count > MOST_NAMES or len(self._open) >= MOST_LEVELS:
+            raise LargeXmpError(
+                f"it has more than {MOST_NAMES:,} elements and attributes, or {MOST_LEVELS} levels"
+            )
         element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
         self._pending = {}
         if name == RDF_ROOT and not self.scope:
@@ -192,10 +200,10 @@ class Packet:
     def _read_tag(self, element: Element, attributes: dict[str, str]) -> None:
         """Where the attributes lie in the start tag; expat names them in the same order."""
         names = iter(attributes.items())
-        position = element.start + 1
-        while self.bytes[position] not in b" \t\r\n/>":
-            position += 1
-        element.name_end = position
+        tag = TAG_NAME.match(self.bytes, element.start + 1)
+        if tag is None:
+            raise BrokenXmpError("a foreign encoding")
+        position = element.name_end = tag.end()
         while found := ATTRIBUTE.match(self.bytes, position):
             span = (found.start(), found.end(), found.start(2) + 1, found.end(2) - 1)
             position = found.end()
@@ -234,7 +242,7 @@ def as_utf8(text: bytes) -> bytes:
         BrokenXmpError: if it is too long, or not in the encoding that its first bytes name.
     """
     if len(text) > LARGEST:
-        raise BrokenXmpError("the packet is larger than 16 MiB")
+        raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
             return text.decode("utf-16").encode()

@@ -46,8 +46,10 @@ def with_size(packet: bytes, size: Size) -> bytes:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    parsed = Packet(packet)
     wanted = dict.fromkeys(WIDTHS, size.width) | dict.fromkeys(HEIGHTS, size.height)
+    if not any(name.partition(" ")[2].encode() in packet for name in wanted):
+        return packet
+    parsed = Packet(packet)
     for found in parsed.rdf.fields():
         if found.name in wanted and found.text != str(wanted[found.name]):
             parsed.set(found, str(wanted[found.name]))

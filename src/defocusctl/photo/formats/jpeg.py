@@ -181,6 +181,8 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
             kept.append((marker, payload))
         elif marker != jpeg.DNL and not payload.startswith(SILENT):
             lost.append(_name(marker, payload))
+    if layout.further:
+        lost.append(f"{layout.further:,} segments beyond the first {jpeg.MOST_SEGMENTS:,}")
     coding = _coding(layout, adobe_transform, tuple(kept))
     metadata = Metadata(icc=_joined(profile), exif=exif, xmp=xmp, resolution=resolution, coding=coding)
     return metadata, lost

@@ -14,7 +14,9 @@ BETWEEN_SCANS = {DHT, DQT, DRI, SOS, DNL, COM, *range(APP0, APP0 + 16)}
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 LAST_DATA = re.compile(rb"(?:\xff\x00)*\x00?")
 COEFFICIENTS = 64
+MOST_IN_A_SCAN = 4  # components
 LARGEST_PAYLOAD = 65533
+MOST_SEGMENTS = 10_000
 
 
 def _zigzag() -> tuple[int, ...]:
@@ -59,6 +61,7 @@ class JpegLayout:
     ``end`` is where the compressed data of the last scan end, ``closing`` the marker behind them (None if
     there is no EOI), ``after`` where the file goes on behind its EOI. ``strays`` are the places of markers
     that cannot be in a scan, ``complete`` says that the scans hold every coefficient at full precision.
+    ``further`` segments beyond the largest number are not in ``segments``.
     """
 
     frame: Frame
@@ -69,6 +72,7 @@ class JpegLayout:
     strays: tuple[int, ...]
     complete: bool
     scans: int
+    further: int
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -79,6 +83,7 @@ class _Walk:
         self.segments: list[tuple[int, bytes]] = []
         self.tables: dict[int, tuple[int, ...]] = {}
         self.frame: Frame | None = None
+        self.further = 0
         self.scans = 0
         self.strays: list[int] = []
         self.finished: set[tuple[int, int]] = set()
@@ -93,7 +98,10 @@ class _Walk:
             self.scans += 1
             self.finished |= _finished_by(payload)
         elif marker >= APP0 or marker == DNL:
-            self.segments.append((marker, payload))
+            if len(self.segments) < MOST_SEGMENTS:
+                self.segments.append((marker, payload))
+            else:
+                self.further += 1
 
 
 def read_layout(data: bytes) -> JpegLayout:
@@ -139,6 +147,7 @@ def read_layout(data: bytes) -> JpegLayout:
         tuple(walk.strays),
         complete,
         walk.scans,
+        walk.further,
         walk.tables,
     )
 
@@ -199,7 +208,7 @@ def _read_tables(payload: bytes) -> dict[int, tuple[int, ...]]:
 def _finished_by(payload: bytes) -> set[tuple[int, int]]:
     """The coefficients, as component and place, that a scan with this header brings to full precision."""
     count = payload[0] if payload else 0
-    if len(payload) < 4 + 2 * count:
+    if count > MOST_IN_A_SCAN or len(payload) < 4 + 2 * count:
         return set()
     first, last, approximation = payload[1 + 2 * count : 4 + 2 * count]
     if approximation & 15:

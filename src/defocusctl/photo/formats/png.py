@@ -141,7 +141,9 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[
         if zlib.crc32(payload, zlib.crc32(name)) != int.from_bytes(checksum, "big"):
             if name in PIXEL_CHUNKS or name == b"IEND":
                 raise damaged("a checksum does not match")
-            warnings.append("a damaged PNG chunk is left out")
+            warnings = (
+                ["damaged PNG chunks are left out"] if warnings else ["a damaged PNG chunk is left out"]
+            )
             continue
         if not chunks:
             _check_header(name, payload, max_megapixels)

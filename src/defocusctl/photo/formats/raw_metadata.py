@@ -16,6 +16,12 @@ from defocusctl.photo.model import TiffTag
 
 SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION = 254, 259, 262, 330, 50706
 STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS = 273, 279, 324, 325
+TELLING = frozenset(
+    (
+        *(SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION),
+        *(STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS),
+    )
+)
 MAKER_NOTE = 37500
 REDUCED_PAGE = 1
 RAW_COLOURS = (32803, 34892)
@@ -41,12 +47,12 @@ class Recorded:
 def is_raw(data: bytes) -> bool:
     """Whether a TIFF file is a camera RAW: it holds a sensor's mosaic, or begins with a preview."""
     try:
-        order = exif.byte_order(data)
-        entries, _ = exif.read_directory(data, exif.first_directory(data))
+        order, room = exif.byte_order(data), exif.Room.of(data)
+        entries, _ = exif.read_directory(data, exif.first_directory(data), room)
     except (exif.BrokenExifError, struct.error):
         return False
     first = _numbers(entries, order)
-    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first)]
+    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first, room)]
     return (
         DNG_VERSION in first
         or first.get(COMPRESSION, [0])[0] in RAW_COMPRESSIONS
@@ -162,31 +168,32 @@ def _as_tiff(data: bytes) -> bytes | None:
 
 def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
     """The chain of directories and their sub-directories, as far as they can be followed."""
-    order = exif.byte_order(block)
+    order, room = exif.byte_order(block), exif.Room.of(block)
     seen: set[int] = set()
     offset = exif.first_directory(block) if len(block) >= 8 else 0
     while offset and offset not in seen and len(seen) < MOST_DIRECTORIES:
         seen.add(offset)
         try:
-            entries, link = exif.read_directory(block, offset)
+            entries, link = exif.read_directory(block, offset, room)
             yield entries
-            yield from _sub_directories(block, _numbers(entries, order))
+            yield from _sub_directories(block, _numbers(entries, order), room)
             (offset,) = struct.unpack_from(order + "I", block, link)
         except (exif.BrokenExifError, struct.error):
             return
 
 
-def _sub_directories(block: bytes, tags: dict[int, list[int]]) -> Iterator[list[exif.Entry]]:
+def _sub_directories(block: bytes, tags: dict[int, list[int]], room: exif.Room) -> Iterator[list[exif.Entry]]:
     for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MOST_SUB_DIRECTORIES]:
         try:
-            yield exif.read_directory(block, offset)[0]
+            yield exif.read_directory(block, offset, room)[0]
         except (exif.BrokenExifError, struct.error):
             continue
 
 
 def _numbers(entries: list[exif.Entry], order: exif.ByteOrder) -> dict[int, list[int]]:
-    """The tags whose values are whole numbers."""
-    found = {entry.tag.code: exif.integers(entry.tag, order) for entry in entries}
+    """The numbers of the tags that say what a directory holds and where."""
+    telling = [entry.tag for entry in entries if entry.tag.code in TELLING]
+    found = {tag.code: exif.integers(tag, order) for tag in telling}
     return {code: values for code, values in found.items() if values}
 
 
