@@ -204,6 +204,29 @@ def test_grey_is_the_mean_of_three_equal_channels() -> None:
     np.testing.assert_allclose(run(network, grey).pixels[..., 0], colour.mean(axis=2), atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_neutral_photo_stored_as_rgb_stays_neutral(dtype: npt.DTypeLike) -> None:
+    """The mean change is added to all three colours, also in a region; one coloured pixel makes a photo."""
+    network, grey = small("iniknet"), photo(40, 40, 1, dtype)
+    neutral = np.repeat(grey, 3, axis=2)
+    restored = run(network, neutral).pixels
+    np.testing.assert_array_equal(restored, np.broadcast_to(run(network, grey).pixels, neutral.shape))
+    assert not np.array_equal(restored, neutral)
+    coloured = neutral.copy()
+    coloured[39, 39] = [0, 0, neutral.max()]
+    region = Box(0, 0, 16, 16)
+    assert np.ptp(run(network, neutral, region=region).pixels, axis=2).max() == 0
+    assert np.ptp(run(network, coloured, region=region).pixels, axis=2).max() > 0
+
+
+def test_colours_within_one_level_are_neutral() -> None:
+    neutral = np.repeat(photo(40, 40, 1), 3, axis=2).clip(0, 254)
+    neutral[::2, :, 1] += 1
+    restored = run(small("nrknet"), neutral).pixels.astype(int)
+    assert np.ptp(restored, axis=2).max() == 1
+    assert not np.array_equal(restored, neutral)
+
+
 def test_progress_counts_the_tiles() -> None:
     seen: list[tuple[int, int]] = []
     restorer = Restorer(small("iniknet"), "RGB", RestoreSettings(device="cpu", tile=64, overlap=8))
