@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from defocusctl.backends.choose import check_backend
+from defocusctl.canvas import Pixels
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.deblurrer.given import Array
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
@@ -21,6 +22,7 @@ from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
+from defocusctl.photo.alpha import filled
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
 from defocusctl.restore import Progress, Restorer, RestoreSettings
@@ -222,27 +224,30 @@ class Deblurrer:
     ) -> list[RestoredPhoto]:
         """Restore photos of one size in one batch; threads that call it must fit into memory together.
 
+        Colours under alpha 0 stay as they are and change nothing that is visible.
+
         Raises:
             The errors of ``Restorer.restore_together``.
         """
         restored = self.restorer.restore_together(
-            [Picture(photo.pixels, photo.full_scale) for photo in photos],
+            [Picture(_shown(photo), photo.full_scale) for photo in photos],
             region=region,
             keep_coefficients=coefficients,
             map_reduction=map_reduction,
             on_progress=on_tile,
         )
+        parts = [photo if region is None else cropped(photo, region) for photo in photos]
         return [
             RestoredPhoto(
-                before=photo if region is None else cropped(photo, region),
-                pixels=answer.pixels,
+                before=part,
+                pixels=_with_hidden(part, answer.pixels),
                 coefficients=answer.coefficients,
                 report=answer.report,
                 weights=self.weights,
                 settings=self.restorer.settings,
                 region=region,
             )
-            for photo, answer in zip(photos, restored, strict=True)
+            for part, answer in zip(parts, restored, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -250,3 +255,16 @@ class Deblurrer:
             f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
             f"({self.restorer.precision})>"
         )
+
+
+def _shown(photo: Photo) -> Pixels:
+    """The photo's pixels, with no colour in them that its alpha hides."""
+    return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
+
+
+def _with_hidden(photo: Photo, restored: Pixels) -> Pixels:
+    """The restored pixels with the photo's own where its alpha hides them."""
+    if photo.transparency is not None:
+        hidden = photo.transparency <= 0
+        restored[hidden] = photo.pixels[hidden]
+    return restored

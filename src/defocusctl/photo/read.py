@@ -9,11 +9,11 @@ from pathlib import Path
 
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
-from defocusctl.photo import description, icc
+from defocusctl.photo import alpha, description, icc
 from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
 from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
-from defocusctl.photo.model import Decoded, Photo
+from defocusctl.photo.model import Decoded, Photo, full_scale
 from defocusctl.photo.orientation import upright
 from defocusctl.photo.targets import format_of_suffix, written_format
 
@@ -166,7 +166,12 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
         notes.append("broken ICC profile left out")
         metadata = replace(metadata, icc=None)
     orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
-    pixels = upright(decoded.pixels, orientation)
+    pixels = decoded.pixels
+    if decoded.associated and decoded.alpha is not None:
+        pixels, lost_light = alpha.divided(pixels, decoded.alpha, full_scale(pixels.dtype))
+        if lost_light:
+            notes.append("its premultiplied colours exceed their alpha in places and are clipped to it")
+    pixels = upright(pixels, orientation)
     # Where the decoder has turned the picture itself, EXIF says how: its places are of the picture before.
     told = orientation if orientation != 1 else found.exif_orientation or 1
     metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), told)
