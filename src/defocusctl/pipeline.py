@@ -27,6 +27,7 @@ from defocusctl.photo import (
     Photo,
     check_writable_target,
     conversion_warnings,
+    icc,
     output_path,
     read_photo,
 )
@@ -233,12 +234,13 @@ def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs
         write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
         pictures.append(outputs.maps_data)
     if outputs.compare is not None:
+        profile = before.metadata.icc
         write_comparison(
             outputs.compare,
             before.pixels,
             restored.pixels,
             before.full_scale,
-            icc_profile=before.metadata.icc,
+            icc_profile=profile and icc.for_colours(profile, 3),
             force=outputs.force,
         )
         pictures.append(outputs.compare)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError
-from defocusctl.photo import extended_xmp
+from defocusctl.photo import extended_xmp, icc
 from defocusctl.photo.extras import HEIC, JPEG_XL
 from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, webp
 from defocusctl.photo.model import (
@@ -24,6 +24,8 @@ EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
 WITH_FLOATS = ("TIFF", JPEG_XL)
 WITHOUT_ALPHA = ("JPEG", "PPM")
 WITHOUT_METADATA = ("BMP", "PPM")
+GREY_ALPHA_AS_RGB = ("AVIF", HEIC)
+"""Grey with alpha comes back as RGB from most decoders of these."""
 LARGEST_SIDES = {
     "JPEG": jpeg.LARGEST_SIDE,
     "WEBP": webp.LARGEST_SIDE,
@@ -81,6 +83,13 @@ def as_stored(samples: Samples, kind: str) -> Samples:
     return np.rint(scaled).astype(wanted)
 
 
+def profile_for(photo: Photo, kind: str) -> bytes | None:
+    """The photo's ICC profile for the colours that the format stores, if there is one for them."""
+    profile = photo.metadata.icc
+    as_rgb = kind == "WEBP" or (kind in GREY_ALPHA_AS_RGB and photo.alpha is not None)
+    return profile and icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
+
+
 def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     depth = photo.pixels.dtype
     if depth == np.uint16 and kind in EIGHT_BIT:
@@ -106,6 +115,8 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
             lost.append("record of how it was made, beside its XMP")
     else:
         lost = []
+    if metadata.icc and kind not in WITHOUT_METADATA and profile_for(photo, kind) is None:
+        lost.append("grey ICC profile")
     if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
         lost.append("resolution")
     if kind != photo.format:

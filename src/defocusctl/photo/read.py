@@ -162,9 +162,10 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
     """
     found = description.checked(decoded.metadata)
     metadata, notes = found.metadata, list(decoded.warnings)
-    if metadata.icc is not None and not icc.is_valid(metadata.icc):
-        notes.append("broken ICC profile left out")
-        metadata = replace(metadata, icc=None)
+    if metadata.icc is not None:
+        profile, wrong = _fitting_profile(metadata.icc, decoded.pixels.shape[2])
+        notes += wrong
+        metadata = replace(metadata, icc=profile)
     orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
     pixels = decoded.pixels
     if decoded.associated and decoded.alpha is not None:
@@ -182,3 +183,15 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
         metadata,
         (*notes, *found.warnings, *lost),
     )
+
+
+def _fitting_profile(profile: bytes, colours: int) -> tuple[bytes | None, list[str]]:
+    """The profile for pixels of 1 or 3 colours, if there is one, and what is wrong with the file's own."""
+    if not icc.is_whole(profile):
+        return None, ["broken ICC profile left out"]
+    if icc.fits(profile, colours):
+        return profile, []
+    fitting = icc.for_colours(profile, colours)
+    fate = "left out" if fitting is None else "replaced by one of the same tone curve"
+    pixels = "grey" if colours == 1 else "RGB"
+    return fitting, [f"its ICC profile is for {icc.colours_of(profile)}, not for {pixels} pixels: {fate}"]

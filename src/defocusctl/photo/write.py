@@ -9,7 +9,7 @@ from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
 from defocusctl.photo import description, exif, extras, xmp
 from defocusctl.photo.alpha import multiplied
-from defocusctl.photo.convert import as_stored, check_convertible, check_fits
+from defocusctl.photo.convert import as_stored, check_convertible, check_fits, profile_for
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
 from defocusctl.photo.model import ASSOCIATED_ALPHA, Photo, Provenance, Samples, TiffCoding
 from defocusctl.photo.targets import format_to_write
@@ -64,7 +64,8 @@ def _encode(
         pixels = multiplied(pixels, photo.alpha, photo.full_scale)
     pixels = as_stored(pixels, kind)
     alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
-    metadata = replace(photo.metadata, xmp=xmp.add_provenance(photo.metadata.xmp, provenance))
+    packet = xmp.add_provenance(photo.metadata.xmp, provenance)
+    metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
     if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
