@@ -172,11 +172,14 @@ def test_strength() -> None:
         RestoreSettings(strength=1.5)
 
 
-def test_light_beyond_white_survives() -> None:
-    pixels = photo(40, 40, dtype=np.float32)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_light_beyond_white_survives(channels: int) -> None:
+    pixels = photo(40, 40, channels, np.float32)
     pixels[10:14, 10:14] = 7.0
     pixels[20, 20] = -0.5
+    before = pixels.copy()
     restored = run(small("iniknet"), pixels).pixels
+    np.testing.assert_array_equal(pixels, before)
     assert restored[10:14, 10:14].min() > 5.9
     assert restored[20, 20].max() < 0.6
 

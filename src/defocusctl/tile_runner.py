@@ -98,7 +98,7 @@ def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
     if inside.shape[:2] != box.size:
         rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
         inside = pixels[rows[:, None], columns]
-    tile = np.ascontiguousarray(inside.transpose(2, 0, 1), dtype=np.float32)
+    tile = np.array(inside.transpose(2, 0, 1), dtype=np.float32, order="C")  # always a copy
     tile /= np.float32(full_scale)
     return np.clip(tile, 0.0, 1.0, out=tile)
 

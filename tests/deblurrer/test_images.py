@@ -52,6 +52,18 @@ def test_alpha_is_kept_and_does_not_matter(deblurrer: Deblurrer, expected: np.nd
     assert np.array_equal(deblurrer.deblur(grey[:, :, None]).image, without[:, :, None])
 
 
+def test_floats_have_the_white_that_is_given(deblurrer: Deblurrer, expected: np.ndarray) -> None:
+    for given in (RGB.astype(np.float64), torch.from_numpy(RGB.transpose(2, 0, 1).copy()).float()):
+        answer = np.asarray(deblurrer.deblur(given, white=255).image)
+        shown = answer if isinstance(given, np.ndarray) else answer.transpose(1, 2, 0)
+        assert np.abs(shown - expected).max() <= 0.501
+    grey = Image.fromarray(RGB[..., 0].astype(np.float32))
+    result = deblurrer.deblur(grey, white=255)
+    assert np.abs(np.asarray(result.image) - deblurrer.deblur(RGB[..., 0]).image).max() <= 0.501
+    with pytest.raises(UsageError, match="white cannot be 0"):
+        deblurrer.deblur(grey, white=0)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_hidden_colours_stay_and_change_nothing_visible(deblurrer: Deblurrer, dtype: type) -> None:
     white = 255 if dtype == np.uint8 else 1

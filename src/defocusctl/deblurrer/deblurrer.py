@@ -110,6 +110,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> DeblurResult[Array]: ...
     @overload
@@ -120,6 +121,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> DeblurResult[ImageT]: ...
     @overload
@@ -130,6 +132,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> list[DeblurResult[Array]]: ...
     @overload
@@ -140,6 +143,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> list[DeblurResult[ImageT]]: ...
     def deblur(
@@ -149,31 +153,33 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> Any:
         """Deblur an image; a list or tuple of images is answered with a list of results.
 
         - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
         - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
-          uint8, uint16, or floats with white at 1.
+          uint8, uint16, or floats.
         - Pillow's image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
         - A tensor (C, H, W), C being 1, 3 or 4, or (B, C, H, W), on any device; types as of arrays.
 
         Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
         ``coefficients`` keeps the network's coefficients at full size, for INIKNet 36 bytes per pixel, for
-        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``on_tile`` is told the tiles of an image
-        done and in all.
+        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
+        floating-point images, by default 1; the result has the same. ``on_tile`` is told the tiles of an
+        image done and in all.
 
         Raises:
             InputError: if an image cannot be read, or is none of these; of several, it names which.
-            UsageError: if the region lies outside the image.
+            UsageError: if the region lies outside the image, or ``white`` is not above 0.
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
 
         def one(single: Any) -> DeblurResult[Any]:
             source = Path(single) if isinstance(single, str | os.PathLike) else None
             with enough_memory(f"'{source}'" if source else "the image"):
-                given = opened(single, max_megapixels)
+                given = opened(single, max_megapixels, white)
                 box = parse_region(region) if isinstance(region, str) else region
                 restored = self.restore(given.photo, region=box, coefficients=coefficients, on_tile=on_tile)
                 return DeblurResult((restored,), lambda: given.give_back(restored.after), source)

@@ -71,15 +71,17 @@ def check_fits(photo: Photo, kind: str) -> None:
         raise OutputError(f"{kind} ends at {largest} pixels a side", "write a .png or .tif with -o")
 
 
-def as_stored(samples: Samples, kind: str) -> Samples:
-    """The samples in a depth that the format has: rounded, and floats clipped to black and white."""
+def as_stored(samples: Samples, kind: str, white: float) -> Samples:
+    """The samples in a depth that the format has: rounded, and floats clipped to black and ``white``."""
     wanted = np.dtype(np.uint8 if kind in EIGHT_BIT else np.uint16)
     if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
         return samples
     if samples.dtype == np.uint16:
         reduced: Samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
         return reduced
-    scaled = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0) * full_scale(wanted)
+    scaled = np.nan_to_num(samples / np.float32(white), nan=0.0, posinf=1.0, neginf=0.0).clip(
+        0.0, 1.0
+    ) * full_scale(wanted)
     return np.rint(scaled).astype(wanted)
 
 

@@ -160,7 +160,8 @@ class Photo:
     ``pixels`` is (H, W, 1) grey or (H, W, 3) RGB in the depth of the file: uint8, uint16, or float32 for
     floating-point files. ``alpha`` is (H, W) of the same type, or None; colours are not multiplied by it,
     however the file stores them. ``format`` is the one that it is
-    written in by default: its own, or TIFF for a camera RAW.
+    written in by default: its own, or TIFF for a camera RAW. ``white`` is that of floating-point pixels where
+    it is not 1; alpha is in the same scale.
     """
 
     pixels: Samples
@@ -168,6 +169,7 @@ class Photo:
     format: str
     metadata: Metadata = field(default_factory=Metadata)
     warnings: tuple[str, ...] = ()
+    white: float | None = None
 
     @property
     def size(self) -> Size:
@@ -182,8 +184,8 @@ class Photo:
 
     @property
     def full_scale(self) -> float:
-        """The value of white: 255, 65535, or 1.0 for floating point."""
-        return full_scale(self.pixels.dtype)
+        """The value of white: 255, 65535, or for floating point 1 unless another is known."""
+        return full_scale(self.pixels.dtype) if self.white is None else self.white
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ def _encode(
     associated = isinstance(coding, TiffCoding) and coding.alpha == ASSOCIATED_ALPHA
     if kind == "TIFF" and associated and photo.alpha is not None:
         pixels = multiplied(pixels, photo.alpha, photo.full_scale)
-    pixels = as_stored(pixels, kind)
-    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
+    pixels = as_stored(pixels, kind, photo.full_scale)
+    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind, photo.full_scale)
     packet = xmp.add_provenance(photo.metadata.xmp, provenance)
     metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
