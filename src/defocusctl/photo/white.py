@@ -36,9 +36,9 @@ def _doubts(pixels: Samples) -> tuple[str, ...]:
     for top in range(0, len(pixels), BAND):
         band = pixels[top : top + BAND]
         band = band[np.isfinite(band)]  # others are an error of their own
-        over = np.count_nonzero(band > 1)
-        used += np.count_nonzero(band)
-        outside += over + np.count_nonzero(band < SLIGHTLY_BELOW_BLACK)
+        over = int(np.count_nonzero(band > 1))
+        used += int(np.count_nonzero(band))
+        outside += over + int(np.count_nonzero(band < SLIGHTLY_BELOW_BLACK))
         above += over
         whole = whole and np.array_equal(band, np.rint(band))
         smallest = min(smallest, float(band.min(initial=0.0)))
