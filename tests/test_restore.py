@@ -172,11 +172,14 @@ def test_strength() -> None:
         RestoreSettings(strength=1.5)
 
 
-def test_light_beyond_white_survives() -> None:
-    pixels = photo(40, 40, dtype=np.float32)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_light_beyond_white_survives(channels: int) -> None:
+    pixels = photo(40, 40, channels, np.float32)
     pixels[10:14, 10:14] = 7.0
     pixels[20, 20] = -0.5
+    before = pixels.copy()
     restored = run(small("iniknet"), pixels).pixels
+    np.testing.assert_array_equal(pixels, before)
     assert restored[10:14, 10:14].min() > 5.9
     assert restored[20, 20].max() < 0.6
 
@@ -202,6 +205,29 @@ def test_grey_is_the_mean_of_three_equal_channels() -> None:
     network, grey = small("nrknet"), photo(40, 40, 1, np.float32)
     colour = run(network, np.repeat(grey, 3, axis=2)).pixels
     np.testing.assert_allclose(run(network, grey).pixels[..., 0], colour.mean(axis=2), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_neutral_photo_stored_as_rgb_stays_neutral(dtype: npt.DTypeLike) -> None:
+    """The mean change is added to all three colours, also in a region; one coloured pixel makes a photo."""
+    network, grey = small("iniknet"), photo(40, 40, 1, dtype)
+    neutral = np.repeat(grey, 3, axis=2)
+    restored = run(network, neutral).pixels
+    np.testing.assert_array_equal(restored, np.broadcast_to(run(network, grey).pixels, neutral.shape))
+    assert not np.array_equal(restored, neutral)
+    coloured = neutral.copy()
+    coloured[39, 39] = [0, 0, neutral.max()]
+    region = Box(0, 0, 16, 16)
+    assert np.ptp(run(network, neutral, region=region).pixels, axis=2).max() == 0
+    assert np.ptp(run(network, coloured, region=region).pixels, axis=2).max() > 0
+
+
+def test_colours_within_one_level_are_neutral() -> None:
+    neutral = np.repeat(photo(40, 40, 1), 3, axis=2).clip(0, 254)
+    neutral[::2, :, 1] += 1
+    restored = run(small("nrknet"), neutral).pixels.astype(int)
+    assert np.ptp(restored, axis=2).max() == 1
+    assert not np.array_equal(restored, neutral)
 
 
 def test_progress_counts_the_tiles() -> None:

@@ -7,6 +7,21 @@ from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.tiling import STEP
 
+BAND = 256
+"""Rows that are looked at together."""
+
+NEUTRAL_SPREAD = 1 / 255
+"""How far red, green and blue of a neutral pixel lie apart at most, of white."""
+
+
+def is_neutral(pixels: Pixels, full_scale: float) -> bool:
+    """Whether (H, W, 1 or 3) pixels are without colour: a black-and-white photo, though stored as RGB."""
+    if pixels.shape[2] == 1:
+        return True
+    bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
+    spreads = (band.max(axis=2) - band.min(axis=2) for band in bands)
+    return all(float(spread.max()) <= NEUTRAL_SPREAD * full_scale for spread in spreads)
+
 
 def check_pixels(pixels: Pixels) -> None:
     """Refuse what is not (H, W, 1 or 3) uint8, uint16 or finite float32.
@@ -20,7 +35,7 @@ def check_pixels(pixels: Pixels) -> None:
         )
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
-    bands = (pixels[top : top + 256] for top in range(0, len(pixels), 256))
+    bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
     if pixels.dtype == np.float32 and not all(np.isfinite(band).all() for band in bands):
         raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
 

@@ -27,6 +27,7 @@ from defocusctl.photo import (
     Photo,
     check_writable_target,
     conversion_warnings,
+    icc,
     output_path,
     read_photo,
 )
@@ -144,12 +145,14 @@ def deblur_photo(
     region: Box | None = None,
     outputs: Outputs,
     max_megapixels: float,
+    white: float | None = None,
     on_photo: Callable[[Photo], None] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> Deblurred:
     """Read ``source`` (a file, or the bytes of one), restore it, and write ``target`` and what else is asked.
 
-    ``on_photo`` hears of the photo once it is read, ``on_tile`` of tiles done and in all.
+    ``white`` is that of ``read_photo``. ``on_photo`` gets the photo once it is read, ``on_tile`` the tiles
+    done and in all.
 
     Raises:
         InputError: if the photo cannot be read.
@@ -158,7 +161,7 @@ def deblur_photo(
         DeviceError: if the photo or even the smallest tile does not fit into memory.
     """
     with enough_memory(f"'{source}'" if isinstance(source, Path) else "the photo from standard input"):
-        photo = read_photo(source, max_megapixels=max_megapixels)
+        photo = read_photo(source, max_megapixels=max_megapixels, white=white)
         if on_photo is not None:
             on_photo(photo)
         read_warnings(photo, target)  # which refuses a target before any computing
@@ -233,12 +236,13 @@ def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs
         write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
         pictures.append(outputs.maps_data)
     if outputs.compare is not None:
+        profile = before.metadata.icc
         write_comparison(
             outputs.compare,
             before.pixels,
             restored.pixels,
             before.full_scale,
-            icc_profile=before.metadata.icc,
+            icc_profile=profile and icc.for_colours(profile, 3),
             force=outputs.force,
         )
         pictures.append(outputs.compare)

@@ -30,7 +30,7 @@ from defocusctl.devices import (
 from defocusctl.errors import DeviceError, UsageError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
-from defocusctl.parts import check_pixels, inside, moved, with_context
+from defocusctl.parts import check_pixels, inside, is_neutral, moved, with_context
 from defocusctl.tile_runner import Picture, TileRunner
 from defocusctl.tiling import STEP, TilePlan, fitting_tile, padded_size, plan_tiles, smallest_tile
 
@@ -141,7 +141,8 @@ class Restorer:
         """Restore (H, W, 1 or 3) uint8, uint16 or float32 pixels in RGB order; ``full_scale`` is white.
 
         With a ``region`` only that part is restored (with context from around it) and returned. Float pixels
-        may lie below 0 or above white: the network sees them clipped, its change is added to them.
+        may lie below 0 or above white: the network sees them clipped, its change is added to them. Neutral
+        pixels (``parts.is_neutral``) stay neutral.
         ``map_reduction`` (1, 2, 4 or 8) keeps the maps as means over blocks of so many pixels each way.
         ``on_progress`` is called with the number of tiles done and their total; after running out of memory
         it starts again from 0.
@@ -184,15 +185,19 @@ class Restorer:
         photo = Size(*pictures[0].pixels.shape[:2])
         wanted = Box(0, 0, *photo) if region is None else inside(region, photo)
         read = wanted if region is None else with_context(wanted, self.overlap, photo)
+        parts = [
+            Picture(pixels[read.slices], full_scale, is_neutral(pixels, full_scale))
+            for pixels, full_scale, _ in pictures
+        ]
         canvases = [
-            Canvas(pixels[read.slices], full_scale, self.settings.strength, keep_coefficients, map_reduction)
-            for pixels, full_scale in pictures
+            Canvas(part.pixels, part.full_scale, self.settings.strength, keep_coefficients, map_reduction)
+            for part in parts
         ]
         warnings: list[str] = []
         plan = self.plan(read.size)
         while True:
             try:
-                rejected = self._run_tiles(canvases, plan, on_progress)
+                rejected = self._run_tiles(parts, canvases, plan, on_progress)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -225,14 +230,14 @@ class Restorer:
             peak_memory=peak_memory(self.device),
             warnings=tuple(warnings),
         )
-        part = wanted.relative_to(read)
+        own = wanted.relative_to(read)
         return [
             Restored(
-                np.ascontiguousarray(canvas.pixels[part.slices]),
-                canvas.coefficients(part),
-                replace(report, warnings=(*warnings, *_left_alone(parts, read))),
+                np.ascontiguousarray(canvas.pixels[own.slices]),
+                canvas.coefficients(own),
+                replace(report, warnings=(*warnings, *_left_alone(boxes, read))),
             )
-            for canvas, parts in zip(canvases, rejected, strict=True)
+            for canvas, boxes in zip(canvases, rejected, strict=True)
         ]
 
     @property
@@ -265,12 +270,15 @@ class Restorer:
         return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _run_tiles(
-        self, canvases: Sequence[Canvas], plan: TilePlan, on_progress: Progress | None
+        self,
+        pictures: Sequence[Picture],
+        canvases: Sequence[Canvas],
+        plan: TilePlan,
+        on_progress: Progress | None,
     ) -> list[list[tuple[Box, str]]]:
-        """Restore the canvases tile by tile; answers for each the parts that kept the original and why."""
+        """Restore onto the canvases tile by tile; answers for each the parts that were left alone and why."""
         for canvas in canvases:
             canvas.begin(plan)
-        pictures = [Picture(canvas.source, canvas.full_scale) for canvas in canvases]
         rejected: list[list[tuple[Box, str]]] = [[] for _ in canvases]
         for done, tile in enumerate(plan.tiles):
             if on_progress is not None:

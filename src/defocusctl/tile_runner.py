@@ -20,10 +20,11 @@ GROSS_SHIFT = 0.15
 
 
 class Picture(NamedTuple):
-    """Photo pixels (H, W, C) and their value of white."""
+    """Photo pixels (H, W, C), their value of white, and whether their colours have to stay equal."""
 
     pixels: npt.NDArray[Any]
     full_scale: float
+    neutral: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class TileRunner:
         A tile fails if the answer is not finite or a colour's mean is shifted grossly; it is then restored
         again by itself in float32.
         """
-        tiles = [read_tile(*picture, box) for picture in pictures]
+        tiles = [read_tile(picture.pixels, picture.full_scale, box) for picture in pictures]
         images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[self._order] for tile in tiles])
         results = self._predict(images, exactly=False)
         for i, result in enumerate(results):
             if result.rejected and self._engine.has_exact:
                 results[i] = self._predict(images[i : i + 1], exactly=True)[0]
-        return [self._in_colours_of(*pair) for pair in zip(tiles, results, strict=True)]
+        return [self._in_colours_of(*pair) for pair in zip(pictures, results, strict=True)]
 
     def _predict(self, images: Floats, *, exactly: bool) -> list[TileResult]:
         """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
@@ -77,10 +78,13 @@ class TileRunner:
             results.append(TileResult(change, maps, rejected))
         return results
 
-    def _in_colours_of(self, tile: Floats, result: TileResult) -> TileResult:
-        """The change in red, green, blue, or the mean of the three for a grey tile."""
-        change = result.change[self._back] if len(tile) == 3 else result.change.mean(axis=0, keepdims=True)
-        return replace(result, change=change)
+    def _in_colours_of(self, picture: Picture, result: TileResult) -> TileResult:
+        """The change in red, green, blue; for a grey or neutral picture the mean of the three."""
+        colours = picture.pixels.shape[2]
+        if colours == 3 and not picture.neutral:
+            return replace(result, change=result.change[self._back])
+        mean = result.change.mean(axis=0)
+        return replace(result, change=np.broadcast_to(mean, (colours, *mean.shape)))
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
@@ -94,7 +98,7 @@ def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
     if inside.shape[:2] != box.size:
         rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
         inside = pixels[rows[:, None], columns]
-    tile = np.ascontiguousarray(inside.transpose(2, 0, 1), dtype=np.float32)
+    tile = np.array(inside.transpose(2, 0, 1), dtype=np.float32, order="C")  # always a copy
     tile /= np.float32(full_scale)
     return np.clip(tile, 0.0, 1.0, out=tile)
 

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 from filelock import FileLock
+from PIL import Image
 
 from defocusctl.batch.manifest import FILE, LOCK
 from defocusctl.errors import ExitCode
@@ -63,6 +66,22 @@ def test_the_tree_is_mirrored_and_recorded() -> None:
         assert entry["settings"]["weights"] == f"sha256:{sha256(Path('iniknet.safetensors'))}"
         assert set(entry["seconds"]) == {"read", "restore", "write"}
         assert (entry["report"]["width"], entry["report"]["height"]) == (40, 32)
+
+
+@pytest.mark.usefixtures("tree")
+def test_white_is_a_setting() -> None:
+    with Image.open("in/a.png") as image:
+        tifffile.imwrite("in/float.tif", np.asarray(image).astype(np.float32), photometric="rgb")
+    assert batch("in", "out").code == ExitCode.SOME_FAILED
+    assert (
+        "--white VALUE" in {entry["input"]: entry for entry in entries_in(Path("out"))}["float.tif"]["error"]
+    )
+    answer = batch("in", "out", "--white", "255", "--report")
+    assert answer.code == ExitCode.OK, answer.err
+    assert "white None -> 255.0" in answer.err
+    with Image.open("out/a.png") as image:
+        assert np.abs(tifffile.imread("out/float.tif") - np.asarray(image)).max() <= 0.501
+    assert "are not from 0 (black)" not in Path("out/defocusctl-report/index.html").read_text()
 
 
 @pytest.mark.usefixtures("tree")

@@ -90,6 +90,18 @@ def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, obje
     assert "1 of them" in line
 
 
+def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:
+    entry = entry_of(job).as_json()
+    del entry["settings"]["white"]
+    entries = {job.name: Entry.from_json(entry)}
+
+    def why(settings: BatchSettings) -> Reason:
+        return judge([job], entries, settings, Path("out"), force=False)[0].reason
+
+    assert why(SETTINGS) is Reason.DONE
+    assert why(replace(SETTINGS, white=255.0)) is Reason.SETTINGS
+
+
 def test_other_files_are_other_settings(job: Job) -> None:
     elsewhere = Layout(Path("out"), suffix=".jpg").job(Found(Path("in/a.png"), "a.png", 1))
     assert reason(elsewhere, entry_of(job)) is Reason.SETTINGS

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from defocusctl.errors import ExitCode
+from defocusctl.photo import icc
 from tests.cli.command import defocusctl, photo_file, small_weights
+from tests.photo import photo_files
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -150,6 +153,31 @@ def test_a_region_that_cannot_be_is_refused(home: Path, region: str) -> None:
     answer = defocusctl("deblur", photo, "--region", region, "--weights", small_weights(home, "iniknet"))
     assert answer.code in (ExitCode.USAGE, ExitCode.INPUT)
     assert len(answer.err.splitlines()) == 1
+
+
+def test_the_white_of_floating_point_photos(home: Path) -> None:
+    weights = small_weights(home, "iniknet")
+    with Image.open(photo_file(home / "photo.png")) as image:
+        pixels = np.asarray(image)
+    tifffile.imwrite(home / "photo.tif", pixels.astype(np.float32), photometric="rgb")
+    refused = defocusctl("deblur", "photo.tif", "--weights", weights)
+    assert refused.code == ExitCode.INPUT and "--white VALUE" in refused.err
+    answer = defocusctl("deblur", "photo.png", "photo.tif", "--weights", weights, "--white", 255)
+    assert answer.code == ExitCode.OK and "warning" not in answer.err, answer.err
+    with Image.open(home / "photo_deblurred.png") as image:
+        expected = np.asarray(image).astype(float)
+    assert np.abs(tifffile.imread(home / "photo_deblurred.tif") - expected).max() <= 0.501
+    assert not np.array_equal(expected, pixels)
+    assert defocusctl("deblur", "photo.tif", "--white", 0).code == ExitCode.USAGE
+
+
+def test_a_comparison_of_a_grey_photo_has_no_grey_profile(home: Path) -> None:
+    photo, profile = home / "grey.jpg", icc.for_colours(photo_files.ICC, 1)
+    Image.new("L", (64, 48), 100).save(photo, icc_profile=profile)
+    answer = defocusctl("deblur", photo, "--compare", "--weights", small_weights(home, "iniknet"))
+    assert answer.code == ExitCode.OK, answer.err
+    with Image.open(home / "grey_deblurred_compare.png") as drawn:
+        assert icc.fits(drawn.info["icc_profile"], 3)
 
 
 def test_strength_zero_is_the_original(home: Path) -> None:

@@ -41,7 +41,7 @@ def test_types_are_kept_and_white_is_theirs(deblurrer: Deblurrer, expected: np.n
 
 
 def test_alpha_is_kept_and_does_not_matter(deblurrer: Deblurrer, expected: np.ndarray) -> None:
-    alpha = np.arange(32 * 48, dtype=np.uint8).reshape(32, 48)
+    alpha = (np.arange(32 * 48) % 255 + 1).astype(np.uint8).reshape(32, 48)
     answer = deblurrer.deblur(np.dstack([RGB, alpha])).image
     assert np.array_equal(answer, np.dstack([expected, alpha]))
     grey = RGB[:, :, 0]
@@ -50,6 +50,36 @@ def test_alpha_is_kept_and_does_not_matter(deblurrer: Deblurrer, expected: np.nd
     assert without.shape == (32, 48)
     assert np.array_equal(with_alpha, np.dstack([without, alpha]))
     assert np.array_equal(deblurrer.deblur(grey[:, :, None]).image, without[:, :, None])
+
+
+def test_floats_have_the_white_that_is_given(deblurrer: Deblurrer, expected: np.ndarray) -> None:
+    for given in (RGB.astype(np.float64), torch.from_numpy(RGB.transpose(2, 0, 1).copy()).float()):
+        answer = np.asarray(deblurrer.deblur(given, white=255).image)
+        shown = answer if isinstance(given, np.ndarray) else answer.transpose(1, 2, 0)
+        assert np.abs(shown - expected).max() <= 0.501
+    grey = Image.fromarray(RGB[..., 0].astype(np.float32))
+    result = deblurrer.deblur(grey, white=255)
+    assert np.abs(np.asarray(result.image) - deblurrer.deblur(RGB[..., 0]).image).max() <= 0.501
+    with pytest.raises(UsageError, match="white cannot be 0"):
+        deblurrer.deblur(grey, white=0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_hidden_colours_stay_and_change_nothing_visible(deblurrer: Deblurrer, dtype: type) -> None:
+    white = 255 if dtype == np.uint8 else 1
+    pixels = (RGB / 255 * white).astype(dtype)
+    alpha = np.full(RGB.shape[:2], white, dtype)
+    alpha[8:20, 10:30] = 0
+    hidden = alpha == 0
+    answers = []
+    for colour in ([0, 0, 0], [white, 0, white]):
+        given = pixels.copy()
+        given[hidden] = colour
+        answers.append(deblurrer.deblur(np.dstack([given, alpha])).image)
+        assert np.array_equal(answers[-1][hidden], np.dstack([given, alpha])[hidden])
+    assert np.array_equal(answers[0][~hidden], answers[1][~hidden])
+    part = deblurrer.deblur(np.dstack([given, alpha]), region="16x16+8+8").image
+    assert np.array_equal(part[hidden[8:24, 8:24]], np.dstack([given, alpha])[8:24, 8:24][hidden[8:24, 8:24]])
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ EXACT |= {
     "png-rgba-8": with_alpha(files.png, "uint8", 4),
     "png-rgba-16": with_alpha(files.png, "uint16", 4, bits=16),
     "tiff-rgba-16": with_alpha(files.tiff, "uint16", 4, photometric="rgb", extrasamples=["unassalpha"]),
-    "tiff-rgba-float": with_alpha(files.tiff, "float32", 4, photometric="rgb", extrasamples=["assocalpha"]),
+    "tiff-rgba-float": with_alpha(files.tiff, "float32", 4, photometric="rgb", extrasamples=["unassalpha"]),
     "webp-rgba-lossless": with_alpha(files.pillow, "uint8", 4, kind="WEBP", lossless=True, exact=True),
 }
 

@@ -47,6 +47,10 @@ class Job:
         )
 
 
+NOT_RECORDED_BEFORE = {"white": None}
+"""Settings that manifests of earlier versions do not have, and what they were then."""
+
+
 @dataclass(frozen=True)
 class BatchSettings:
     """What decides how a result looks; a photo done with other settings is done again.
@@ -66,6 +70,7 @@ class BatchSettings:
     maps: bool
     maps_data: bool
     compare: bool
+    white: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,6 +131,7 @@ class Entry:
             known["warnings"] = tuple(known["warnings"])
             for name in known.keys() & {"files", "settings", "stamps"}:
                 known[name] = dict(known[name])
+            known["settings"] = NOT_RECORDED_BEFORE | known["settings"]
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
                 f"the manifest has a line that is not understood ({error})", "mend or remove that line"

@@ -96,7 +96,12 @@ class PhotoWork:
         """
         started = time.perf_counter()
         with enough_memory(f"'{job.source}'"):
-            photo = read_photo(content.data, named=job.source, max_megapixels=self.max_megapixels)
+            photo = read_photo(
+                content.data,
+                named=job.source,
+                max_megapixels=self.max_megapixels,
+                white=self.settings.white,
+            )
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = content.seconds + time.perf_counter() - started

@@ -22,6 +22,8 @@ from defocusctl.cli.options import (
     QuietOption,
     TileOption,
     WeightsOption,
+    WhiteOption,
+    check_above_zero,
     number_or_auto,
 )
 from defocusctl.errors import SomeFailedError, UsageError
@@ -111,6 +113,7 @@ def batch(
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS,
+    white: WhiteOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do everything again, whatever is there.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
     max_failures: Annotated[
@@ -139,8 +142,8 @@ def batch(
     *inputs, last = paths
     if not inputs and listed is None:
         raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
-    if not max_megapixels > 0:
-        raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
+    check_above_zero("--max-megapixels", max_megapixels)
+    check_above_zero("--white", white)
     if watch and (listed is not None or "://" in last or not all(Path(text).is_dir() for text in inputs)):
         raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
     if report and any("://" in text for text in paths):
@@ -204,6 +207,7 @@ def batch(
             maps=layout.maps is not None,
             maps_data=maps_data,
             compare=layout.compare is not None,
+            white=white,
         )
         show = BatchShow(as_json=as_json, quiet=quiet)
         problem = None

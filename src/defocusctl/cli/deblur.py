@@ -24,10 +24,11 @@ from defocusctl.cli.options import (
     QuietOption,
     TileOption,
     WeightsOption,
+    WhiteOption,
+    check_above_zero,
     number_or_auto,
 )
 from defocusctl.cli.tally import Tally
-from defocusctl.errors import UsageError
 from defocusctl.geometry import parse_region
 from defocusctl.plugins import DEFAULT_MODEL
 
@@ -84,6 +85,7 @@ def deblur(
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS,
+    white: WhiteOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -91,8 +93,8 @@ def deblur(
     """Deblur photos. Inputs are never overwritten; one that fails does not stop the others."""
     tally = Tally(inputs, as_json=as_json, quiet=quiet)
     with tally.whole_call():
-        if not max_megapixels > 0:
-            raise UsageError(f"--max-megapixels {max_megapixels} is not possible", "give a number above 0")
+        check_above_zero("--max-megapixels", max_megapixels)
+        check_above_zero("--white", white)
         box = None if region is None else parse_region(region)
         wanted = Wanted(model, output, box, quality, force, maps, maps_dir, maps_data, compare, compare_to)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
@@ -116,7 +118,7 @@ def deblur(
             deblurrer = load(model, weights, settings, offline=offline, quiet=quiet)
         for job in jobs:
             with tally.one_input(job.text):
-                tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, quiet=quiet))
+                tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, white, quiet=quiet))
 
 
 def load(
@@ -136,7 +138,9 @@ def load(
     return deblurrer
 
 
-def _deblur_one(deblurrer: "Deblurrer", job: Job, max_megapixels: float, *, quiet: bool) -> "Deblurred":
+def _deblur_one(
+    deblurrer: "Deblurrer", job: Job, max_megapixels: float, white: float | None, *, quiet: bool
+) -> "Deblurred":
     from defocusctl.pipeline import deblur_photo
 
     megapixels = 0.0
@@ -153,6 +157,7 @@ def _deblur_one(deblurrer: "Deblurrer", job: Job, max_megapixels: float, *, quie
             region=job.region,
             outputs=job.outputs,
             max_megapixels=max_megapixels,
+            white=white,
             on_photo=note_size,
             on_tile=on_tile,
         )

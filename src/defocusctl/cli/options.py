@@ -75,12 +75,31 @@ MapsOption = Annotated[
 CompareOption = Annotated[
     bool, typer.Option("--compare", help="Draw before and after in one picture, beside the result.")
 ]
+WhiteOption = Annotated[
+    float | None,
+    typer.Option(
+        "--white",
+        metavar="VALUE",
+        help="White in floating-point photos, such as 255. [default: 1]",
+        show_default=False,
+    ),
+]
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+
+
+def check_above_zero(option: str, value: float | None) -> None:
+    """Refuse 0, what is below it, and what is not a number.
+
+    Raises:
+        UsageError: if that is so.
+    """
+    if value is not None and not value > 0:
+        raise UsageError(f"{option} {value:g} is not possible", "give a number above 0")
 
 
 def number_or_auto(option: str, text: str) -> int | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from defocusctl.backends.choose import check_backend
+from defocusctl.canvas import Pixels
 from defocusctl.checkpoint import load_checkpoint
 from defocusctl.deblurrer.given import Array
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
@@ -21,6 +22,7 @@ from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
+from defocusctl.photo.alpha import filled
 from defocusctl.plugins import check_model
 from defocusctl.resolve import ResolvedWeights, resolve_weights
 from defocusctl.restore import Progress, Restorer, RestoreSettings
@@ -108,6 +110,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> DeblurResult[Array]: ...
     @overload
@@ -118,6 +121,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> DeblurResult[ImageT]: ...
     @overload
@@ -128,6 +132,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> list[DeblurResult[Array]]: ...
     @overload
@@ -138,6 +143,7 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> list[DeblurResult[ImageT]]: ...
     def deblur(
@@ -147,31 +153,33 @@ class Deblurrer:
         region: Box | str | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
         on_tile: Progress | None = None,
     ) -> Any:
         """Deblur an image; a list or tuple of images is answered with a list of results.
 
         - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
         - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
-          uint8, uint16, or floats with white at 1.
+          uint8, uint16, or floats.
         - Pillow's image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
         - A tensor (C, H, W), C being 1, 3 or 4, or (B, C, H, W), on any device; types as of arrays.
 
         Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
         ``coefficients`` keeps the network's coefficients at full size, for INIKNet 36 bytes per pixel, for
-        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``on_tile`` is told the tiles of an image
-        done and in all.
+        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
+        floating-point images, by default 1; the result has the same. ``on_tile`` is told the tiles of an
+        image done and in all.
 
         Raises:
             InputError: if an image cannot be read, or is none of these; of several, it names which.
-            UsageError: if the region lies outside the image.
+            UsageError: if the region lies outside the image, or ``white`` is not above 0.
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
 
         def one(single: Any) -> DeblurResult[Any]:
             source = Path(single) if isinstance(single, str | os.PathLike) else None
             with enough_memory(f"'{source}'" if source else "the image"):
-                given = opened(single, max_megapixels)
+                given = opened(single, max_megapixels, white)
                 box = parse_region(region) if isinstance(region, str) else region
                 restored = self.restore(given.photo, region=box, coefficients=coefficients, on_tile=on_tile)
                 return DeblurResult((restored,), lambda: given.give_back(restored.after), source)
@@ -222,27 +230,30 @@ class Deblurrer:
     ) -> list[RestoredPhoto]:
         """Restore photos of one size in one batch; threads that call it must fit into memory together.
 
+        Colours under alpha 0 stay as they are and change nothing that is visible.
+
         Raises:
             The errors of ``Restorer.restore_together``.
         """
         restored = self.restorer.restore_together(
-            [Picture(photo.pixels, photo.full_scale) for photo in photos],
+            [Picture(_shown(photo), photo.full_scale) for photo in photos],
             region=region,
             keep_coefficients=coefficients,
             map_reduction=map_reduction,
             on_progress=on_tile,
         )
+        parts = [photo if region is None else cropped(photo, region) for photo in photos]
         return [
             RestoredPhoto(
-                before=photo if region is None else cropped(photo, region),
-                pixels=answer.pixels,
+                before=part,
+                pixels=_with_hidden(part, answer.pixels),
                 coefficients=answer.coefficients,
                 report=answer.report,
                 weights=self.weights,
                 settings=self.restorer.settings,
                 region=region,
             )
-            for photo, answer in zip(photos, restored, strict=True)
+            for part, answer in zip(parts, restored, strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -250,3 +261,16 @@ class Deblurrer:
             f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
             f"({self.restorer.precision})>"
         )
+
+
+def _shown(photo: Photo) -> Pixels:
+    """The photo's pixels, with no colour in them that its alpha hides."""
+    return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
+
+
+def _with_hidden(photo: Photo, restored: Pixels) -> Pixels:
+    """The restored pixels with the photo's own where its alpha hides them."""
+    if photo.transparency is not None:
+        hidden = photo.transparency <= 0
+        restored[hidden] = photo.pixels[hidden]
+    return restored

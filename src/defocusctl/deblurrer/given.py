@@ -14,6 +14,7 @@ from torch import Tensor
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Photo
+from defocusctl.photo.white import white_of
 
 Array: TypeAlias = npt.NDArray[Any]
 ImageT = TypeVar("ImageT")
@@ -30,22 +31,24 @@ class Given(Generic[ImageT]):
     give_back: Callable[[Photo], ImageT]
 
 
-def from_array(image: Array) -> Given[Array]:
-    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8 and uint16, or floats with white at 1.
+def from_array(image: Array, white: float | None) -> Given[Array]:
+    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8 and uint16, or floats with ``white`` or 1 as white.
 
     Raises:
         InputError: if it is none of these.
+        UsageError: if ``white`` is not above 0.
     """
     pixels, alpha = parted(image)
+    white, doubts = white_of(pixels, white)
 
     def give_back(photo: Photo) -> Array:
         after = array_of(photo)
         return after.reshape(*after.shape[:2], *image.shape[2:]).astype(image.dtype.newbyteorder("="))
 
-    return Given(Photo(pixels, alpha, IN_MEMORY), give_back)
+    return Given(Photo(pixels, alpha, IN_MEMORY, warnings=doubts, white=white), give_back)
 
 
-def from_tensor(image: Tensor) -> Given[Tensor]:
+def from_tensor(image: Tensor, white: float | None) -> Given[Tensor]:
     """(C, H, W) on any device, C being 1, 3 or 4, in the types of arrays; bfloat16 too.
 
     The answer lies on the same device and has no gradient.
@@ -63,7 +66,7 @@ def from_tensor(image: Tensor) -> Given[Tensor]:
     host = image.detach().cpu()
     if host.is_floating_point():
         host = host.float()
-    given = from_array(host.permute(1, 2, 0).numpy())
+    given = from_array(host.permute(1, 2, 0).numpy(), white)
 
     def give_back(photo: Photo) -> Tensor:
         after = np.ascontiguousarray(given.give_back(photo).transpose(2, 0, 1))
@@ -101,11 +104,6 @@ def _samples(image: Array) -> Array:
     if image.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what is infinite then, is refused when it is restored
             samples = image.astype(np.float32)
-        if np.count_nonzero(samples > 1) > samples.size / 2:
-            raise InputError(
-                "most samples of the image are above 1, which is white in floating point",
-                "divide them by their white, such as 255",
-            )
     elif image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         samples = image.astype(image.dtype.newbyteorder("="), copy=False)
     else:

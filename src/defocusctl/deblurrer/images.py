@@ -23,24 +23,26 @@ T = TypeVar("T")
 Batch: TypeAlias = list[T] | tuple[T, ...]
 
 
-def opened(image: Any, max_megapixels: float) -> Given[Any]:
-    """One image of any of these kinds as a photo.
+def opened(image: Any, max_megapixels: float, white: float | None) -> Given[Any]:
+    """One image of any of these kinds as a photo; ``white`` is that of ``read_photo``.
 
     Raises:
         InputError: if it cannot be read, or is none of these.
     """
     match image:
         case str() | os.PathLike():
-            return Given(read_photo(Path(image), max_megapixels=max_megapixels), array_of)
+            photo = read_photo(Path(image), max_megapixels=max_megapixels, white=white)
+            return Given(photo, array_of)
         case bytes():
-            photo = read_photo(image, max_megapixels=max_megapixels, named="the bytes given")
+            named = "the bytes given"
+            photo = read_photo(image, named=named, max_megapixels=max_megapixels, white=white)
             return Given(photo, array_of)
         case np.ndarray():
-            return from_array(image)
+            return from_array(image, white)
         case Image.Image():
-            return from_pillow(image)
+            return from_pillow(image, white)
         case Tensor():
-            return from_tensor(image)
+            return from_tensor(image, white)
         case _:
             raise InputError(
                 f"an object of type {type(image).__name__} is not an image",

@@ -15,8 +15,10 @@ WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "P": "RGBA", "PA": "RGBA"}
 WITHOUT_ALPHA = {"1": "L", "P": "RGB"}
 
 
-def from_pillow(image: Image.Image) -> Given[Image.Image]:
-    """An image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F (white at 1), turned upright as its EXIF says.
+def from_pillow(image: Image.Image, white: float | None) -> Given[Image.Image]:
+    """An image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
+
+    White is 1 in mode F, or ``white``.
 
     The answer has the mode of the image; of a palette its colours, of a mode 1 grey.
 
@@ -32,7 +34,7 @@ def from_pillow(image: Image.Image) -> Given[Image.Image]:
         better = "I;16" if direct.mode == "I" else "RGB"
         raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{better}' first")
     pixels, alpha = parted(np.asarray(direct))
-    photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY)
+    photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY, white)
     return Given(photo, _give_back)
 
 

@@ -57,4 +57,6 @@ class RestoredPhoto:
         }
         if self.region is not None:
             values["region"] = self.region.text
+        if self.before.white is not None:
+            values["white"] = self.before.white
         return Provenance(software=f"defocusctl {__version__}", settings=values)

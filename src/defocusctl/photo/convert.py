@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError
-from defocusctl.photo import extended_xmp
+from defocusctl.photo import extended_xmp, icc
 from defocusctl.photo.extras import HEIC, JPEG_XL
 from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, webp
 from defocusctl.photo.model import (
@@ -24,6 +24,8 @@ EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
 WITH_FLOATS = ("TIFF", JPEG_XL)
 WITHOUT_ALPHA = ("JPEG", "PPM")
 WITHOUT_METADATA = ("BMP", "PPM")
+GREY_ALPHA_AS_RGB = ("AVIF", HEIC)
+"""Grey with alpha comes back as RGB from most decoders of these."""
 LARGEST_SIDES = {
     "JPEG": jpeg.LARGEST_SIDE,
     "WEBP": webp.LARGEST_SIDE,
@@ -69,16 +71,25 @@ def check_fits(photo: Photo, kind: str) -> None:
         raise OutputError(f"{kind} ends at {largest} pixels a side", "write a .png or .tif with -o")
 
 
-def as_stored(samples: Samples, kind: str) -> Samples:
-    """The samples in a depth that the format has: rounded, and floats clipped to black and white."""
+def as_stored(samples: Samples, kind: str, white: float) -> Samples:
+    """The samples in a depth that the format has: rounded, and floats clipped to black and ``white``."""
     wanted = np.dtype(np.uint8 if kind in EIGHT_BIT else np.uint16)
     if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
         return samples
     if samples.dtype == np.uint16:
         reduced: Samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
         return reduced
-    scaled = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0) * full_scale(wanted)
+    scaled = np.nan_to_num(samples / np.float32(white), nan=0.0, posinf=1.0, neginf=0.0).clip(
+        0.0, 1.0
+    ) * full_scale(wanted)
     return np.rint(scaled).astype(wanted)
+
+
+def profile_for(photo: Photo, kind: str) -> bytes | None:
+    """The photo's ICC profile for the colours that the format stores, if there is one for them."""
+    profile = photo.metadata.icc
+    as_rgb = kind == "WEBP" or (kind in GREY_ALPHA_AS_RGB and photo.alpha is not None)
+    return profile and icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
 
 
 def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
@@ -106,6 +117,8 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
             lost.append("record of how it was made, beside its XMP")
     else:
         lost = []
+    if metadata.icc and kind not in WITHOUT_METADATA and profile_for(photo, kind) is None:
+        lost.append("grey ICC profile")
     if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
         lost.append("resolution")
     if kind != photo.format:

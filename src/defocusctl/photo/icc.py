@@ -1,15 +1,83 @@
-"""Whether an ICC profile is whole and belongs to the pixels (ICC.1:2022, section 7.2)."""
+"""ICC profiles (ICC.1:2022): whether one is whole, belongs to the pixels, or can be made to."""
+
+import struct
 
 HEADER_BYTES = 128
+MOST_TAGS = 100
+SPACES = {1: b"GRAY", 3: b"RGB "}
+"""By the number of colours."""
+
+COLORANTS = {  # sRGB's, adapted to D50, in 1/65536
+    b"rXYZ": (28579, 14581, 912),
+    b"gXYZ": (25241, 46981, 6362),
+    b"bXYZ": (9376, 3972, 46799),
+}
+RGB_CURVES, GREY_CURVE, WHITE_POINT = (b"rTRC", b"gTRC", b"bTRC"), b"kTRC", b"wtpt"
+TEXTS = (b"desc", b"cprt")
 
 
-def is_valid(profile: bytes) -> bool:
-    """True for a profile with an intact header, as long as it says, of a known kind of colour."""
-    if len(profile) < HEADER_BYTES + 4 or profile[36:40] != b"acsp":
-        return False
-    return int.from_bytes(profile[:4], "big") <= len(profile) and profile[16:20] in (b"RGB ", b"GRAY")
+def is_whole(profile: bytes) -> bool:
+    """Whether this is a profile with an intact header, as long as it says."""
+    whole = len(profile) >= HEADER_BYTES + 4 and profile[36:40] == b"acsp"
+    return whole and int.from_bytes(profile[:4], "big") <= len(profile)
 
 
 def fits(profile: bytes, colours: int) -> bool:
     """Whether the profile describes pictures with this number of colours."""
-    return profile[16:20] == (b"GRAY" if colours == 1 else b"RGB ")
+    return profile[16:20] == SPACES[colours]
+
+
+def colours_of(profile: bytes) -> str:
+    """The name of the colours that a whole profile describes, such as CMYK."""
+    return profile[16:20].decode("ascii", "replace").strip()
+
+
+def for_colours(profile: bytes, colours: int) -> bytes | None:
+    """The profile, if it fits 1 or 3 colours, or one that means the same of grey pixels and does; else None.
+
+    Of a grey profile its tone curve is kept for all three colours, of an RGB profile the curve that they
+    share: where the colours are equal, nothing else matters. There is none if it has tables in place of
+    curves or connects to Lab.
+    """
+    if fits(profile, colours):
+        return profile
+    if profile[16:20] not in SPACES.values():
+        return None
+    tags = _tags(profile)
+    curves = {tags.get(name) for name in ((GREY_CURVE,) if colours == 3 else RGB_CURVES)}
+    curve = next(iter(curves))
+    described = all(name in tags for name in (WHITE_POINT, *TEXTS))
+    if len(curves) > 1 or curve is None or not described or b"A2B0" in tags or profile[20:24] != b"XYZ ":
+        return None
+    kept = {name: tags[name] for name in (*TEXTS, WHITE_POINT)}
+    if colours == 1:
+        return _profile(profile, SPACES[1], {**kept, GREY_CURVE: curve})
+    points = {name: struct.pack(">4s4x3i", b"XYZ ", *point) for name, point in COLORANTS.items()}
+    return _profile(profile, SPACES[3], {**kept, **points, **dict.fromkeys(RGB_CURVES, curve)})
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    """The contents of the tags that lie inside the profile, by signature."""
+    count = min(int.from_bytes(profile[HEADER_BYTES : HEADER_BYTES + 4], "big"), MOST_TAGS)
+    table = profile[HEADER_BYTES + 4 : HEADER_BYTES + 4 + 12 * count]
+    entries = struct.iter_unpack(">4sII", table[: len(table) // 12 * 12])
+    return {
+        name: profile[start : start + size] for name, start, size in entries if start + size <= len(profile)
+    }
+
+
+def _profile(model: bytes, space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A profile with the header of another one, for this colour space; equal contents are stored once."""
+    table, body = b"", b""
+    places: dict[bytes, int] = {}
+    first = HEADER_BYTES + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        if content not in places:
+            places[content] = first + len(body)
+            body += content + bytes(-len(content) % 4)
+        table += struct.pack(">4sII", name, places[content], len(content))
+    header = bytearray(model[:HEADER_BYTES])
+    header[:4] = (first + len(body)).to_bytes(4, "big")
+    header[16:20] = space
+    header[84:100] = bytes(16)  # the digest of the other profile
+    return bytes(header) + len(tags).to_bytes(4, "big") + table + body

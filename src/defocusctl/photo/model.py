@@ -68,6 +68,10 @@ class PngCoding:
     chunks: tuple[Chunk, ...]
 
 
+UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2
+"""ExtraSamples of TIFF 6.0."""
+
+
 @dataclass(frozen=True)
 class TiffTag:
     """One TIFF tag as stored: code, data type code, count, and the value's bytes in the file's order."""
@@ -137,7 +141,8 @@ class Metadata:
 class Decoded:
     """What a decoder found in a file: stored pixels, before the orientation is applied.
 
-    ``orientation`` is the container's own (TIFF tag); None leaves it to EXIF or XMP.
+    ``orientation`` is the container's own (TIFF tag); None leaves it to EXIF or XMP. ``associated`` says that
+    the colours are stored multiplied by alpha.
     """
 
     pixels: Samples  # (H, W, C)
@@ -145,6 +150,7 @@ class Decoded:
     metadata: Metadata
     orientation: int | None = None
     warnings: tuple[str, ...] = ()
+    associated: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,8 +158,10 @@ class Photo:
     """A photo as read from a file, upright.
 
     ``pixels`` is (H, W, 1) grey or (H, W, 3) RGB in the depth of the file: uint8, uint16, or float32 for
-    floating-point files. ``alpha`` is (H, W) of the same type, or None. ``format`` is the one that it is
-    written in by default: its own, or TIFF for a camera RAW.
+    floating-point files. ``alpha`` is (H, W) of the same type, or None; colours are not multiplied by it,
+    however the file stores them. ``format`` is the one that it is
+    written in by default: its own, or TIFF for a camera RAW. ``white`` is that of floating-point pixels where
+    it is not 1; alpha is in the same scale.
     """
 
     pixels: Samples
@@ -161,15 +169,23 @@ class Photo:
     format: str
     metadata: Metadata = field(default_factory=Metadata)
     warnings: tuple[str, ...] = ()
+    white: float | None = None
 
     @property
     def size(self) -> Size:
         return Size(self.pixels.shape[0], self.pixels.shape[1])
 
     @property
+    def transparency(self) -> Samples | None:
+        """The alpha where it hides colours; a TIFF's channel of unspecified meaning need not be one."""
+        coding = self.metadata.coding
+        unspecified = isinstance(coding, TiffCoding) and coding.alpha == UNSPECIFIED_ALPHA
+        return None if unspecified else self.alpha
+
+    @property
     def full_scale(self) -> float:
-        """The value of white: 255, 65535, or 1.0 for floating point."""
-        return full_scale(self.pixels.dtype)
+        """The value of white: 255, 65535, or for floating point 1 unless another is known."""
+        return full_scale(self.pixels.dtype) if self.white is None else self.white
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
-from defocusctl.photo import description, icc
+from defocusctl.photo import alpha, description, icc
 from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
 from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
-from defocusctl.photo.model import Decoded, Photo
+from defocusctl.photo.model import Decoded, Photo, full_scale
 from defocusctl.photo.orientation import upright
 from defocusctl.photo.targets import format_of_suffix, written_format
+from defocusctl.photo.white import white_of
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 
@@ -41,16 +42,19 @@ def read_photo(
     *,
     named: Path | str = "standard input",
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+    white: float | None = None,
 ) -> Photo:
     """Read a photo, upright, with everything that has to survive until it is written again.
 
     The format is what the content says; a name that claims another is worth a warning. Broken EXIF, XMP
     or ICC data are left out with a warning. ``named`` is the file that bytes are from, or what to call
-    them.
+    them. ``white`` is the value of white in floating-point photos, by default 1.
 
     Raises:
         InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
-            is damaged, or it is above the limit (which is checked before any pixel is decoded).
+            is damaged, its white is plainly another, or it is above the limit (which is checked before any
+            pixel is decoded).
+        UsageError: if ``white`` is not above 0.
     """
     whence = source if isinstance(source, Path) else named
     path = whence if isinstance(whence, Path) else None
@@ -58,7 +62,7 @@ def read_photo(
     try:
         data = source if isinstance(source, bytes) else _read_file(source)
         kind = _kind_of(data)
-        photo = upright_photo(_decode(data, kind, max_megapixels), kind)
+        photo = upright_photo(_decode(data, kind, max_megapixels), kind, white)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
     if path is not None and path.suffix and format_of_suffix(path.suffix) != kind:
@@ -155,18 +159,28 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
         raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
 
 
-def upright_photo(decoded: Decoded, kind: str) -> Photo:
+def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
     """A photo of what was decoded: its metadata checked, its orientation settled, its pixels upright.
 
-    Broken EXIF, XMP or ICC data are left out with a warning.
+    Broken EXIF, XMP or ICC data are left out with a warning. ``white`` is that of ``read_photo``.
+
+    Raises:
+        InputError, UsageError: as ``white_of`` does.
     """
+    white, doubts = white_of(decoded.pixels, white)
     found = description.checked(decoded.metadata)
-    metadata, notes = found.metadata, list(decoded.warnings)
-    if metadata.icc is not None and not icc.is_valid(metadata.icc):
-        notes.append("broken ICC profile left out")
-        metadata = replace(metadata, icc=None)
+    metadata, notes = found.metadata, [*decoded.warnings, *doubts]
+    if metadata.icc is not None:
+        profile, wrong = _fitting_profile(metadata.icc, decoded.pixels.shape[2])
+        notes += wrong
+        metadata = replace(metadata, icc=profile)
     orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
-    pixels = upright(decoded.pixels, orientation)
+    pixels = decoded.pixels
+    if decoded.associated and decoded.alpha is not None:
+        pixels, lost_light = alpha.divided(pixels, decoded.alpha, white or full_scale(pixels.dtype))
+        if lost_light:
+            notes.append("its premultiplied colours exceed their alpha in places and are clipped to it")
+    pixels = upright(pixels, orientation)
     # Where the decoder has turned the picture itself, EXIF says how: its places are of the picture before.
     told = orientation if orientation != 1 else found.exif_orientation or 1
     metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), told)
@@ -176,4 +190,17 @@ def upright_photo(decoded: Decoded, kind: str) -> Photo:
         written_format(kind),
         metadata,
         (*notes, *found.warnings, *lost),
+        white,
     )
+
+
+def _fitting_profile(profile: bytes, colours: int) -> tuple[bytes | None, list[str]]:
+    """The profile for pixels of 1 or 3 colours, if there is one, and what is wrong with the file's own."""
+    if not icc.is_whole(profile):
+        return None, ["broken ICC profile left out"]
+    if icc.fits(profile, colours):
+        return profile, []
+    fitting = icc.for_colours(profile, colours)
+    fate = "left out" if fitting is None else "replaced by one of the same tone curve"
+    pixels = "grey" if colours == 1 else "RGB"
+    return fitting, [f"its ICC profile is for {icc.colours_of(profile)}, not for {pixels} pixels: {fate}"]

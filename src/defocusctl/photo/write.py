@@ -8,9 +8,10 @@ from typing import BinaryIO
 from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
 from defocusctl.photo import description, exif, extras, xmp
-from defocusctl.photo.convert import as_stored, check_convertible, check_fits
+from defocusctl.photo.alpha import multiplied
+from defocusctl.photo.convert import as_stored, check_convertible, check_fits, profile_for
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
-from defocusctl.photo.model import Photo, Provenance, Samples
+from defocusctl.photo.model import ASSOCIATED_ALPHA, Photo, Provenance, Samples, TiffCoding
 from defocusctl.photo.targets import format_to_write
 
 RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
@@ -57,9 +58,14 @@ def write_photo(
 def _encode(
     photo: Photo, pixels: Samples, kind: str, quality: int | None, provenance: Provenance, out: BinaryIO
 ) -> None:
-    pixels = as_stored(pixels, kind)
-    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind)
-    metadata = replace(photo.metadata, xmp=xmp.add_provenance(photo.metadata.xmp, provenance))
+    coding = photo.metadata.coding
+    associated = isinstance(coding, TiffCoding) and coding.alpha == ASSOCIATED_ALPHA
+    if kind == "TIFF" and associated and photo.alpha is not None:
+        pixels = multiplied(pixels, photo.alpha, photo.full_scale)
+    pixels = as_stored(pixels, kind, photo.full_scale)
+    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind, photo.full_scale)
+    packet = xmp.add_provenance(photo.metadata.xmp, provenance)
+    metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
     if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))

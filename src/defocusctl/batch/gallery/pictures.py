@@ -79,10 +79,10 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
     name, sha256 = next(iter(entry.files.items()))
     try:
         with enough_memory(f"the pictures of '{entry.input}'"):
-            after = _photo(out / name, sha256, "the result")
+            after = _photo(out / name, sha256, "the result", entry.settings)
             facts = Facts(size=_save(screen_picture(after, SCREEN), folder / "after.webp"))
             _save(screen_picture(after, THUMBNAIL), folder / "thumbnail.webp")
-            before = _photo(Path(entry.source), entry.sha256, "the original")
+            before = _photo(Path(entry.source), entry.sha256, "the original", entry.settings)
             facts = replace(_compare(before, after, facts, folder), extent=_extent(entry, out, after, folder))
     except (InputError, DeviceError) as error:
         return replace(facts, notes=(str(error),))
@@ -91,7 +91,7 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
     return facts
 
 
-def _photo(path: Path, sha256: str | None, what: str) -> Photo:
+def _photo(path: Path, sha256: str | None, what: str, settings: Mapping[str, Any]) -> Photo:
     """The photo with that hash.
 
     Raises:
@@ -100,7 +100,7 @@ def _photo(path: Path, sha256: str | None, what: str) -> Photo:
     content = read_content(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{what} '{path}' is not the file of the batch any more", "run the batch again")
-    return read_photo(content, named=path, max_megapixels=float("inf"))
+    return read_photo(content, named=path, max_megapixels=float("inf"), white=settings["white"])
 
 
 def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:

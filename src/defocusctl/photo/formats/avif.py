@@ -8,6 +8,7 @@ from PIL import AvifImagePlugin, Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import exif
+from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
@@ -66,11 +67,14 @@ def encode(
     """Write uint8 pixels (H, W, C) and alpha (H, W) with full colour resolution.
 
     The default is quality 100: not below the source's whatever that was, with grey and alpha exact. libavif
-    has one quality for colours and alpha, so that a lower one costs alpha too.
+    has one quality for colours and alpha, so that a lower one costs alpha too. Colours under alpha 0 are
+    kept where all is exact.
     """
     grey = pixels.shape[2] == 1
     if alpha is not None:  # Pillow knows no grey with alpha; libavif stores the equal colours as one
-        samples = np.dstack([np.broadcast_to(pixels, (*pixels.shape[:2], 3)), alpha])
+        exact = grey and quality in (None, FINEST_QUALITY)
+        colours = pixels if exact else filled(pixels, alpha)
+        samples = np.dstack([np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha])
     else:
         samples = pixels[:, :, 0] if grey else pixels
     Image.fromarray(samples).save(

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from defocusctl.errors import InputError
+from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats.boxes import boxes, colour_codes, has_profile, is_srgb, item_properties
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
@@ -38,7 +39,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     orientation: that is not applied again.
 
     Raises:
-        InputError: for a sequence, premultiplied alpha, a broken or truncated file, or one above the limit.
+        InputError: for a sequence, a broken or truncated file, or one above the limit.
     """
     import pillow_heif
 
@@ -53,8 +54,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     picture = opened[opened.primary_index]
     width, height = picture.size
     check_size(width, height, max_megapixels)
-    if picture.premultiplied_alpha:
-        raise InputError("HEIC with premultiplied alpha is not supported", "convert it to PNG first")
     samples = np.asarray(picture)
     samples = samples.reshape(*samples.shape[:2], -1)
     if samples.shape[:2] != (height, width):
@@ -80,8 +79,14 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
-    warnings = _left_out(opened, picture)
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, orientation=1, warnings=warnings)
+    return Decoded(
+        np.ascontiguousarray(pixels),
+        alpha,
+        metadata,
+        orientation=1,
+        warnings=_left_out(opened, picture),
+        associated=bool(picture.premultiplied_alpha),
+    )
 
 
 def encode(
@@ -91,16 +96,19 @@ def encode(
 
     Tiles are used only where one frame does not suffice: exiv2 finds no EXIF beside them in libheif's files.
     A HEIC source's chroma subsampling is used again, and a lossless one (told by its colour matrix) stays
-    lossless; otherwise quality 100 is the default, with full colour resolution.
+    lossless; otherwise quality 100 is the default, with full colour resolution, and colours under alpha 0 are
+    not kept. Alpha is written straight.
     """
     import pillow_heif
 
     coding = metadata.coding if isinstance(metadata.coding, HeifCoding) else None
     depth = 8 if pixels.dtype == np.uint8 else stored_bits(metadata)
     grey = pixels.shape[2] == 1
-    samples = pixels if alpha is None else np.dstack([pixels, alpha])
     height, width = pixels.shape[:2]
     lossless = coding is not None and coding.lossless and quality is None
+    samples = pixels
+    if alpha is not None:
+        samples = np.dstack([pixels if lossless else filled(pixels, alpha), alpha])
     mode = ("L" if grey else "RGB") + ("" if alpha is None else "A") + ("" if depth == 8 else f";{depth}")
     if metadata.icc:
         primaries, transfer = UNSPECIFIED, UNSPECIFIED

@@ -45,11 +45,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
     pixels = np.ascontiguousarray(samples[:, :, :colours])
-    return Decoded(pixels, alpha, metadata, orientation=1, warnings=_left_out(header, alpha))
+    warnings = _left_out(header, alpha)
+    associated = header.alpha_associated
+    return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8, uint16 or float32 pixels (H, W, C) and alpha (H, W) without loss.
+    """Write uint8, uint16 or float32 pixels (H, W, C) and straight alpha (H, W) without loss.
 
     Raises:
         OutputError: if the installed libjxl writes a header that is not as the profile needs it.

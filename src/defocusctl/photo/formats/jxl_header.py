@@ -15,6 +15,11 @@ PREVIEW_BLOCKS = ((16, 0), (32, 0), (1, 5), (33, 9))
 INTEGER_DEPTHS = ((8, 0), (10, 0), (12, 0), (1, 6))
 FLOAT_DEPTHS = ((32, 0), (16, 0), (24, 0), (1, 6))
 EXTRA_CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
+ENUMERATION = ((0, 0), (1, 0), (2, 4), (18, 6))
+SHIFTS = ((0, 0), (3, 0), (4, 0), (1, 3))
+NAME_LENGTHS = ((0, 0), (0, 4), (16, 5), (48, 10))
+ALPHA = 0
+WITH_FURTHER_FIELDS = (2, 5)  # spot colours and colour filter arrays
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class CodestreamHeader:
     floating_point: bool
     bits: int
     extra_channels: int
+    alpha_associated: bool = False
 
 
 def read_header(codestream: bytes) -> CodestreamHeader:
@@ -37,7 +43,7 @@ def read_header(codestream: bytes) -> CodestreamHeader:
     """
     if not codestream.startswith(SIGNATURE):
         raise damaged("its codestream does not begin as it should")
-    bits = Bits(codestream[2:66])
+    bits = Bits(codestream[2:2050])
     height, width = read_size(bits)
     if bits.take(1):  # everything as most files have it
         return CodestreamHeader(width, height, False, False, 8, 0)
@@ -56,7 +62,9 @@ def read_header(codestream: bytes) -> CodestreamHeader:
     if floating_point:
         bits.take(4)
     bits.take(1)  # whether 16-bit buffers suffice
-    return CodestreamHeader(width, height, animated, floating_point, depth, bits.choose(EXTRA_CHANNELS))
+    extra = bits.choose(EXTRA_CHANNELS)
+    associated = _alpha_associated(bits, extra)
+    return CodestreamHeader(width, height, animated, floating_point, depth, extra, associated)
 
 
 class Bits:
@@ -89,6 +97,31 @@ def read_size(bits: Bits) -> tuple[int, int]:
         across, down = RATIOS[ratio - 1]
         return height, height * across // down
     return height, 8 * (bits.take(5) + 1) if small else bits.choose(LARGE_SIZES)
+
+
+def skip_depth(bits: Bits) -> None:
+    """Read past the kind of samples."""
+    if bits.take(1):
+        bits.choose(FLOAT_DEPTHS)
+        bits.take(4)
+    else:
+        bits.choose(INTEGER_DEPTHS)
+
+
+def _alpha_associated(bits: Bits, channels: int) -> bool:
+    """Whether the colours are multiplied by the first of the extra channels that is alpha."""
+    for _ in range(channels):
+        if bits.take(1):  # straight alpha of 8 bits
+            return False
+        kind = bits.choose(ENUMERATION)
+        skip_depth(bits)
+        bits.choose(SHIFTS)
+        bits.take(8 * bits.choose(NAME_LENGTHS))
+        if kind == ALPHA:
+            return bool(bits.take(1))
+        if kind in WITH_FURTHER_FIELDS:
+            return False
+    return False
 
 
 def _skip_preview(bits: Bits) -> None:

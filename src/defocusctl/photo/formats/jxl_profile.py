@@ -7,18 +7,18 @@ without loss, samples are stored as given, whatever they mean.
 """
 
 from defocusctl.photo.formats.jxl_header import (
+    ALPHA,
+    ENUMERATION,
     EXTRA_CHANNELS,
-    FLOAT_DEPTHS,
-    INTEGER_DEPTHS,
+    NAME_LENGTHS,
+    SHIFTS,
     SIGNATURE,
     Bits,
     read_size,
+    skip_depth,
 )
 
-ENUMERATION = ((0, 0), (1, 0), (2, 4), (18, 6))
-NAME_LENGTHS = ((0, 0), (0, 4), (16, 5), (48, 10))
-SHIFTS = ((0, 0), (3, 0), (4, 0), (1, 3))
-ALPHA, GREY, D65, SRGB = 0, 1, 1, 1
+GREY, D65, SRGB = 1, 1, 1
 HEADER_BYTES = 128
 PREDICTED = {8: b"\4", 12: b"mntrRGB XYZ ", 36: b"acsp", 68: b"\0\0\xf6\xd6\0\1\0\0\0\0\xd3\x2d"}
 PLATFORMS = {b"A": b"PPL", b"M": b"SFT"}
@@ -49,7 +49,7 @@ def _colour_description(codestream: bytes) -> tuple[int, int, int, bool]:
     further = bits.take(1)
     if further and bits.take(6):
         raise ValueError("an orientation, a preview or an animation")
-    _skip_depth(bits)
+    skip_depth(bits)
     bits.take(1)
     for _ in range(bits.choose(EXTRA_CHANNELS)):
         _skip_channel(bits)
@@ -67,20 +67,12 @@ def _colour_description(codestream: bytes) -> tuple[int, int, int, bool]:
     return before, after, bits.position, grey
 
 
-def _skip_depth(bits: Bits) -> None:
-    if bits.take(1):
-        bits.choose(FLOAT_DEPTHS)
-        bits.take(4)
-    else:
-        bits.choose(INTEGER_DEPTHS)
-
-
 def _skip_channel(bits: Bits) -> None:
     if bits.take(1):  # alpha of 8 bits
         return
     if bits.choose(ENUMERATION) != ALPHA:
         raise ValueError("a channel beside colours and alpha")
-    _skip_depth(bits)
+    skip_depth(bits)
     bits.choose(SHIFTS)
     bits.take(8 * bits.choose(NAME_LENGTHS))
     bits.take(1)

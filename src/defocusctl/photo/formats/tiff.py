@@ -22,10 +22,19 @@ from defocusctl.photo.formats.tiff_support import (
     refuse_unsupported,
 )
 from defocusctl.photo.header import check_size
-from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples, TiffCoding, full_scale
+from defocusctl.photo.model import (
+    ASSOCIATED_ALPHA,
+    UNASSOCIATED_ALPHA,
+    UNSPECIFIED_ALPHA,
+    Decoded,
+    Metadata,
+    Resolution,
+    Samples,
+    TiffCoding,
+    full_scale,
+)
 
-UNSPECIFIED_ALPHA, UNASSOCIATED_ALPHA = 0, 2
-ALPHA_KINDS = (0, 1, 2)
+ALPHA_KINDS = (UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA)
 PREDICTABLE = (LZW, DEFLATE, LZMA, ZSTD)
 UNIT_CODES = {"none": 1, "inch": 2, "cm": 3}
 UNITS = {1: "none", 2: "inch", 3: "cm"}
@@ -73,7 +82,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if coding.compression not in KEPT_COMPRESSIONS:
         warnings.append("its compression is replaced by lossless Deflate")
     pixels = np.ascontiguousarray(samples[:, :, :colours_count])
-    return Decoded(pixels, alpha, metadata, directory.orientation, (*warnings, *directory.warnings))
+    notes = (*warnings, *directory.warnings)
+    associated = coding.alpha == ASSOCIATED_ALPHA
+    return Decoded(pixels, alpha, metadata, directory.orientation, notes, associated)
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from defocusctl.errors import InputError
+from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
@@ -57,19 +58,20 @@ def encode(
     """Write uint8 pixels (H, W, C) and alpha (H, W); lossless unless the source was a lossy WebP.
 
     A lossy one gets the finest quality, which is not below the source's whatever that was. A quality forces
-    lossy compression; alpha is always stored without loss.
+    lossy compression; alpha is always stored without loss. Without loss, colours under alpha 0 are kept too.
     """
-    samples = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    lossy = quality is not None or (isinstance(metadata.coding, WebpCoding) and not metadata.coding.lossless)
+    samples = pixels if alpha is None or not lossy else filled(pixels, alpha)
+    samples = np.repeat(samples, 3, axis=2) if pixels.shape[2] == 1 else samples
     if alpha is not None:
         samples = np.dstack([samples, alpha])
-    lossy = quality is not None or (isinstance(metadata.coding, WebpCoding) and not metadata.coding.lossless)
     Image.fromarray(samples).save(
         out,
         "WEBP",
         lossless=not lossy,
         quality=(quality or FINEST_QUALITY) if lossy else 75,
         alpha_quality=100,
-        exact=True,
+        exact=not lossy,
         icc_profile=metadata.icc or b"",
         exif=metadata.exif or b"",
         xmp=metadata.xmp or b"",

@@ -1,0 +1,57 @@
+"""White in floating-point photos: 1, unless the user says otherwise, because files do not say."""
+
+import math
+
+import numpy as np
+
+from defocusctl.errors import InputError, UsageError
+from defocusctl.photo.model import Samples
+
+BAND = 256
+SLIGHTLY_BELOW_BLACK = -0.02
+"""Interpolation and conversion between colour spaces leave values down to about this."""
+DOUBTFUL = 0.01
+"""Highlights beyond white are rare in a photo: above this part of its samples, white may be another value."""
+DARK = 0.05
+
+
+def white_of(pixels: Samples, given: float | None) -> tuple[float | None, tuple[str, ...]]:
+    """The white of floating-point pixels (H, W, C) if it is not 1, None for integers; and what is doubtful.
+
+    Raises:
+        UsageError: if the value given cannot be white.
+        InputError: if none is given and the pixels are plainly not from 0 to 1: most samples lie outside, or
+            all are whole numbers.
+    """
+    if given is not None and not (math.isfinite(given) and given > 0):
+        raise UsageError(f"white cannot be {given:g}", "give a number above 0")
+    if pixels.dtype.kind != "f":
+        return None, ()
+    return (None, _doubts(pixels)) if given is None else (given, ())
+
+
+def _doubts(pixels: Samples) -> tuple[str, ...]:
+    used = outside = above = 0
+    whole, smallest, largest = True, 0.0, 0.0
+    for top in range(0, len(pixels), BAND):
+        band = pixels[top : top + BAND]
+        band = band[np.isfinite(band)]  # others are an error of their own
+        over = int(np.count_nonzero(band > 1))
+        used += int(np.count_nonzero(band))
+        outside += over + int(np.count_nonzero(band < SLIGHTLY_BELOW_BLACK))
+        above += over
+        whole = whole and np.array_equal(band, np.rint(band))
+        smallest = min(smallest, float(band.min(initial=0.0)))
+        largest = max(largest, float(band.max(initial=0.0)))
+    if outside > used / 2 or (above and whole):
+        raise InputError(
+            f"its floating-point samples, {smallest:g} to {largest:g}, are not from 0 (black) to 1 (white)",
+            "say which value is white with --white VALUE (in Python white=VALUE), or divide them by it",
+        )
+    if outside > DOUBTFUL * used:
+        what = f"{outside / used:.0%} of its floating-point samples are below 0 or above 1"
+    elif 0 < largest < DARK:
+        what = f"its brightest floating-point sample is {largest:.2g}"
+    else:
+        return ()
+    return (f"{what}: white is taken to be 1; if it is another value, say it with --white",)
