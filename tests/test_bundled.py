@@ -103,11 +103,12 @@ def test_tiles_with_the_reach_as_overlap_equal_the_whole(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_default_overlap_leaves_less_than_half_a_grey_level(model: str) -> None:
     whole = RestoreSettings(tile=0, precision="fp32")
-    tiled = RestoreSettings(tile=192, precision="fp32")
-    assert largest_difference(model, fine(240, 400), whole, tiled) < 0.5
+    tiled = RestoreSettings(tile=176, precision="fp32")
+    assert largest_difference(model, fine(176, 256), whole, tiled) < 0.5
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_default_precision_is_within_half_a_grey_level_of_float32(model: str) -> None:
-    exact = RestoreSettings(precision="fp32")
-    assert largest_difference(model, fine(240, 400), exact, RestoreSettings()) < 0.5
+def test_the_reduced_precision_is_within_half_a_grey_level_of_float32(model: str) -> None:
+    """That of CPUs which compute in it; the others emulate it here."""
+    exact, reduced = (RestoreSettings(precision=precision) for precision in ("fp32", "bf16"))
+    assert largest_difference(model, fine(96, 160), exact, reduced) < 0.5
