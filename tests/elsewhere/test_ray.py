@@ -15,7 +15,7 @@ from PIL import Image
 
 from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
 from defocusctl.batch.manifest import alone_in
-from defocusctl.batch.mirror import HERE
+from defocusctl.batch.places import HERE
 from defocusctl.batch.ray_cluster import Crew
 from defocusctl.batch.ray_engine import MOST_LOSSES, RayEngine
 from defocusctl.batch.ray_worker import Assignment

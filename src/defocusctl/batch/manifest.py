@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from defocusctl.atomic import write_error
 from defocusctl.batch.job import Entry
+from defocusctl.batch.stamps import Stamp
 from defocusctl.errors import OutputError
 from defocusctl.json_lines import JsonLinesWriter, read_json_lines
 
@@ -48,8 +49,8 @@ def read_recorded(out: Path, before: Recorded | None = None) -> Recorded:
     Raises:
         OutputError: as ``read_entries``.
     """
-    path = out / FILE
-    size = path.stat().st_size if path.exists() else 0
+    stamp = Stamp.of(out / FILE)
+    size = 0 if stamp is None else stamp.size
     return before if before is not None and before.size == size else Recorded(read_entries(out), size)
 
 

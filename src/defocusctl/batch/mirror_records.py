@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from defocusctl.batch.manifest import CLAIMS, FILE
-from defocusctl.batch.mirror import Mirror, Places
+from defocusctl.batch.mirror import Mirror
+from defocusctl.batch.places import Places
 from defocusctl.errors import DefocusctlError, OutputError
 
 SEGMENTS = ".defocusctl-batch.segments"

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from defocusctl.batch.mirror import Listed, Mirror, Places
+from defocusctl.batch.mirror import Listed, Mirror
 from defocusctl.batch.mirror_records import bring
+from defocusctl.batch.places import Places
 from defocusctl.errors import DefocusctlError, InputError, UsageError
 from defocusctl.photo.targets import may_be_photo
 

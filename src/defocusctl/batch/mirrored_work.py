@@ -6,7 +6,7 @@ from pathlib import Path
 
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
 from defocusctl.batch.manifest import place_in
-from defocusctl.batch.mirror import Places
+from defocusctl.batch.places import Places
 from defocusctl.batch.work import Content, Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 

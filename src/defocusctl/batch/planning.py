@@ -11,7 +11,7 @@ from pathlib import Path
 from defocusctl.batch.inputs import Found
 from defocusctl.batch.job import Entry, Job
 from defocusctl.batch.manifest import place_in
-from defocusctl.batch.mirror import HERE, Places
+from defocusctl.batch.places import HERE, Places
 from defocusctl.batch.resume import recorded_suffix
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.pipeline import Outputs

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from defocusctl.batch.engine import Engine, OnBegin, OnTile
 from defocusctl.batch.lanes import Lanes
-from defocusctl.batch.mirror import Places
+from defocusctl.batch.places import Places
 from defocusctl.batch.ray_cluster import Crew, choose_crew, connected
 from defocusctl.batch.ray_engine import RayEngine
 from defocusctl.batch.ray_worker import Assignment

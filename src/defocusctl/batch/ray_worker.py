@@ -12,8 +12,8 @@ from typing import NamedTuple
 from defocusctl import __version__
 from defocusctl.batch.job import BatchSettings, Job, Outcome
 from defocusctl.batch.manifest import LOCK
-from defocusctl.batch.mirror import Places
 from defocusctl.batch.mirrored_work import MirroredWork
+from defocusctl.batch.places import Places
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Content, Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from defocusctl.batch.job import BatchSettings, Entry, Job, Status
 from defocusctl.batch.manifest import place_in
-from defocusctl.batch.mirror import HERE, Places
+from defocusctl.batch.places import HERE, Places
 
 HASHING_THREADS = 4
 

@@ -12,9 +12,9 @@ from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
 from defocusctl.batch.lanes import Lanes
 from defocusctl.batch.manifest import FILE, Recorded, alone_in, read_claims, read_recorded
-from defocusctl.batch.mirror import HERE, Places
 from defocusctl.batch.mirror_records import StoreRecords, records_in
 from defocusctl.batch.mirrored_work import MirroredWork
+from defocusctl.batch.places import HERE, Places
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge

@@ -11,7 +11,7 @@ from defocusctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.batch.inputs import Findings, Search
-    from defocusctl.batch.mirror import Places
+    from defocusctl.batch.places import Places
     from defocusctl.batch.staff import Staff
 
 STREAM = "-"
