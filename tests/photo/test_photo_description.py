@@ -307,6 +307,11 @@ def test_the_orientation_of_a_tiff_may_be_any_integer(kind: int) -> None:
     assert read_photo(bytes(data)).size == (40, 24)
 
 
+def test_a_tiff_orientation_that_is_not_a_number_is_named() -> None:
+    stored = files.tiff(files.scene(), photometric="rgb", extratags=[(274, 5, 1, (6, 1), True)])
+    assert read_photo(stored).warnings == ("its orientation cannot be read",)
+
+
 def test_what_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:
     orientation = TiffTag(274, 2, 2, b"6\0")
     photo = read_photo(file_with("JPEG", exif_block=block(orientation, tag(EXIF_IFD, 4, 10**6))))

@@ -6,7 +6,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from defocusctl.errors import InputError
-from defocusctl.photo.formats.boxes import boxes, colour_codes, has_profile, is_srgb, item_properties
+from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.boxes import (
+    boxes,
+    colour_codes,
+    has_profile,
+    is_srgb,
+    item_properties,
+    not_carried,
+)
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -80,7 +88,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
-    warnings = _left_out(opened, picture)
+    warnings = (*_left_out(opened, picture), *left_out.warning(not_carried(data)))
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, orientation=1, warnings=warnings)
 
 
