@@ -117,6 +117,18 @@ def test_a_run_goes_on_where_it_was(home: Path) -> None:
     assert "protocols" in other.err
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize("name", ["scores.csv", "summary.json", "report.html"])
+def test_files_of_another_origin_are_not_replaced(home: Path, name: str, resume: list[str]) -> None:
+    out = home / "folder"
+    out.mkdir()
+    (out / name).write_text("mine")
+    answer = evaluate(home, "--allow-partial", "--out", out, "--limit", 1, *resume)
+    assert answer.code == ExitCode.OUTPUT
+    assert f"'{out / name}' would be replaced" in answer.err
+    assert (out / name).read_text() == "mine" and len(list(out.iterdir())) == 1
+
+
 def test_photos_without_references_have_no_scores(home: Path) -> None:
     folder = home / "data" / "RealDOF" / "source"
     weights = small_weights(home, "nrknet")

@@ -15,6 +15,8 @@ from defocusctl.errors import ExitCode
 from tests.cli.command import defocusctl, photo_file, small_weights
 
 PROGRAM = [sys.executable, "-m", "defocusctl"]
+TIME_LIMIT = 200  # a program that waits for a pipe waits for ever
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 
 
 @pytest.fixture
@@ -94,3 +96,61 @@ def test_a_reader_that_has_gone_is_one_line(home: Path) -> None:
     assert done.returncode == ExitCode.OUTPUT
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "cannot write to standard output" in done.stderr
+
+
+def with_pipe(pipe: Path, content: bytes, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the program while another process writes to a named pipe, once."""
+    if not pipe.exists():
+        os.mkfifo(pipe)
+    script = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())"
+    with subprocess.Popen([sys.executable, "-c", script, str(pipe)], stdin=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(content)
+        writer.stdin.close()
+        command = [*PROGRAM, *map(str, arguments)]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
+        finally:
+            writer.kill()
+
+
+@needs_pipes
+@pytest.mark.parametrize("output", [["-o", "out.png"], ["-o", "out/"], []])
+def test_a_named_pipe_is_read_once(home: Path, output: list[str]) -> None:
+    photo = photo_file(home / "photo.png").read_bytes()
+    (home / "out").mkdir()
+    weights = small_weights(home, "iniknet")
+    done = with_pipe(home / "pipe.png", photo, "deblur", "pipe.png", *output, "--weights", weights)
+    assert done.returncode == ExitCode.OK, done.stderr
+    (result,) = [*home.glob("out*.png"), *home.glob("out/*.png"), *home.glob("pipe_deblurred.png")]
+    with Image.open(result) as image:
+        assert image.size == (64, 48)
+
+
+@needs_pipes
+def test_a_named_pipe_that_holds_no_photo_costs_one_line(home: Path) -> None:
+    weights = small_weights(home, "iniknet")
+    done = with_pipe(home / "pipe", b"some text", "deblur", "pipe", "-o", "out.png", "--weights", weights)
+    assert done.returncode == ExitCode.INPUT
+    assert done.stderr == (
+        "error: cannot use 'pipe': this is a text file, not a photo: "
+        "give a JPEG, PNG, TIFF, WebP, BMP, PPM/PGM, AVIF, HEIC, JPEG XL or camera RAW photo\n"
+    )
+    assert not (home / "out.png").exists()
+
+
+@needs_pipes
+def test_a_batch_passes_over_named_pipes_and_never_writes_to_one(home: Path) -> None:
+    (home / "in").mkdir()
+    photo_file(home / "in" / "photo.png")
+    os.mkfifo(home / "in" / "pipe.png")
+    weights = small_weights(home, "iniknet")
+    batch = [*PROGRAM, "batch", "in", "out", "--weights", str(weights)]
+    done = subprocess.run(batch, capture_output=True, text=True, timeout=TIME_LIMIT)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert [path.name for path in (home / "out").glob("*.png")] == ["photo.png"]
+    os.mkfifo(home / "target.png")
+    to_pipe = [*PROGRAM, "deblur", "in/photo.png", "-o", "target.png", "--force", "--weights", str(weights)]
+    done = subprocess.run(to_pipe, capture_output=True, text=True, timeout=TIME_LIMIT)
+    assert done.returncode == ExitCode.OUTPUT
+    assert "'target.png' is not an ordinary file" in done.stderr

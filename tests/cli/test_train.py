@@ -51,6 +51,24 @@ def test_the_real_networks_train_from_scratch(
     assert "already holds a run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("weights.safetensors", b"mine"), ("weights-half.safetensors", b""), ("log.jsonl", b'{"mine": 1}\n')],
+)
+def test_files_of_another_origin_are_not_replaced(
+    tmp_path: Path, name: str, content: bytes, resume: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "folder"
+    out.mkdir()
+    (out / name).write_bytes(content)
+    arguments = ["train", str(recipe), "--out", str(out), "--device", "cpu", *resume]
+    assert run(arguments, debug=False) == ExitCode.OUTPUT
+    assert f"'{out / name}' would be replaced" in capsys.readouterr().err
+    assert (out / name).read_bytes() == content and len(list(out.iterdir())) == 1
+
+
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = write_data(tmp_path, "iniknet")
     text = recipe.read_text().replace("steps = 3\nbatch", "steps = 100_000\nbatch")

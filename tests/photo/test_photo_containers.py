@@ -16,6 +16,7 @@ from defocusctl.photo import Photo, exif, read_photo, write_photo
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.formats.raw_metadata import is_raw
 from defocusctl.photo.targets import output_path
+from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
 RGB = files.scene()
@@ -65,11 +66,45 @@ def test_png_calibration_is_carried() -> None:
     assert photo.warnings == () and files.png_chunk(b"sCAL", scale) in rewritten(photo)
 
 
-@pytest.mark.parametrize("data", [files.png(RGB), files.pillow(RGB, "WEBP", lossless=True)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        files.png(RGB),
+        files.pillow(RGB, "WEBP", lossless=True),
+        files.pillow(RGB, "BMP"),
+        files.pillow(RGB, "PPM"),
+        b"P4\n40 24\n" + bytes(120),
+        files.pillow(RGB, "AVIF"),
+        extra.heic(RGB),
+        extra.jxl(RGB),
+    ],
+)
 def test_bytes_after_the_end_are_named(data: bytes) -> None:
+    plain = read_photo(data)
     photo = read_photo(data + MP4)
-    assert len(photo.warnings) == 1 and "film of a motion photo" in photo.warnings[0]
-    np.testing.assert_array_equal(photo.pixels, RGB)
+    assert plain.warnings == () and len(photo.warnings) == 1
+    assert "film of a motion photo" in photo.warnings[0]
+    np.testing.assert_array_equal(photo.pixels, plain.pixels)
+    assert read_photo(data + bytes(500)).warnings == ()
+
+
+@pytest.mark.parametrize("rest", [b" 1", b"\n1 0 1\n"])
+@pytest.mark.parametrize("data", [b"P1 2 2 1 0 1 0", b"P2 2 2 255 1 2 3 4"])
+def test_text_after_a_plain_picture_is_named(data: bytes, rest: bytes) -> None:
+    assert read_photo(data + b" # a comment\n").warnings == ()
+    assert read_photo(data + rest).warnings == (
+        "left out, because the result cannot carry it: text after the end of the picture",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(b"jumb", "Content Credentials"), (b"jhgm", "gain map"), (b"mpvd", "film"), (b"abcd", "the box (abcd)")],
+)
+@pytest.mark.parametrize("data", [files.pillow(RGB, "AVIF"), extra.heic(RGB), extra.jxl(RGB)])
+def test_boxes_that_are_not_carried_are_named(data: bytes, name: bytes, words: str) -> None:
+    (warning,) = read_photo(data + extra.box(name, b"something")).warnings
+    assert words in warning and f"({name.decode()})" in warning
 
 
 def test_webp_chunks_that_are_not_carried_are_named() -> None:

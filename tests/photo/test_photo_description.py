@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,64 @@ def test_photoshop_resources_lose_their_previews_only() -> None:
         part = cropped(photo, Box(0, 0, 12, 20))
         assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
         assert kept[0] in rewritten(part) and kept[1] not in rewritten(part)
+
+
+def photoshop(number: int, data: bytes) -> bytes:
+    return b"8BIM" + struct.pack(">HHI", number, 0, len(data)) + data + bytes(len(data) % 2)
+
+
+KEPT, PATHS, PREVIEW = (
+    photoshop(0x0404, b"\x1c\x02\x78\0\5words"),
+    photoshop(0x07D0, b"path" * 6),
+    photoshop(0x040C, bytes(28) + THUMBNAIL),
+)
+
+
+@pytest.mark.parametrize("kind", [b"8bim", b"iptc"])
+@pytest.mark.parametrize("chunk", [b"tEXt", b"zTXt"])
+def test_photoshop_resources_in_a_raw_profile_lose_their_previews(kind: bytes, chunk: bytes) -> None:
+    def profile(resources: bytes) -> bytes:
+        text = b"\n%s\n%8d\n%s\n" % (kind, len(resources), resources.hex().encode())
+        stored = b"\0" + zlib.compress(text) if chunk == b"zTXt" else text
+        return files.png(
+            files.scene(), extra=files.png_chunk(chunk, b"Raw profile type " + kind + b"\0" + stored)
+        )
+
+    def found(data: bytes) -> bytes:
+        start = data.index(b"Raw profile type " + kind) + len(b"Raw profile type 8bim\0\0")
+        return bytes.fromhex(zlib.decompressobj().decompress(data[start:]).split()[2].decode())
+
+    photo = read_photo(profile(KEPT + PREVIEW + PATHS))
+    assert photo.warnings == () and found(rewritten(photo)) == KEPT + PATHS
+    part = cropped(photo, Box(0, 0, 12, 20))
+    assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
+    assert found(rewritten(part)) == KEPT
+    assert b"Raw profile" not in rewritten(read_photo(profile(PREVIEW)))
+    untouched = profile(b"\x1c\x02\x78\0\5words")
+    assert read_photo(untouched).warnings == () and kind in rewritten(read_photo(untouched))
+    broken = read_photo(profile(b"nonsense"))
+    assert broken.warnings == ("left out: broken Photoshop data",) and b"Raw" not in rewritten(broken)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_xmp_and_photoshop_data_within_exif_are_edited(kind: str) -> None:
+    previews = "<xmp:Thumbnails><rdf:Alt><rdf:li>/9j/4AAQ</rdf:li></rdf:Alt></xmp:Thumbnails>"
+    inner = packet('xmp:Rating="5"', previews)
+    resources = PREVIEW + KEPT + PATHS
+    copies = TiffTag(700, 1, len(inner), inner), TiffTag(34377, 7, len(resources), resources)
+    photo = read_photo(file_with(kind, exif_block=block(*copies)))
+    assert photo.warnings == () and photo.metadata.exif is not None
+    assert b"Thumbnails" not in photo.metadata.exif and THUMBNAIL[100:140] not in photo.metadata.exif
+    assert KEPT + PATHS in photo.metadata.exif and "rating" in xmp_of(photo).lower()
+    part = cropped(photo, Box(0, 0, 12, 20))
+    assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
+    assert part.metadata.exif is not None and PATHS not in part.metadata.exif and KEPT in part.metadata.exif
+
+
+def test_the_sizes_of_a_pixel_turn_with_the_picture() -> None:
+    data = files.png(files.scene(), extra=files.png_chunk(b"sCAL", b"\x010.5\x000.25"))
+    turned = data[:33] + files.png_chunk(b"eXIf", files.exif_block(6)) + data[33:]
+    assert files.png_chunk(b"sCAL", b"\x010.25\x000.5") in rewritten(read_photo(turned))
 
 
 CLAIMS = {
@@ -305,6 +364,11 @@ def test_the_orientation_of_a_tiff_may_be_any_integer(kind: int) -> None:
         "<HHI4s", data, position, 274, kind, 1, struct.pack("<" + LETTERS[kind], 6).ljust(4, b"\0")
     )
     assert read_photo(bytes(data)).size == (40, 24)
+
+
+def test_a_tiff_orientation_that_is_not_a_number_is_named() -> None:
+    stored = files.tiff(files.scene(), photometric="rgb", extratags=[(274, 5, 1, (6, 1), True)])
+    assert read_photo(stored).warnings == ("its orientation cannot be read",)
 
 
 def test_what_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:

@@ -208,12 +208,12 @@ def _keep(
     *,
     quiet: bool,
 ) -> None:
-    from defocusctl.evaluate.evaluation import report_pictures
+    from defocusctl.evaluate.evaluation import REPORT, report_pictures
     from defocusctl.evaluate.report import write_report
     from defocusctl.evaluate.summary import write_tables
 
     written = write_tables(out, evaluation)
-    report = out / "report.html"
+    report = out / REPORT
     write_report(report, evaluation, report_pictures(evaluation, images, candidates, protocols), force=True)
     if not quiet:
         for path in (*written, report):

@@ -23,8 +23,10 @@ from defocusctl.evaluate.report import ReportPicture, choose_pictures
 from defocusctl.evaluate.report.gains import psnr_gains
 from defocusctl.evaluate.results import Evaluation
 from defocusctl.evaluate.run import OnRows, given_to_methods, output_path, read_pair, restored, score_images
+from defocusctl.evaluate.summary import CSV, SUMMARY
 from defocusctl.metrics import Lpips, Protocol
 
+REPORT, IMAGES = "report.html", "images"
 PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 
 
@@ -44,7 +46,7 @@ def evaluate(
 
     Raises:
         DataError: if ``out`` holds another run.
-        OutputError: if something cannot be written there.
+        OutputError: if something cannot be written there, or would replace a file of another origin.
     """
     methods = tuple(candidate.info for candidate in candidates)
     labels = tuple(protocol.name for protocol in protocols)
@@ -61,14 +63,15 @@ def evaluate(
 
     def save(image: EvaluationImage, candidate: Candidate, answer: NDArray[np.float32]) -> None:
         assert out is not None
-        path = output_path(out / "images", image, candidate)
+        path = output_path(out / IMAGES, image, candidate)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(path.parent, error) from error
         _write_png(path, as_pixels(answer))
 
-    with Journal(out, run, resume=resume) as journal:
+    results = (CSV, SUMMARY, REPORT, *((IMAGES,) if save_images else ()))
+    with Journal(out, run, results, resume=resume) as journal:
         scored = score_images(
             found.dataset,
             images,

@@ -20,12 +20,17 @@ class Journal:
     Without a folder it remembers nothing.
     """
 
-    def __init__(self, folder: Path | None, run: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self, folder: Path | None, run: Mapping[str, Any], results: Sequence[str] = (), *, resume: bool
+    ) -> None:
         """Begin, or with ``resume`` go on with, the journal of ``folder``.
+
+        ``results`` are the names of what the run will write there at its end. Where no journal says that they
+        are of an earlier run, they are somebody else's.
 
         Raises:
             DataError: if the folder holds a run and ``resume`` is not wanted, or that of other settings.
-            OutputError: if it cannot be written.
+            OutputError: if it cannot be written, or a result would replace a file of another origin.
         """
         self._done: dict[str, list[Row]] = {}
         self._file = None
@@ -35,6 +40,11 @@ class Journal:
         try:
             if path.exists():
                 self._read(path, run, resume)
+            elif foreign := [name for name in results if (folder / name).exists()]:
+                raise OutputError(
+                    f"'{folder / foreign[0]}' would be replaced, which is not of a run of defocusctl",
+                    "choose another --out, or move the file away",
+                )
             folder.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
             if self._file.tell() == 0:

@@ -81,7 +81,8 @@ def export_network(
     """Write ``target``, and compare it with the network before it gets its name.
 
     Raises:
-        OutputError: if it cannot be written, or does not agree with the network; there is no file then.
+        OutputError: if it cannot be written, is an input itself, or does not agree with the network; there is
+            no new file then.
         DeviceError: if a package of an extra is missing.
         InputError: if a photo to compare on cannot be used.
         UsageError: for a float16 graph of a network that does not say what may be float16.
@@ -92,6 +93,10 @@ def export_network(
         raise OutputError(f"'{target}' does not end in {suffix}", f"that is what {settings.format} files do")
     if target.exists() and not force:
         raise write_error(target, FileExistsError())
+    if target.exists() and any(
+        read.exists() and target.samefile(read) for read in (weights.path, *settings.photos)
+    ):
+        raise OutputError(f"'{target}' is an input itself", "give another name with -o")
     if settings.precision == "fp16" and settings.format != "safetensors":
         _check_can_be_halved(checkpoint.model)
     description = describe(weights, checkpoint.metadata, settings.precision)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from defocusctl.geometry import Box, Size
 from defocusctl.photo import (
     exif,
+    exif_copies,
     exif_places,
     exif_previews,
     extended_xmp,
@@ -19,13 +20,11 @@ from defocusctl.photo import (
     xmp_claims,
     xmp_places,
 )
-from defocusctl.photo.formats import jpeg_segments
-from defocusctl.photo.model import Coding, JpegCoding, Metadata, Photo, TiffCoding, TiffTag
+from defocusctl.photo.formats import jpeg_segments, png
+from defocusctl.photo.model import Coding, JpegCoding, Metadata, Photo, PngCoding, TiffCoding, TiffTag
 from defocusctl.photo.orientation import swaps_sides
 from defocusctl.photo.reframing import Reframing
 from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet
-
-PHOTOSHOP_TAG = 34377
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,10 @@ def checked(metadata: Metadata) -> Checked:
         try:
             normalised = exif.normalise(block)
             block, exif_orientation = exif_previews.blanked(normalised.block), normalised.orientation
+            block, copied = exif_copies.without_xmp(block)
+            block, lost = exif_copies.without_photoshop(block, places=False)
+            packet = packet or copied
+            notes += _warning("left out of its EXIF", lost)
             resolution = resolution or normalised.resolution
             notes += [f"the {name} in its EXIF cannot be read" for name in normalised.unreadable]
         except (exif.BrokenExifError, struct.error):
@@ -77,7 +80,9 @@ def turned(metadata: Metadata, upright: Size, orientation: int) -> tuple[Metadat
     """The metadata of a stored picture for the upright one, of this size, and warnings."""
     if swaps_sides(orientation):
         resolution = metadata.resolution.transposed if metadata.resolution else None
-        coding = metadata.coding.transposed if isinstance(metadata.coding, JpegCoding) else metadata.coding
+        coding = metadata.coding
+        if isinstance(coding, JpegCoding | PngCoding):
+            coding = coding.transposed
         metadata = replace(metadata, resolution=resolution, coding=coding)
     return reframed(metadata, Reframing.turning(upright, orientation))
 
@@ -102,6 +107,8 @@ def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[
     lost: list[str] = []
     if block is not None:
         block, names = exif_places.reframed(block, reframing)
+        lost += names
+        block, names = exif_copies.without_photoshop(block, places=True)
         lost += names
     if packet is not None:
         packet, names = xmp_places.reframed(packet, reframing)
@@ -159,13 +166,28 @@ def _without_photoshop(coding: Coding | None, *, places: bool) -> tuple[Coding |
     if isinstance(coding, TiffCoding):
         tags, lost = [], []
         for tag in coding.tags:
-            if tag.code == PHOTOSHOP_TAG:
+            if tag.code == exif_copies.PHOTOSHOP:
                 content, lost = photoshop.without(tag.value, places=places)
                 tag = TiffTag(tag.code, tag.kind, len(content), content)
             if tag.value:
                 tags.append(tag)
         return replace(coding, tags=tuple(tags)), lost
+    if isinstance(coding, PngCoding):
+        return _resources_of_chunks(coding, places=places)
     return coding, []
+
+
+def _resources_of_chunks(coding: PngCoding, *, places: bool) -> tuple[PngCoding, list[str]]:
+    """A PNG's text chunks with the Photoshop resources, as ImageMagick writes them, cleaned."""
+    lost: list[str] = []
+
+    def clean(resources: bytes) -> bytes:
+        content, names = photoshop.without(resources, places=places)
+        lost.extend(names if resources else ["broken Photoshop data"])
+        return content
+
+    chunks = [png.edited_photoshop(chunk, clean) for chunk in coding.chunks]
+    return PngCoding(tuple(chunk for chunk in chunks if chunk is not None)), lost
 
 
 def _resources_of_segments(

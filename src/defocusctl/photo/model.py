@@ -63,9 +63,14 @@ class JpegCoding:
 
 @dataclass(frozen=True)
 class PngCoding:
-    """The chunks of a PNG that are carried over verbatim: colour space and text."""
+    """The chunks of a PNG that are carried over verbatim: colour space, text and calibration."""
 
     chunks: tuple[Chunk, ...]
+
+    @property
+    def transposed(self) -> "PngCoding":
+        """The coding for the picture turned by 90 degrees: the sizes of a pixel (sCAL) change places."""
+        return PngCoding(tuple(_with_sides_swapped(chunk) for chunk in self.chunks))
 
 
 UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2
@@ -194,6 +199,12 @@ class Provenance:
 
     software: str
     settings: Mapping[str, str | int | float]
+
+
+def _with_sides_swapped(chunk: Chunk) -> Chunk:
+    name, payload = chunk
+    width, separator, height = payload[1:].partition(b"\0")
+    return (name, payload[:1] + height + separator + width) if name == b"sCAL" else chunk
 
 
 def full_scale(dtype: np.dtype[Any]) -> float:

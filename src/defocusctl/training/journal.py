@@ -13,6 +13,14 @@ from PIL import Image
 from defocusctl import atomic
 from defocusctl.errors import DataError
 
+LOG = "log.jsonl"
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is the log of a run: all lines name their steps, but perhaps one that was cut off."""
+    *whole, _ = path.read_bytes().split(b"\n")
+    return all(_step(line) < inf for line in whole)
+
 
 class Journal:
     """Appends to the logs of one run folder; what they say of steps after ``step`` is forgotten.
@@ -30,7 +38,7 @@ class Journal:
             remedy = "install it with: pip install 'defocusctl[train]'"
             raise DataError("training needs TensorBoard for its logs", remedy) from error
         self._folder = folder
-        log = folder / "log.jsonl"
+        log = folder / LOG
         if log.exists():
             kept = [line for line in log.read_bytes().splitlines(keepends=True) if _step(line) <= step]
             with atomic.atomic_write(log, force=True) as handle:

@@ -22,11 +22,14 @@ from defocusctl.interruption import Interruption
 from defocusctl.models.catalogue import network_class
 from defocusctl.models.prediction import Network
 from defocusctl.plugin_faults import code_of
-from defocusctl.training.journal import Journal
+from defocusctl.training.journal import LOG, Journal, is_log
 from defocusctl.training.recipe import Recipe
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
+
+WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
+"""What a finished run leaves in its folder."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,12 @@ def train(
         InputError: for a photo that cannot be read.
         ModelError: if the network's package is broken.
         WeightsError: if ``start_from`` is missing or of another network.
-        OutputError: if the run's folder cannot be written.
+        OutputError: if the run's folder cannot be written, or holds files that are not of a run.
         KeyboardInterrupt: after the step at hand is finished and saved.
     """
     if (out / FILE).exists() and not resume:
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
+    _check_nothing_is_replaced(out)
     crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
     validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root)
     network, channel_order = _network(recipe, data_root)
@@ -80,9 +84,23 @@ def train(
         ) from error
     if interruption.wished:
         raise KeyboardInterrupt
-    save_weights(state, out / "weights.safetensors", torch.float32)
-    save_weights(state, out / "weights-half.safetensors", torch.float16)
+    for name, dtype in WEIGHTS.items():
+        save_weights(state, out / name, dtype)
     return state
+
+
+def _check_nothing_is_replaced(out: Path) -> None:
+    """Refuse a folder without a checkpoint that has weights, or a log that no run has written."""
+    if (out / FILE).exists():
+        return
+    foreign = [name for name in WEIGHTS if (out / name).exists()]
+    if (out / LOG).exists() and not is_log(out / LOG):
+        foreign.append(LOG)
+    if foreign:
+        raise OutputError(
+            f"'{out / foreign[0]}' would be replaced, which is not of a run of defocusctl",
+            "choose a new folder, or move the file away",
+        )
 
 
 def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:

@@ -9,7 +9,8 @@ from PIL import AvifImagePlugin, Image
 from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
-from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties
+from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties, not_carried
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
@@ -55,9 +56,10 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         exif=block.removeprefix(b"Exif\0\0") if block else None,
         xmp=image.info.get("xmp"),
     )
-    warnings = (
+    warnings: tuple[str, ...] = (
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
+    warnings += left_out.warning(not_carried(data))
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 

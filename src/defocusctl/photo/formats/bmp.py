@@ -8,6 +8,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image
 
 from defocusctl.errors import InputError
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size
 from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
@@ -38,7 +39,10 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pixels = samples[:, :, :3]
     if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
-    return Decoded(np.ascontiguousarray(pixels), alpha, Metadata(resolution=_resolution(data)))
+    warnings = left_out.warning(left_out.after_the_end(data, _end(data)))
+    return Decoded(
+        np.ascontiguousarray(pixels), alpha, Metadata(resolution=_resolution(data)), warnings=warnings
+    )
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
@@ -71,6 +75,12 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
         out.write((masks + struct.pack("<I", SRGB)).ljust(V4_HEADER - INFO_HEADER, b"\0"))
     out.write(palette)
     out.write(padded.data)
+
+
+def _end(data: bytes) -> int:
+    """Where the file ends by its header; some writers leave that number out or wrong."""
+    (length,) = struct.unpack_from("<I", data, 2)
+    return length if FILE_HEADER < length < len(data) else len(data)
 
 
 def _bits(data: bytes) -> int:

@@ -1,9 +1,21 @@
 """Boxes of the ISO base media file format (ISO/IEC 14496-12), of AVIF, HEIC, JPEG XL and CR3."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from defocusctl.photo.formats import left_out
+
 PROPERTY_CONTAINERS = (b"meta", b"iprp", b"ipco")
+
+
+KNOWN_BOXES = {
+    b"mpvd": "the film of a motion photo",
+    b"moov": "a film or sequence",
+    b"jumb": "Content Credentials or other JUMBF data",
+    b"jhgm": "a gain map",
+    b"sefd": "data of a Samsung phone",
+}
+SILENT_BOXES = frozenset((b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide"))
 
 
 class Box(NamedTuple):
@@ -42,6 +54,20 @@ def item_properties(data: bytes) -> list[tuple[bytes, bytes]]:
             elif inside:
                 properties.append((box.name, data[box.start : box.end]))
     return properties
+
+
+def not_carried(data: bytes, read: Collection[bytes] = SILENT_BOXES) -> list[str]:
+    """What a file holds beside the boxes that are read, and after the last box, in words."""
+    names, begun, end = [], False, 0
+    for box in boxes(data):
+        another_file = begun and box.name == b"ftyp"
+        if another_file or not (box.whole and box.name.isascii() and box.name.decode().isprintable()):
+            break
+        begun = begun or box.name == b"ftyp"
+        end = box.end
+        if box.name not in read and box.name not in SILENT_BOXES:
+            names.append(f"{KNOWN_BOXES.get(box.name, 'the box')} ({left_out.printable(box.name)})")
+    return [*names, *left_out.after_the_end(data, end)]
 
 
 def colour_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:

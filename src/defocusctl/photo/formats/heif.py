@@ -7,7 +7,15 @@ import numpy as np
 
 from defocusctl.errors import InputError
 from defocusctl.photo.alpha import filled
-from defocusctl.photo.formats.boxes import boxes, colour_codes, has_profile, is_srgb, item_properties
+from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.boxes import (
+    boxes,
+    colour_codes,
+    has_profile,
+    is_srgb,
+    item_properties,
+    not_carried,
+)
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -79,12 +87,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
+    warnings = (*_left_out(opened, picture), *left_out.warning(not_carried(data)))
     return Decoded(
         np.ascontiguousarray(pixels),
         alpha,
         metadata,
         orientation=1,
-        warnings=_left_out(opened, picture),
+        warnings=warnings,
         associated=bool(picture.premultiplied_alpha),
     )
 

@@ -6,7 +6,8 @@ import imagecodecs
 import numpy as np
 
 from defocusctl.errors import InputError, OutputError
-from defocusctl.photo.formats.boxes import Box, boxes
+from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.boxes import Box, boxes, not_carried
 from defocusctl.photo.formats.jxl_header import SIGNATURE, CodestreamHeader, read_header
 from defocusctl.photo.formats.jxl_profile import with_profile
 from defocusctl.photo.header import check_size, damaged
@@ -16,6 +17,8 @@ CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 CODESTREAM, PART, LEVEL, COMPRESSED = b"jxlc", b"jxlp", b"jxll", b"brob"
 EXIF, XMP = b"Exif", b"xml "
+FRAME_INDEX, JPEG_AGAIN = b"jxli", b"jbrd"  # of frames that are replaced; how to make the old JPEG again
+READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_INDEX, JPEG_AGAIN)
 LARGEST_BOX = 16 * 2**20
 EFFORT = 3  # against libjxl's default of 7: an eighth of the time, for a file larger by 1 % (16 bits) to 20 %
 
@@ -45,7 +48,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
     pixels = np.ascontiguousarray(samples[:, :, :colours])
-    warnings = _left_out(header, alpha)
+    warnings = (*_left_out(header, alpha), *left_out.warning(not_carried(data, READ_BOXES) if parts else ()))
     associated = header.alpha_associated
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 

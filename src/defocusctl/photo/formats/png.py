@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO
 
 import imagecodecs
@@ -17,6 +18,8 @@ from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resoluti
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
+IPTC_RECORD = b"\x1c"  # IPTC data as they are, not within Photoshop's
 EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -250,6 +253,26 @@ def _text(name: bytes, payload: bytes) -> bytes | None:
         text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
         return _inflate(text) if compressed else text
     return text
+
+
+def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | None:
+    """The chunk with its Photoshop resources as ``edit`` leaves them; None if none are left, or none were.
+
+    Chunks with other contents stay as they are.
+    """
+    name, payload = chunk
+    keyword = next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)
+    if name not in TEXT_CHUNKS or keyword is None:
+        return chunk
+    resources = _raw_profile(name, payload) or b""
+    if resources.startswith(IPTC_RECORD):
+        return chunk
+    edited = edit(resources)
+    if edited == resources:
+        return chunk if resources else None
+    kind = keyword.rstrip(b"\0").rpartition(b" ")[2]
+    text = b"\n%s\n%8d\n%s\n" % (kind, len(edited), edited.hex().encode())
+    return (b"zTXt", keyword + b"\0" + zlib.compress(text)) if edited else None
 
 
 def _raw_profile(name: bytes, payload: bytes) -> bytes | None:

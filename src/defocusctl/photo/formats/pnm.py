@@ -6,6 +6,7 @@ from typing import BinaryIO
 import numpy as np
 
 from defocusctl.errors import InputError
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, PnmCoding, Samples
 
@@ -13,6 +14,7 @@ SPACE = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])+"
 HEADER = re.compile(rb"P([1-6])" + SPACE + rb"(\d{1,9})" + SPACE + rb"(\d{1,9})")
 MAXVAL = re.compile(SPACE + rb"(\d{1,6})")
 COMMENT = re.compile(rb"#[^\r\n]*")
+BLANK = re.compile(rb"\s")
 TEXT_BLOCK = 2**20
 LONGEST_NUMBER = 18
 
@@ -36,15 +38,18 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         maxval, position = int(limit[1]), limit.end()
     colours = 3 if kind in (3, 6) else 1
     if kind <= 3:
-        values = _plain(data[position:], height * width * colours, kind == 1)
+        values, surplus = _plain(data[position:], height * width * colours, kind == 1)
+        lost = ["text after the end of the picture"] if surplus else []
     else:
-        values = _raw(data, position + 1, (height, width, colours), maxval, kind == 4)
+        values, end = _raw(data, position + 1, (height, width, colours), maxval, kind == 4)
+        lost = left_out.after_the_end(data, end)
     if kind in (1, 4):
         values = 1 - values
     if values.size and int(values.max()) > maxval:
         raise damaged("a value is above the largest")
     pixels = _scaled(values.reshape(height, width, colours), maxval, 255 if maxval <= 255 else 65535)
-    return Decoded(pixels, None, Metadata(coding=PnmCoding(255 if maxval == 1 else maxval)))
+    metadata = Metadata(coding=PnmCoding(255 if maxval == 1 else maxval))
+    return Decoded(pixels, None, metadata, warnings=left_out.warning(lost))
 
 
 def encode(pixels: Samples, metadata: Metadata, out: BinaryIO) -> None:
@@ -70,8 +75,13 @@ def _scaled(values: Samples, maxval: int, wanted: int) -> Samples:
     return scaled
 
 
-def _raw(data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitmap: bool) -> Samples:
-    """The binary samples after the header; bitmaps hold eight pixels a byte, each row on its own."""
+def _raw(
+    data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitmap: bool
+) -> tuple[Samples, int]:
+    """The binary samples after the header, and where they end.
+
+    Bitmaps hold eight pixels a byte, each row on its own.
+    """
     height, width, colours = shape
     wide = 2 if maxval > 255 else 1
     length = height * (-(-width // 8)) if bitmap else height * width * colours * wide
@@ -80,31 +90,37 @@ def _raw(data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitm
     )
     if stored.size < length:
         raise damaged("the end of the file is missing")
-    if data[start + length : start + length + 2] in (b"P4", b"P5", b"P6"):
+    end = start + length
+    if data[end : end + 2] in (b"P4", b"P5", b"P6"):
         raise InputError(
             "it holds several pictures, which is not supported", "split it into one file each first"
         )
     if bitmap:
-        return np.unpackbits(stored.reshape(height, -1), axis=1, count=width)
-    return stored.view(">u2") if wide == 2 else stored
+        return np.unpackbits(stored.reshape(height, -1), axis=1, count=width), end
+    return stored.view(">u2") if wide == 2 else stored, end
 
 
-def _plain(text: bytes, count: int, bitmap: bool) -> Samples:
-    """The samples of a plain (text) file; the digits of bitmaps need no space between them."""
+def _plain(text: bytes, count: int, bitmap: bool) -> tuple[Samples, bool]:
+    """The samples of a plain (text) file, and whether more text follows them.
+
+    The digits of bitmaps need no space between them.
+    """
     text = COMMENT.sub(b"", text)
     if bitmap:
-        digits = np.frombuffer(b"".join(text.split()), np.uint8)[:count]
-        values = digits - np.uint8(ord("0"))
+        digits = np.frombuffer(b"".join(text.split()), np.uint8)
+        values = digits[:count] - np.uint8(ord("0"))
         if values.size < count or np.any(values > 1):
             raise damaged("its pixels are not zeros and ones, or too few")
-        return values
+        return values, digits.size > count
     values = np.empty(count, np.uint16)
     filled = position = 0
+    surplus = False
     while filled < count and position < len(text):
-        end = position + TEXT_BLOCK
-        while end < len(text) and not text[end : end + 1].isspace():
-            end += 1
-        words = text[position:end].split()[: count - filled]
+        blank = BLANK.search(text, position + TEXT_BLOCK)
+        end = blank.start() if blank else len(text)
+        words = text[position:end].split()
+        surplus = len(words) > count - filled
+        words = words[: count - filled]
         if any(len(word) > LONGEST_NUMBER for word in words):  # an array takes the longest for each
             raise damaged("a value is out of range")
         numbers = np.array(words).astype(np.int64)
@@ -114,4 +130,4 @@ def _plain(text: bytes, count: int, bitmap: bool) -> Samples:
         filled, position = filled + numbers.size, end
     if filled < count:
         raise damaged("the end of the file is missing")
-    return values
+    return values, surplus or bool(text[position:].strip())

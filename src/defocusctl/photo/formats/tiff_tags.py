@@ -15,25 +15,12 @@ from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 XMP, ICC = 700, 34675
 
 STRUCTURE = frozenset(
-    {254, 255, *range(256, 260), 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, *range(280, 285), 288, 289}
-    | {
-        290,
-        291,
-        292,
-        293,
-        296,
-        297,
-        317,
-        320,
-        *range(322, 328),
-        330,
-        *range(332, 335),
-        336,
-        337,
-        *range(338, 349),
-    }
-    | {400, 512, 513, 514, 515, 517, 518, 519, 520, 521, *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839}
-    | {exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS}
+    (
+        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296, 297),
+        *(317, 320, *range(322, 328), 330, *range(332, 335), *range(336, 349), 400, 512, 513, 514, 515),
+        *(*range(517, 522), *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839),
+        *(exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS),
+    )
 )
 DESCRIPTIVE = frozenset(
     {exif.X_RESOLUTION, exif.Y_RESOLUTION, exif.RESOLUTION_UNIT, 269, 270, 271, 272, 285, 305, 306, 315, 316}
@@ -72,6 +59,7 @@ def read(data: bytes, page: Any) -> Directory:
     entries, _ = exif.read_directory(data, page.offset)
     numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
+    unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
     tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
     values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
@@ -81,7 +69,8 @@ def read(data: bytes, page: Any) -> Directory:
         if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    return Directory(icc, block, xmp, orientation, other, left_out.warning(_not_carried(tags)))
+    warnings = (*unread, *left_out.warning(_not_carried(tags)))
+    return Directory(icc, block, xmp, orientation, other, warnings)
 
 
 def _not_carried(tags: list[TiffTag]) -> list[str]:
