@@ -129,8 +129,9 @@ def network(photos: list[Path], model: str) -> Timing:
     threads = torch.get_num_threads()
 
     def through(picture: Picture) -> None:
-        for tile in restorer.plan(Size(*picture.pixels.shape[:2])).tiles:
-            restorer._runner.run([picture], tile.read)
+        plan = restorer.plan(Size(*picture.pixels.shape[:2]))
+        for tile in plan.tiles:
+            restorer._runner.run([picture], tile.read.shifted(-plan.context))
 
     timings = []
     for lanes in sorted({1, threads}):

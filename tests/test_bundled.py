@@ -49,6 +49,16 @@ def test_it_is_the_released_architecture(loaded: Deblurrer) -> None:
     assert loaded.network.config == NETWORKS[loaded.network.name]().config
 
 
+@pytest.mark.parametrize("colour", [(89, 89, 89), (204, 51, 128), (26, 230, 102)])
+def test_a_constant_picture_stays_constant_at_its_borders(
+    loaded: Deblurrer, colour: tuple[int, int, int]
+) -> None:
+    plain = np.broadcast_to(np.array(colour, np.float32), (75, 102, 3))
+    restored = loaded.restorer.restore(plain, full_scale=255).pixels
+    assert np.abs(restored - restored[37, 51]).max() <= 1
+    assert np.abs(restored - plain).max() < 1.5
+
+
 def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: Deblurrer) -> None:
     sharp = sample(160, 224)
     light = to_light(torch.from_numpy(sharp.copy()).permute(2, 0, 1).float() / 255)

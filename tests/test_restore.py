@@ -99,9 +99,9 @@ def test_the_photo_is_the_networks_output(name: str) -> None:
     """Against the plain network on the whole, reflected photo, with the colours swapped for BGR weights."""
     pixels = photo(40, 70, dtype=np.float32)
     network = small(name).eval()
-    padded = np.pad(pixels, ((0, 8), (0, 10), (0, 0)), mode="reflect")[..., ::-1]
+    padded = np.pad(pixels, ((16, 24), (16, 26), (0, 0)), mode="reflect")[..., ::-1]
     with torch.inference_mode():
-        expected = network(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None]).image[0, :, :40, :70]
+        expected = network(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None]).image[0, :, 16:56, 16:86]
     expected_rgb = expected.clamp(0, 1).numpy()[::-1].transpose(1, 2, 0)
     settings = RestoreSettings(device="cpu", precision="fp32")
     restored = Restorer(network, "BGR", settings).restore(pixels, full_scale=1.0).pixels
@@ -113,6 +113,8 @@ def test_reflection_then_the_last_reflected_pixel() -> None:
     tile = read_tile(pixels, 2.0, Box(0, 0, 32, 32))
     assert tile.shape == (1, 32, 32)
     assert tile[0, :7, 0].tolist() == [0, 0.5, 1, 0.5, 0, 0, 0]
+    before = read_tile(pixels, 2.0, Box(-16, -16, 16, 16))
+    assert before[0, 10:22, 20].tolist() == [0, 0, 0, 0.5, 1, 0.5, 0, 0.5, 1, 0.5, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["iniknet", "nrknet"])
@@ -273,7 +275,7 @@ class Greedy(INIKNet):
 
 
 def test_tiles_are_halved_until_they_fit() -> None:
-    pixels = photo(100, 200)
+    pixels = photo(68, 168)  # 100 x 200 with its context
     settings = RestoreSettings(device="cpu", tile=160, overlap=8)
     network = lively(Greedy(SMALL_INIKNET))
     restorer = Restorer(network, "RGB", settings)
@@ -353,9 +355,8 @@ def test_a_tile_that_stays_wrong_keeps_the_original_and_is_reported() -> None:
     assert np.array_equal(result.pixels[:, 192:], pixels[:, 192:])
     assert not np.array_equal(result.pixels[:, :64], pixels[:, :64])
     assert all("shifts the colours grossly" in warning for warning in result.report.warnings)
-    assert any(warning.startswith("left the part 56x64+200+0 ") for warning in result.report.warnings), (
-        result.report.warnings
-    )
+    parts = {warning.split()[3] for warning in result.report.warnings}
+    assert {"40x40+216+0", "40x40+216+24"} <= parts  # which end where the photo does
 
 
 def test_faster_layers_compute_the_same() -> None:

@@ -64,14 +64,14 @@ class Canvas:
         """The maps of a part of the photo, rounded outwards to whole pixels of each map; None if not kept."""
         if not self._keep_coefficients:
             return None
-        return {name: coefficients.cut(part) for name, coefficients in self._maps.items()}
+        place = part.shifted(self._plan.context)
+        return {name: coefficients.cut(place) for name, coefficients in self._maps.items()}
 
     def _write(self, box: Box, change: Floats) -> None:
-        height, width, _ = self.source.shape
-        shown = Box(box.top, box.left, min(box.bottom, height), min(box.right, width))
-        rows, columns = (max(0, length) for length in shown.size)
+        place = box.shifted(-self._plan.context)
+        shown = place.within(Size(*self.source.shape[:2]))
         values = self.source[shown.slices].astype(np.float32)
-        values += self._gain * change[:, :rows, :columns].transpose(1, 2, 0)
+        values += self._gain * change[:, *shown.relative_to(place).slices].transpose(1, 2, 0)
         if self.source.dtype != np.float32:
             np.clip(np.rint(values, out=values), 0, self.full_scale, out=values)
         self.pixels[shown.slices] = values

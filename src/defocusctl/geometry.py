@@ -45,6 +45,16 @@ class Box:
         """``WxH+X+Y``, the notation that ``parse_region`` reads."""
         return f"{self.size.width}x{self.size.height}+{self.left}+{self.top}"
 
+    def shifted(self, by: int) -> "Box":
+        """The box so many pixels farther down and to the right."""
+        return Box(self.top + by, self.left + by, self.bottom + by, self.right + by)
+
+    def within(self, size: Size) -> "Box":
+        """The part of the box inside an image of this size; empty if there is none."""
+        top, bottom = (min(max(row, 0), size.height) for row in (self.top, self.bottom))
+        left, right = (min(max(column, 0), size.width) for column in (self.left, self.right))
+        return Box(top, left, bottom, right)
+
     def relative_to(self, outer: "Box") -> "Box":
         """The same box in the coordinates of ``outer``."""
         return Box(

@@ -68,6 +68,6 @@ def with_context(region: Box, overlap: int, photo: Size) -> Box:
 
 def moved(box: Box, origin: Box) -> str:
     """A box inside ``origin``, written in the coordinates of the photo."""
-    top, left = box.top + origin.top, box.left + origin.left
-    bottom, right = min(box.bottom + origin.top, origin.bottom), min(box.right + origin.left, origin.right)
-    return Box(top, left, bottom, right).text
+    inside = box.within(origin.size)
+    top, left = inside.top + origin.top, inside.left + origin.left
+    return Box(top, left, inside.bottom + origin.top, inside.right + origin.left).text

@@ -32,7 +32,15 @@ from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
 from defocusctl.parts import check_pixels, inside, is_neutral, moved, with_context
 from defocusctl.tile_runner import Picture, TileRunner
-from defocusctl.tiling import STEP, TilePlan, fitting_tile, padded_size, plan_tiles, smallest_tile
+from defocusctl.tiling import (
+    CONTEXT,
+    STEP,
+    TilePlan,
+    fitting_tile,
+    padded_size,
+    plan_tiles,
+    smallest_tile,
+)
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -250,7 +258,7 @@ class Restorer:
         Raises:
             UsageError: if the overlap does not fit into the tile of the settings.
         """
-        return plan_tiles(size, self._tile_for(size), self.overlap)
+        return plan_tiles(size, self._tile_for(size), self.overlap, CONTEXT)
 
     def most_at_once(self) -> int:
         """Photos that free memory lets be restored at the same time without smaller tiles; at least one."""
@@ -261,7 +269,7 @@ class Restorer:
         """How many photos of this size are worth restoring together: more than one only on a GPU."""
         if self.device.type == "cpu":
             return 1
-        fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size).pixels
+        fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size, CONTEXT).pixels
         return min(max(1, fitting), MOST_TOGETHER)
 
     @property
@@ -283,11 +291,11 @@ class Restorer:
         for done, tile in enumerate(plan.tiles):
             if on_progress is not None:
                 on_progress(done, plan.count)
-            results = self._runner.run(pictures, tile.read)
+            results = self._runner.run(pictures, tile.read.shifted(-plan.context))
             for canvas, result, parts in zip(canvases, results, rejected, strict=True):
                 canvas.add(tile, result)
                 if result.rejected:
-                    parts.append((tile.keep, result.rejected))
+                    parts.append((tile.keep.shifted(-plan.context), result.rejected))
         if on_progress is not None:
             on_progress(plan.count, plan.count)
         return rejected
@@ -298,7 +306,8 @@ class Restorer:
             return self.settings.tile
         share = free_memory(self.device) // self.at_once
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
-        return fitting_tile(size, min(affordable // 2, AUTO_TILE[self.device.type]), self.overlap)
+        about = min(affordable // 2, AUTO_TILE[self.device.type])
+        return fitting_tile(size, about, self.overlap, CONTEXT)
 
     def _smaller_tile(self, plan: TilePlan) -> int:
         """The tile to go on with after memory ran out; the next photo begins with its own again.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.backends.engine import Engine
-from defocusctl.geometry import Box
+from defocusctl.geometry import Box, Size
 from defocusctl.tiling import Floats
 
 GROSS_SHIFT = 0.15
@@ -51,7 +51,7 @@ class TileRunner:
         self._range = (0.0, 1.0) if clip else (-inf, inf)
 
     def run(self, pictures: Sequence[Picture], box: Box) -> list[TileResult]:
-        """Restore the tile that ``box`` cuts from each padded photo, together, all of them of one size.
+        """Restore the tile that ``box`` cuts from each reflected photo, together, all of them of one size.
 
         A tile fails if the answer is not finite or a colour's mean is shifted grossly; it is then restored
         again by itself in float32.
@@ -88,14 +88,15 @@ class TileRunner:
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
-    """The (C, h, w) part of a photo in [0, 1]; what lies below or right of it is its reflection.
+    """The (C, h, w) part of a photo in [0, 1]; what lies around it is its reflection.
 
     The edge is not repeated. A photo too small for its reflection to fill the box goes on with the last pixel
     of the reflection.
     """
     height, width, _ = pixels.shape
-    inside = pixels[box.top : min(box.bottom, height), box.left : min(box.right, width)]
-    if inside.shape[:2] != box.size:
+    if box == box.within(Size(height, width)):
+        inside = pixels[box.slices]
+    else:
         rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
         inside = pixels[rows[:, None], columns]
     tile = np.array(inside.transpose(2, 0, 1), dtype=np.float32, order="C")  # always a copy
@@ -104,7 +105,7 @@ def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
 
 
 def _reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
-    index = np.arange(start, stop)
+    index = np.abs(np.arange(start, stop))
     return np.where(index < length, index, np.maximum(2 * (length - 1) - index, 0))
 
 

@@ -27,6 +27,9 @@ STEP = 16
 SMALLEST = 32
 """No tile and no padded photo is smaller than this along an axis."""
 
+CONTEXT = 16
+"""Pixels of a photo's reflection around it: the networks are least exact at the borders of what they see."""
+
 RAMP = 16
 """Pixels over which two neighbouring results are blended."""
 
@@ -56,22 +59,23 @@ class TilePlan:
     """All tiles of a photo, rows of tiles from top to bottom, each from left to right.
 
     ``size`` is the padded size; ``tile`` is the size all tiles have; ``overlap`` the context that is
-    discarded at every cut edge (at least).
+    discarded at every cut edge (at least). The photo begins at row and column ``context``.
     """
 
     size: Size
     tile: Size
     overlap: int
     tiles: tuple[Tile, ...]
+    context: int
 
     @property
     def count(self) -> int:
         return len(self.tiles)
 
 
-def padded_size(size: Size) -> Size:
-    """The size a photo is padded to before a network sees it: multiples of 16, at least 32."""
-    return Size(*(max(SMALLEST, round_up(length, STEP)) for length in size))
+def padded_size(size: Size, context: int = 0) -> Size:
+    """The size a photo with so much context on all sides is padded to: multiples of 16, at least 32."""
+    return Size(*(max(SMALLEST, round_up(length + 2 * context, STEP)) for length in size))
 
 
 def smallest_tile(overlap: int) -> int:
@@ -79,23 +83,24 @@ def smallest_tile(overlap: int) -> int:
     return max(SMALLEST, _shared(overlap) + STEP)
 
 
-def fitting_tile(size: Size, about: int, overlap: int) -> int:
+def fitting_tile(size: Size, about: int, overlap: int, context: int = 0) -> int:
     """The tile that cuts a photo evenly into tiles of ``about`` pixels or more, but less than twice that.
 
     The larger the photo, the closer to ``about``: a small photo never needs less memory than a large one.
     """
     shared = _shared(overlap)
     about = max(about, smallest_tile(overlap))
-    lengths = padded_size(size)
+    lengths = padded_size(size, context)
     return max(
         _equal_tile(length, max(1, (length - shared) // (about - shared)), shared) for length in lengths
     )
 
 
-def plan_tiles(size: Size, tile: int, overlap: int) -> TilePlan:
+def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePlan:
     """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
 
     All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of 16.
+    ``context`` is added to the photo on all sides, a multiple of 8 (the largest blocks of maps).
 
     Raises:
         UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
@@ -104,7 +109,7 @@ def plan_tiles(size: Size, tile: int, overlap: int) -> TilePlan:
         raise UsageError(
             f"a tile of {tile} pixels with an overlap of {overlap} is not possible", "use 0 or more"
         )
-    padded = padded_size(size)
+    padded = padded_size(size, context)
     rows, columns = (_stretches(length, tile, overlap) for length in padded)
     tiles = tuple(
         Tile(
@@ -114,7 +119,7 @@ def plan_tiles(size: Size, tile: int, overlap: int) -> TilePlan:
         for row in rows
         for column in columns
     )
-    return TilePlan(padded, tiles[0].read.size, overlap, tiles)
+    return TilePlan(padded, tiles[0].read.size, overlap, tiles, context)
 
 
 def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
