@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 from PIL import Image
@@ -342,6 +343,7 @@ def test_exif_says_the_size_of_what_is_written(kind: str) -> None:
             assert details[37500] == b"maker note " * 5
 
 
+@pytest.mark.skipif(PIL.__version__ < "12", reason="this Pillow makes AVIF files of grey pictures in colour")
 def test_grey_avif_stays_grey() -> None:
     photo = read_photo(files.pillow(GREY, "AVIF", quality=100))
     assert photo.pixels.shape[2] == 1
