@@ -13,7 +13,7 @@ from PIL import Image
 from defocusctl.batch.manifest import FILE
 
 TREE = ("a.png", "2024/b.jpg", "2024/may/c.ppm", "2024/may/d.png")
-OF_THE_MOMENT = ("seconds", "finished")
+OF_THE_MOMENT = ("seconds", "finished", "stamp", "stamps")
 
 
 def write_photos(folder: Path, names: Iterable[str] = TREE, size: tuple[int, int] = (32, 40)) -> Path:
