@@ -5,6 +5,7 @@ Each is so long that a reader with quadratic work would run into the time limit.
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -97,6 +98,14 @@ MANY: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "broken png chunks": (
         lambda: PNG[:33] + b"\0\0\0\0tEXtabcd" * 100_000 + PNG[33:],
         ("damaged PNG chunks are left out",),
+    ),
+    "inflating photoshop profiles": (
+        lambda: files.png(
+            RGB,
+            extra=files.png_chunk(b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(bytes(15_000_000)))
+            * 300,
+        ),
+        (FULL + "a second Photoshop profile", "left out: broken Photoshop data"),
     ),
     "elements": (
         lambda: png_with_xmp("<rdf:Description><a:b>" + "<a:c/>" * 300_000 + "</a:b></rdf:Description>"),
