@@ -6,7 +6,7 @@ import pytest
 
 from defocusctl.cli.claims import check_claims
 from defocusctl.errors import ExitCode, OutputError, UsageError
-from tests.cli.command import defocusctl, photo_file
+from tests.cli.command import defocusctl, photo_file, small_weights
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -65,3 +65,13 @@ def test_pictures_are_not_misnamed(home: Path, option: str, name: str) -> None:
     assert len(answer.err.splitlines()) == 1
     assert name in answer.err
     assert [path.name for path in home.iterdir()] == ["photo.png"]
+
+
+def test_export_never_replaces_the_weights_that_it_reads(home: Path) -> None:
+    weights = small_weights(home, "nrknet")
+    before = weights.read_bytes()
+    arguments = ("-m", "nrknet", "--weights", weights, "--format", "safetensors", "-o", weights, "--force")
+    answer = defocusctl("export", *arguments)
+    assert answer.code == ExitCode.OUTPUT
+    assert f"'{weights}' is an input itself" in answer.err
+    assert weights.read_bytes() == before

@@ -172,18 +172,6 @@ def test_options_that_do_not_fit(
     assert (answered, said in line) == (code, True), line
 
 
-def test_the_weights_are_never_replaced_by_their_export(graphs: Graphs, home: Path) -> None:
-    weights = home / "mine.safetensors"
-    weights.write_bytes(graphs.weights["nrknet"].read_bytes())
-    before = weights.read_bytes()
-    answer = defocusctl(
-        "export", "-m", "nrknet", "--weights", weights, "--format", "safetensors", "-o", weights, "--force"
-    )
-    assert answer.code == ExitCode.OUTPUT
-    assert f"'{weights}' is an input itself" in answer.err
-    assert weights.read_bytes() == before
-
-
 def test_nothing_is_overwritten_without_force(graphs: Graphs, home: Path) -> None:
     target = home / "there.safetensors"
     target.write_bytes(b"mine")

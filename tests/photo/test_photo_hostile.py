@@ -5,6 +5,7 @@ Each is so long that a reader with quadratic work would run into the time limit.
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -98,6 +99,14 @@ MANY: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         lambda: PNG[:33] + b"\0\0\0\0tEXtabcd" * 100_000 + PNG[33:],
         ("damaged PNG chunks are left out",),
     ),
+    "inflating photoshop profiles": (
+        lambda: files.png(
+            RGB,
+            extra=files.png_chunk(b"zTXt", b"Raw profile type 8bim\0\0" + zlib.compress(bytes(15_000_000)))
+            * 300,
+        ),
+        (FULL + "a second Photoshop profile", "left out: broken Photoshop data"),
+    ),
     "elements": (
         lambda: png_with_xmp("<rdf:Description><a:b>" + "<a:c/>" * 300_000 + "</a:b></rdf:Description>"),
         (NAMES,),
@@ -172,3 +181,17 @@ def test_a_value_of_many_directories_is_not_copied_for_each() -> None:
     chain = [directory(entry(40000, 7, length, 0), following=8 + 18 * (n + 1)) for n in range(500)]
     photo = read_photo(png_with_exif(TIFF_HEAD + b"".join(chain).ljust(length, b"\0")))
     assert photo.warnings == () and photo.metadata.exif is not None
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tag_given_a_thousand_times_is_not_read_each_time(big: bool) -> None:
+    """tifffile takes 20 s for this one."""
+    length, count = 2_000_000, 1000
+    entries = b"".join(struct.pack("<HHQQ" if big else "<HHII", 270, 2, length, 16) for _ in range(count))
+    base = 16 + length
+    if big:
+        data = b"II+\0\x08\0\0\0" + struct.pack("<Q", base) + bytes(length) + struct.pack("<Q", count)
+    else:
+        data = b"II*\0" + struct.pack("<I8x", base) + bytes(length) + struct.pack("<H", count)
+    with pytest.raises(InputError, match="its tags overlap"):
+        read_photo(data + entries + bytes(8))

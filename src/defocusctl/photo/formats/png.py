@@ -69,6 +69,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pixels = samples[:, :, :-1] if alpha is not None else samples
     chunks = [(name, bytes(payload)) for name, payload in pieces if name != b"IDAT"]
     metadata = _metadata(chunks, warnings)
+    warnings = list(dict.fromkeys(warnings))
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
     warnings += left_out.warning([*_not_carried(names), *left_out.after_the_end(data, end)])
@@ -185,6 +186,12 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
         elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, RAW_PROFILES), None)):
             if raw not in first:
                 first[raw] = _raw_profile(name, payload) or b""
+        elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)):
+            if raw in first:
+                warnings += left_out.warning(["a second Photoshop profile"])
+            else:
+                first[raw] = b""
+                kept.append((name, payload))
         elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
             kept.append((name, payload))
     icc = _inflate(first[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in first else None

@@ -17,6 +17,7 @@ from defocusctl.photo.formats.tiff_support import (
     MIN_IS_WHITE,
     PALETTE,
     ZSTD,
+    refuse_overlapping_tags,
     refuse_oversized,
     refuse_several_pages,
     refuse_unsupported,
@@ -52,6 +53,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """
     import tifffile
 
+    refuse_overlapping_tags(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength, max_megapixels)

@@ -4,9 +4,11 @@ Pages are tifffile's ``TiffPage``; the numbers are those of TIFF 6.0 and its reg
 """
 
 import math
+import struct
 from typing import Any
 
 from defocusctl.errors import InputError
+from defocusctl.photo import exif
 from defocusctl.photo.formats.jpeg_segments import read_layout
 from defocusctl.photo.header import damaged
 
@@ -27,10 +29,35 @@ KEPT_COMPRESSIONS = {
     OLD_DEFLATE: DEFLATE,
     **{kind: kind for kind in (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, LZMA, ZSTD)},
 }
+KIND_BYTES = exif.KIND_BYTES | dict.fromkeys((16, 17, 18), 8)  # those of BigTIFF too
 LARGEST_SEGMENT = 64 * 2**20
 MOST_PAGES = 100
 LARGEST_OVERLAP = 4  # how often a JPEG strip's bytes and the page's area may be used
 READABLE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
+
+
+def refuse_overlapping_tags(data: bytes) -> None:
+    """Refuse directories whose values share so many bytes that reading all takes far longer than the file.
+
+    tifffile reads each value whole, even those of one tag that is there a thousand times.
+    """
+    order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
+    number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
+    room = exif.Room.of(data)
+    try:
+        for _ in range(MOST_PAGES + 1):
+            (offset,) = struct.unpack_from(order + number[1], data, place)
+            if offset == 0:
+                return
+            (count,) = struct.unpack_from(order + number[0], data, offset)
+            start = offset + struct.calcsize(order + number[0])
+            place = start + count * struct.calcsize(order + record)
+            for _, kind, values in struct.iter_unpack(order + record, data[start:place]):
+                length = KIND_BYTES.get(kind, 0) * values
+                if length <= len(data) and not room.take(length):
+                    raise damaged("its tags overlap")
+    except struct.error:  # for tifffile to complain about
+        return
 
 
 def refuse_several_pages(tiff: Any) -> list[str]:
