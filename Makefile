@@ -23,8 +23,11 @@ demo: .venv/installed
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
 	@echo "and at the other pictures in demo-output/ for the coefficient maps."
 
+# In several processes of one thread each; tests/conftest.py says which tests stay together.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(TEST)
 
 # What needs an extra or the tools of .venv; and what makes TIFF files that only newer packages can encode.
 NOT_LOWEST := tests/export tests/elsewhere tests/training tests/cli/test_train.py tests/test_plugins.py \

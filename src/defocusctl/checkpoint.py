@@ -172,7 +172,8 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Digest) -> Checkp
         raise WeightsError(cause, "give an unchanged release") from error
     network = _network_with(model, ours, path)
     configuration = asdict(network.config)
-    if entry and entry.configuration is not None and dict(entry.configuration) != configuration:
+    described = dict(entry.configuration or {}) if entry else {}
+    if entry and not described.items() <= configuration.items():
         cause = f"{path} has the configuration {configuration}, not the one of {entry.label}"
         raise WeightsError(cause, "mend the entry")
     metadata = WeightsMetadata.of_network(

@@ -96,7 +96,7 @@ def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:
     entries = {job.name: Entry.from_json(entry)}
 
     def why(settings: BatchSettings) -> Reason:
-        return judge([job], entries, settings, Path("out"), force=False)[0].reason
+        return next(judge([job], entries, settings, Path("out"), force=False)).reason
 
     assert why(SETTINGS) is Reason.DONE
     assert why(replace(SETTINGS, white=255.0)) is Reason.SETTINGS

@@ -125,7 +125,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(root: Path) -> None:
     (out / "images").write_text("in the way")
     answer = classical(root, "--out", out, "--save-images")
     assert answer.code == ExitCode.OUTPUT
-    assert answer.err.splitlines()[-1].startswith(f"error: cannot write '{out / 'images' / 'input'}'")
+    assert answer.err.splitlines()[-1].startswith(f"error: '{out / 'images'}' would be replaced")
     assert not (out / "scores.csv").exists()
 
 

@@ -40,6 +40,7 @@ def store() -> Iterator[None]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # of an earlier server, if there was one
         yield
     server.stop()
 

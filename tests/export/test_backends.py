@@ -38,7 +38,8 @@ def test_every_backend_restores_the_same(graphs: Graphs, backend: str, model: st
     ours = Restorer(checkpoint.model, "BGR", RestoreSettings(**chosen)).restore(
         pixels, full_scale=1.0, keep_coefficients=True
     )
-    assert (theirs.report.backend, theirs.report.precision, theirs.report.tiles) == (backend, "fp32", 2)
+    assert (theirs.report.backend, theirs.report.precision) == (backend, "fp32")
+    assert theirs.report.tiles == ours.report.tiles > 1
     np.testing.assert_allclose(theirs.pixels, ours.pixels, rtol=0, atol=1e-5)
     assert theirs.coefficients is not None
     assert ours.coefficients is not None

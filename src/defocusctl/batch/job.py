@@ -47,10 +47,6 @@ class Job:
         )
 
 
-NOT_RECORDED_BEFORE = {"white": None}
-"""Settings that manifests of earlier versions do not have, and what they were then."""
-
-
 @dataclass(frozen=True)
 class BatchSettings:
     """What decides how a result looks; a photo done with other settings is done again.
@@ -131,7 +127,6 @@ class Entry:
             known["warnings"] = tuple(known["warnings"])
             for name in known.keys() & {"files", "settings", "stamps"}:
                 known[name] = dict(known[name])
-            known["settings"] = NOT_RECORDED_BEFORE | known["settings"]
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
                 f"the manifest has a line that is not understood ({error})", "mend or remove that line"

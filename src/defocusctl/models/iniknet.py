@@ -138,7 +138,8 @@ class INIKNet(Network):
     def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""
         factor = self.config.feature_scale
-        x = padded(x, STEP * factor)
+        if factor > 1:
+            x = padded(x, STEP * factor)
         features = [self.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
         return self.mu_recurrence(features), self.omega_recurrence(features)
 

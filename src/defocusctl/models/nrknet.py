@@ -186,7 +186,7 @@ class NRKNet(Network):
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Gamma of every image, finest first; the states travel from coarse to fine."""
         factor = self.config.feature_scale
-        inputs = halvings(padded(images[0], STEP * factor))
+        inputs = images if factor == 1 else halvings(padded(images[0], STEP * factor))
         coarsest = inputs[-1]
         height, width = (length // (2 * factor) for length in coarsest.shape[-2:])
         size = (coarsest.shape[0], self.config.atoms, height, width)

@@ -100,7 +100,7 @@ def _photo(path: Path, sha256: str | None, what: str, settings: Mapping[str, Any
     content = read_content(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{what} '{path}' is not the file of the batch any more", "run the batch again")
-    return read_photo(content, named=path, max_megapixels=float("inf"), white=settings["white"])
+    return read_photo(content, named=path, max_megapixels=float("inf"), white=settings.get("white"))
 
 
 def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:
