@@ -23,8 +23,8 @@ demo: .venv/installed
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
 	@echo "and at the other pictures in demo-output/ for the coefficient maps."
 
-# In several processes of one thread each; tests/conftest.py says which tests stay together.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+# In several processes of one thread each; the tests of a file stay together and share its fixtures.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: .venv/installed-dev
 	$(TEST)
