@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from defocusctl.allowance import processors
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
-from defocusctl.restore import RestoreSettings
-from defocusctl.tile_runner import Picture
+from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.tile_runner import Picture
+from defocusctl.system.limits import processors
 
 WAYS = ("network", "batch, one at a time", "batch", "deblur")
 DEBLURRED = 3

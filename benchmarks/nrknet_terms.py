@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.models.nrknet import NRKNet, halvings
 from defocusctl.models.recurrence import resize
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.validation import ValidationPair, ValidationSets
+from defocusctl.weights.checkpoint import load_checkpoint
 
 SCALES = (1, 2, 3)
 

@@ -18,8 +18,8 @@ import numpy as np
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.metrics import Quality, quality
-from defocusctl.restore import RestoreSettings
+from defocusctl.evaluation.metrics import Quality, quality
+from defocusctl.restoring.restorer import RestoreSettings
 from defocusctl.training.recipe import Recipe, read_recipe
 from defocusctl.training.validation import ValidationSets
 

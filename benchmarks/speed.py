@@ -25,9 +25,9 @@ import torch
 from defocusctl.geometry import Box, Size
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
-from defocusctl.restore import Restorer, RestoreSettings
-from defocusctl.tile_runner import read_tile
-from defocusctl.tiling import padded_size
+from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.tile_runner import read_tile
+from defocusctl.restoring.tiles import padded_size
 
 Photo: TypeAlias = npt.NDArray[np.uint8]
 Run: TypeAlias = Callable[[Photo], str]

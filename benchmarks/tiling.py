@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.models.reach import reach
+from defocusctl.models.receptive_field import reach
 from defocusctl.photo import read_photo
-from defocusctl.resolve import resolve_weights
-from defocusctl.restore import Restorer, RestoreSettings
-from defocusctl.tiling import smallest_tile
+from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.tiles import smallest_tile
+from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.resolve import resolve_weights
 
 Floats = npt.NDArray[np.float32]
 OVERLAPS = (16, 32, 48, 64)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from defocusctl.batch.gallery import write_gallery
-from defocusctl.batch.gallery.colours import screen_picture
 from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo
+from defocusctl.reports.gallery import write_gallery
+from defocusctl.reports.gallery.colours import screen_picture
 from tests.batch.recorded import done, failed, photo, record
 from tests.browser import browser_on, in_browser, requested
 

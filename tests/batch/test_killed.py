@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from defocusctl.batch.manifest import FILE
-from defocusctl.json_lines import read_json_lines
+from defocusctl.system.json_lines import read_json_lines
 from tests.batch.folders import TREE, last_entries, results_in, sha256, write_photos
 from tests.cli.command import defocusctl, small_weights
 

@@ -7,7 +7,7 @@ import pytest
 
 from defocusctl.batch.job import Entry, Job, Status
 from defocusctl.batch.progress import Progress
-from defocusctl.pipeline import Outputs
+from defocusctl.deblurrer.outputs import Outputs
 
 DONE = Entry(
     input="a",

@@ -13,7 +13,7 @@ import pytest
 
 from defocusctl.batch import arrivals
 from defocusctl.batch.manifest import FILE, REPORT
-from defocusctl.json_lines import read_json_lines
+from defocusctl.system.json_lines import read_json_lines
 from tests.batch.recorded import sha256
 from tests.batch.test_gallery import rows
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from defocusctl.checkpoint import WeightsMetadata, save_checkpoint
 from defocusctl.cli.app import run
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
+from defocusctl.weights.checkpoint import WeightsMetadata, save_checkpoint
 
 
 class Answer(NamedTuple):

@@ -231,6 +231,6 @@ def test_flags_swallow_no_photo(home: Path) -> None:
 
 def test_the_models_on_the_command_line_are_those_of_the_catalogue() -> None:
     from defocusctl.models.catalogue import NETWORKS
-    from defocusctl.plugins import BUILT_IN
+    from defocusctl.models.plugins import BUILT_IN
 
     assert list(BUILT_IN) == list(NETWORKS)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
 from defocusctl.errors import ExitCode
-from defocusctl.metrics import PROTOCOLS
+from defocusctl.evaluation.metrics import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
 from tests.machine import make_fresh_machine
 
@@ -42,8 +42,8 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
 
 
 def test_the_command_line_names_what_there_is() -> None:
-    from defocusctl.data.layouts import SETS
-    from defocusctl.evaluate.classical import CLASSICAL
+    from defocusctl.data.datasets import SETS
+    from defocusctl.evaluation.classical import CLASSICAL
 
     assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
     assert {name.value for name in Baseline} == set(CLASSICAL)

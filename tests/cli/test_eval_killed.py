@@ -17,7 +17,7 @@ COUNT, BEFORE = 6, 3
 KILLED = f"""
 import os, signal
 from defocusctl.__main__ import main
-from defocusctl.evaluate.journal import Journal
+from defocusctl.evaluation.journal import Journal
 
 write, written = Journal.write, []
 

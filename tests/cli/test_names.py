@@ -11,9 +11,8 @@ from defocusctl.cli import info
 from defocusctl.cli.batch_given import Format
 from defocusctl.cli.console import plain, put, put_table
 from defocusctl.cli.standard_output import guard_standard_output
-from defocusctl.errors import ExitCode, InputError
+from defocusctl.errors import ExitCode, InputError, printable
 from defocusctl.photo.targets import SUFFIXES, format_to_write
-from defocusctl.printable import printable
 from tests.cli.command import defocusctl, photo_file, small_weights
 
 EVIL = "a\x1b]0;owned\x07\x9b2J\nerror: \u202eb[/x]"

@@ -10,10 +10,10 @@ import pytest
 from defocusctl.cli.options import DEFAULT_MAX_MEGAPIXELS
 from defocusctl.cli.tally import Tally
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.devices import enough_memory
+from defocusctl.deblurrer.outputs import Outputs, deblur_photo
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError
-from defocusctl.pipeline import Outputs, deblur_photo
-from defocusctl.restore import RestoreSettings
+from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.system.devices import enough_memory
 from tests.cli.command import defocusctl, photo_file, small_weights
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.cli.app import run
 from defocusctl.errors import ExitCode
 from defocusctl.training.contact_sheet import tile_side
 from defocusctl.training.recipe import read_recipe
+from defocusctl.weights.checkpoint import load_checkpoint
 from tests.training.tiny import write_data, write_photo
 
 OWN_PHOTOS = Path(__file__).parents[2] / "recipes" / "own-photos.toml"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from defocusctl import places
 from defocusctl.cli.weights import app
-from defocusctl.download import converted_file, present_file
 from defocusctl.errors import DefocusctlError, ExitCode
-from defocusctl.registry import load_registry
+from defocusctl.system import paths
+from defocusctl.weights.download import converted_file, present_file
+from defocusctl.weights.registry import load_registry
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
 
@@ -25,7 +25,7 @@ BODY = b"weights" * 1000
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback]:
     """A server with one file, registered by the user as nrknet/mine."""
     make_fresh_machine(monkeypatch, tmp_path)
-    monkeypatch.setattr(places, "bundled_dir", lambda: tmp_path / "bundled")
+    monkeypatch.setattr(paths, "bundled_dir", lambda: tmp_path / "bundled")
     with serving() as server:
         server.serve("/net.pth", BODY)
         registry = tmp_path / "own.toml"
@@ -107,7 +107,7 @@ def test_fetch_all_leaves_out_what_only_a_metric_needs(
     mine = (tmp_path / "own.toml").read_text()
     both = tmp_path / "packaged.toml"
     both.write_text(mine + mine.replace("nrknet", "alexnet").replace("/net.pth", "/alexnet.pth"))
-    monkeypatch.setattr(places, "packaged_registry", lambda: both)
+    monkeypatch.setattr(paths, "packaged_registry", lambda: both)
     monkeypatch.delenv("DEFOCUSCTL_WEIGHTS")
     server.serve("/alexnet.pth", BODY)
     assert run("fetch", "--all").stdout.startswith("nrknet/mine: ")
@@ -121,7 +121,7 @@ def test_fetch_of_several_tries_all(
     mine = (tmp_path / "own.toml").read_text()
     gone = mine.replace('"mine"\nconf', '"gone"\nconf').replace("/net.pth", "/gone.pth")
     (tmp_path / "own.toml").write_text(gone + mine)
-    monkeypatch.setattr(places, "packaged_registry", lambda: tmp_path / "own.toml")
+    monkeypatch.setattr(paths, "packaged_registry", lambda: tmp_path / "own.toml")
     monkeypatch.delenv("DEFOCUSCTL_WEIGHTS")
     result = run("fetch", "--all")
     error = error_of(result)
@@ -198,7 +198,7 @@ def test_remove_says_what_it_did_and_leaves_no_lock(tmp_path: Path) -> None:
         "nrknet/bundled: came with the package and cannot be removed",
         "nrknet/mine: 0.0 MB freed",
     ]
-    assert [path for path in places.cache_dir().rglob("*") if path.is_file()] == []
+    assert [path for path in paths.cache_dir().rglob("*") if path.is_file()] == []
 
 
 def test_path_of_a_model_prints_those_that_are_here(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from defocusctl.data.apertures import ApertureShapes, draw_shapes, point_spread, reach
 from defocusctl.data.settings import Aperture
+from defocusctl.data.synthesis.apertures import ApertureShapes, draw_shapes, point_spread, receptive_radius
 
 
 def lens(
@@ -73,8 +73,8 @@ def test_reach_is_where_the_widest_kernel_ends(blades: int) -> None:
     settings = Aperture(polygon=1, blades=(blades, blades), soft_edge=0.4)
     k = kernel(lens(blades=blades, soft_edge=0.4), 8.0, size=96)
     ends = distances(96)[k > 0].max()
-    assert reach(settings, 8.0) - 1.5 < ends <= reach(settings, 8.0)
-    assert reach(Aperture(polygon=0, soft_edge=0), 8.0) == 8.5
-    assert reach(Aperture(polygon=1, blades=(4, 4), soft_edge=0), 8.0) == pytest.approx(
+    assert receptive_radius(settings, 8.0) - 1.5 < ends <= receptive_radius(settings, 8.0)
+    assert receptive_radius(Aperture(polygon=0, soft_edge=0), 8.0) == 8.5
+    assert receptive_radius(Aperture(polygon=1, blades=(4, 4), soft_edge=0), 8.0) == pytest.approx(
         8 * sqrt(pi / 2) + 0.5
     )

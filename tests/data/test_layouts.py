@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from defocusctl.data.layouts import SETS, data_root, find_data, pairs_data, photos_data, present_data
-from defocusctl.data.layouts.headers import read_headers
+from defocusctl.data.datasets import SETS, data_root, find_data, pairs_data, photos_data, present_data
+from defocusctl.data.datasets.headers import read_headers
 from defocusctl.errors import DataError, UsageError
 from defocusctl.geometry import Size
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from defocusctl.export.cache import graph_file
-from defocusctl.resolve import resolve_weights
+from defocusctl.weights.resolve import resolve_weights
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
 from tests.machine import make_fresh_machine
 

@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-from defocusctl.backends.engine import BACKENDS
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.cli.options import Backend
 from defocusctl.errors import ExitCode
-from defocusctl.restore import Restorer, RestoreSettings
+from defocusctl.restoring.backends.engine import BACKENDS
+from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.weights.checkpoint import load_checkpoint
 from tests.cli.command import defocusctl, photo_file, small_network, textured
 from tests.export.conftest import Graphs
 

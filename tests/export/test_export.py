@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from defocusctl.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
 from defocusctl.cli.export import Format
-from defocusctl.digests import Digest
 from defocusctl.errors import ExitCode
 from defocusctl.export.comparison import PHOTO
 from defocusctl.export.program import DESCRIPTION
 from defocusctl.export.run import SUFFIXES
 from defocusctl.models.catalogue import NETWORKS
+from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checksums import Checksum
 from tests.cli.command import defocusctl, photo_file, small_network
 from tests.export.conftest import Graphs
 
@@ -41,7 +41,7 @@ def photo_pixels(height: int, width: int) -> np.ndarray:
 def test_an_onnx_file_says_what_it_is(graphs: Graphs, model: str) -> None:
     texts = properties(graphs.onnx[model])
     assert texts["model"] == model
-    assert texts["weights_hash"] == str(Digest.of_file(graphs.weights[model], "sha256"))
+    assert texts["weights_hash"] == str(Checksum.of_file(graphs.weights[model], "sha256"))
     assert (texts["licence"], texts["channel_order"], texts["opset"]) == ("MIT", "RGB", "18")
     assert texts["value_range"].startswith("0 to 1")
     assert "multiples of 16" in texts["padding"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.errors import ExitCode
+from defocusctl.weights.checkpoint import load_checkpoint
 from tests.cli.command import photo_file, small_weights
 from tests.export.hub import Hub, serving
 from tests.loopback import dead_url
@@ -83,7 +83,7 @@ def test_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:
 UPLOAD = """
 import sys
 from defocusctl.errors import OutputError
-from defocusctl.hub import upload
+from defocusctl.weights.hub import upload
 try:
     upload("anna/net", {"README.md": b"# net"}, "Add", private=False)
 except OutputError as error:

@@ -5,13 +5,13 @@ from copy import deepcopy
 import pytest
 import torch
 
-from defocusctl.models.fixed import with_fixed_dictionary
-from defocusctl.models.inference import for_inference
+from defocusctl.models.constant_folding import with_constant_dictionary
+from defocusctl.models.fast_layers import for_inference
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
-from defocusctl.models.reach import reach
-from tests.models.test_reach import assert_reach_is_where_gradients_end
+from defocusctl.models.receptive_field import receptive_radius
+from tests.models.test_receptive_field import assert_reach_is_where_gradients_end
 
 CPU = torch.device("cpu")
 
@@ -61,14 +61,14 @@ def test_estimates_of_training_have_the_sizes_of_their_targets(half: Network) ->
 
 
 @torch.inference_mode()
-def test_faster_layers_and_a_fixed_dictionary_change_nothing(half: Network) -> None:
+def test_faster_layers_and_a_constant_dictionary_change_nothing(half: Network) -> None:
     x = torch.rand(1, 3, 48, 64)
     expected = half(x).image
     torch.testing.assert_close(for_inference(deepcopy(half), CPU)(x).image, expected)
-    torch.testing.assert_close(with_fixed_dictionary(deepcopy(half))(x).image, expected)
+    torch.testing.assert_close(with_constant_dictionary(deepcopy(half))(x).image, expected)
 
 
 def test_reach_is_described(half: Network) -> None:
     full = type(half)(type(half.config)(**{**vars(half.config), "feature_scale": 1}))
-    assert reach(half) > reach(full)
+    assert receptive_radius(half) > receptive_radius(full)
     assert_reach_is_where_gradients_end(half)

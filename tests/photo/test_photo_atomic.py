@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.atomic import REMEDIES, atomic_write, remove_abandoned, write_error
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo, write_photo
+from defocusctl.system.atomic import REMEDIES, atomic_write, remove_abandoned, write_error
 from tests.photo import photo_files as files
 
 
@@ -84,7 +84,7 @@ WRITE_WITHOUT_PERMISSION = """
 import os
 from pathlib import Path
 
-from defocusctl.atomic import REMEDIES, atomic_write, write_error
+from defocusctl.system.atomic import REMEDIES, atomic_write, write_error
 from defocusctl.errors import OutputError
 from defocusctl.photo import check_writable_target
 
@@ -180,7 +180,7 @@ def test_only_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
 
 
 def test_another_process_does_not_remove_it(tmp_path: Path) -> None:
-    imports = "from pathlib import Path; from defocusctl.atomic import remove_abandoned"
+    imports = "from pathlib import Path; from defocusctl.system.atomic import remove_abandoned"
     script = f"{imports}; remove_abandoned(Path({str(tmp_path)!r}))"
     with atomic_write(tmp_path / "out.bin") as handle:
         handle.write(b"whole")

@@ -152,7 +152,7 @@ def still_apng() -> bytes:
 
 
 def still_webp(x: int = 0) -> bytes:
-    """An animated WebP of one frame, lossless, on a canvas of the scene's size."""
+    """An animated WebP of one frame, lossless, on a buffer of the scene's size."""
     inner = files.pillow(RGB[:, x:], "WEBP", lossless=True)[12:]
     height, width = RGB.shape[:2]
 

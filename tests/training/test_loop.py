@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from defocusctl.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.errors import DataError, InputError, OutputError, WeightsError
 from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.training.loop import Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from tests.training.tiny import tiny_network, write_data, write_weights
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch
 
 from defocusctl.data.settings import Camera, Rendering
 from defocusctl.errors import DataError
-from defocusctl.metrics import quality
+from defocusctl.evaluation.metrics import quality
 from defocusctl.training.recipe import Validation
 from defocusctl.training.validation import PSNR_CEILING, ValidationSets
 from tests.training.tiny import tiny_network, write_photo

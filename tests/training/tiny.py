@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from defocusctl.checkpoint import WeightsMetadata, save_checkpoint
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
+from defocusctl.weights.checkpoint import WeightsMetadata, save_checkpoint
 
 RECIPE = """
 model = "{model}"

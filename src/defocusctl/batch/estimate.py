@@ -20,7 +20,7 @@ from defocusctl.batch.lanes import Lanes, threads_each
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
-from defocusctl.restore import Restorer
+from defocusctl.restoring.restorer import Restorer
 
 PROBE = 320
 """Pixels a side of the piece that the speed is measured on."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import InputError, UsageError
-from defocusctl.folders import is_passed_over
+from defocusctl.photo.folders import is_passed_over
 from defocusctl.photo.targets import may_be_photo
 
 

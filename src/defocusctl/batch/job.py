@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError
-from defocusctl.pipeline import Outputs
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from defocusctl.atomic import write_error
 from defocusctl.batch.job import Entry
 from defocusctl.batch.stamps import Stamp
 from defocusctl.errors import OutputError
-from defocusctl.json_lines import JsonLinesWriter, read_json_lines
+from defocusctl.system.atomic import write_error
+from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "defocusctl-manifest.jsonl"
 CLAIMS = ".defocusctl-batch.claims"

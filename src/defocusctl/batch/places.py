@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from defocusctl.batch.mirror import Mirror
 from defocusctl.batch.stamps import recorded_stamp
-from defocusctl.digests import Digest
 from defocusctl.photo.header import HEAD_BYTES
 from defocusctl.photo.targets import right_suffix, suffix_by_content
+from defocusctl.weights.checksums import Checksum
 
 
 class Places(NamedTuple):
@@ -32,7 +32,7 @@ class Places(NamedTuple):
         if mirror is not None:
             return mirror.sha256(path)
         try:
-            return Digest.of_file(path, "sha256").hex
+            return Checksum.of_file(path, "sha256").hex
         except OSError:
             return None
 

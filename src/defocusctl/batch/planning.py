@@ -13,8 +13,8 @@ from defocusctl.batch.job import Entry, Job
 from defocusctl.batch.manifest import place_in
 from defocusctl.batch.places import HERE, Places
 from defocusctl.batch.resume import recorded_suffix
+from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.pipeline import Outputs
 
 READING_THREADS = 16
 """Photos whose first bytes are read at the same time; a store answers each after a while."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from defocusctl.allowance import processors
 from defocusctl.errors import DeviceError, UsageError
+from defocusctl.system.limits import processors
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"

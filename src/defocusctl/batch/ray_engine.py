@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from defocusctl.atomic import remove_abandoned
 from defocusctl.batch.engine import OnBegin
 from defocusctl.batch.feed import JobFeed
 from defocusctl.batch.job import Job, Outcome
@@ -16,6 +15,7 @@ from defocusctl.batch.ray_worker import Assignment, PhotoWorker
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.work import PhotoWork
 from defocusctl.errors import BugError, DefocusctlError, DeviceError
+from defocusctl.system.atomic import remove_abandoned
 
 MOST_LOSSES = 3
 """So many workers may be lost with a photo before it counts as the cause."""

@@ -11,7 +11,7 @@ from defocusctl.batch.ray_cluster import Crew, choose_crew, connected
 from defocusctl.batch.ray_engine import RayEngine
 from defocusctl.batch.ray_worker import Assignment
 from defocusctl.batch.work import PhotoWork
-from defocusctl.restore import Restorer
+from defocusctl.restoring.restorer import Restorer
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Content, Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.errors import DeviceError, OutputError
-from defocusctl.resolve import ResolvedWeights
-from defocusctl.restore import RestoreSettings
+from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.weights.resolve import ResolvedWeights
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from defocusctl.atomic import remove_abandoned
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import Manifest, place_in, record_claims
 from defocusctl.batch.resume import Judged
 from defocusctl.batch.stop import Stop
 from defocusctl.errors import OutputError, SomeFailedError
+from defocusctl.system.atomic import remove_abandoned
 
 AT_ONCE = 500
 """Entries that are written together where photos need not be done."""

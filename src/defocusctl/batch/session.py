@@ -24,9 +24,9 @@ from defocusctl.batch.stop import Stop
 from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
 from defocusctl.deblurrer import Deblurrer
+from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import InputError, InterruptedByUserError, SomeFailedError
-from defocusctl.interruption import Interruption
-from defocusctl.pipeline import Outputs
+from defocusctl.system.interruption import Interruption
 
 GIVEN_UP = f"the photos in flight were given up; {GO_ON}"
 MANY = 1000
@@ -147,7 +147,7 @@ class Batch:
         with show.live(progress), Interruption(show.stopping, noted=2) as interruption:
             engine = self.staff.engine(work, lanes, show.began, show.tile)
             stop = Stop(
-                wished=lambda: interruption.wished or _cannot_record(records),
+                wished=lambda: interruption.requested or _cannot_record(records),
                 abandoned=lambda: interruption.times > 1,
                 most_failures=most_failures,
             )
@@ -162,7 +162,7 @@ class Batch:
                 raise InterruptedByUserError(GIVEN_UP) from None
         if interruption.times > 1:
             raise InterruptedByUserError(GIVEN_UP)
-        if interruption.wished and self.watch is None:
+        if interruption.requested and self.watch is None:
             raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
         if progress.failures:
             raise SomeFailedError(

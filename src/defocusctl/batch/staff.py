@@ -9,7 +9,7 @@ from defocusctl.batch.engine import Engine, OnBegin, OnTile
 from defocusctl.batch.lanes import Lanes, choose_lanes
 from defocusctl.batch.local import LocalEngine
 from defocusctl.batch.work import PhotoWork
-from defocusctl.restore import Restorer
+from defocusctl.restoring.restorer import Restorer
 
 
 class Staff(Protocol):

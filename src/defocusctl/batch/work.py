@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from defocusctl import __version__
-from defocusctl.atomic import write_error
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
 from defocusctl.batch.manifest import place_in
 from defocusctl.batch.stamps import TICK, Stamp, recorded_stamp
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
-from defocusctl.devices import enough_memory
-from defocusctl.digests import Digest
+from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
-from defocusctl.pipeline import read_warnings, restore_photos, write_result
+from defocusctl.system.atomic import write_error
+from defocusctl.system.devices import enough_memory
+from defocusctl.weights.checksums import Checksum
 
 HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What the system says when no other result could be written either."""
@@ -136,7 +136,7 @@ class PhotoWork:
                 write_result(self.deblurrer.network, restored, job.target, job.outputs)
             time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
             stamps = {place_in(self.out, path): recorded_stamp(path) for path in files}
-            hashes = {place_in(self.out, path): Digest.of_file(path, "sha256").hex for path in files}
+            hashes = {place_in(self.out, path): Checksum.of_file(path, "sha256").hex for path in files}
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
         report = asdict(restored.report)

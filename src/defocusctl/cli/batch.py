@@ -27,7 +27,7 @@ from defocusctl.cli.options import (
     number_or_auto,
 )
 from defocusctl.errors import SomeFailedError, UsageError
-from defocusctl.plugins import DEFAULT_MODEL
+from defocusctl.models.plugins import DEFAULT_MODEL
 
 
 def batch(
@@ -164,7 +164,7 @@ def batch(
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
     from defocusctl.batch.watch import Watch
-    from defocusctl.restore import RestoreSettings
+    from defocusctl.restoring.restorer import RestoreSettings
 
     with mirrored_call(inputs, last) as call:
         own = set(real_paths(call.out / place for place in read_claims(call.out)))
@@ -242,8 +242,8 @@ def batch(
 
 
 def _report(out: Path, show: BatchShow) -> None:
-    from defocusctl.batch.gallery import write_gallery
     from defocusctl.batch.manifest import alone_in
+    from defocusctl.reports.gallery import write_gallery
 
     with alone_in(out), show.reporting() as on_photo:
         page = write_gallery(out, on_photo)

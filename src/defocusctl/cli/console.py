@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from defocusctl.printable import printable
+from defocusctl.errors import printable
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

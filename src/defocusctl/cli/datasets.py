@@ -14,7 +14,7 @@ from defocusctl.cli.console import plain, put, put_json, put_table
 from defocusctl.errors import DataError
 
 if TYPE_CHECKING:
-    from defocusctl.data.layouts import DataSet, FoundData
+    from defocusctl.data.datasets import DataSet, FoundData
 
 SIZES_SHOWN = 4
 
@@ -43,7 +43,7 @@ def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """List the sets: how many images, of which size, where they are offered, and which are here."""
-    from defocusctl.data.layouts import SETS, data_root
+    from defocusctl.data.datasets import SETS, data_root
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
     if as_json:
@@ -70,7 +70,7 @@ def check(
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
     """Tell what is there, and what is missing, misnamed, mispaired or damaged (then with exit code 8)."""
-    from defocusctl.data.layouts import SETS, data_root, find_data, present_data
+    from defocusctl.data.datasets import SETS, data_root, find_data, present_data
 
     folder = data_root(root)
     checked: dict[str, bool] = {}
@@ -100,7 +100,7 @@ def check(
 
 def _report(found: "FoundData") -> bool:
     """Print what there is of a set; whether it is as it should be."""
-    from defocusctl.data.layouts.headers import read_headers
+    from defocusctl.data.datasets.headers import read_headers
 
     headers = read_headers(found)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
@@ -147,7 +147,7 @@ def _as_json(entry: "DataSet", root: Path | None) -> dict[str, Any]:
 
 def _found(entry: "DataSet", root: Path | None) -> dict[str, "FoundData"]:
     """The splits of a set below ``root``; where one cannot be read it is not here, and ``check`` says why."""
-    from defocusctl.data.layouts import present_data
+    from defocusctl.data.datasets import present_data
 
     found: dict[str, FoundData] = {}
     if root is None:

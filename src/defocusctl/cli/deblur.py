@@ -30,13 +30,13 @@ from defocusctl.cli.options import (
 )
 from defocusctl.cli.tally import Tally
 from defocusctl.geometry import parse_region
-from defocusctl.plugins import DEFAULT_MODEL
+from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer
+    from defocusctl.deblurrer.outputs import Deblurred
     from defocusctl.photo import Photo
-    from defocusctl.pipeline import Deblurred
-    from defocusctl.restore import RestoreSettings
+    from defocusctl.restoring.restorer import RestoreSettings
 
 
 def deblur(
@@ -99,7 +99,7 @@ def deblur(
         wanted = Wanted(model, output, box, quality, force, maps, maps_dir, maps_data, compare, compare_to)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
 
-        from defocusctl.restore import RestoreSettings
+        from defocusctl.restoring.restorer import RestoreSettings
 
         settings = RestoreSettings(
             tile=pixels,
@@ -141,7 +141,7 @@ def load(
 def _deblur_one(
     deblurrer: "Deblurrer", job: Job, max_megapixels: float, white: float | None, *, quiet: bool
 ) -> "Deblurred":
-    from defocusctl.pipeline import deblur_photo
+    from defocusctl.deblurrer.outputs import deblur_photo
 
     megapixels = 0.0
 

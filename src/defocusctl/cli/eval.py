@@ -26,11 +26,11 @@ from defocusctl.cli.options import (
 from defocusctl.errors import DataError, ExpectationError, UsageError
 
 if TYPE_CHECKING:
-    from defocusctl.data.layouts import EvaluationImage, FoundData
-    from defocusctl.evaluate.expectations import Expectation
-    from defocusctl.evaluate.methods import Candidate
-    from defocusctl.evaluate.results import Evaluation, Row
-    from defocusctl.metrics import Protocol
+    from defocusctl.data.datasets import EvaluationImage, FoundData
+    from defocusctl.evaluation.expectations import Expectation
+    from defocusctl.evaluation.methods import Candidate
+    from defocusctl.evaluation.metrics import Protocol
+    from defocusctl.evaluation.results import Evaluation, Row
 
 PUBLISHED = "published"
 
@@ -117,10 +117,10 @@ def evaluate(
     if (resume or save_images) and out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
-    from defocusctl.evaluate.evaluation import evaluate as run
-    from defocusctl.evaluate.run import chosen
-    from defocusctl.metrics import PROTOCOLS
-    from defocusctl.restore import RestoreSettings
+    from defocusctl.evaluation.evaluation import evaluate as run
+    from defocusctl.evaluation.metrics import PROTOCOLS
+    from defocusctl.evaluation.run import chosen
+    from defocusctl.restoring.restorer import RestoreSettings
 
     found = _find(dataset, root, split, blurred, sharp)
     images = chosen(found, limit, sample, seed)
@@ -172,7 +172,7 @@ def evaluate(
 def _find(
     dataset: Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
 ) -> "FoundData":
-    from defocusctl.data.layouts import data_root, find_data, pairs_data, photos_data
+    from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
     if dataset is Dataset.PAIRS and blurred and sharp:
         return pairs_data(blurred, sharp)
@@ -188,7 +188,7 @@ def _find(
 
 def _tell(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        from defocusctl.evaluate.summary import as_json as summary
+        from defocusctl.evaluation.summary import as_json as summary
 
         put_json(summary(evaluation), indent=2)
     elif not quiet:
@@ -208,9 +208,9 @@ def _keep(
     *,
     quiet: bool,
 ) -> None:
-    from defocusctl.evaluate.evaluation import REPORT, report_pictures
-    from defocusctl.evaluate.report import write_report
-    from defocusctl.evaluate.summary import write_tables
+    from defocusctl.evaluation.evaluation import REPORT
+    from defocusctl.evaluation.summary import write_tables
+    from defocusctl.reports.evaluation import report_pictures, write_report
 
     written = write_tables(out, evaluation)
     report = out / REPORT
@@ -223,7 +223,7 @@ def _keep(
 def _expectations(
     expect: str, found: "FoundData", candidates: "Sequence[Candidate]", protocols: "Sequence[Protocol]"
 ) -> "list[Expectation]":
-    from defocusctl.evaluate.expectations import expected_by_file, expected_by_papers
+    from defocusctl.evaluation.expectations import expected_by_file, expected_by_papers
 
     methods = [candidate.info for candidate in candidates]
     names = [protocol.name for protocol in protocols]
@@ -235,7 +235,7 @@ def _expectations(
 def _compare(
     evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, *, quiet: bool
 ) -> None:
-    from defocusctl.evaluate.expectations import deviations
+    from defocusctl.evaluation.expectations import deviations
 
     found = deviations(evaluation, expected, tolerance)
     for deviation in found:

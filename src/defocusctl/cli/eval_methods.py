@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from defocusctl.cli.console import download_bar, say, say_warning
 from defocusctl.cli.eval_options import Baseline
 from defocusctl.errors import UsageError, WeightsError
-from defocusctl.plugins import DEFAULT_MODEL
+from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from defocusctl.evaluate.methods import Candidate
-    from defocusctl.metrics import Lpips
-    from defocusctl.restore import RestoreSettings
+    from defocusctl.evaluation.methods import Candidate
+    from defocusctl.evaluation.metrics import Lpips
+    from defocusctl.restoring.restorer import RestoreSettings
 
 DEFAULT_WEIGHTS = "default"
 
@@ -52,7 +52,7 @@ def load_candidates(
         WeightsError: if weights cannot be had.
     """
     from defocusctl.deblurrer import Deblurrer
-    from defocusctl.evaluate.methods import classical, network, untouched
+    from defocusctl.evaluation.methods import classical, network, untouched
 
     candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
     for model, spec in models:
@@ -66,7 +66,7 @@ def load_candidates(
 
 def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
     """LPIPS, or None and a warning where AlexNet's weights cannot be had."""
-    from defocusctl.metrics import load_lpips
+    from defocusctl.evaluation.metrics import load_lpips
 
     try:
         with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:

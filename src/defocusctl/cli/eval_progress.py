@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from defocusctl.evaluate.results import Row
+    from defocusctl.evaluation.results import Row
 
 
 class RunningMeans:

@@ -8,15 +8,15 @@ from rich import box
 from rich.table import Column, Table
 
 from defocusctl.cli.console import plain, put, put_table
-from defocusctl.evaluate.published import is_about
-from defocusctl.evaluate.results import (
+from defocusctl.evaluation.published import is_about
+from defocusctl.evaluation.results import (
     LOWER_IS_BETTER,
     Comparison,
     Evaluation,
     Method,
     PublishedRow,
 )
-from defocusctl.evaluate.summary import means
+from defocusctl.evaluation.summary import means
 
 DIGITS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
 HEADS = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}

@@ -17,7 +17,7 @@ from defocusctl.cli.options import (
     WeightsOption,
 )
 from defocusctl.errors import UsageError
-from defocusctl.plugins import DEFAULT_MODEL
+from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.export.run import Exported
@@ -74,10 +74,10 @@ def export(
         raise UsageError("--private is for --push", "leave it out")
     chosen = format or (Format.ONNX if push is None else Format.SAFETENSORS)
 
-    from defocusctl.checkpoint import load_checkpoint
     from defocusctl.export.publish import publish_weights
     from defocusctl.export.run import ExportSettings, export_network
-    from defocusctl.resolve import resolve_weights
+    from defocusctl.weights.checkpoint import load_checkpoint
+    from defocusctl.weights.resolve import resolve_weights
 
     settings = ExportSettings(chosen.value, precision, opset, coefficients)
     if check:

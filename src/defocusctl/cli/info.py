@@ -7,10 +7,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from defocusctl import __version__, places
+from defocusctl import __version__
 from defocusctl.cli.console import plain, put_json, put_table
 from defocusctl.errors import ModelError
-from defocusctl.plugins import BUILT_IN, plugins
+from defocusctl.models.plugins import BUILT_IN, plugins
+from defocusctl.system import paths
 
 PACKAGES = (
     "torch", "numpy", "pillow", "opencv-python-headless", "tifffile", "imagecodecs", "safetensors",
@@ -41,9 +42,9 @@ def info(
 
 
 def _facts() -> dict[str, Any]:
-    from defocusctl.download import state_of
     from defocusctl.photo.extras import EXTRAS as FORMATS
-    from defocusctl.registry import load_registry
+    from defocusctl.weights.download import state_of
+    from defocusctl.weights.registry import load_registry
 
     extras = {**EXTRAS, **{extra.name: (extra.module,) for extra in FORMATS.values()}}
     return {
@@ -58,8 +59,8 @@ def _facts() -> dict[str, Any]:
         },
         "networks": _networks(),
         "devices": _devices(),
-        "cache": str(places.cache_dir()),
-        "configuration": str(places.config_dir()),
+        "cache": str(paths.cache_dir()),
+        "configuration": str(paths.config_dir()),
         "weights": {entry.label: state_of(entry) for entry in load_registry().entries},
     }
 
@@ -85,8 +86,8 @@ def _devices() -> dict[str, str]:
     """Every device that ``--device`` takes here, with its memory and the precision ``auto`` chooses."""
     import torch
 
-    from defocusctl.allowance import total_memory
-    from defocusctl.devices import choose_precision, use_allowed_processors
+    from defocusctl.system.devices import choose_precision, use_allowed_processors
+    from defocusctl.system.limits import total_memory
 
     use_allowed_processors()
     found = {"cpu": f"{torch.get_num_threads()} threads, {total_memory() / 2**30:.1f} GiB"}

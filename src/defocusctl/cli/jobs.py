@@ -11,7 +11,7 @@ from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box
 
 if TYPE_CHECKING:
-    from defocusctl.pipeline import Outputs
+    from defocusctl.deblurrer.outputs import Outputs
 
 STREAM = "-"
 ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
@@ -66,8 +66,8 @@ def plan_job(text: str, wanted: Wanted) -> Job:
         InputError: if there is no such file, or it is no photo.
         OutputError: if an output must not or cannot be written.
     """
+    from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_of
     from defocusctl.photo import check_is_photo
-    from defocusctl.pipeline import Outputs, check_targets, stem_of, target_of
 
     source: Path | bytes
     if text == STREAM:
@@ -111,7 +111,7 @@ def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool)
 
 
 def _read_standard_input() -> bytes:
-    from defocusctl.devices import enough_memory
+    from defocusctl.system.devices import enough_memory
 
     with enough_memory("standard input"):
         return sys.stdin.buffer.read()

@@ -7,7 +7,7 @@ import typer
 
 from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
-from defocusctl.plugins import BUILT_IN, check_model, model_names, plugins
+from defocusctl.models.plugins import BUILT_IN, check_model, model_names, plugins
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""

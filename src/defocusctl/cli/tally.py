@@ -9,7 +9,7 @@ from defocusctl.cli.problems import as_problem
 from defocusctl.errors import DefocusctlError, SomeFailedError
 
 if TYPE_CHECKING:
-    from defocusctl.pipeline import Deblurred
+    from defocusctl.deblurrer.outputs import Deblurred
 
 
 class Tally:

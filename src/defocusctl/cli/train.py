@@ -33,7 +33,7 @@ def train(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a network by a recipe; docs/training.md describes the keys."""
-    from defocusctl.devices import choose_device
+    from defocusctl.system.devices import choose_device
     from defocusctl.training.loop import train as run
     from defocusctl.training.recipe import read_recipe
 

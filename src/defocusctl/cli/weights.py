@@ -6,7 +6,9 @@ import typer
 from rich.table import Table
 
 from defocusctl.cli.console import download_bar, plain, put, put_json, put_table, say_error
-from defocusctl.download import (
+from defocusctl.errors import UsageError, WeightsError
+from defocusctl.models.plugins import model_names
+from defocusctl.weights.download import (
     ensure_file,
     files_of,
     is_intact,
@@ -15,9 +17,7 @@ from defocusctl.download import (
     remove_cached,
     state_of,
 )
-from defocusctl.errors import UsageError, WeightsError
-from defocusctl.plugins import model_names
-from defocusctl.registry import FROM_SHAPES, Registry, WeightsEntry, load_registry
+from defocusctl.weights.registry import FROM_SHAPES, Registry, WeightsEntry, load_registry
 
 app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
 

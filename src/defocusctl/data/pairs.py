@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.folders import is_passed_over
+from defocusctl.photo.folders import is_passed_over
 from defocusctl.photo.targets import SUFFIXES, may_be_photo
 
 

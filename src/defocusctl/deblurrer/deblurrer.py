@@ -10,24 +10,24 @@ from typing import Any, Self, overload
 import torch
 from torch import Tensor
 
-from defocusctl.backends.choose import check_backend
-from defocusctl.canvas import Pixels
-from defocusctl.checkpoint import load_checkpoint
 from defocusctl.deblurrer.given import Array
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
 from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.deblurrer.result import DeblurResult
-from defocusctl.devices import enough_memory
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
+from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
 from defocusctl.photo.alpha import filled
-from defocusctl.plugins import check_model
-from defocusctl.resolve import ResolvedWeights, resolve_weights
-from defocusctl.restore import Progress, Restorer, RestoreSettings
-from defocusctl.tile_runner import Picture
-from defocusctl.transfer import OnProgress
+from defocusctl.restoring.backends.choose import check_backend
+from defocusctl.restoring.output import Pixels
+from defocusctl.restoring.restorer import Progress, Restorer, RestoreSettings
+from defocusctl.restoring.tile_runner import Picture
+from defocusctl.system.devices import enough_memory
+from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
+from defocusctl.weights.transfer import OnProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from defocusctl import __version__
-from defocusctl.canvas import Halves, Pixels
 from defocusctl.geometry import Box
 from defocusctl.photo import Photo, Provenance, write_photo
-from defocusctl.resolve import ResolvedWeights
-from defocusctl.restore import RestoreReport, RestoreSettings
+from defocusctl.restoring.output import Halves, Pixels
+from defocusctl.restoring.restorer import RestoreReport, RestoreSettings
+from defocusctl.weights.resolve import ResolvedWeights
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.canvas import Halves
 from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import check_writable_target, conversion_warnings
-from defocusctl.resolve import ResolvedWeights
-from defocusctl.restore import RestoreReport
-from defocusctl.tiling import Floats
+from defocusctl.restoring.output import Halves
+from defocusctl.restoring.restorer import RestoreReport
+from defocusctl.restoring.tiles import Floats
+from defocusctl.weights.resolve import ResolvedWeights
 
 ImageT = TypeVar("ImageT")
 SampleT = TypeVar("SampleT", bound=np.generic)
@@ -62,7 +62,7 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if the coefficients were not kept, or nothing is known about those of this network.
         """
-        from defocusctl.coefmaps import blur_extent  # with it come the libraries that draw
+        from defocusctl.maps import blur_extent  # with it come the libraries that draw
 
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])

@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from defocusctl import __version__, places
-from defocusctl.checkpoint import Checkpoint
+from defocusctl import __version__
 from defocusctl.errors import OutputError
 from defocusctl.export.run import ExportSettings, export_network
-from defocusctl.resolve import ResolvedWeights
+from defocusctl.system import paths
+from defocusctl.weights.checkpoint import Checkpoint
+from defocusctl.weights.resolve import ResolvedWeights
 
 SETTINGS = ExportSettings(format="onnx", precision="fp32", coefficients=True)
 
@@ -18,7 +19,7 @@ def graph_file(weights: ResolvedWeights) -> Path:
     """Where the graph of ``weights`` goes."""
     made_by = f"{__version__}-torch{torch.__version__.partition('+')[0]}"
     name = f"{weights.model}-{weights.digest.kind}-{weights.digest.hex}-{made_by}.onnx"
-    return places.cache_dir() / "graphs" / name
+    return paths.cache_dir() / "graphs" / name
 
 
 def cached_graph(checkpoint: Checkpoint, weights: ResolvedWeights) -> Path:

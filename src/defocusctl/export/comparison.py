@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from defocusctl.checkpoint import Checkpoint
 from defocusctl.errors import InputError, OutputError
 from defocusctl.export.graph import SMALLEST
 from defocusctl.geometry import Box, Size
+from defocusctl.models.plugin_faults import code_of
 from defocusctl.photo import read_photo
-from defocusctl.plugin_faults import code_of
-from defocusctl.tile_runner import read_tile
-from defocusctl.tiling import Floats, padded_size
+from defocusctl.restoring.tile_runner import read_tile
+from defocusctl.restoring.tiles import Floats, padded_size
+from defocusctl.weights.checkpoint import Checkpoint
 
 Consumer = Callable[[Floats], Sequence[Floats]]
 """(B, 3, H, W) in the weights' channel order -> the restored photos, and the exported coefficients."""

@@ -1,9 +1,9 @@
 """What an exported file says about itself, as texts by name: the same words in all formats."""
 
 from defocusctl import __version__
-from defocusctl.checkpoint import WeightsMetadata
 from defocusctl.export.graph import SMALLEST, STEP
-from defocusctl.resolve import ResolvedWeights
+from defocusctl.weights.checkpoint import WeightsMetadata
+from defocusctl.weights.resolve import ResolvedWeights
 
 INPUT = "photo"
 OUTPUT = "restored"

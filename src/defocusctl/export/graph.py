@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defocusctl.models.fixed import with_fixed_dictionary
+from defocusctl.models.constant_folding import with_constant_dictionary
 from defocusctl.models.prediction import Network
 
 STEP = 16
@@ -43,7 +43,7 @@ class PhotoGraph(nn.Module):
 
     def __init__(self, network: Network, *, coefficients: bool, precision: str) -> None:
         super().__init__()
-        self.network = with_fixed_dictionary(copy.deepcopy(network))
+        self.network = with_constant_dictionary(copy.deepcopy(network))
         self.coefficient_names = network.coefficient_names if coefficients else ()
         if precision == "fp16":
             _halve(self.network)

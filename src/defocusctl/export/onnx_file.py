@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from defocusctl.backends.engine import missing_extra
 from defocusctl.errors import UsageError
 from defocusctl.export.description import INPUT, OUTPUT
 from defocusctl.export.graph import PhotoGraph
 from defocusctl.export.program import export_program
-from defocusctl.plugin_faults import code_of
+from defocusctl.models.plugin_faults import code_of
+from defocusctl.restoring.backends.engine import missing_extra
 
 DEFAULT_OPSET = 18
 OPSETS = range(18, 22)

@@ -9,7 +9,7 @@ from torch.export import Dim, ExportedProgram
 
 from defocusctl.export.description import INPUT
 from defocusctl.export.graph import LARGEST_BATCH, LARGEST_SIDE, SMALLEST, PhotoGraph
-from defocusctl.plugin_faults import code_of
+from defocusctl.models.plugin_faults import code_of
 
 DESCRIPTION = "description.json"
 """The name of the metadata among the files inside the archive."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from defocusctl.checkpoint import Checkpoint
 from defocusctl.errors import UsageError
 from defocusctl.export.run import Exported, ExportSettings, export_network
-from defocusctl.hub import upload
-from defocusctl.resolve import ResolvedWeights
-from defocusctl.sources import HUB_WEIGHTS
+from defocusctl.weights.checkpoint import Checkpoint
+from defocusctl.weights.hub import upload
+from defocusctl.weights.resolve import ResolvedWeights
+from defocusctl.weights.sources import HUB_WEIGHTS
 
 CARD = Path(__file__).with_name("card.md.jinja")
 

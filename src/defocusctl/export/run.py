@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from defocusctl.atomic import publish, write_error
-from defocusctl.backends.onnx_runtime import OnnxRuntimeGraph
-from defocusctl.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
 from defocusctl.export.description import OF_GRAPHS, describe
@@ -19,8 +16,11 @@ from defocusctl.export.graph import STEP, PhotoGraph
 from defocusctl.export.onnx_file import DEFAULT_OPSET, check_opset, write_onnx
 from defocusctl.export.program import read_program, write_program
 from defocusctl.models.prediction import Network
-from defocusctl.resolve import ResolvedWeights
-from defocusctl.tiling import Floats
+from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
+from defocusctl.restoring.tiles import Floats
+from defocusctl.system.atomic import publish, write_error
+from defocusctl.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from defocusctl.weights.resolve import ResolvedWeights
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 """The formats and what their files' names end in."""

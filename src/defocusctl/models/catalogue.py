@@ -5,8 +5,8 @@ import inspect
 from defocusctl.errors import ModelError
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
+from defocusctl.models.plugins import Plugin, plugin_of
 from defocusctl.models.prediction import Network
-from defocusctl.plugins import Plugin, plugin_of
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (INIKNet, NRKNet)}
 """The built-in ones."""

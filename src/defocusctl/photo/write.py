@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from defocusctl.atomic import atomic_write
 from defocusctl.errors import OutputError
 from defocusctl.photo import description, exif, extras, xmp
 from defocusctl.photo.alpha import multiplied
@@ -13,6 +12,7 @@ from defocusctl.photo.convert import as_stored, check_convertible, check_fits, p
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
 from defocusctl.photo.model import ASSOCIATED_ALPHA, Photo, Provenance, Samples, TiffCoding
 from defocusctl.photo.targets import format_to_write
+from defocusctl.system.atomic import atomic_write
 
 RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
 

@@ -6,12 +6,12 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from defocusctl.atomic import atomic_write
 from defocusctl.data.batches import RenderedSource, StepCrops
-from defocusctl.data.defocus import render
 from defocusctl.data.pairs import photos_in
 from defocusctl.data.pixels import PixelCache
+from defocusctl.data.synthesis.defocus import render
 from defocusctl.errors import DataError, UsageError
+from defocusctl.system.atomic import atomic_write
 from defocusctl.training.recipe import Recipe
 
 PAIRS_PER_ROW = 3

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from defocusctl.models.mixed_layout import mix_layouts
+from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
-from defocusctl.plugin_faults import code_of
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
 

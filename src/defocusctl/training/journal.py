@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from defocusctl import atomic
 from defocusctl.errors import DataError
+from defocusctl.system import atomic
 
 LOG = "log.jsonl"
 

@@ -13,20 +13,20 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
 
-from defocusctl.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
-from defocusctl.interruption import Interruption
 from defocusctl.models.catalogue import network_class
+from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
-from defocusctl.plugin_faults import code_of
+from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, Journal, is_log
 from defocusctl.training.recipe import Recipe
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
+from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
 
 WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
 """What a finished run leaves in its folder."""
@@ -82,7 +82,7 @@ def train(
         raise OutputError(
             f"cannot write the run '{out}' ({error.strerror})", "check the folder, its permissions and room"
         ) from error
-    if interruption.wished:
+    if interruption.requested:
         raise KeyboardInterrupt
     for name, dtype in WEIGHTS.items():
         save_weights(state, out / name, dtype)
@@ -151,7 +151,7 @@ def _run(
             strips = validation.strips(state.averaged, state.channel_order, device)
             journal.picture(state.step, strips)
         on_progress(Progress(state.step, recipe.steps, loss, gains))
-        if interruption.wished or time.monotonic() >= deadline:
+        if interruption.requested or time.monotonic() >= deadline:
             return
         if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
             state.save(out)

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from defocusctl.data.settings import Rendering, Settings
 from defocusctl.errors import DataError, ModelError
-from defocusctl.plugins import check_model
+from defocusctl.models.plugins import check_model
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]

@@ -7,9 +7,9 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from defocusctl import atomic
 from defocusctl.errors import DataError, OutputError
 from defocusctl.models.prediction import Network
+from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
 from defocusctl.training.optimisers import optimiser_of
 from defocusctl.training.recipe import Recipe

@@ -14,9 +14,9 @@ from defocusctl.data.pairs import PhotoPair, pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
-from defocusctl.metrics import Quality, quality
+from defocusctl.evaluation.metrics import Quality, quality
+from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
-from defocusctl.plugin_faults import code_of
 from defocusctl.training.recipe import RENDERED, Validation
 
 SEED = 20_231

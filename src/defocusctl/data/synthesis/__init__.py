@@ -1,0 +1,1 @@
+"""Defocus rendered from sharp photos."""

@@ -1,0 +1,249 @@
+"""One photo in, one photo out: read, restore, write, draw what was asked for.
+
+``deblur`` runs this for each of its inputs; whatever runs over many photos makes one ``Deblurrer`` and calls
+``deblur_photo`` for each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.errors import OutputError
+from defocusctl.geometry import Box
+from defocusctl.maps import (
+    check_has_maps,
+    map_paths,
+    pictures_reduction,
+    write_comparison,
+    write_maps,
+    write_maps_data,
+)
+from defocusctl.models.prediction import Network
+from defocusctl.photo import (
+    Photo,
+    check_writable_target,
+    conversion_warnings,
+    icc,
+    output_path,
+    read_photo,
+)
+from defocusctl.restoring.output import LARGEST_REDUCTION
+from defocusctl.restoring.restorer import RestoreReport, RestoreSettings
+from defocusctl.system.devices import enough_memory
+from defocusctl.weights.resolve import ResolvedWeights
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write besides the photo, and how. Paths that are None are not written."""
+
+    quality: int | None = None
+    force: bool = False
+    maps: Path | None = None
+    maps_data: Path | None = None
+    compare: Path | None = None
+
+    @property
+    def wants_coefficients(self) -> bool:
+        return self.maps is not None or self.maps_data is not None
+
+    def absolute(self) -> Self:
+        """The same for a process in another folder."""
+
+        def absolute(path: Path | None) -> Path | None:
+            return None if path is None else path.absolute()
+
+        return replace(
+            self,
+            maps=absolute(self.maps),
+            maps_data=absolute(self.maps_data),
+            compare=absolute(self.compare),
+        )
+
+    def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
+        """Every file that these options write for a result called ``stem``, beside the photo itself."""
+        maps = [] if self.maps is None else map_paths(self.maps, stem, model)
+        return (*maps, *(path for path in (self.maps_data, self.compare) if path is not None))
+
+
+@dataclass(frozen=True)
+class Deblurred:
+    """What was done with one photo; ``as_json`` is the object that ``--json`` prints."""
+
+    input: str
+    output: str
+    weights: ResolvedWeights
+    settings: RestoreSettings
+    report: RestoreReport
+    region: Box | None
+    pictures: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        report = asdict(self.report)
+        report.pop("warnings")
+        return {
+            "input": self.input,
+            "output": self.output,
+            "model": self.weights.model,
+            "weights": {
+                "name": self.weights.name,
+                "source": self.weights.source,
+                "hash": str(self.weights.digest),
+                "note": self.weights.note,
+            },
+            "strength": self.settings.strength,
+            "region": None if self.region is None else self.region.text,
+            **report,
+            "pictures": [str(path) for path in self.pictures],
+            "warnings": list(self.warnings),
+        }
+
+
+def target_of(source: Path, output: Path | str | None, region: Box | None) -> Path:
+    """Where the result of ``source`` goes; a region has its geometry in the name, unless one is given."""
+    target = output_path(source, output)
+    if region is None or (output is not None and target == Path(output)):
+        return target
+    return target.with_stem(f"{target.stem}_{region.text}")
+
+
+def stem_of(target: Path | BinaryIO | None) -> str:
+    """What the names of a result's pictures begin with; a stream has no name."""
+    return target.stem if isinstance(target, Path) else "photo"
+
+
+def check_targets(source: Path | bytes, target: Path | None, model: str, outputs: Outputs) -> None:
+    """Refuse, before any computing, whatever could not or must not be written; a target of None is a stream.
+
+    That no result replaces another one or another input is for those to check who run several.
+
+    Raises:
+        OutputError: naming the first of them.
+        UsageError: for maps of a network that has none.
+    """
+    if target is not None:
+        check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
+    if outputs.wants_coefficients:
+        check_has_maps(model)
+    if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
+        raise OutputError(f"'{outputs.maps}' is not a folder", "give --maps-dir another name")
+    for path in outputs.pictures(stem_of(target), model):
+        if path.exists() and not outputs.force:
+            raise OutputError(f"'{path}' exists already", "use --force to overwrite it, or another name")
+        if not path.parent.is_dir() and path.parent != outputs.maps:
+            raise OutputError(f"there is no folder '{path.parent}'", "create it first")
+
+
+def deblur_photo(
+    deblurrer: Deblurrer,
+    source: Path | bytes,
+    target: Path | BinaryIO,
+    *,
+    region: Box | None = None,
+    outputs: Outputs,
+    max_megapixels: float,
+    white: float | None = None,
+    on_photo: Callable[[Photo], None] | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Deblurred:
+    """Read ``source`` (a file, or the bytes of one), restore it, and write ``target`` and what else is asked.
+
+    ``white`` is that of ``read_photo``. ``on_photo`` gets the photo once it is read, ``on_tile`` the tiles
+    done and in all.
+
+    Raises:
+        InputError: if the photo cannot be read.
+        UsageError: if the region lies outside the photo.
+        OutputError: if something cannot be written; what was written before it is whole.
+        DeviceError: if the photo or even the smallest tile does not fit into memory.
+    """
+    with enough_memory(f"'{source}'" if isinstance(source, Path) else "the photo from standard input"):
+        photo = read_photo(source, max_megapixels=max_megapixels, white=white)
+        if on_photo is not None:
+            on_photo(photo)
+        read_warnings(photo, target)  # which refuses a target before any computing
+        restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
+        pictures = write_result(deblurrer.network, restored, target, outputs)
+        return Deblurred(
+            input=str(source) if isinstance(source, Path) else "-",
+            output=str(target) if isinstance(target, Path) else "-",
+            weights=restored.weights,
+            settings=restored.settings,
+            report=restored.report,
+            region=region,
+            pictures=pictures,
+            warnings=(*read_warnings(restored.before, target), *restored.report.warnings),
+        )
+
+
+def read_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
+    """What was wrong with a photo that was read, and what writing it to ``target`` will lose.
+
+    Raises:
+        OutputError: if the format of the target cannot hold it.
+    """
+    return *photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())
+
+
+def restore_photos(
+    deblurrer: Deblurrer,
+    photos: Sequence[Photo],
+    *,
+    region: Box | None = None,
+    outputs: Outputs,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> list[RestoredPhoto]:
+    """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
+
+    Raises:
+        InputError: if a photo has pixels that are not numbers.
+        UsageError: if the region lies outside the photo.
+        DeviceError: if even the smallest tile does not fit into memory.
+    """
+    drawn = photos[0].size if region is None else region.size
+    return deblurrer.restore_together(
+        photos,
+        region=region,
+        coefficients=outputs.wants_coefficients,
+        map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
+        on_tile=on_tile,
+    )
+
+
+def write_result(
+    network: Network, restored: RestoredPhoto, target: Path | BinaryIO, outputs: Outputs
+) -> tuple[Path, ...]:
+    """Write the restored photo with its provenance, then the pictures; answers with the pictures' paths.
+
+    Raises:
+        OutputError: if something cannot be written; what was written before it is whole.
+    """
+    restored.write(target, quality=outputs.quality, force=outputs.force)
+    return _draw(network, restored, stem_of(target), outputs)
+
+
+def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs) -> tuple[Path, ...]:
+    before, coefficients = restored.before, restored.coefficients
+    pictures: list[Path] = []
+    if coefficients is not None and outputs.maps is not None:
+        pictures += write_maps(
+            outputs.maps, stem, before.pixels, before.full_scale, network, coefficients, force=outputs.force
+        )
+    if coefficients is not None and outputs.maps_data is not None:
+        write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
+        pictures.append(outputs.maps_data)
+    if outputs.compare is not None:
+        profile = before.metadata.icc
+        write_comparison(
+            outputs.compare,
+            before.pixels,
+            restored.pixels,
+            before.full_scale,
+            icc_profile=profile and icc.for_colours(profile, 3),
+            force=outputs.force,
+        )
+        pictures.append(outputs.compare)
+    return tuple(pictures)

@@ -1,0 +1,106 @@
+"""Figures that a run should come to: an earlier run's or the papers', and what differs from them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import NamedTuple
+
+from defocusctl.errors import DataError
+from defocusctl.evaluation.published import is_about, published_rows
+from defocusctl.evaluation.results import METRICS, Evaluation, Method
+from defocusctl.evaluation.summary import means
+
+SHARE = 1 / 50  # of the tolerance in dB is allowed in the other metrics, which lie in [0, 1]
+
+
+class Expectation(NamedTuple):
+    """The mean that a method should have in one metric."""
+
+    method: str
+    protocol: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A mean that is not what was expected; ``measured`` is not a number where there is none."""
+
+    expected: Expectation
+    measured: float
+
+    def __str__(self) -> str:
+        method, protocol, metric, value = self.expected
+        if isnan(self.measured):
+            return f"{method} ({protocol}): {metric} was not scored, and {value:.4f} was expected"
+        return (
+            f"{method} ({protocol}): {metric} is {self.measured:.4f} instead of {value:.4f} "
+            f"({self.measured - value:+.4f})"
+        )
+
+
+def expected_by_papers(
+    dataset: str, methods: Sequence[Method], protocols: Sequence[str]
+) -> list[Expectation]:
+    """The papers' figures for networks trained on the same data as theirs.
+
+    They count under the protocol of their paper, or, where it is none of ``protocols``, under each of these.
+
+    Raises:
+        DataError: if no paper reports any of the methods on this data set.
+    """
+    expected = [
+        Expectation(method.label, protocol, metric, value)
+        for method in methods
+        if method.trained_on
+        for row in published_rows(dataset, frozenset({method.trained_on}))
+        if is_about(row, method) and row.trained_on == method.trained_on
+        for protocol in ([row.protocol] if row.protocol in protocols else protocols)
+        for metric in METRICS
+        if (value := getattr(row, metric)) is not None
+    ]
+    if not expected:
+        raise DataError(
+            "no paper reports these weights on this data set", "give --expect the summary of an earlier run"
+        )
+    return expected
+
+
+def expected_by_file(path: Path, methods: Sequence[Method], protocols: Sequence[str]) -> list[Expectation]:
+    """The means in an earlier run's ``summary.json`` of those methods and protocols that it has.
+
+    Raises:
+        DataError: if the file cannot be read or has none of them.
+    """
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        expected = [
+            Expectation(method["label"], protocol, metric, float(value))
+            for method in summary["methods"]
+            for protocol, values in method["means"].items()
+            for metric in METRICS
+            if (value := values.get(metric)) is not None
+        ]
+    except OSError as error:
+        raise DataError(f"cannot read '{path}' ({error.strerror})", "check --expect") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"'{path}' is not the summary of a run", "give a summary.json of eval") from error
+    labels = {method.label for method in methods}
+    shared = [row for row in expected if row.method in labels and row.protocol in protocols]
+    if not shared:
+        raise DataError(f"'{path}' has no method and protocol of this run", "give the summary of a like run")
+    return shared
+
+
+def deviations(evaluation: Evaluation, expected: Sequence[Expectation], tolerance: float) -> list[Deviation]:
+    """What differs by more than the tolerance, which is in dB for PSNR and a fiftieth of that elsewhere."""
+    found = []
+    for expectation in expected:
+        method, protocol, metric, value = expectation
+        measured = means(evaluation, method, protocol)[metric]
+        allowed = tolerance if metric == "psnr" else tolerance * SHARE
+        if not abs(measured - value) <= allowed:
+            found.append(Deviation(expectation, measured))
+    return found

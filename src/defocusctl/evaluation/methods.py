@@ -1,0 +1,68 @@
+"""What is compared: the untouched input, classical sharpening and networks, each from photo to photo."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.evaluation.classical import CLASSICAL
+from defocusctl.evaluation.results import Method
+from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.prediction import Network
+
+INPUT = "input"
+_PROBE = 128  # pixels a side of the image that multiply-adds are counted on
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method and how it restores (H, W, 3) float32 RGB pixels in [0, 1]; the answer is not clipped."""
+
+    info: Method
+    restore: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def untouched() -> Candidate:
+    """Doing nothing, which everything else is measured against."""
+    return Candidate(Method(INPUT, "input"), lambda image: image)
+
+
+def classical(name: str, radius: float) -> Candidate:
+    """One of ``CLASSICAL`` for a blur of ``radius`` pixels."""
+    function = CLASSICAL[name]
+    return Candidate(Method(f"{name} ({radius:g} px)", "baseline"), lambda image: function(image, radius))
+
+
+def network(loaded: Deblurrer) -> Candidate:
+    """A loaded network through the same restoring path as ``deblur``, in float pixels and unclipped."""
+    restorer = loaded.restorer
+    weights = loaded.weights
+    info = Method(
+        label=f"{weights.model}/{weights.name}",
+        kind="model",
+        model=weights.model,
+        weights=weights.name,
+        source=weights.source,
+        digest=str(weights.digest),
+        device=str(restorer.device),
+        precision=restorer.precision,
+        parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),
+        macs=macs_per_pixel(loaded.network),
+        trained_on=loaded.trained_on,
+    )
+    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels)
+
+
+def macs_per_pixel(network: Network) -> float:
+    """Multiply-adds of the convolutions and matrix products for one pixel, counted on a 128 x 128 image.
+
+    Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
+    """
+    with code_of(network.name), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        probe = type(network)(network.config).eval()
+        probe(torch.zeros(1, 3, _PROBE, _PROBE))
+    return float(counter.get_total_flops()) / 2 / _PROBE**2

@@ -1,0 +1,199 @@
+"""The protocols under which papers on defocus deblurring were scored; the same outputs score differently.
+
+What is known of them is from the papers and their public evaluation code. Where that is silent:
+
+- MAE is the mean absolute difference in [0, 1] of the values that PSNR sees, also for those who report none.
+- LPIPS is fed the network's output before any rounding, RGB in [-1, 1] and unclipped unless the code does
+  otherwise. DPDNet's code has no LPIPS: it gets this one.
+- nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; LPIPS sees rounded values in nrknet only.
+
+Data sets have the names of ``--dataset``, in lower case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import nan
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocusctl.errors import DataError
+from defocusctl.evaluation.metrics.fidelity import (
+    GAUSSIAN_SSIM,
+    UNIFORM_SSIM,
+    StructuralSimilarity,
+    peak_ratio,
+)
+from defocusctl.evaluation.metrics.sizing import Crop, Number, Pad, Resize, Sizing, Whole
+
+if TYPE_CHECKING:
+    from defocusctl.evaluation.metrics.lpips import Lpips
+
+Samples = NDArray[np.uint8 | np.uint16]
+Image = NDArray[np.float32]
+
+PIXELWISE = frozenset({"psnr", "ssim", "mae"})
+ALL = PIXELWISE | {"lpips"}
+
+
+class Scores(NamedTuple):
+    """PSNR in dB, infinite for equal images; SSIM; MAE in [0, 1]; LPIPS, not a number without its weights."""
+
+    psnr: float
+    ssim: float
+    mae: float
+    lpips: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one paper's code loads, crops or pads, and scores. Images are RGB, (H, W, 3).
+
+    ``summary`` says so in one line, ``depth`` is what the loader reads, in bits. ``clips`` are the metrics
+    that see values clipped to [0, 1], ``rounds`` those that see them rounded to steps of 1/255.
+    ``lpips_order`` and ``lpips_range`` are what LPIPS is fed. ``exceptions`` has the sizing of the data sets
+    that get another, ``scored`` the rows and columns that are scored where not all are.
+    """
+
+    name: str
+    summary: str
+    sizing: Sizing
+    ssim: StructuralSimilarity
+    depth: Literal[8, 16] = 8
+    clips: frozenset[str] = frozenset()
+    rounds: frozenset[str] = frozenset()
+    lpips_order: Literal["RGB", "BGR"] = "RGB"
+    lpips_range: tuple[float, float] = (-1, 1)
+    exceptions: Mapping[str, Sizing] = field(default_factory=dict)
+    scored: Mapping[str, slice] = field(default_factory=dict)
+
+    def prepare(self, pixels: Samples, dataset: str) -> Samples:
+        """What the loader gives to the network, and to the scoring as reference, for the samples of a file.
+
+        8-bit loaders take the high byte of 16-bit samples, as OpenCV and Pillow do when they read a PNG.
+
+        Raises:
+            DataError: if the image is too small for the protocol.
+        """
+        if self.depth == 8 and pixels.dtype == np.uint16:
+            return self._sized((pixels >> 8).astype(np.uint8), dataset)
+        return self._sized(pixels, dataset)
+
+    def fit(self, image: Image, dataset: str) -> Image:
+        """A restored image or a reference in the size of ``prepare``; unchanged where it has it already.
+
+        Raises:
+            DataError: if the image is too small for the protocol.
+        """
+        return self._sized(image, dataset)
+
+    def region(self, dataset: str) -> tuple[slice, slice]:
+        """The rows and columns of a fitted image that are scored."""
+        part = self.scored.get(dataset, slice(None))
+        return part, part
+
+    def score(self, restored: Image, reference: Image, dataset: str, lpips: "Lpips | None") -> Scores:
+        """Score a network's output, as it left the network, against a reference in [0, 1].
+
+        Both are fitted first. The reference comes from ``prepare``, so that it has the protocol's depth.
+
+        Raises:
+            DataError: if the sizes differ, or are too small for SSIM's window or for LPIPS.
+        """
+        area = self.region(dataset)
+        pair = [self.fit(image, dataset)[area] for image in (restored, reference)]
+        height, width = pair[1].shape[:2]
+        if pair[0].shape != pair[1].shape:
+            found = f"{pair[0].shape[1]}x{pair[0].shape[0]}"
+            raise DataError(f"the image is {found}, its reference {width}x{height}", "give pairs of one size")
+        if min(height, width) < self.ssim.window:
+            raise DataError(
+                f"an image of {width}x{height} pixels is smaller than SSIM's window of {self.ssim.window}",
+                "leave it out",
+            )
+        psnr, ssim, mae = (
+            [self._seen_by(metric, image) for image in pair] for metric in ("psnr", "ssim", "mae")
+        )
+        return Scores(
+            peak_ratio(*psnr),
+            self.ssim(*ssim),
+            float(np.abs(np.subtract(*mae, dtype=np.float64)).mean()),
+            nan if lpips is None else lpips(*(self._seen_by("lpips", image) for image in pair)),
+        )
+
+    def _sized(self, image: NDArray[Number], dataset: str) -> NDArray[Number]:
+        return self.exceptions.get(dataset, self.sizing)(image)
+
+    def _seen_by(self, metric: str, image: Image) -> Image:
+        """The values that the code gives to ``metric``."""
+        if metric in self.clips:
+            image = np.clip(image, 0, 1)
+        if metric in self.rounds:
+            image = (image * np.float32(255)).round() / np.float32(255)
+        if metric == "lpips":
+            low, high = self.lpips_range
+            ordered = image if self.lpips_order == "RGB" else image[:, :, ::-1]
+            return ordered * np.float32(high - low) + np.float32(low)
+        return image
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="nrknet",
+            summary="8 bit, scored with reflect pad to x16 (not RTF), rounded, Gaussian SSIM, LPIPS of BGR",
+            sizing=Pad(16, "reflect"),
+            ssim=GAUSSIAN_SSIM,
+            clips=frozenset({"psnr", "mae"}),
+            rounds=ALL,
+            lpips_order="BGR",
+            scored={"rtf": slice(4, 364)},
+        ),
+        Protocol(
+            name="iniknet",
+            summary="8 bit, crop to x32 (RTF, CUHK: x16), clipped, uniform SSIM, unclipped LPIPS of BGR",
+            sizing=Crop(32),
+            exceptions={"rtf": Crop(16), "cuhk": Crop(16)},
+            ssim=UNIFORM_SSIM,
+            clips=PIXELWISE,
+            lpips_order="BGR",
+        ),
+        Protocol(
+            name="restormer",
+            summary="8 bit, whole images, clipped, uniform SSIM",
+            sizing=Whole(),
+            ssim=UNIFORM_SSIM,
+            clips=ALL,
+        ),
+        Protocol(
+            name="ifan",
+            summary="8 bit, crop to x8, unclipped, uniform SSIM",
+            sizing=Crop(8),
+            ssim=UNIFORM_SSIM,
+        ),
+        Protocol(
+            name="drbnet",
+            summary="8 bit, crop to x16, unclipped, uniform SSIM",
+            sizing=Crop(16),
+            ssim=UNIFORM_SSIM,
+        ),
+        Protocol(
+            name="dpdnet",
+            summary="16 bit, turned to landscape, resized to 1680x1120, unclipped, uniform SSIM",
+            sizing=Resize(height=1120, width=1680),
+            ssim=UNIFORM_SSIM,
+            depth=16,
+        ),
+        Protocol(
+            name="gkmnet",
+            summary="8 bit, scored with zero pad to x16, rounded, Gaussian SSIM, LPIPS of [0, 1]",
+            sizing=Pad(16, "constant"),
+            ssim=GAUSSIAN_SSIM,
+            clips=frozenset({"psnr", "mae"}),
+            rounds=PIXELWISE,
+            lpips_range=(0, 1),
+        ),
+    )
+}

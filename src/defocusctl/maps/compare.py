@@ -1,0 +1,108 @@
+"""One picture of what a deblurring did: before and after, and the details that gained most, enlarged."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from defocusctl.geometry import Box, Size
+from defocusctl.maps.details import telling_details
+from defocusctl.maps.extent import Array
+from defocusctl.maps.reduction import reduced_photo, rgb8
+from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
+
+MARGIN = 36.0
+GAP = 16.0
+LABEL_ROW = 46.0
+PHOTO_AREA = 1000.0**2
+LONGEST = 1900.0
+LEAST_WIDTH = 1200.0  # of the pair of photos: room for the labels and the details
+DETAIL_COLOURS = ("#e69f00", "#56b4e9", "#d55e00")
+LEAST_ZOOM = 2
+LEAST_DETAIL = 8  # pixels
+
+
+def write_comparison(
+    path: Path,
+    before: Array,
+    after: Array,
+    full_scale: float,
+    *,
+    icc_profile: bytes | None = None,
+    force: bool = False,
+) -> None:
+    """Draw two photos of one shape, (H, W, 1 or 3) of any type with white at ``full_scale``, as one PNG.
+
+    Large photos are drawn at reduced size; the details below them are enlarged by a whole factor, pixel for
+    pixel. ``icc_profile`` is the photos' own and goes into the PNG, so that its colours are the photos';
+    ``force`` replaces a file of that name.
+
+    Raises:
+        OutputError: if the picture cannot be written.
+    """
+    size = Size(*before.shape[:2])
+    page = _layout(size)
+    boxes = telling_details(before, after, full_scale, side=page.detail, count=len(DETAIL_COLOURS))
+    sheet = Sheet(page.width + 2 * MARGIN, (page.height if boxes else page.photos_bottom) + MARGIN)
+    for pixels, place, label, shift in zip(
+        (before, after), page.photos, ("before", "after"), (0.0, page.crop + GAP / 2), strict=True
+    ):
+        longest = round(max(place.width, place.height))
+        sheet.photo(place, reduced_photo(pixels, full_scale, longest))
+        sheet.text(place.left + place.width / 2, place.top - LABEL_GAP, label, size=HEADING)
+        for number, (box, colour) in enumerate(zip(boxes, DETAIL_COLOURS, strict=False)):
+            sheet.outline(_on_page(box, place, size), colour, 1.2)
+            left = MARGIN + number * (page.width + 2 * GAP) / len(DETAIL_COLOURS) + shift
+            area = Area(left, page.photos_bottom + LABEL_ROW, page.crop, page.crop)
+            sheet.enlarged(area, rgb8(pixels[box.slices], full_scale), colour)
+            sheet.text(left + page.crop / 2, area.top - LABEL_GAP, f"{label}, {page.zoom} ×")
+    sheet.save(path, force=force, icc_profile=icc_profile)
+
+
+class _Layout(NamedTuple):
+    """Where the photos lie, and the details: ``detail`` pixels of the photo, drawn ``zoom`` times larger."""
+
+    photos: tuple[Area, Area]
+    width: float
+    detail: int
+    zoom: int
+
+    @property
+    def crop(self) -> int:
+        return self.detail * self.zoom
+
+    @property
+    def photos_bottom(self) -> float:
+        return self.photos[1].bottom + GAP / 2
+
+    @property
+    def height(self) -> float:
+        return self.photos_bottom + LABEL_ROW + self.crop
+
+
+def _layout(size: Size) -> _Layout:
+    """Side by side, or one above the other for photos wider than 2 : 1."""
+    width, height = panel_size(*size, area=PHOTO_AREA)
+    shrink = min(1.0, LONGEST / max(width, height))
+    width, height = width * shrink, height * shrink
+    stacked = width > 2 * height
+    column = width if stacked else max(width, (LEAST_WIDTH - GAP) / 2)
+    left, top = MARGIN + (column - width) / 2, MARGIN + LABEL_ROW
+    offset = (0.0, height + LABEL_ROW + GAP) if stacked else (column + GAP, 0.0)
+    photos = (Area(left, top, width, height), Area(left + offset[0], top + offset[1], width, height))
+    content = column if stacked else 2 * column + GAP
+    count = len(DETAIL_COLOURS)
+    room = int((content - 2 * GAP * (count - 1) - count * GAP / 2) / (2 * count))
+    most = max(LEAST_DETAIL, min(room // LEAST_ZOOM, min(size) // 3))
+    zoom = -(-room // most)
+    detail = room // zoom // 2 * 2
+    return _Layout(photos, content, detail, zoom)
+
+
+def _on_page(box: Box, place: Area, size: Size) -> Area:
+    """Where a box of a photo of ``size`` lies on the page if the photo fills ``place``."""
+    across, down = place.width / size.width, place.height / size.height
+    return Area(
+        place.left + box.left * across,
+        place.top + box.top * down,
+        box.size.width * across,
+        box.size.height * down,
+    )

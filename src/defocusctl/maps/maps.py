@@ -1,0 +1,106 @@
+"""Everything that ``--maps`` and ``--maps-data`` write for one photo."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from defocusctl.errors import OutputError, UsageError
+from defocusctl.maps.atoms import atom_arrays
+from defocusctl.maps.dictionaries import atoms_sheet
+from defocusctl.maps.extent import Array, blur_extent
+from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.models.prediction import Network
+from defocusctl.system.atomic import atomic_write
+
+PICTURES = {
+    "iniknet": ("mu", "omega", "blur_extent", "atoms"),
+    "nrknet": ("gamma", "blur_extent", "atoms"),
+}
+EXTENT_DEFINITIONS = {
+    "iniknet": r"blur extent  $\Sigma_r\, \mu_r k_r$",
+    "nrknet": r"blur extent  $\Sigma_j\, |\gamma_j| (2j - 1)\ /\ \Sigma_j\, |\gamma_j|$",
+}
+
+
+def check_has_maps(model: str) -> None:
+    """Refuse a network of which no one here knows what its coefficients mean.
+
+    Raises:
+        UsageError: for all but the built-in ones.
+    """
+    if model not in PICTURES:
+        raise UsageError(
+            f"{model} has no maps that could be drawn or saved", "leave out --maps and --maps-data"
+        )
+
+
+def map_paths(directory: Path, stem: str, model: str) -> list[Path]:
+    """The files that ``write_maps`` makes: ``<stem>_mu.png`` and so on."""
+    return [directory / f"{stem}_{picture}.png" for picture in PICTURES[model]]
+
+
+def write_maps(
+    directory: Path,
+    stem: str,
+    pixels: Array,
+    full_scale: float,
+    network: Network,
+    coefficients: Mapping[str, Array],
+    *,
+    force: bool = False,
+) -> list[Path]:
+    """Draw the coefficients of a photo and its network's atoms as PNG files, and answer their paths.
+
+    ``pixels`` is the photo, (H, W, 1 or 3) of any type with white at ``full_scale``; ``coefficients`` are the
+    network's maps stitched over it, (K, H, W), coarser scales (K, ceil(H/s), ceil(W/s)), or means of them as
+    ``pictures_reduction`` allows. The directory is made if it is missing; ``force`` replaces files of those
+    names.
+
+    Raises:
+        OutputError: if the directory or a file cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {directory}: {error.strerror}", "choose another one"
+        ) from error
+    photo = PhotoPixels(pixels, full_scale)
+    model = network.name
+    drawings = {
+        "mu": lambda: mu_sheet(photo, coefficients["mu"]),
+        "omega": lambda: omega_sheet(photo, coefficients["omega"]),
+        "gamma": lambda: gamma_sheet(photo, [coefficients[f"gamma_{t}"] for t in (1, 2, 3)]),
+        "blur_extent": lambda: blur_extent_sheet(
+            photo, blur_extent(model, coefficients), EXTENT_DEFINITIONS[model]
+        ),
+        "atoms": lambda: atoms_sheet(network),
+    }
+    paths = map_paths(directory, stem, model)
+    for picture, path in zip(PICTURES[model], paths, strict=True):
+        drawings[picture]().save(path, force=force)
+    return paths
+
+
+def write_maps_data(
+    path: Path, network: Network, coefficients: Mapping[str, Array], *, force: bool = False
+) -> None:
+    """Write the raw arrays as an uncompressed ``.npz``, whole or not at all.
+
+    It holds ``model``, the coefficients as they are, ``blur_extent`` (H, W) float32 in pixels, and the atoms
+    under the names of ``atom_arrays``, colours in the network's own channel order.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    extent = blur_extent(network.name, coefficients)
+    with atomic_write(path, force=force) as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            model=np.array(network.name),
+            blur_extent=extent,
+            **coefficients,
+            **atom_arrays(network),
+        )

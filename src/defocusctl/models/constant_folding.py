@@ -1,0 +1,69 @@
+"""Networks whose weights stay: the dictionaries are computed once, and their filters are plain convolutions.
+
+What the networks compute stays the same up to rounding. A graph of them has a third of the operations, which
+is what an exporter and the programs that run the graph take long over.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+from defocusctl.models.iniknet import INIKNet
+from defocusctl.models.nrknet import NRKNet
+from defocusctl.models.prediction import Network
+from defocusctl.models.recursive_atoms import BlurringOperator
+
+
+class ConstantAtoms(nn.Module):
+    """INIKNet's dictionary as the kernels that its small networks compute."""
+
+    def __init__(self, kernels: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.kernels = _constants(kernels)
+
+    def forward(self) -> list[Tensor]:
+        """The kernels, one (N, k, k) tensor for every size k, smallest first."""
+        return list(self.kernels)
+
+
+class ConstantBlurring(nn.Module):
+    """NRKNet's blurring operator with each a_j a_j^T as one 3 x 3 kernel per colour."""
+
+    def __init__(self, blurring: BlurringOperator) -> None:
+        super().__init__()
+        taps = blurring.kernels()  # (J - 1, C, 3)
+        kernels = taps.unsqueeze(-1) * taps.unsqueeze(-2)  # (J - 1, C, 3, 3)
+        mixing = blurring.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
+        assert blurring.sum.bias is not None
+        self.kernels = _constants(kernel.unsqueeze(1) for kernel in kernels)
+        self.mixing = _constants(matrix.reshape(3, 3, 1, 1) for matrix in mixing)
+        self.bias = nn.Parameter(blurring.sum.bias.view(1, 3, 1, 1), requires_grad=False)
+
+    def forward(self, image: Tensor, gamma: Tensor) -> Tensor:
+        """(B, 3, H, W) and gamma (B, J, H, W), float32 -> D(image), (B, 3, H, W)."""
+        per_atom = gamma.split(1, dim=1)
+        response = image
+        blurred: Tensor = per_atom[0] * conv2d(response, self.mixing[0]) + self.bias
+        for kernel, matrix, weight in zip(self.kernels, self.mixing[1:], per_atom[1:], strict=True):
+            response = conv2d(pad(response, (1, 1, 1, 1), mode="reflect"), kernel, groups=3)
+            blurred = blurred + weight * conv2d(response, matrix)
+        return blurred
+
+
+@torch.no_grad()
+def with_constant_dictionary(network: Network) -> Network:
+    """The network itself, in evaluation mode, its dictionary replaced by what it computes."""
+    match network:
+        case INIKNet():
+            network.atoms = ConstantAtoms(network.atoms())  # type: ignore[assignment]
+        case NRKNet():
+            network.blurring = ConstantBlurring(network.blurring)  # type: ignore[assignment]
+    return network.eval().requires_grad_(False)
+
+
+def _constants(tensors: Iterable[Tensor]) -> nn.ParameterList:
+    """Copies: a part of a larger tensor would take that along into a file."""
+    copies = (tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
+    return nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies)

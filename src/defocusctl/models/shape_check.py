@@ -1,0 +1,56 @@
+"""The shapes of a network's tensors without the network, to check a file's claims before memory is spent."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from defocusctl.models.prediction import Network
+
+CALL = 1000
+"""What one call of PyTorch counts for, in numbers made."""
+LIMIT = 10_000_000
+"""Numbers; the released networks stay below 1,000,000, their parameters not counted."""
+
+
+def expected_shapes(network: type[Network], state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """The shapes that all tensors of a ``network`` of the sizes found in ``state`` would have, by key.
+
+    Raises:
+        KeyError: if a tensor that a size is read from is missing.
+        IndexError: if such a tensor has too few axes.
+        ValueError: if a tensor is empty, or building the network would take more than ``LIMIT``.
+    """
+    for key, tensor in state.items():
+        if tensor.numel() == 0:
+            raise ValueError(f"{key} is empty")
+    with _ShapesOnly():
+        return {key: tensor.shape for key, tensor in network.from_state(state).state_dict().items()}
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Parameters are made on the ``meta`` device, where they take no memory; all else is counted.
+
+    Only they: to make a network's constants there too, PyTorch would load a compiler, for a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.effort = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        made = func(*args, **{**(kwargs or {}), **({"device": "meta"} if func is torch.empty else {})})
+        self.effort += CALL
+        if isinstance(made, Tensor) and not made.is_meta:
+            self.effort += made.numel()
+        if self.effort > LIMIT:
+            raise ValueError("it claims sizes far beyond the released ones")
+        return made

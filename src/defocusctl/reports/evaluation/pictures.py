@@ -1,0 +1,181 @@
+"""Before, after, reference and error maps of one image as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import nan
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from defocusctl.data.datasets import EvaluationImage
+from defocusctl.data.pixels import as_float
+from defocusctl.evaluation.evaluation import as_pixels
+from defocusctl.evaluation.methods import Candidate
+from defocusctl.evaluation.metrics import Protocol
+from defocusctl.evaluation.results import Evaluation
+from defocusctl.evaluation.run import given_to_methods, read_pair, restored
+from defocusctl.geometry import Size
+from defocusctl.maps.reduction import area_mean, reduction_factor
+from defocusctl.maps.scales import ColourScale
+from defocusctl.reports.evaluation.gains import choose_pictures, psnr_gains
+from defocusctl.reports.evaluation.numbers import plain
+
+LONGEST = 1600  # pixels of a picture's longer side on the page
+LEAST_MAP = 800  # error maps are averaged down, but not below this
+JPEG_QUALITY = 92
+COLOURS = "magma"
+
+Rgb = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ReportPicture:
+    """One image before and after a method, (H, W, 3) uint8; ``gain`` is PSNR over the input in dB.
+
+    ``rank`` is best, median, worst or, where there is no reference to rank by, example.
+    """
+
+    image: str
+    method: str
+    rank: str
+    gain: float
+    before: Rgb
+    after: Rgb
+    reference: Rgb | None
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Both error maps on one scale, from zero to ``ticks[-1]`` grey levels of 255.
+
+    Each of their pixels is the mean of ``block`` x ``block`` pixels of the image.
+    """
+
+    before: str
+    after: str
+    bar: str
+    ticks: tuple[str, ...]
+    block: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the page needs it: the images are data URIs, sizes (width, height) in pixels."""
+
+    picture: ReportPicture
+    before: str
+    after: str
+    reference: str | None
+    errors: Errors | None
+    original: tuple[int, int]
+    size: tuple[int, int]
+
+
+def shown(picture: ReportPicture) -> Shown:
+    """Scale a picture down if need be, and draw its error maps from all of its pixels."""
+    height, width = picture.before.shape[:2]
+    before, after = _scaled(picture.before), _scaled(picture.after)
+    reference = None if picture.reference is None else _photo_uri(_scaled(picture.reference))
+    errors = None if picture.reference is None else _errors(picture.before, picture.after, picture.reference)
+    return Shown(
+        picture, _photo_uri(before), _photo_uri(after), reference, errors, (width, height), before.size
+    )
+
+
+def by_method(pictures: Sequence[ReportPicture]) -> list[tuple[str, list[Shown]]]:
+    """The pictures of each method, in the order they come in."""
+    order = list(dict.fromkeys(picture.method for picture in pictures))
+    ordered = sorted(pictures, key=lambda picture: order.index(picture.method))
+    return [
+        (method, [shown(picture) for picture in group])
+        for method, group in groupby(ordered, key=lambda picture: picture.method)
+    ]
+
+
+def _errors(before: Rgb, after: Rgb, reference: Rgb) -> Errors:
+    block = reduction_factor(Size(*reference.shape[:2]), LEAST_MAP)
+    maps = [area_mean(_error_map(image, reference), block) for image in (before, after)]
+    scale = ColourScale.sequential(maps, COLOURS, floor=0.0)
+    shares = [np.clip(values / scale.high, 0, 1) for values in maps]
+    ticks = [plain(share * scale.high, 0 if scale.high >= 20 else 1) for share in (0.0, 0.5, 1.0)]
+    if scale.extend in ("max", "both"):
+        ticks[-1] = f"≥ {ticks[-1]}"
+    ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    before_map, after_map, bar = (_map_uri(values) for values in (*shares, ramp))
+    return Errors(before_map, after_map, bar, tuple(ticks), block)
+
+
+def _error_map(image: Rgb, reference: Rgb) -> FloatArray:
+    """Mean absolute difference of the colours in grey levels, (H, W)."""
+    error: FloatArray = np.abs(image.astype(np.float32) - reference.astype(np.float32)).mean(axis=2)
+    return error
+
+
+def _scaled(pixels: Rgb) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return image
+
+
+def _photo_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return _data_uri("image/jpeg", buffer)
+
+
+def _map_uri(shares: FloatArray) -> str:
+    """Values in [0, 1] as a PNG whose palette is the colour map."""
+    image = Image.fromarray(np.rint(shares * 255).astype(np.uint8))
+    palette = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
+    image.putpalette(palette.tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return _data_uri("image/png", buffer)
+
+
+def _data_uri(kind: str, buffer: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def report_pictures(
+    evaluation: Evaluation,
+    images: Sequence[EvaluationImage],
+    candidates: Sequence[Candidate],
+    protocols: Sequence[Protocol],
+) -> list[ReportPicture]:
+    """The best, median and worst image of every network, restored once more, under the first protocol.
+
+    Where no network was scored, those of the classical methods.
+    """
+    dataset, protocol = evaluation.dataset, protocols[0]
+    of_name = {image.name: image for image in images}
+    kinds = {candidate.info.kind for candidate in candidates}
+    kind = "model" if "model" in kinds else "baseline"
+    pictures = []
+    for candidate in candidates:
+        if candidate.info.kind != kind:
+            continue
+        label = candidate.info.label
+        gains = psnr_gains(evaluation, label, protocol.name)
+        for rank, name in choose_pictures(evaluation, label, protocol.name):
+            blurred, sharp = read_pair(of_name[name])
+            answer = restored(candidate, given_to_methods(blurred, protocols, dataset))
+            reference = None if sharp is None else protocol.prepare(sharp, dataset)
+            pictures.append(
+                ReportPicture(
+                    image=name,
+                    method=label,
+                    rank=rank,
+                    gain=gains.get(name, nan),
+                    before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
+                    after=as_pixels(protocol.fit(answer, dataset)),
+                    reference=None if reference is None else as_pixels(as_float(reference)),
+                )
+            )
+    return pictures

@@ -1,0 +1,192 @@
+"""The pictures of one photo in the gallery: a thumbnail, before and after, a detail of both, the blur extent.
+
+They lie in a folder named by the hashes of what they show, so that the same ones are never made twice. Its
+``facts.json`` is written last: where it is, the pictures are whole.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from defocusctl.batch.job import Entry
+from defocusctl.errors import DeviceError, InputError
+from defocusctl.geometry import Box
+from defocusctl.maps.details import telling_details
+from defocusctl.maps.extent import Array, strips
+from defocusctl.maps.maps import EXTENT_DEFINITIONS
+from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet
+from defocusctl.photo import Photo, read_content, read_photo
+from defocusctl.reports.gallery.colours import screen_picture
+from defocusctl.system.atomic import atomic_write, write_error
+from defocusctl.system.devices import enough_memory
+
+FACTS = "facts.json"
+VERSION = 1
+"""To be raised when the pictures change, so that those of earlier versions are made again."""
+THUMBNAIL, SCREEN, DETAIL = 400, 1280, 640  # pixels of the longer side; of the side of the detail
+QUALITY = 82
+EXTENT_PICTURE, EXTENT_ARRAYS = "_blur_extent.png", "_maps.npz"
+
+_drawing = Lock()  # matplotlib draws in one thread at a time
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the page has to know of the pictures: widths and heights, None where there is no such picture.
+
+    ``before`` says whether the original can be shown beside the result. ``detail`` is the top left corner of
+    the detail in the photo, and its side. ``change`` is the mean absolute difference between before and after
+    in grey levels of 255. ``notes`` say why pictures are missing.
+    """
+
+    size: tuple[int, int] | None = None
+    before: bool = False
+    detail: tuple[int, int, int] | None = None
+    extent: tuple[int, int] | None = None
+    change: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def key_of(entry: Entry) -> str:
+    """The name of the folder, of two parts; the same for the same input and results."""
+    parts = [VERSION, entry.sha256, list(entry.files.values())]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return f"{digest[:2]}/{digest[2:32]}"
+
+
+def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
+    """The pictures of a photo that is done, in ``folder``; those that are there already are left as they are.
+
+    What cannot be shown any more, since a file is gone or another one than the batch had, is told in the
+    facts.
+
+    Raises:
+        OutputError: if a picture cannot be written.
+    """
+    try:
+        return Facts(**json.loads((folder / FACTS).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        pass
+    facts = Facts()
+    name, sha256 = next(iter(entry.files.items()))
+    try:
+        with enough_memory(f"the pictures of '{entry.input}'"):
+            after = _photo(out / name, sha256, "the result", entry.settings)
+            facts = Facts(size=_save(screen_picture(after, SCREEN), folder / "after.webp"))
+            _save(screen_picture(after, THUMBNAIL), folder / "thumbnail.webp")
+            before = _photo(Path(entry.source), entry.sha256, "the original", entry.settings)
+            facts = replace(_compare(before, after, facts, folder), extent=_extent(entry, out, after, folder))
+    except (InputError, DeviceError) as error:
+        return replace(facts, notes=(str(error),))
+    with atomic_write(folder / FACTS, force=True) as file:
+        file.write(json.dumps(asdict(facts)).encode())
+    return facts
+
+
+def _photo(path: Path, sha256: str | None, what: str, settings: Mapping[str, Any]) -> Photo:
+    """The photo with that hash.
+
+    Raises:
+        InputError: if it is not there any more.
+    """
+    content = read_content(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{what} '{path}' is not the file of the batch any more", "run the batch again")
+    return read_photo(content, named=path, max_megapixels=float("inf"), white=settings.get("white"))
+
+
+def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:
+    """The original, and a detail of both if the whole photo is shown at reduced size."""
+    _save(screen_picture(before, SCREEN), folder / "before.webp")
+    detail = _detail(before, after)
+    if detail is not None:
+        for name, photo in (("before", before), ("after", after)):
+            _save(screen_picture(_part(photo, detail), DETAIL), folder / f"detail-{name}.webp")
+    return replace(
+        facts,
+        before=True,
+        detail=None if detail is None else (detail.left, detail.top, detail.size.width),
+        change=round(mean_change(before, after), 3),
+    )
+
+
+def _detail(before: Photo, after: Photo) -> Box | None:
+    """The place that gained most."""
+    if max(before.size) <= SCREEN:
+        return None
+    side = min(DETAIL, min(before.size) // 2 * 2)
+    scaled = after.pixels, before.full_scale / after.full_scale
+    boxes = telling_details(before.pixels, _times(*scaled), before.full_scale, side=side, count=1)
+    return boxes[0] if boxes else None
+
+
+def _times(pixels: Array, factor: float) -> Array:
+    return pixels if factor == 1 else pixels.astype(np.float32) * np.float32(factor)
+
+
+def _part(photo: Photo, box: Box) -> Photo:
+    alpha = None if photo.alpha is None else photo.alpha[box.slices]
+    return replace(photo, pixels=photo.pixels[box.slices], alpha=alpha)
+
+
+def mean_change(before: Photo, after: Photo) -> float:
+    """Mean absolute difference of the colours, in grey levels of 255."""
+    total = 0.0
+    for rows in strips(before.size):
+        first, second = (
+            photo.pixels[rows].astype(np.float32) * np.float32(255 / photo.full_scale)
+            for photo in (before, after)
+        )
+        total += float(np.abs(second - first).mean(axis=2).sum(dtype=np.float64))
+    return total / before.size.pixels
+
+
+def _extent(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, int] | None:
+    """The blur extent, from the drawing or else from the arrays that the batch made, if it made any."""
+    drawing, arrays = (_file(entry.files, out, end) for end in (EXTENT_PICTURE, EXTENT_ARRAYS))
+    try:
+        if drawing is not None:
+            picture = _opened(drawing)
+        elif arrays is not None:
+            picture = _drawn(arrays, PhotoPixels(after.pixels, after.full_scale), entry.settings["model"])
+        else:
+            return None
+    except (OSError, KeyError, ValueError):  # it is gone, or another file: then it is not shown
+        return None
+    picture.thumbnail((2 * SCREEN, 2 * SCREEN))
+    return _save(picture, folder / "extent.webp")
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _drawn(arrays: Path, photo: PhotoPixels, model: str) -> Image.Image:
+    with np.load(arrays) as saved, _drawing, TemporaryDirectory() as scratch:
+        sheet = blur_extent_sheet(photo, saved["blur_extent"], EXTENT_DEFINITIONS[model])
+        sheet.save(Path(scratch) / "extent.png", force=True)
+        return _opened(Path(scratch) / "extent.png")
+
+
+def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
+    return next((out / place for place in files if place.endswith(ending)), None)
+
+
+def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
+    """Write a picture and answer its width and height."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path.parent, error) from error
+    with atomic_write(path, force=True) as file:
+        picture.save(file, "WEBP", quality=QUALITY, method=2)
+    return picture.size

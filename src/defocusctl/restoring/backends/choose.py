@@ -1,0 +1,50 @@
+"""Backend, device and precision by name -> an engine."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from defocusctl.errors import DeviceError
+from defocusctl.models.prediction import Network
+from defocusctl.restoring.backends.engine import Engine, missing_extra
+from defocusctl.restoring.backends.graph_engine import GraphEngine
+from defocusctl.restoring.backends.torch_engine import TorchEngine
+from defocusctl.system.devices import choose_device, choose_precision
+
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
+"""The packages of the backends, and the extras that bring them."""
+
+
+def check_backend(backend: str, device: str, precision: str) -> None:
+    """Refuse what a backend cannot do before a graph is exported for it, which takes a minute.
+
+    Raises:
+        DeviceError: if its package is not installed, or it is asked for another device or precision.
+    """
+    if backend == "torch":
+        return
+    if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+        raise DeviceError(
+            f"the backend {backend} computes on the CPU and in fp32",
+            "leave out --device and --precision, or use --backend torch",
+        )
+    if find_spec(backend) is None:
+        raise missing_extra(backend, EXTRAS[backend])
+
+
+def open_engine(
+    backend: str, network: Network, device: str, precision: str, graph: Path | None
+) -> tuple[Engine, torch.device]:
+    """The ``network`` ready to run, and where. Backends other than ``torch`` run its exported ``graph``.
+
+    Raises:
+        DeviceError: if the device, the precision or the backend is not there.
+    """
+    if backend == "torch":
+        chosen = choose_device(device)
+        return TorchEngine(network, chosen, choose_precision(precision, chosen)), chosen
+    check_backend(backend, device, precision)
+    if graph is None:
+        raise ValueError(f"the backend {backend} needs an exported graph")
+    return GraphEngine(backend, type(network), graph), torch.device("cpu")

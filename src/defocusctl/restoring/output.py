@@ -1,0 +1,113 @@
+"""Where restored tiles come together: the result's pixels and, if asked for, its coefficient maps."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.errors import DeviceError
+from defocusctl.geometry import Box, Size
+from defocusctl.restoring.tile_runner import TileResult
+from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
+
+Pixels: TypeAlias = npt.NDArray[Any]
+Halves: TypeAlias = npt.NDArray[np.float16]
+
+LARGEST_REDUCTION = 8
+"""What tiles finish begins and ends on multiples of this: no block of up to 8 x 8 pixels is ever cut."""
+
+
+class OutputBuffer:
+    """A photo (H, W, C) and the array its restored pixels are written to, each exactly once per plan.
+
+    The networks' change is added to the photo's own values and rounded once, so that a pixel that is not
+    changed stays exactly as it is, and values beyond black and white survive.
+
+    Maps are kept as means over blocks of the photo; ``map_reduction`` is their side, 1, 2, 4 or 8 pixels.
+    """
+
+    def __init__(
+        self,
+        source: Pixels,
+        full_scale: float,
+        strength: float,
+        keep_coefficients: bool,
+        map_reduction: int = 1,
+    ) -> None:
+        self.source = source
+        self.full_scale = full_scale
+        self.pixels = np.empty_like(source)
+        self._gain = np.float32(strength * full_scale)
+        self._keep_coefficients = keep_coefficients
+        self._map_reduction = map_reduction
+        self._maps: dict[str, Map] = {}
+
+    def begin(self, plan: TilePlan) -> None:
+        """Expect the tiles of ``plan``, in its order; what was there before is overwritten."""
+        self._plan = plan
+        self._changes = Stitcher(plan, self.source.shape[2])
+        self._maps.clear()
+
+    def add(self, tile: Tile, result: TileResult) -> None:
+        """Write what this tile completes."""
+        box, change = self._changes.join(tile, result.change)
+        self._write(box, change)
+        if self._keep_coefficients:
+            for name, values in result.coefficients.items():
+                if name not in self._maps:
+                    divisor = tile.read.size.height // values.shape[1]
+                    self._maps[name] = Map(self._plan, len(values), divisor, self._map_reduction)
+                self._maps[name].add(tile, values)
+
+    def coefficients(self, part: Box) -> Mapping[str, Halves] | None:
+        """The maps of a part of the photo, rounded outwards to whole pixels of each map; None if not kept."""
+        if not self._keep_coefficients:
+            return None
+        place = part.shifted(self._plan.context)
+        return {name: coefficients.cut(place) for name, coefficients in self._maps.items()}
+
+    def _write(self, box: Box, change: Floats) -> None:
+        place = box.shifted(-self._plan.context)
+        shown = place.within(Size(*self.source.shape[:2]))
+        values = self.source[shown.slices].astype(np.float32)
+        values += self._gain * change[:, *shown.relative_to(place).slices].transpose(1, 2, 0)
+        if self.source.dtype != np.float32:
+            np.clip(np.rint(values, out=values), 0, self.full_scale, out=values)
+        self.pixels[shown.slices] = values
+
+
+class Map:
+    """One coefficient, (K, H/s, W/s), being stitched, and reduced where that is more than s.
+
+    Raises:
+        DeviceError: if there is no memory for it.
+    """
+
+    def __init__(self, plan: TilePlan, count: int, divisor: int, reduction: int) -> None:
+        self._scale = max(divisor, reduction)
+        self._block = self._scale // divisor
+        padded = Size(plan.size.height // self._scale, plan.size.width // self._scale)
+        try:
+            self._values: Halves = np.empty((count, *padded), np.float16)
+            self._stitcher = Stitcher(plan, count, divisor)
+        except MemoryError as error:
+            raise DeviceError(
+                f"the coefficient maps do not fit into memory: {count} of them take "
+                f"{2 * count * padded.pixels / 1e9:.1f} GB",
+                "leave out --maps-data, or restore a --region",
+            ) from error
+
+    def add(self, tile: Tile, values: Floats) -> None:
+        """Write what this tile completes."""
+        box, piece = self._stitcher.join(tile, values)
+        b = self._block
+        rows, columns = (slice(span.start // b, span.stop // b) for span in box.slices)
+        count, height, width = piece.shape
+        blocks = piece.reshape(count, height // b, b, width // b, b)
+        self._values[:, rows, columns] = blocks.mean(axis=(2, 4))
+
+    def cut(self, part: Box) -> Halves:
+        """The map of a part of the photo, rounded outwards to its own whole pixels."""
+        s = self._scale
+        return self._values[:, part.top // s : -(-part.bottom // s), part.left // s : -(-part.right // s)]

@@ -1,0 +1,73 @@
+"""What of a photo is restored: pixels that can be, a region that is inside, the context around it."""
+
+import numpy as np
+
+from defocusctl.errors import InputError, UsageError
+from defocusctl.geometry import Box, Size, round_up
+from defocusctl.restoring.output import Pixels
+from defocusctl.restoring.tiles import STEP
+
+BAND = 256
+"""Rows that are looked at together."""
+
+NEUTRAL_SPREAD = 1 / 255
+"""How far red, green and blue of a neutral pixel lie apart at most, of white."""
+
+
+def is_neutral(pixels: Pixels, full_scale: float) -> bool:
+    """Whether (H, W, 1 or 3) pixels are without colour: a black-and-white photo, though stored as RGB."""
+    if pixels.shape[2] == 1:
+        return True
+    bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
+    spreads = (band.max(axis=2) - band.min(axis=2) for band in bands)
+    return all(float(spread.max()) <= NEUTRAL_SPREAD * full_scale for spread in spreads)
+
+
+def check_pixels(pixels: Pixels) -> None:
+    """Refuse what is not (H, W, 1 or 3) uint8, uint16 or finite float32.
+
+    Raises:
+        InputError: if that is so.
+    """
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+        raise InputError(
+            f"pixels of shape {pixels.shape} are not a photo", "(height, width, 1 or 3) is needed"
+        )
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
+    bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
+    if pixels.dtype == np.float32 and not all(np.isfinite(band).all() for band in bands):
+        raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
+
+
+def inside(region: Box, photo: Size) -> Box:
+    """The region itself, which must be a part of the photo.
+
+    Raises:
+        UsageError: if it is not, or is empty.
+    """
+    if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
+        raise UsageError(
+            f"the region {region.text} is not inside the photo",
+            f"the photo has {photo.width}x{photo.height} pixels",
+        )
+    if region.size.height <= 0 or region.size.width <= 0:
+        raise UsageError(f"the region {region.text} is empty", "give it at least 1 pixel each way")
+    return region
+
+
+def with_context(region: Box, overlap: int, photo: Size) -> Box:
+    """The part of the photo to restore so that no pixel of the region is within ``overlap`` of a cut edge."""
+    return Box(
+        top=max(0, region.top - overlap) // STEP * STEP,
+        left=max(0, region.left - overlap) // STEP * STEP,
+        bottom=min(photo.height, round_up(region.bottom + overlap, STEP)),
+        right=min(photo.width, round_up(region.right + overlap, STEP)),
+    )
+
+
+def moved(box: Box, origin: Box) -> str:
+    """A box inside ``origin``, written in the coordinates of the photo."""
+    inside = box.within(origin.size)
+    top, left = inside.top + origin.top, inside.left + origin.left
+    return Box(top, left, inside.bottom + origin.top, inside.right + origin.left).text

@@ -1,0 +1,1 @@
+"""What every room stands on: files that appear whole, journals, Ctrl-C, devices, limits, paths."""

@@ -1,0 +1,174 @@
+"""Which device and which precision to restore with, and how much memory there is.
+
+``auto`` means the fastest precision of a device whose result stays within half a grey level of float32
+(docs/restoring.md).
+"""
+
+import ctypes
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import torch
+
+from defocusctl.errors import DeviceError
+from defocusctl.system.limits import available_memory, processor_quota
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
+_VOLTA = (7, 0)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` (CUDA before MPS before CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` -> the device.
+
+    Raises:
+        DeviceError: if the name is unknown or this machine or this PyTorch has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise DeviceError(f"'{name}' is not a device", "use auto, cpu, cuda, cuda:0, cuda:1, ... or mps")
+    if kind == "cuda":
+        return _cuda_device(int(index or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("this machine or this PyTorch has no Apple GPU (mps)", "use --device auto or cpu")
+    return torch.device(kind)
+
+
+def _cuda_device(index: int) -> torch.device:
+    if not torch.cuda.is_available():
+        built = (
+            "this PyTorch was built without CUDA" if torch.version.cuda is None else "no CUDA GPU is usable"
+        )
+        raise DeviceError(built, "use --device auto or cpu, or install PyTorch with CUDA and its driver")
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise DeviceError(f"there is no GPU {index}", f"this machine has {count}: cuda:0 to cuda:{count - 1}")
+    return torch.device("cuda", index)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto``, ``fp32``, ``bf16`` or ``fp16`` -> one of the last three.
+
+    Raises:
+        DeviceError: if the name is unknown or the device cannot compute in that precision.
+    """
+    if name == "auto":
+        return _fastest_precision(device)
+    if name not in PRECISIONS:
+        raise DeviceError(f"'{name}' is not a precision", "use auto, fp32, bf16 or fp16")
+    if name == "fp16" and device.type == "cpu":
+        raise DeviceError("fp16 is not for CPUs", "use --precision auto, fp32 or bf16")
+    if name == "bf16" and device.type == "mps":
+        raise DeviceError("bf16 is not for Apple GPUs", "use --precision auto, fp32 or fp16")
+    return name
+
+
+def _fastest_precision(device: torch.device) -> str:
+    """fp16 on GPUs with tensor cores, bf16 on CPUs that compute in it, else fp32."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _VOLTA:
+        return "fp16"
+    if device.type == "cpu" and _cpu_computes_in_bf16():
+        return "bf16"
+    return "fp32"
+
+
+def _cpu_computes_in_bf16() -> bool:
+    """Whether the CPU has bfloat16 instructions; emulating them would be slower than float32."""
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):  # private in PyTorch 2.4 to 2.13
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
+            return True
+    return False
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a new tensor could take on the device now."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return available_memory()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start counting ``peak_memory`` anew where the device can; a CPU process keeps its peak for life."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes used at most: on a GPU those of its tensors since the reset, else the whole process's memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def use_allowed_processors() -> None:
+    """Have PyTorch take no more threads than control groups give processors; fewer stay as they are.
+
+    Threads beyond that would make the kernel stop all of them for a part of every period. PyTorch itself
+    knows only which processors the process may run on.
+    """
+    quota = processor_quota()
+    if quota is not None and quota < torch.get_num_threads():
+        torch.set_num_threads(quota)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's allocator reuse the memory of freed feature maps at once.
+
+    By default it gives every large block back to the system and faults it in anew for the next layer, which
+    took 40 % of INIKNet's time on a CPU. It does so too for blocks above 64 MiB of any thread but the first,
+    unless all share one arena. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    mallopt(_M_ARENA_MAX, 1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device's allocator, and nothing else, made this error."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error)
+    phrases = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(phrase in said for phrase in phrases)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached blocks back to the device after running out."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+@contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Tell of memory that runs out in this block as a problem with what is called ``name``.
+
+    Raises:
+        DeviceError: instead of MemoryError.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DeviceError(
+            f"there is not enough memory for {name}",
+            "close other programs, or use a machine with more memory",
+        ) from error

@@ -1,0 +1,58 @@
+"""Ctrl-C during long work: what is at hand is finished first, so that what is kept is whole."""
+
+import signal
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import FrameType, TracebackType
+from typing import Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """While entered, the first ``noted`` Ctrl-C or SIGTERM are only counted; the next interrupts at once.
+
+    ``on_request`` is called at the first, by a thread of its own: what a handler of signals interrupts may
+    hold any lock, so that it must not wait for one.
+    """
+
+    def __init__(self, on_request: Callable[[], None] | None = None, *, noted: int = 1) -> None:
+        self.times = 0
+        self._on_request = on_request
+        self._noted = noted
+        self._calls: SimpleQueue[bool] = SimpleQueue()  # the one queue that a handler may put something in
+        self._caller = threading.Thread(target=self._call, name="interruption", daemon=True)
+
+    @property
+    def requested(self) -> bool:
+        return self.times > 0
+
+    def __enter__(self) -> Self:
+        self._caller.start()
+        self._previous = (
+            {number: signal.signal(number, self._note) for number in SIGNALS}
+            if threading.current_thread() is threading.main_thread()
+            else {}
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._calls.put(False)
+        self._caller.join()
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.times >= self._noted:
+            raise KeyboardInterrupt
+        self.times += 1
+        if self.times == 1:
+            self._calls.put(True)
+
+    def _call(self) -> None:
+        """In the thread: wait for the first signal, or for the end."""
+        if self._calls.get() and self._on_request is not None:
+            self._on_request()

@@ -1,0 +1,96 @@
+"""Files of one JSON object per line that survive whatever kills their writer.
+
+A line counts from the moment its line feed is on the disk. What a kill or a power failure leaves of a line
+at the end of the file is not read, and cut off by the next writer.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from defocusctl.errors import OutputError
+from defocusctl.system.atomic import write_error
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of the file, in order; none if there is no such file.
+
+    Raises:
+        OutputError: if it cannot be read, or a whole line of it is no JSON object.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n"):
+                    yield _parsed(path, number, line)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"cannot read '{path}' ({error.strerror})", "check its permissions") from error
+
+
+class JsonLinesWriter:
+    """Appends objects to a file, each call on the disk when it returns, all of its lines or a few first ones.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab+", buffering=0)
+            self._length = _whole_length(path)
+            self._file.truncate(self._length)
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def append(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Write one line for each object; on failure the file is as it was, if the system lets it be.
+
+        Raises:
+            OutputError: if they cannot be written.
+        """
+        content = b"".join(json.dumps(item).encode() + b"\n" for item in objects)
+        if not content:
+            return
+        try:
+            remaining = memoryview(content)
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._length)
+            raise write_error(self._path, error) from error
+        self._length += len(content)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise OutputError(f"line {number} of '{path}' is damaged", "mend or remove that line")
+    return value
+
+
+def _whole_length(path: Path) -> int:
+    """Bytes up to and with the last line feed."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0

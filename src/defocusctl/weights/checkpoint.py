@@ -1,0 +1,249 @@
+"""File -> network, network -> file.
+
+This program's files are safetensors with their description in the metadata. The authors' pickles are read
+with ``weights_only`` (code in them is refused), converted once into the cache, and loaded from there after.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from defocusctl.errors import OutputError, WeightsError
+from defocusctl.models.catalogue import NETWORKS, network_class
+from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugins import model_names
+from defocusctl.models.prediction import Network
+from defocusctl.models.shape_check import expected_shapes
+from defocusctl.models.upstream_keys import from_upstream, recognise
+from defocusctl.system.atomic import atomic_write
+from defocusctl.weights.checksums import Checksum, checked_metadata, with_content_checksum
+from defocusctl.weights.download import converted_file, source_of
+from defocusctl.weights.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
+from defocusctl.weights.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model")  # under which training scripts nest a state dict
+TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of `defocusctl train`
+
+
+@dataclass(frozen=True)
+class WeightsMetadata:
+    """What travels with a network's tensors.
+
+    ``configuration`` are the fields of the network's configuration, ``channel_order`` is RGB or BGR, and
+    ``digest`` the id of the published file that the weights were converted from, empty for our own.
+    """
+
+    model: str
+    configuration: Mapping[str, Any]
+    channel_order: str
+    source: str
+    licence: str
+    trained_on: str
+    digest: str = ""
+
+    @classmethod
+    def of_network(
+        cls,
+        network: Network,
+        *,
+        channel_order: str,
+        source: str,
+        licence: str,
+        trained_on: str,
+        digest: str = "",
+    ) -> Self:
+        """The metadata of ``network``, its name and configuration read from itself."""
+        configuration = asdict(network.config)
+        return cls(network.name, configuration, channel_order, source, licence, trained_on, digest)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network in evaluation mode, float32, on the CPU, and what is known about its weights."""
+
+    model: Network
+    metadata: WeightsMetadata
+
+
+def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
+    """The network in the file at ``path``: this program's safetensors, or a ``.pth`` of the authors.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, carries code, or is of another network than asked for.
+        ModelError: if the network's package is broken.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in WEIGHT_SUFFIXES:
+        raise WeightsError(f"{path} is no weights file", f"give one ending in {', '.join(WEIGHT_SUFFIXES)}")
+    try:
+        checkpoint = _load_pickle(path) if suffix in PICKLE_SUFFIXES else _load_safetensors(path)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights {path} ({error.strerror or error})", "check the path"
+        ) from error
+    if model_name is not None and checkpoint.metadata.model != model_name:
+        found = checkpoint.metadata.model
+        raise WeightsError(f"{path} holds weights of {found}, not {model_name}", f"use --model {found}")
+    return checkpoint
+
+
+def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dtype: torch.dtype) -> None:
+    """Write ``model`` to the safetensors file ``path``, whole or not at all, its real numbers as ``dtype``.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    tensors = {
+        key: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for key, tensor in model.state_dict().items()
+    }
+    texts = {**asdict(metadata), "configuration": json.dumps(dict(metadata.configuration), sort_keys=True)}
+    with atomic_write(path, force=True) as handle:
+        handle.write(with_content_checksum(safetensors.torch.save(tensors, texts)))
+
+
+def _load_safetensors(path: Path) -> Checkpoint:
+    content = path.read_bytes()
+    try:
+        texts = checked_metadata(content)
+        state = safetensors.torch.load(content)
+    except (ValueError, safetensors.SafetensorError) as error:
+        raise WeightsError(
+            f"the weights {path} are damaged ({error})", "remove the file and get it again"
+        ) from error
+    metadata = _metadata_from(texts, path)
+    network = _network_with(metadata.model, state, path)
+    with code_of(metadata.model):
+        configuration = json.loads(json.dumps(asdict(network.config)))  # tuples as the file has them
+    for key, value in metadata.configuration.items():
+        if configuration.get(key) != value:
+            cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
+            raise WeightsError(cause, "get the file again")
+    return Checkpoint(network, metadata)
+
+
+def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
+    try:
+        values = {field.name: texts[field.name] for field in fields(WeightsMetadata)}
+        configuration = json.loads(values.pop("configuration"))
+    except (KeyError, ValueError, TypeError) as error:
+        remedy = "give a file saved by defocusctl, or an authors' .pth"
+        raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
+    if values["channel_order"] not in CHANNEL_ORDERS or not isinstance(configuration, dict):
+        raise WeightsError(f"the metadata of {path} make no sense", "get the file again")
+    return WeightsMetadata(configuration=configuration, **values)
+
+
+def _load_pickle(path: Path) -> Checkpoint:
+    entry = load_registry().with_digest(path)
+    digest = entry.digest if entry and entry.digest.is_whole else Checksum.of_file(path, "sha256")
+    converted = converted_file(digest)
+    if converted.is_file():
+        with suppress(WeightsError):  # a damaged conversion is made again
+            return _load_safetensors(converted)
+    checkpoint = _converted(path, entry, digest)
+    with suppress(OSError, OutputError):  # without a writable cache, the next run converts again
+        converted.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(converted, checkpoint.model, checkpoint.metadata, dtype=torch.float32)
+    return checkpoint
+
+
+def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Checkpoint:
+    state = _state_dict_in(path)
+    model = recognise(state)
+    if model is None:
+        known = " or ".join(NETWORKS)
+        raise WeightsError(
+            f"{path} is no checkpoint of {known}",
+            "give one that the authors released; those of other networks are .safetensors",
+        )
+    try:
+        ours = from_upstream(model, state)
+    except KeyError as error:
+        cause = f"{path} looks like {model}, but has the unknown tensor {error}"
+        raise WeightsError(cause, "give an unchanged release") from error
+    network = _network_with(model, ours, path)
+    configuration = asdict(network.config)
+    described = dict(entry.configuration or {}) if entry else {}
+    if entry and not described.items() <= configuration.items():
+        cause = f"{path} has the configuration {configuration}, not the one of {entry.label}"
+        raise WeightsError(cause, "mend the entry")
+    metadata = WeightsMetadata.of_network(
+        network,
+        channel_order=entry.channel_order if entry else "BGR",
+        source=source_of(entry, path) if entry else path.name,
+        licence=entry.licence if entry else "unknown",
+        trained_on=entry.trained_on if entry else "unknown",
+        digest=str(digest),
+    )
+    return Checkpoint(network, metadata)
+
+
+def _state_dict_in(path: Path) -> dict[str, Tensor]:
+    """The tensors in the pickle at ``path``, which may be nested under one of ``WRAPPERS``."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damaged pickles and archives raise nearly everything
+        if "global" in str(error).lower():
+            cause = f"the pickle {path} carries code or objects that are no tensors, and was not opened"
+            remedy = "do not use it; get weights from a source you trust, as .safetensors or a plain .pth"
+        else:
+            cause = f"{path} is no PyTorch checkpoint, or is damaged"
+            remedy = "get the file again"
+        raise WeightsError(cause, remedy) from error
+    if isinstance(content, dict) and content.keys() >= TRAINING_STATE:
+        remedy = f"give {path.parent / 'weights.safetensors'}, which the run writes at its end"
+        raise WeightsError(f"{path} is the state of a training run, no weights", remedy)
+    if isinstance(content, dict):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise WeightsError(f"{path} holds no state dict", "give a file with a network's tensors by name")
+    for key, tensor in content.items():
+        if not _holds_all_its_numbers(tensor):
+            cause = f"{path} claims more numbers for {key} than it holds"
+            raise WeightsError(cause, "give an unchanged release")
+    return content
+
+
+def _holds_all_its_numbers(tensor: Tensor) -> bool:
+    """False of sparse tensors, tensors without storage, and one number repeated without end."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+
+
+def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Network:
+    """The network of the sizes that ``state`` (our key names) has, with its tensors as float32."""
+    if model not in (known := model_names()):
+        raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
+    kind = network_class(model)
+    with code_of(model):
+        try:
+            expected = expected_shapes(kind, state)
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            cause = f"{path} has not the tensors of {model} ({error})"
+            raise WeightsError(cause, "get the file again") from error
+    found = {key: tensor.shape for key, tensor in state.items()}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            shapes = " instead of ".join(
+                str(list(of[key])) if key in of else "nothing" for of in (found, expected)
+            )
+            raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
+    with code_of(model):
+        network = kind.from_state(state)
+        network.load_state_dict(state)
+        return network.float().eval()

@@ -1,0 +1,125 @@
+"""Checksums of files: SHA-256, its beginning, and git's id of a file (SHA-1 with a short header).
+
+Safetensors files of this program carry a SHA-256 of their own content, which shows damage without torch.
+Their format: a length (8 bytes), the header (JSON: tensors by name, texts in ``__metadata__``), data.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+SHA256_PREFIX = "sha256-prefix"
+FORMS = {"sha256": r"[0-9a-f]{64}", "git-blob": r"[0-9a-f]{40}", SHA256_PREFIX: r"[0-9a-f]{8,63}"}
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """``kind`` is a key of ``FORMS``, ``hex`` the lower-case hexadecimal fingerprint.
+
+    A ``sha256-prefix`` is for files of which no more is published, such as PyTorch's, which carry 8 digits in
+    their names. It tells damage and mistakes, but somebody who wants to can make another file that has it.
+    """
+
+    kind: str
+    hex: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``sha256:HEX``, ``git-blob:HEX`` or ``sha256-prefix:HEX``.
+
+        Raises:
+            ValueError: if the text has another form.
+        """
+        kind, _, digits = text.partition(":")
+        if kind not in FORMS or not re.fullmatch(FORMS[kind], digits):
+            forms = f"'sha256:' and 64, 'git-blob:' and 40, or '{SHA256_PREFIX}:' and 8 to 63"
+            raise ValueError(f"'{text}' is not {forms} lower-case hex digits")
+        return cls(kind, digits)
+
+    @classmethod
+    def of_file(cls, path: Path, kind: str) -> Self:
+        """The whole fingerprint (``sha256`` or ``git-blob``) of the file at ``path``, read in chunks.
+
+        Raises:
+            OSError: if the file cannot be read.
+        """
+        with path.open("rb") as file:
+            if kind == "sha256":
+                return cls(kind, hashlib.file_digest(file, "sha256").hexdigest())
+            hasher = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+            while chunk := file.read(CHUNK):
+                hasher.update(chunk)
+            return cls(kind, hasher.hexdigest())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no other file can be made that has it."""
+        return self.kind != SHA256_PREFIX
+
+    @property
+    def whole_kind(self) -> str:
+        """The kind of the whole fingerprints that this one can be compared with."""
+        return "sha256" if self.kind == SHA256_PREFIX else self.kind
+
+    def agrees_with(self, whole: "Checksum") -> bool:
+        """Whether this is of the file with the fingerprint ``whole``, which is of ``whole_kind``."""
+        if self.kind == SHA256_PREFIX:
+            return whole.hex.startswith(self.hex)
+        return self == whole
+
+
+CONTENT = "content_sha256"
+"""The key of a safetensors file's metadata that holds the SHA-256 of everything else in the file."""
+
+
+def with_content_checksum(content: bytes) -> bytes:
+    """The safetensors file ``content`` with its checksum in its metadata; equal weights give equal bytes."""
+    header, data = _parted(content)
+    metadata = {**header["__metadata__"], CONTENT: _content_hash(header, data)}
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data
+
+
+def checked_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of the safetensors file ``content``, verified against the checksum where there is one.
+
+    Raises:
+        ValueError: if this is not a safetensors file, or its content is not what was saved.
+    """
+    header, data = _parted(content)
+    metadata: dict[str, str] = header.get("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are not a table")
+    checksum = metadata.get(CONTENT)
+    if checksum is not None and checksum != _content_hash(header, data):
+        raise ValueError("its content is not what was saved")
+    return {key: value for key, value in metadata.items() if key != CONTENT}
+
+
+def _parted(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    length = int.from_bytes(content[:8], "little")
+    if not 2 <= length <= len(content) - 8:
+        raise ValueError("it is truncated or not a safetensors file")
+    try:
+        header = json.loads(content[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its header cannot be read") from error
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a table")
+    return header, memoryview(content)[8 + length :]
+
+
+def _content_hash(header: dict[str, Any], data: memoryview) -> str:
+    metadata = {key: value for key, value in header["__metadata__"].items() if key != CONTENT}
+    hasher = hashlib.sha256(json.dumps({**header, "__metadata__": metadata}, sort_keys=True).encode())
+    hasher.update(data)
+    return hasher.hexdigest()

@@ -1,0 +1,106 @@
+"""``--weights`` -> a file: a name of the registry, a path, one on the hub, or the default with fallback."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from defocusctl.errors import WeightsError
+from defocusctl.weights.checksums import Checksum
+from defocusctl.weights.download import converted_file, ensure_file, is_intact, source_of
+from defocusctl.weights.hub import hub_file, hub_is_offline
+from defocusctl.weights.registry import Registry, WeightsEntry, load_registry
+from defocusctl.weights.sources import WEIGHT_SUFFIXES, parse_hub_source
+from defocusctl.weights.transfer import OnProgress
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """A file of weights that is on this machine, and where it is from.
+
+    ``digest`` identifies the file as it was published: a converted checkpoint keeps the id of the original.
+    ``note`` is the line to show the user when these are not the weights that come first in the default order.
+    """
+
+    path: Path
+    model: str
+    name: str
+    source: str
+    digest: Checksum
+    note: str | None = None
+
+
+def resolve_weights(
+    model: str,
+    spec: str | None,
+    *,
+    offline: bool,
+    on_progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> ResolvedWeights:
+    """The weights that ``spec`` names for ``model``, fetched if need be and allowed.
+
+    ``spec`` is a name of the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
+    None for the first of the default order that can be had. Only None falls back, and then ``note`` says so.
+
+    Raises:
+        WeightsError: if ``spec`` is none of these, or its file cannot be had.
+    """
+    registry = load_registry() if registry is None else registry
+    if spec is None:
+        return _first_available(registry.default_order(model), offline, on_progress)
+    if spec.startswith("hf://"):
+        return _from_hub(model, spec, offline, on_progress)
+    name, path = spec.removeprefix(f"{model}/"), Path(spec).expanduser()
+    known = {entry.name for entry in registry.of_model(model)}
+    looks_like_path = path.exists() or path.suffix.lower() in WEIGHT_SUFFIXES or len(path.parts) > 1
+    if name not in known and looks_like_path:
+        return _from_path(model, path)
+    return _from_entry(registry.find(model, name), offline, on_progress)
+
+
+def _first_available(
+    order: Sequence[WeightsEntry], offline: bool, on_progress: OnProgress | None
+) -> ResolvedWeights:
+    failures: list[WeightsError] = []
+    for entry in order:
+        try:
+            resolved = _from_entry(entry, offline, on_progress)
+        except WeightsError as error:
+            failures.append(error)
+            continue
+        if failures:
+            reasons = "; ".join(failure.cause for failure in failures)
+            return replace(resolved, note=f"using the weights {entry.label}, because {reasons}")
+        return resolved
+    raise WeightsError("; ".join(failure.cause for failure in failures), failures[0].remedy)
+
+
+def _from_entry(entry: WeightsEntry, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
+    """The sound conversion of ``entry`` if there is one, else its file as published."""
+    path = converted_file(entry.digest)
+    try:
+        is_converted = path.is_file() and is_intact(entry, path)
+    except OSError:
+        is_converted = False
+    if not is_converted:
+        path = ensure_file(entry, offline=offline, on_progress=on_progress)
+    return ResolvedWeights(path, entry.model, entry.name, source_of(entry, path), entry.digest)
+
+
+def _from_hub(model: str, spec: str, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
+    try:
+        source = parse_hub_source(spec)
+    except ValueError as error:
+        raise WeightsError(
+            str(error), "write it like hf://owner/repo, or hf://owner/repo/weights.safetensors@main"
+        ) from error
+    path = hub_file(source, on_progress, offline=offline or hub_is_offline())
+    return ResolvedWeights(path, model, source.path, spec, Checksum.of_file(path, "sha256"))
+
+
+def _from_path(model: str, path: Path) -> ResolvedWeights:
+    try:
+        digest = Checksum.of_file(path, "sha256")
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path} ({error.strerror})", "check the path") from error
+    return ResolvedWeights(path, model, path.name, str(path), digest)

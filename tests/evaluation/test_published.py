@@ -1,0 +1,19 @@
+"""The papers' tables as data."""
+
+from defocusctl.evaluation.published import published_rows
+
+
+def test_rows_of_the_training_set_that_was_asked_for() -> None:
+    rows = {(row.method, row.trained_on): row for row in published_rows("realdof", frozenset({"DPDD"}))}
+    assert rows["INIKNet", "DPDD"].psnr == 25.231
+    assert rows["NRKNet", "DPDD"].ssim == 0.768
+    assert {trained_on for _, trained_on in rows} == {"DPDD"}
+
+
+def test_all_rows_where_the_training_set_is_nobodys() -> None:
+    rows = published_rows("rtf", frozenset({"rendered defocus"}))
+    assert {row.trained_on for row in rows} == {"DPDD", "LFDOF"}
+
+
+def test_no_rows_for_other_data() -> None:
+    assert published_rows("pairs", frozenset({"DPDD"})) == ()
