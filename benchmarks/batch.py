@@ -47,7 +47,7 @@ class Timing(NamedTuple):
     """Seconds per photo, and how many photos were computed at once by how many threads each."""
 
     seconds: float
-    lanes: str
+    concurrency: str
 
 
 def main() -> None:
@@ -85,8 +85,8 @@ def compare_speed(model: str, photos: int, size: Size, count: int) -> None:
     for way in WAYS:
         seconds = statistics.median(one[way].seconds for one in rounds)
         share = statistics.median(one["network"].seconds / one[way].seconds for one in rounds)
-        lanes = rounds[0][way].lanes
-        print(f"| {way} | {seconds:.2f} | {size.megapixels / seconds:.3f} | {share:.1%} | {lanes} |")
+        concurrency = rounds[0][way].concurrency
+        print(f"| {way} | {seconds:.2f} | {size.megapixels / seconds:.3f} | {share:.1%} | {concurrency} |")
     faster = statistics.median(one["deblur"].seconds / one["batch"].seconds for one in rounds)
     print(f"\nbatch is {faster:.2f} times as fast as one deblur per photo")
 
@@ -134,15 +134,15 @@ def network(photos: list[Path], model: str) -> Timing:
             restorer._runner.run([picture], tile.read.shifted(-plan.context))
 
     timings = []
-    for lanes in sorted({1, threads}):
-        restorer.at_once = lanes
-        torch.set_num_threads(threads // lanes)
-        with ThreadPoolExecutor(lanes) as pool:
-            list(pool.map(through, pictures[:lanes]))  # warms up
+    for concurrency in sorted({1, threads}):
+        restorer.at_once = concurrency
+        torch.set_num_threads(threads // concurrency)
+        with ThreadPoolExecutor(concurrency) as pool:
+            list(pool.map(through, pictures[:concurrency]))  # warms up
             started = time.perf_counter()
             list(pool.map(through, pictures))
             seconds = (time.perf_counter() - started) / len(pictures)
-        timings.append(Timing(seconds, f"{lanes} x {threads // lanes}"))
+        timings.append(Timing(seconds, f"{concurrency} x {threads // concurrency}"))
     print(timings, file=sys.stderr)
     return min(timings)
 
@@ -153,8 +153,8 @@ def batch(folder: Path, model: str, options: list[str]) -> Timing:
         program = [*command("batch", model), "in", out, "--json", *options]
         answer = subprocess.run(program, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
     planned, *_, finished = (json.loads(line) for line in answer.splitlines())
-    lanes = f"{planned['photos_at_once']} x {planned['threads_each']}"
-    return Timing(finished["seconds"] / finished["done"], lanes)
+    concurrency = f"{planned['photos_at_once']} x {planned['threads_each']}"
+    return Timing(finished["seconds"] / finished["done"], concurrency)
 
 
 def deblur(photos: list[Path], folder: Path, model: str) -> Timing:

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from defocusctl.__main__ import main as defocusctl
-from defocusctl.batch.manifest import CLAIMS, FILE
+from defocusctl.batch.manifest import FILE, RESERVATIONS
 from defocusctl.batch.stamps import recorded_stamp
 
 ONE, DONE = "one.jpg", "done"
@@ -83,7 +83,7 @@ def in_folders(root: Path, photos: int) -> None:
         for name in names(photos)
     }
     (root / "out" / FILE).write_bytes(manifest(root, stamps))
-    (root / "out" / CLAIMS).write_bytes(claims(photos))
+    (root / "out" / RESERVATIONS).write_bytes(claims(photos))
     command = [sys.executable, "-m", "defocusctl", "batch", str(root / "in"), str(root / "out"), *WEIGHTS]
     show(photos, "folders", timed(command))
     show(photos, "folders, `--verify`", timed([*command, "--verify"]))
@@ -105,7 +105,7 @@ def run_in_store(root: Path, photos: int, options: list[str]) -> None:
         Store.put(f"bucket/out/{name}", result)
     stamp, result_stamp = (f"{len(content)}-{tag(content)}" for content in (photo, result))
     Store.put(f"bucket/out/{FILE}", manifest(root, dict.fromkeys(names(photos), (stamp, result_stamp))))
-    Store.put(f"bucket/out/{CLAIMS}", claims(photos))
+    Store.put(f"bucket/out/{RESERVATIONS}", claims(photos))
     sys.argv = ["defocusctl", "batch", "gs://bucket/in", "gs://bucket/out", *WEIGHTS]
     sys.argv += [f"--{option}" for option in options]
     started, before = time.perf_counter(), sum(os.times()[:2])

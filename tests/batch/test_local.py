@@ -12,9 +12,9 @@ import pytest
 import tifffile
 import torch
 
+from defocusctl.batch.concurrency import Concurrency, choose_concurrency
 from defocusctl.batch.inputs import Found
 from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
-from defocusctl.batch.lanes import Lanes, choose_lanes
 from defocusctl.batch.local import LocalEngine
 from defocusctl.batch.planning import Layout
 from defocusctl.batch.stop import Stop
@@ -27,7 +27,7 @@ from defocusctl.restoring.restorer import Restored, RestoreSettings
 from tests.batch.folders import sha256, write_photos
 from tests.cli.command import small_weights
 
-LANES = Lanes(computing=2, threads=1, reading=1, photos=4)
+LANES = Concurrency(computing=2, threads=1, reading=1, photos=4)
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def outcomes(
     loaded: Deblurrer,
     jobs: Iterable[Job],
     *,
-    lanes: Lanes = LANES,
+    concurrency: Concurrency = LANES,
     room_for: Callable[[Size], int] = lambda size: 1,
 ) -> list[Outcome]:
-    engine = LocalEngine(work_with(loaded), lanes, room_for=room_for)
+    engine = LocalEngine(work_with(loaded), concurrency, room_for=room_for)
     return list(engine.outcomes(jobs, Stop()))
 
 
@@ -115,9 +115,10 @@ def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
         values[3, 3] = np.nan if name == "bad.tif" else 0.25
         Path("in").mkdir(exist_ok=True)
         tifffile.imwrite(Path("in") / name, values, photometric="rgb")
-    lanes = Lanes(computing=1, threads=1, reading=1, photos=4)
+    concurrency = Concurrency(computing=1, threads=1, reading=1, photos=4)
     ended = {
-        o.entry.input: o.entry for o in outcomes(loaded, jobs_for(names), lanes=lanes, room_for=lambda _: 4)
+        o.entry.input: o.entry
+        for o in outcomes(loaded, jobs_for(names), concurrency=concurrency, room_for=lambda _: 4)
     }
     assert [ended[name].status for name in names] == [Status.DONE, Status.FAILED, Status.DONE]
     assert ended["bad.tif"].exit_code == ExitCode.INPUT
@@ -125,7 +126,7 @@ def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
 
 
 def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
-    """Never more begun than lanes for photos, however many there are."""
+    """Never more begun than concurrency for photos, however many there are."""
     names = [f"{i}.png" for i in range(12)]
     write_photos(Path("in"), names)
     taken = 0
@@ -259,18 +260,20 @@ def test_the_cores_are_filled_and_never_exceeded() -> None:
     for threads in range(1, 17):
         for photos in (1, 2, 5, 1000):
             for affordable in (1, 3, 50):
-                lanes = choose_lanes("cpu", photos=photos, threads=threads, affordable=affordable, jobs=None)
-                assert lanes.computing <= min(photos, affordable)
-                assert lanes.computing * lanes.threads <= threads
-                assert lanes.computing * (lanes.threads + 1) > threads
-    assert choose_lanes("cpu", photos=9, threads=2, affordable=8, jobs=None)[:2] == (2, 1)
-    assert choose_lanes("cpu", photos=9, threads=2, affordable=1, jobs=None)[:2] == (1, 2)
+                concurrency = choose_concurrency(
+                    "cpu", photos=photos, threads=threads, affordable=affordable, jobs=None
+                )
+                assert concurrency.computing <= min(photos, affordable)
+                assert concurrency.computing * concurrency.threads <= threads
+                assert concurrency.computing * (concurrency.threads + 1) > threads
+    assert choose_concurrency("cpu", photos=9, threads=2, affordable=8, jobs=None)[:2] == (2, 1)
+    assert choose_concurrency("cpu", photos=9, threads=2, affordable=1, jobs=None)[:2] == (1, 2)
 
 
 def test_jobs_fix_the_threads_of_each_photo() -> None:
     for photos in (0, 1, 2, 1000):
-        assert choose_lanes("cpu", photos=photos, threads=8, affordable=1, jobs=4).threads == 2
-    assert choose_lanes("cpu", photos=9, threads=2, affordable=9, jobs=100)[:2] == (2, 1)
+        assert choose_concurrency("cpu", photos=photos, threads=8, affordable=1, jobs=4).threads == 2
+    assert choose_concurrency("cpu", photos=9, threads=2, affordable=9, jobs=100)[:2] == (2, 1)
 
 
 def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:

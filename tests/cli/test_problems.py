@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from defocusctl.cli.options import DEFAULT_MAX_MEGAPIXELS
-from defocusctl.cli.tally import Tally
+from defocusctl.cli.reporter import Reporter
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs, deblur_photo
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError
@@ -89,9 +89,9 @@ def test_when_all_fail_no_others_are_done() -> None:
 
 
 def test_a_bug_with_one_input_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
-    tally = Tally(["a.png", "b.png"], as_json=True, quiet=False)
-    with pytest.raises(SomeFailedError, match="1 of 2"), tally.whole_call():
-        with tally.one_input("a.png"):
+    reporter = Reporter(["a.png", "b.png"], as_json=True, quiet=False)
+    with pytest.raises(SomeFailedError, match="1 of 2"), reporter.whole_call():
+        with reporter.one_input("a.png"):
             raise KeyError("who knows")
         after = "reached"
     assert after == "reached"

@@ -160,7 +160,7 @@ class TestEngine:
             yield from others
 
         done: list[Outcome] = []
-        stop = Stop(wished=lambda: len(done) > 2)
+        stop = Stop(requested=lambda: len(done) > 2)
         for outcome in engine_for(deblurrer, out).outcomes(slowly(), stop):
             done.append(outcome)
             ended.set()

@@ -203,7 +203,7 @@ def test_the_sizes_of_a_pixel_turn_with_the_picture() -> None:
     assert files.png_chunk(b"sCAL", b"\x010.25\x000.5") in rewritten(read_photo(turned))
 
 
-CLAIMS = {
+RESERVATIONS = {
     'GCamera:MicroVideo="1" GCamera:MicroVideoOffset="4000"': "film",
     'GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"': "film",
     'hdrgm:Version="1.0" hdrgm:GainMapMax="2"': "gain map",
@@ -213,7 +213,7 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("claim", RESERVATIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -> None:
     attributes, elements = ("", claim) if claim.startswith("<") else (claim, "")
@@ -222,7 +222,7 @@ def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -
     words = xmp_of(photo)
     name = claim.strip("<").split("=")[0].split(">")[0]
     assert name not in words and 'xmp:Rating="4"' in words and 'GCamera:BurstID="7"' in words
-    assert (CLAIMS[claim] in "".join(photo.warnings)) if CLAIMS[claim] else photo.warnings == ()
+    assert (RESERVATIONS[claim] in "".join(photo.warnings)) if RESERVATIONS[claim] else photo.warnings == ()
     assert name.encode() not in rewritten(photo)
 
 

@@ -1,7 +1,7 @@
 """What a batch would take, before it is begun: from the sizes in the files' headers and a measured probe.
 
 Both are estimates. Time counts the network alone, at the speed of a small piece of noise and as if the
-lanes did not get into each other's way. Memory is what the process takes after that piece, the float
+concurrency did not get into each other's way. Memory is what the process takes after that piece, the float
 tensors of one tile per lane, and the largest photos there are, as read and as restored with 16 bits, in
 every place.
 """
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
+from defocusctl.batch.concurrency import Concurrency, threads_each
 from defocusctl.batch.job import Job
-from defocusctl.batch.lanes import Lanes, threads_each
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
@@ -38,31 +38,31 @@ class Estimate(NamedTuple):
     unknown: int
 
 
-def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, lanes: Lanes) -> Estimate:
+def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency) -> Estimate:
     """What restoring the photos of all jobs would take on this machine now."""
     restorer = deblurrer.restorer
     sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
-    with threads_each(lanes):
+    with threads_each(concurrency):
         seconds_per_pixel = _probe(restorer)
     plans = [restorer.plan(size) for size in sizes]
     computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
     tile = max(plan.tile.pixels for plan in plans)
-    largest = sorted((size.pixels for size in sizes), reverse=True)[: lanes.photos]
+    largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
-        memory += lanes.computing * tile * deblurrer.network.bytes_per_pixel
+        memory += concurrency.computing * tile * deblurrer.network.bytes_per_pixel
     return Estimate(
         megapixels=mean(size.megapixels for size in sizes) * len(jobs),
-        seconds=computed * seconds_per_pixel / lanes.computing,
+        seconds=computed * seconds_per_pixel / concurrency.computing,
         memory=memory,
         unknown=len(jobs) - len(sizes),
     )
 
 
 def photo_size(path: Path) -> Size | None:
-    """The size that a photo's header claims; None if it cannot be read."""
+    """The size that a photo's header reserved; None if it cannot be read."""
     from PIL import Image
     from tifffile import TiffFile
 

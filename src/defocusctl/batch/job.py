@@ -129,7 +129,7 @@ class Entry:
                 known[name] = dict(known[name])
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
-                f"the manifest has a line that is not understood ({error})", "mend or remove that line"
+                f"the manifest has a line that is not understood ({error})", "fix or remove that line"
             ) from error
         return cls(**known)
 
@@ -139,8 +139,8 @@ _OPTIONAL = ("stamp", "stamps")
 
 
 class Outcome(NamedTuple):
-    """A job that has ended; ``hopeless`` says that no other one could succeed, as on a full disk."""
+    """A job that has ended; ``fatal`` says that no other one could succeed, as on a full disk."""
 
     job: Job
     entry: Entry
-    hopeless: bool
+    fatal: bool

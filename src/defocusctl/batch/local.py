@@ -5,46 +5,48 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 
+from defocusctl.batch.concurrency import Concurrency, threads_each
 from defocusctl.batch.engine import OnBegin, OnTile
 from defocusctl.batch.job import Job, Outcome
-from defocusctl.batch.lanes import Lanes, threads_each
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Opened, PhotoWork
 from defocusctl.deblurrer import RestoredPhoto
 from defocusctl.geometry import Size
 
-PIXELS_PER_LANE = 150_000_000
+PIXELS_PER_WORKER = 150_000_000
 """No further photo is read while those in memory have more pixels than this for each that is computed."""
 
 
 class LocalEngine:
     """An engine of threads. Each takes one photo from file to file; what they share limits how many do what.
 
-    As many photos are in memory at most as there are threads, ``lanes.photos``; ``lanes.reading`` of these
-    read at a time, and restoring itself is done by ``lanes.computing`` threads of its own. ``room_for``
-    says how many photos of a size are restored together.
+    There are ``concurrency.photos`` threads, so at most as many photos are in memory;
+    ``concurrency.reading`` of them read at the same time. ``concurrency.computing`` further threads restore.
+    ``room_for`` says how many photos of a size are restored together.
     """
 
     def __init__(
         self,
         work: PhotoWork,
-        lanes: Lanes,
+        concurrency: Concurrency,
         *,
         room_for: Callable[[Size], int],
         on_begin: OnBegin | None = None,
         on_tile: OnTile | None = None,
     ) -> None:
         self._work = work
-        self._lanes = lanes
+        self._concurrency = concurrency
         self._room_for = room_for
         self._on_begin = on_begin
         self._on_tile = on_tile
 
     def outcomes(self, jobs: Iterable[Job], stop: Stop) -> Generator[Outcome, None, None]:
         """As of ``engine.Engine``; a photo that is given up ends with the tile at hand."""
-        run = _Run(self._work, iter(jobs), stop, self._lanes, self._room_for, self._on_begin, self._on_tile)
-        with threads_each(self._lanes):
+        run = _Run(
+            self._work, iter(jobs), stop, self._concurrency, self._room_for, self._on_begin, self._on_tile
+        )
+        with threads_each(self._concurrency):
             yield from run.outcomes()
 
 
@@ -60,7 +62,7 @@ class _Run:
         work: PhotoWork,
         jobs: Iterator[Job],
         stop: Stop,
-        lanes: Lanes,
+        concurrency: Concurrency,
         room_for: Callable[[Size], int],
         on_begin: OnBegin | None,
         on_tile: OnTile | None,
@@ -70,13 +72,15 @@ class _Run:
         self._stop = stop
         self._on_begin = on_begin
         self._on_tile = on_tile
-        self._threads = [threading.Thread(target=self._do_jobs, name="photo") for _ in range(lanes.photos)]
-        self._places = threading.Semaphore(lanes.photos)
+        self._threads = [
+            threading.Thread(target=self._do_jobs, name="photo") for _ in range(concurrency.photos)
+        ]
+        self._places = threading.Semaphore(concurrency.photos)
         """One for each photo in flight, until its outcome was dealt with: that may mean to stop."""
         self._taking = threading.Lock()
-        self._reading = threading.Semaphore(lanes.reading)
-        self._room = _Room(PIXELS_PER_LANE * lanes.computing)
-        self._restoring = SharedRestoring(self._restore, lanes.computing, room_for)
+        self._reading = threading.Semaphore(concurrency.reading)
+        self._room = _Room(PIXELS_PER_WORKER * concurrency.computing)
+        self._restoring = SharedRestoring(self._restore, concurrency.computing, room_for)
         self._closed = threading.Event()
         self._ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
 
@@ -145,7 +149,7 @@ class _Run:
         try:
             restored, seconds = self._restoring.restored(opened)
             self._check_abandoned()
-            return Outcome(opened.job, self._work.store(opened, restored, seconds), hopeless=False)
+            return Outcome(opened.job, self._work.store(opened, restored, seconds), fatal=False)
         except Exception as error:
             return self._work.failure(opened.job, error, opened)
 

@@ -1,6 +1,6 @@
 """The manifest of an output folder: a line for each input that has ended, and what the folder may hold.
 
-Beside the manifest lies a hidden list of claims: the files that runs of this program have taken for
+Beside the manifest lies a hidden list of reserved: the files that runs of this program have taken for
 themselves, written before any of them is. A file that a killed run has written but not yet recorded is thus
 known as ours.
 """
@@ -18,7 +18,7 @@ from defocusctl.system.atomic import write_error
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "defocusctl-manifest.jsonl"
-CLAIMS = ".defocusctl-batch.claims"
+RESERVATIONS = ".defocusctl-batch.reserved"
 LOCK = ".defocusctl-batch.lock"
 REPORT = "defocusctl-report"
 """The folder of the gallery."""
@@ -54,9 +54,9 @@ def read_recorded(out: Path, before: Recorded | None = None) -> Recorded:
     return before if before is not None and before.size == size else Recorded(read_entries(out), size)
 
 
-def read_claims(out: Path) -> set[str]:
+def read_reservations(out: Path) -> set[str]:
     """The files that earlier runs took for themselves, as ``place_in`` writes them."""
-    return {str(values.get("file")) for values in read_json_lines(out / CLAIMS)}
+    return {str(values.get("file")) for values in read_json_lines(out / RESERVATIONS)}
 
 
 def place_in(out: Path, path: Path) -> str:
@@ -70,14 +70,14 @@ def place_in(out: Path, path: Path) -> str:
         return path.absolute().as_posix()
 
 
-def record_claims(out: Path, places: Iterable[str]) -> None:
+def record_reservations(out: Path, places: Iterable[str]) -> None:
     """Take files for this program before any of them is written.
 
     Raises:
         OutputError: if that cannot be recorded.
     """
-    with closing(JsonLinesWriter(out / CLAIMS)) as claims:
-        claims.append({"file": place} for place in places)
+    with closing(JsonLinesWriter(out / RESERVATIONS)) as reserved:
+        reserved.append({"file": place} for place in places)
 
 
 class Manifest:

@@ -1,4 +1,4 @@
-"""The manifest, the claims and the lock of an output folder in an object store.
+"""The manifest, the reserved and the lock of an output folder in an object store.
 
 Objects cannot be appended to. So the manifest grows on this machine, and within a second what is new goes
 to the store as an object of its own, a segment; several photos share one where they end faster. At the end
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from defocusctl.batch.manifest import CLAIMS, FILE
+from defocusctl.batch.manifest import FILE, RESERVATIONS
 from defocusctl.batch.mirror import Mirror
 from defocusctl.batch.places import Places
 from defocusctl.errors import DefocusctlError, OutputError
@@ -36,17 +36,17 @@ PATIENCE = 60.0
 
 
 def bring(mirror: Mirror) -> list[Path]:
-    """Copy the manifest, with what its segments add, and the claims here; answers with the segments.
+    """Copy the manifest, with what its segments add, and the reserved here; answers with the segments.
 
     Raises:
         InputError: if they cannot be read.
     """
-    folder, manifest, claims = (mirror.local / name for name in (SEGMENTS, FILE, CLAIMS))
+    folder, manifest, reserved = (mirror.local / name for name in (SEGMENTS, FILE, RESERVATIONS))
     segments = sorted(path for path in mirror.objects(SEGMENTS) if path.parent == folder)
     parts = [mirror.read(path) or b"" for path in (manifest, *segments)]
     lines = dict.fromkeys(line for part in parts for line in part.splitlines(keepends=True))
     manifest.write_bytes(b"".join(lines))  # a line is in both where folding was cut short
-    claims.write_bytes(mirror.read(claims) or b"")
+    reserved.write_bytes(mirror.read(reserved) or b"")
     return segments
 
 
@@ -112,15 +112,15 @@ class StoreRecords:
         if self.problem is not None:
             raise self.problem from error
 
-    def publish_claims(self) -> None:
+    def publish_reservations(self) -> None:
         """Record which files are this program's, before any of them is written.
 
         Raises:
             OutputError: if the store does not take it.
         """
-        claims = self._mirror.local / CLAIMS
-        if claims.exists():
-            self._mirror.publish(claims)
+        reserved = self._mirror.local / RESERVATIONS
+        if reserved.exists():
+            self._mirror.publish(reserved)
 
     def _keep(self) -> None:
         """Ship what is new, again and again."""

@@ -112,14 +112,14 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
         )
 
 
-def check_strangers(jobs: Iterable[Job], model: str, out: Path, claims: Collection[str]) -> None:
+def check_strangers(jobs: Iterable[Job], model: str, out: Path, reserved: Collection[str]) -> None:
     """Refuse to replace files that no batch in ``out`` has written.
 
     Raises:
         OutputError: if there are any.
     """
     files = (path for job in jobs for path in job.files(model))
-    there = [path for path in files if os.path.lexists(path) and place_in(out, path) not in claims]
+    there = [path for path in files if os.path.lexists(path) and place_in(out, path) not in reserved]
     if there:
         raise OutputError(
             f"{len(there)} results would replace files that no batch wrote, '{there[0]}' among them",

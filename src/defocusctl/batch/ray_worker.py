@@ -102,7 +102,7 @@ class PhotoWorker:
             read = opened = self._work.open(job, read)
             restored, seconds = self._restoring.restored(opened)
             self._check_abandoned()
-            return Outcome(job, self._work.store(opened, restored, seconds), hopeless=False)
+            return Outcome(job, self._work.store(opened, restored, seconds), fatal=False)
         except _AbandonedError:
             return None
         except Exception as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from defocusctl.batch.engine import Engine
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
-from defocusctl.batch.manifest import Manifest, place_in, record_claims
+from defocusctl.batch.manifest import Manifest, place_in, record_reservations
 from defocusctl.batch.resume import Judged
 from defocusctl.batch.stop import Stop
 from defocusctl.errors import OutputError, SomeFailedError
@@ -19,18 +19,18 @@ AT_ONCE = 500
 GO_ON = "the same command goes on where it stopped"
 
 
-def claim(jobs: Sequence[Job], settings: BatchSettings, out: Path, claims: Collection[str]) -> list[Job]:
+def reserve(jobs: Sequence[Job], settings: BatchSettings, out: Path, reserved: Collection[str]) -> list[Job]:
     """Take the jobs' files for this batch; the jobs, told whether those that are there may be replaced.
 
     What killed runs left unfinished beside them is removed. Whatever exists and is to stay must have been
     refused before: a file that appears from now on is not replaced.
 
     Raises:
-        OutputError: if the claims cannot be recorded.
+        OutputError: if the reserved cannot be recorded.
     """
     places = {job: [place_in(out, path) for path in job.files(settings.model)] for job in jobs}
-    known = set(claims)
-    record_claims(out, (place for listed in places.values() for place in listed if place not in known))
+    known = set(reserved)
+    record_reservations(out, (place for listed in places.values() for place in listed if place not in known))
     for folder in {(out / place).parent for listed in places.values() for place in listed}:
         remove_abandoned(folder)
     return [
@@ -83,19 +83,19 @@ def run_jobs(
         OutputError: if nothing more can be written, to the manifest or at all.
         SomeFailedError: if more failed than may.
     """
-    hopeless: Entry | None = None
+    fatal: Entry | None = None
     with closing(Manifest(out)) as manifest, closing(engine.outcomes(jobs, stop)) as outcomes:
         try:
             for outcome in chain(lost, outcomes):
                 manifest.append(outcome.entry)
                 stop.failures += outcome.entry.status is Status.FAILED
-                if outcome.hopeless:
-                    hopeless = outcome.entry
+                if outcome.fatal:
+                    fatal = outcome.entry
                     stop.ended = True
                 yield outcome.entry
         finally:
             stop.ended = True
-    if hopeless is not None:
-        raise OutputError(f"stopped: {hopeless.error}", GO_ON)
+    if fatal is not None:
+        raise OutputError(f"stopped: {fatal.error}", GO_ON)
     if stop.too_many:
         raise SomeFailedError(f"stopped after {stop.failures} failures", f"repair them; {GO_ON}")

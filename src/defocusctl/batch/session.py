@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from defocusctl.batch.concurrency import Concurrency
 from defocusctl.batch.estimate import Estimate, estimate
+from defocusctl.batch.executor import Executor
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome
-from defocusctl.batch.lanes import Lanes
-from defocusctl.batch.manifest import FILE, Recorded, alone_in, read_claims, read_recorded
+from defocusctl.batch.manifest import FILE, Recorded, alone_in, read_recorded, read_reservations
 from defocusctl.batch.mirror_records import StoreRecords, records_in
 from defocusctl.batch.mirrored_work import MirroredWork
 from defocusctl.batch.places import HERE, Places
 from defocusctl.batch.planning import check_strangers
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judged, Reason, changes, judge
-from defocusctl.batch.run import GO_ON, claim, record_readable, record_refreshed, run_jobs
-from defocusctl.batch.staff import Staff
+from defocusctl.batch.run import GO_ON, record_readable, record_refreshed, reserve, run_jobs
 from defocusctl.batch.stop import Stop
 from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
@@ -40,7 +40,7 @@ class Listener(Protocol):
         """Entered while photos are compared with what earlier runs did; it gives what is told how many."""
         ...
 
-    def planned(self, progress: Progress, changed: str | None, lanes: Lanes, out: str) -> None:
+    def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
         """Before anything is done: ``changed`` says which settings are not those of earlier runs."""
         ...
 
@@ -68,7 +68,7 @@ class Listener(Protocol):
         """One folder of a dry run whose photos nobody knows."""
         ...
 
-    def estimated(self, estimate: Estimate, lanes: Lanes, counts: Mapping[Reason, int]) -> None:
+    def estimated(self, estimate: Estimate, concurrency: Concurrency, counts: Mapping[Reason, int]) -> None:
         """The end of a dry run."""
         ...
 
@@ -84,7 +84,7 @@ class Batch:
     settings: BatchSettings
     max_megapixels: float
     force: bool
-    staff: Staff
+    executor: Executor
     places: Places = HERE
     watch: Watch | None = None
     verify: bool = False
@@ -95,14 +95,14 @@ class Batch:
         entries = read_recorded(self.out, self.recorded).entries
         judged = list(self._judged(entries, show))
         to_do = _to_do(judged)
-        self._check_strangers(to_do, self._claims(entries))
+        self._check_strangers(to_do, self._reserved(entries))
         for job, reason, _ in judged:
             show.would_do(job.name, self.places.in_words(str(job.target)), reason)
         for folder in self.unreadable:
             show.unreadable(folder)
-        lanes = self.staff.lanes(self.deblurrer.restorer, len(to_do))
+        concurrency = self.executor.concurrency(self.deblurrer.restorer, len(to_do))
         counts = Counter(one.reason for one in judged)
-        show.estimated(estimate(to_do, self.deblurrer, lanes), lanes, counts)
+        show.estimated(estimate(to_do, self.deblurrer, concurrency), concurrency, counts)
 
     def run(self, show: Listener, *, most_failures: int | None) -> None:
         """Do what is to be done.
@@ -116,27 +116,29 @@ class Batch:
             entries = read_recorded(self.out, self.recorded).entries
             judged = list(record_refreshed(self.out, self._judged(entries, show)))
             to_do = _to_do(judged)
-            claims = self._claims(entries)
-            self._check_strangers(to_do, claims)
-            lanes = self.staff.lanes(self.deblurrer.restorer, len(to_do) if self.watch is None else MANY)
+            reserved = self._reserved(entries)
+            self._check_strangers(to_do, reserved)
+            concurrency = self.executor.concurrency(
+                self.deblurrer.restorer, len(to_do) if self.watch is None else MANY
+            )
             sizes = {job.name: job.size for job in to_do}
             lost = {_lost_name(folder): 0 for folder in self.unreadable}
             progress = Progress({**lost, **sizes}, before=len(judged) - len(to_do))
             changed = changes(judged, entries, self.settings)
-            show.planned(progress, changed, lanes, self.places.in_words(str(self.out)))
-            ready = claim(to_do, self.settings, self.out, claims)
+            show.planned(progress, changed, concurrency, self.places.in_words(str(self.out)))
+            ready = reserve(to_do, self.settings, self.out, reserved)
             record_readable(self.out, entries, [job.name for job in self.jobs])
             if records is not None:
-                records.publish_claims()
+                records.publish_reservations()
             if self.watch is not None:
-                self.watch.begin(self.jobs, entries, claims)
+                self.watch.begin(self.jobs, entries, reserved)
             del entries, judged
-            self._do(ready, lanes, progress, show, most_failures, records)
+            self._do(ready, concurrency, progress, show, most_failures, records)
 
     def _do(
         self,
         jobs: Sequence[Job],
-        lanes: Lanes,
+        concurrency: Concurrency,
         progress: Progress,
         show: Listener,
         most_failures: int | None,
@@ -145,9 +147,9 @@ class Batch:
         work = MirroredWork(self.deblurrer, self.settings, self.out, self.max_megapixels, self.places)
         lost = [self._lost(work, folder) for folder in self.unreadable]
         with show.live(progress), Interruption(show.stopping, noted=2) as interruption:
-            engine = self.staff.engine(work, lanes, show.began, show.tile)
+            engine = self.executor.engine(work, concurrency, show.began, show.tile)
             stop = Stop(
-                wished=lambda: interruption.requested or _cannot_record(records),
+                requested=lambda: interruption.requested or _cannot_record(records),
                 abandoned=lambda: interruption.times > 1,
                 most_failures=most_failures,
             )
@@ -185,12 +187,12 @@ class Batch:
                 on_judged(count)
                 yield one
 
-    def _claims(self, entries: dict[str, Entry]) -> set[str]:
-        return read_claims(self.out).union(*(entry.files for entry in entries.values()))
+    def _reserved(self, entries: dict[str, Entry]) -> set[str]:
+        return read_reservations(self.out).union(*(entry.files for entry in entries.values()))
 
-    def _check_strangers(self, jobs: Sequence[Job], claims: Collection[str]) -> None:
+    def _check_strangers(self, jobs: Sequence[Job], reserved: Collection[str]) -> None:
         if not self.force:
-            check_strangers(jobs, self.settings.model, self.out, claims)
+            check_strangers(jobs, self.settings.model, self.out, reserved)
 
     def _lost(self, work: PhotoWork, folder: Unreadable) -> Outcome:
         problem = InputError(

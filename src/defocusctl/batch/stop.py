@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass
 class Stop:
-    """When to begin no further photo: if that is ``wished``, or after more than ``most_failures``.
+    """When to begin no further photo: if that is ``requested``, or after more than ``most_failures``.
 
     It counts the failures of one run, and is told when nothing more can be done. ``abandoned`` says whether
     the photos in flight are to be given up as well. Any thread may ask, at any time.
     """
 
-    wished: Callable[[], bool] = lambda: False
+    requested: Callable[[], bool] = lambda: False
     abandoned: Callable[[], bool] = lambda: False
     most_failures: int | None = None
     failures: int = 0
@@ -20,7 +20,7 @@ class Stop:
 
     def stopping(self) -> bool:
         """Whether no further photo is to be begun; endless jobs end then."""
-        return self.ended or self.too_many or self.wished() or self.abandoned()
+        return self.ended or self.too_many or self.requested() or self.abandoned()
 
     @property
     def too_many(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from defocusctl.batch.arrivals import Arrivals
 from defocusctl.batch.inputs import real_path
 from defocusctl.batch.job import BatchSettings, Entry, Job
-from defocusctl.batch.manifest import place_in, record_claims
+from defocusctl.batch.manifest import place_in, record_reservations
 from defocusctl.batch.planning import Layout
 from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Reason, judge
@@ -34,13 +34,13 @@ class Watch:
         self._settings = settings
         self._force = force
         self._entries: dict[str, Entry] = {}
-        self._claims: set[str] = set()
+        self._reserved: set[str] = set()
         self._owners: dict[str, Path] = {}
 
-    def begin(self, jobs: Sequence[Job], entries: dict[str, Entry], claims: Collection[str]) -> None:
-        """Told of the batch as it begins: all its jobs, what was recorded before, its folder's claims."""
+    def begin(self, jobs: Sequence[Job], entries: dict[str, Entry], reserved: Collection[str]) -> None:
+        """Told of the batch as it begins: all its jobs, what was recorded before, its folder's reserved."""
         self._entries = entries
-        self._claims = set(claims)
+        self._reserved = set(reserved)
         for job in jobs:
             self._take(job)
 
@@ -48,7 +48,7 @@ class Watch:
         """``first``, and then what arrives and is not done yet, which ``progress`` is told of.
 
         Raises:
-            OutputError: if claims cannot be recorded.
+            OutputError: if reserved cannot be recorded.
         """
         for job in first:
             self._arrivals.busy.add(job.name)
@@ -61,7 +61,7 @@ class Watch:
             if all(self._may_replace(job, path) for path in self._files(job)):
                 job = job.replacing()
             new = self._take(job)
-            record_claims(self._layout.out, new)
+            record_reservations(self._layout.out, new)
             progress.expect(job)
             self._arrivals.busy.add(job.name)
             yield job
@@ -77,15 +77,15 @@ class Watch:
     def _may_replace(self, job: Job, path: Path) -> bool:
         """Whether it is no stranger's: there is none, or a batch made it, and of no other photo."""
         place = place_in(self._layout.out, path)
-        ours = place in self._claims or not path.exists()
+        ours = place in self._reserved or not path.exists()
         return ours and self._owners.get(place, job.source) == job.source
 
     def _take(self, job: Job) -> list[str]:
         """Note the files of a job as its own; answers with those that no batch had claimed."""
         files = self._files(job)
         places = [place_in(self._layout.out, path) for path in files]
-        new = [place for place in places if place not in self._claims]
-        self._claims.update(places)
+        new = [place for place in places if place not in self._reserved]
+        self._reserved.update(places)
         self._own.update(map(real_path, files))
         for place in places:
             self._owners.setdefault(place, job.source)

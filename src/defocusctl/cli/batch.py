@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from defocusctl.cli.batch_given import EngineName, Format, check_format, find, picture_tree, staff_for
+from defocusctl.cli.batch_given import EngineName, Format, check_format, executor_for, find, picture_tree
 from defocusctl.cli.batch_show import BatchShow
 from defocusctl.cli.deblur import load
 from defocusctl.cli.options import (
@@ -159,7 +159,7 @@ def batch(
     from defocusctl.batch.arrivals import Arrivals
     from defocusctl.batch.inputs import Search, real_paths
     from defocusctl.batch.job import BatchSettings
-    from defocusctl.batch.manifest import read_claims, read_recorded
+    from defocusctl.batch.manifest import read_recorded, read_reservations
     from defocusctl.batch.mirrored_call import mirrored_call
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
@@ -167,7 +167,7 @@ def batch(
     from defocusctl.restoring.restorer import RestoreSettings
 
     with mirrored_call(inputs, last) as call:
-        own = set(real_paths(call.out / place for place in read_claims(call.out)))
+        own = set(real_paths(call.out / place for place in read_reservations(call.out)))
         search = Search(
             out=call.out,
             recursive=recursive,
@@ -211,7 +211,7 @@ def batch(
         )
         show = BatchShow(as_json=as_json, quiet=quiet)
         problem = None
-        with staff_for(engine, ray_address, device, jobs_at_once, call.places) as staff:
+        with executor_for(engine, ray_address, device, jobs_at_once, call.places) as executor:
             wanted = Batch(
                 jobs,
                 findings.unreadable,
@@ -220,7 +220,7 @@ def batch(
                 settings,
                 max_megapixels,
                 force,
-                staff,
+                executor,
                 call.places,
                 Watch(arrivals, own, layout, settings, force=force) if watch else None,
                 verify,

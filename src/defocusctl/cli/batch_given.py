@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from defocusctl.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from defocusctl.batch.executor import Executor
     from defocusctl.batch.inputs import Findings, Search
     from defocusctl.batch.places import Places
-    from defocusctl.batch.staff import Staff
 
 STREAM = "-"
 
@@ -95,9 +95,9 @@ def check_format(chosen: Format) -> None:
 
 
 @contextmanager
-def staff_for(
+def executor_for(
     engine: EngineName, address: str | None, device: str, jobs: int | None, places: "Places"
-) -> "Iterator[Staff]":
+) -> "Iterator[Executor]":
     """Who does the photos, until the end of the block.
 
     Raises:
@@ -105,16 +105,16 @@ def staff_for(
         DeviceError: if there is no such cluster, or it has no such device.
     """
     if engine is EngineName.RAY:
-        from defocusctl.batch.ray_staff import ray_staff
+        from defocusctl.batch.ray_executor import ray_executor
 
-        with ray_staff(address, device, jobs, places) as staff:
-            yield staff
+        with ray_executor(address, device, jobs, places) as executor:
+            yield executor
     elif address is not None:
         raise UsageError("--ray-address is for --engine ray", "give both or none")
     else:
-        from defocusctl.batch.staff import LocalStaff
+        from defocusctl.batch.executor import LocalExecutor
 
-        yield LocalStaff(jobs)
+        yield LocalExecutor(jobs)
 
 
 def picture_tree(name: str, wanted: bool, dir_name: str, folder: str | None, out: Path) -> Path | None:

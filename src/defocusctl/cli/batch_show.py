@@ -14,10 +14,10 @@ from rich.progress import Progress as Bars
 from defocusctl.cli.console import Words, console, put, put_json, say, say_error, say_warning, step_bar
 
 if TYPE_CHECKING:
+    from defocusctl.batch.concurrency import Concurrency
     from defocusctl.batch.estimate import Estimate
     from defocusctl.batch.inputs import Unreadable
     from defocusctl.batch.job import Entry, Job
-    from defocusctl.batch.lanes import Lanes
     from defocusctl.batch.progress import Progress
     from defocusctl.batch.resume import Reason
 
@@ -50,7 +50,9 @@ class BatchShow:
         with step_bar("checking what is done", quiet=not self._drawn) as advance:
             yield lambda judged: advance(judged, photos, "")
 
-    def planned(self, progress: "Progress", changed: str | None, lanes: "Lanes", out: str) -> None:
+    def planned(
+        self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
+    ) -> None:
         """Told what there is to do before it is begun."""
         if changed is not None:
             say(changed)
@@ -60,12 +62,12 @@ class BatchShow:
             to_do=progress.total,
             done_before=progress.before,
             changed=changed,
-            photos_at_once=lanes.computing,
-            threads_each=lanes.threads,
+            photos_at_once=concurrency.computing,
+            threads_each=concurrency.threads,
         )
         if self._plain:
             before = f", {progress.before} are done already" if progress.before else ""
-            say(f"{progress.total} photos to do{before}; {_in_words(lanes)}")
+            say(f"{progress.total} photos to do{before}; {_in_words(concurrency)}")
 
     @contextmanager
     def live(self, progress: "Progress") -> Iterator[None]:
@@ -145,21 +147,23 @@ class BatchShow:
         if self._plain:
             put(f"{reason.value:>28}  {name} -> {target}")
 
-    def estimated(self, estimate: "Estimate", lanes: "Lanes", counts: "Mapping[Reason, int]") -> None:
+    def estimated(
+        self, estimate: "Estimate", concurrency: "Concurrency", counts: "Mapping[Reason, int]"
+    ) -> None:
         """The end of a dry run."""
         self._event(
             "estimate",
             counts={reason.value: count for reason, count in counts.items()},
             **estimate._asdict(),
-            photos_at_once=lanes.computing,
-            threads_each=lanes.threads,
+            photos_at_once=concurrency.computing,
+            threads_each=concurrency.threads,
         )
         if self._plain:
             put(", ".join(f"{count} {reason.value}" for reason, count in counts.items()))
             unknown = f" ({estimate.unknown} files could not be read)" if estimate.unknown else ""
             put(
                 f"an estimate: {estimate.megapixels:.1f} MP{unknown} in {_duration(estimate.seconds)} "
-                f"with {estimate.memory / 2**30:.1f} GiB of memory; {_in_words(lanes)}"
+                f"with {estimate.memory / 2**30:.1f} GiB of memory; {_in_words(concurrency)}"
             )
 
     def _finished(self, progress: "Progress") -> None:
@@ -195,9 +199,9 @@ class BatchShow:
             put_json({"event": event, **values})
 
 
-def _in_words(lanes: "Lanes") -> str:
-    threads = "1 thread" if lanes.threads == 1 else f"{lanes.threads} threads"
-    return f"{lanes.computing} at once in {threads} each"
+def _in_words(concurrency: "Concurrency") -> str:
+    threads = "1 thread" if concurrency.threads == 1 else f"{concurrency.threads} threads"
+    return f"{concurrency.computing} at once in {threads} each"
 
 
 def _pace(progress: "Progress") -> str:

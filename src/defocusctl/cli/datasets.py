@@ -93,7 +93,7 @@ def check(
     if wrong:
         raise DataError(
             f"{len(wrong)} of {len(checked)} data sets not as they should be ({', '.join(wrong)})",
-            "mend what is listed for them",
+            "fix what is listed for them",
         )
     put(f"all as they should be: {', '.join(checked)}")
 

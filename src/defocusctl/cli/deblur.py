@@ -28,7 +28,7 @@ from defocusctl.cli.options import (
     check_above_zero,
     number_or_auto,
 )
-from defocusctl.cli.tally import Tally
+from defocusctl.cli.reporter import Reporter
 from defocusctl.geometry import parse_region
 from defocusctl.models.plugins import DEFAULT_MODEL
 
@@ -91,8 +91,8 @@ def deblur(
     quiet: QuietOption = False,
 ) -> None:
     """Deblur photos. Inputs are never overwritten; one that fails does not stop the others."""
-    tally = Tally(inputs, as_json=as_json, quiet=quiet)
-    with tally.whole_call():
+    reporter = Reporter(inputs, as_json=as_json, quiet=quiet)
+    with reporter.whole_call():
         check_above_zero("--max-megapixels", max_megapixels)
         check_above_zero("--white", white)
         box = None if region is None else parse_region(region)
@@ -111,14 +111,14 @@ def deblur(
         )
         jobs: list[Job] = []
         for text in inputs:
-            with tally.one_input(text):
+            with reporter.one_input(text):
                 jobs.append(plan_job(text, wanted))
         check_together(inputs, jobs, as_json=as_json)
         if jobs:
             deblurrer = load(model, weights, settings, offline=offline, quiet=quiet)
         for job in jobs:
-            with tally.one_input(job.text):
-                tally.done(job.text, _deblur_one(deblurrer, job, max_megapixels, white, quiet=quiet))
+            with reporter.one_input(job.text):
+                reporter.done(job.text, _deblur_one(deblurrer, job, max_megapixels, white, quiet=quiet))
 
 
 def load(

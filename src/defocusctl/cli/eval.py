@@ -165,7 +165,7 @@ def evaluate(
     if evaluation.problems and not allow_partial:
         raise DataError(
             f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
-            "mend them, or give --allow-partial",
+            "fix them, or give --allow-partial",
         )
 
 

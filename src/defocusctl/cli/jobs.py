@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli.claims import check_claims
+from defocusctl.cli.outputs import check_outputs
 from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box
 
@@ -55,7 +55,7 @@ class Job:
     target: Path | None
     region: Box | None
     outputs: "Outputs"
-    claims: tuple[Path, ...]
+    written: tuple[Path, ...]
     """Every file it will write."""
 
 
@@ -89,8 +89,8 @@ def plan_job(text: str, wanted: Wanted) -> Job:
     )
     check_targets(source, target, wanted.model, outputs)
     pictures = outputs.pictures(stem, wanted.model)
-    claims = pictures if target is None else (target, *pictures)
-    return Job(text, source, target, wanted.region, outputs, claims)
+    written = pictures if target is None else (target, *pictures)
+    return Job(text, source, target, wanted.region, outputs, written)
 
 
 def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool) -> None:
@@ -105,8 +105,8 @@ def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool)
         raise UsageError("several photos cannot go to stdout", "give -o a folder")
     if streams and as_json:
         raise UsageError("--json and the photo would both go to stdout", "give -o a file")
-    check_claims(
-        [Path(text) for text in inputs if text != STREAM], [path for job in jobs for path in job.claims]
+    check_outputs(
+        [Path(text) for text in inputs if text != STREAM], [path for job in jobs for path in job.written]
     )
 
 

@@ -28,7 +28,7 @@ def photos_in(folder: Path) -> list[Path]:
         photos = sorted(path for path in folder.iterdir() if _is_photo(path))
     except OSError as error:
         raise DataError(
-            f"cannot read the folder '{folder}' ({error.strerror})", "mend its permissions"
+            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
         ) from error
     if not photos:
         known = sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)

@@ -44,5 +44,5 @@ def broken(plugin: Plugin, reason: str) -> ModelError:
     """What to tell of a package whose network cannot be used."""
     return ModelError(
         f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})",
-        "mend or uninstall that package",
+        "fix or uninstall that package",
     )

@@ -78,7 +78,7 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise OutputError(f"line {number} of '{path}' is damaged", "mend or remove that line")
+        raise OutputError(f"line {number} of '{path}' is damaged", "fix or remove that line")
     return value
 
 

@@ -152,7 +152,7 @@ def read_recipe(path: Path) -> Recipe:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"cannot read the recipe '{path}': {reason}", "give a TOML file") from error
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"'{path}' is not valid TOML: {error}", "mend that line") from error
+        raise DataError(f"'{path}' is not valid TOML: {error}", "fix that line") from error
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:

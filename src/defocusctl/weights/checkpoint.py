@@ -174,7 +174,7 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Chec
     described = dict(entry.configuration or {}) if entry else {}
     if entry and not described.items() <= configuration.items():
         cause = f"{path} has the configuration {configuration}, not the one of {entry.label}"
-        raise WeightsError(cause, "mend the entry")
+        raise WeightsError(cause, "fix the entry")
     metadata = WeightsMetadata.of_network(
         network,
         channel_order=entry.channel_order if entry else "BGR",

@@ -158,7 +158,7 @@ def read_registry(file: Path) -> Registry:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WeightsError(f"cannot read {file} ({error})", "mend or remove that file") from error
+        raise WeightsError(f"cannot read {file} ({error})", "fix or remove that file") from error
     whole = Table(file, "", content)
     whole.check_keys(required=frozenset(), optional={"weights", "default-order"})
     orders = whole.table("default-order")
@@ -228,7 +228,7 @@ def _parsed(table: Table, key: str, parse: Callable[[str], T], text: str) -> T:
     try:
         return parse(text)
     except ValueError as error:
-        raise WeightsError(f"{table.place(key)}: {error}", "mend that entry") from error
+        raise WeightsError(f"{table.place(key)}: {error}", "fix that entry") from error
 
 
 def _size(table: Table) -> int | None:

@@ -45,7 +45,7 @@ def fetch_url(url: str, part: Path, on_progress: OnProgress | None, patience: Pa
     try:
         client = httpx.Client(follow_redirects=True, timeout=timeout, headers=headers)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        raise WeightsError(f"the proxy settings cannot be used ({error})", "mend HTTPS_PROXY") from error
+        raise WeightsError(f"the proxy settings cannot be used ({error})", "fix HTTPS_PROXY") from error
     problem = ""
     with client:
         for attempt in range(patience.attempts):

@@ -17,7 +17,7 @@ def folders_in(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
     except OSError as error:
         raise DataError(
-            f"cannot read the folder '{folder}' ({error.strerror})", "mend its permissions"
+            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
         ) from error
 
 

@@ -14,7 +14,7 @@ GPU_AHEAD = 16
 """Photos around a GPU; as many small ones can share a batch."""
 
 
-class Lanes(NamedTuple):
+class Concurrency(NamedTuple):
     """``computing`` photos are restored at once by ``threads`` threads each, ``reading`` are read at once.
 
     ``photos`` is how many are in memory at most: being read, waiting, being restored, being written.
@@ -26,8 +26,10 @@ class Lanes(NamedTuple):
     photos: int
 
 
-def choose_lanes(device: str, *, photos: int, threads: int, affordable: int, jobs: int | None) -> Lanes:
-    """Lanes for ``photos`` photos on a device ("cpu", "cuda", "mps").
+def choose_concurrency(
+    device: str, *, photos: int, threads: int, affordable: int, jobs: int | None
+) -> Concurrency:
+    """Concurrency for ``photos`` photos on a device ("cpu", "cuda", "mps").
 
     A CPU has ``threads`` threads in all, which are never exceeded: by default each computes a photo of its
     own, for it then waits for no other (benchmarks/batch.py compares both), unless memory has room only for
@@ -36,17 +38,17 @@ def choose_lanes(device: str, *, photos: int, threads: int, affordable: int, job
     computes one photo at a time.
     """
     if device != "cpu":
-        return Lanes(jobs or 1, threads, GPU_READERS, (jobs or 1) + GPU_AHEAD)
+        return Concurrency(jobs or 1, threads, GPU_READERS, (jobs or 1) + GPU_AHEAD)
     parts = min(jobs or max(1, min(affordable, photos)), threads)
     computing = max(1, min(parts, photos))
-    return Lanes(computing, threads // parts, 1, computing + AHEAD)
+    return Concurrency(computing, threads // parts, 1, computing + AHEAD)
 
 
 @contextmanager
-def threads_each(lanes: Lanes) -> Iterator[None]:
+def threads_each(concurrency: Concurrency) -> Iterator[None]:
     """During this block, every thread that computes does so with the threads of its lane."""
     before = torch.get_num_threads()
-    torch.set_num_threads(lanes.threads)
+    torch.set_num_threads(concurrency.threads)
     try:
         yield
     finally:

@@ -5,33 +5,33 @@ from typing import Protocol
 
 import torch
 
+from defocusctl.batch.concurrency import Concurrency, choose_concurrency
 from defocusctl.batch.engine import Engine, OnBegin, OnTile
-from defocusctl.batch.lanes import Lanes, choose_lanes
 from defocusctl.batch.local import LocalEngine
 from defocusctl.batch.work import PhotoWork
 from defocusctl.restoring.restorer import Restorer
 
 
-class Staff(Protocol):
+class Executor(Protocol):
     """Knows how many photos it does at once, and makes the engine that does them."""
 
-    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
+    def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
         """For so many photos."""
         ...
 
-    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+    def engine(self, work: PhotoWork, concurrency: Concurrency, on_begin: OnBegin, on_tile: OnTile) -> Engine:
         """Ready to begin."""
         ...
 
 
 @dataclass(frozen=True)
-class LocalStaff:
+class LocalExecutor:
     """This process; ``jobs`` asks for so many photos at once."""
 
     jobs: int | None
 
-    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
-        return choose_lanes(
+    def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
+        return choose_concurrency(
             restorer.device.type,
             photos=photos,
             threads=torch.get_num_threads(),
@@ -39,7 +39,7 @@ class LocalStaff:
             jobs=self.jobs,
         )
 
-    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+    def engine(self, work: PhotoWork, concurrency: Concurrency, on_begin: OnBegin, on_tile: OnTile) -> Engine:
         restorer = work.deblurrer.restorer
-        restorer.at_once = lanes.computing
-        return LocalEngine(work, lanes, room_for=restorer.room_for, on_begin=on_begin, on_tile=on_tile)
+        restorer.at_once = concurrency.computing
+        return LocalEngine(work, concurrency, room_for=restorer.room_for, on_begin=on_begin, on_tile=on_tile)

@@ -1,11 +1,11 @@
-"""The workers of a Ray cluster as the staff of a batch."""
+"""The workers of a Ray cluster as the executor of a batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from defocusctl.batch.concurrency import Concurrency
 from defocusctl.batch.engine import Engine, OnBegin, OnTile
-from defocusctl.batch.lanes import Lanes
 from defocusctl.batch.places import Places
 from defocusctl.batch.ray_cluster import Crew, choose_crew, connected
 from defocusctl.batch.ray_engine import RayEngine
@@ -15,19 +15,19 @@ from defocusctl.restoring.restorer import Restorer
 
 
 @dataclass(frozen=True)
-class RayStaff:
+class RayExecutor:
     """Workers in the cluster that this process is connected to."""
 
     crew: Crew
     places: Places
 
-    def lanes(self, restorer: Restorer, photos: int) -> Lanes:
+    def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
         del restorer  # its workers have their own
         crew = self.crew
         count = min(crew.workers, photos) or 1
-        return Lanes(count, crew.cpus, count * (crew.calls - 1), count * crew.calls)
+        return Concurrency(count, crew.cpus, count * (crew.calls - 1), count * crew.calls)
 
-    def engine(self, work: PhotoWork, lanes: Lanes, on_begin: OnBegin, on_tile: OnTile) -> Engine:
+    def engine(self, work: PhotoWork, concurrency: Concurrency, on_begin: OnBegin, on_tile: OnTile) -> Engine:
         """The engine; it does not tell of tiles."""
         del on_tile
         weights = work.deblurrer.weights
@@ -42,11 +42,13 @@ class RayStaff:
             threads=max(1, self.crew.cpus),
             neighbours=self.crew.neighbours,
         )
-        return RayEngine(assignment, self.crew._replace(workers=lanes.computing), work, on_begin=on_begin)
+        return RayEngine(
+            assignment, self.crew._replace(workers=concurrency.computing), work, on_begin=on_begin
+        )
 
 
 @contextmanager
-def ray_staff(address: str | None, device: str, jobs: int | None, places: Places) -> Iterator[RayStaff]:
+def ray_executor(address: str | None, device: str, jobs: int | None, places: Places) -> Iterator[RayExecutor]:
     """Connect to a cluster, or start one here, until the end of the block.
 
     Raises:
@@ -56,4 +58,4 @@ def ray_staff(address: str | None, device: str, jobs: int | None, places: Places
     with connected(address):
         import ray
 
-        yield RayStaff(choose_crew(ray.nodes(), device, jobs), places)
+        yield RayExecutor(choose_crew(ray.nodes(), device, jobs), places)

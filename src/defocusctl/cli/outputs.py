@@ -10,7 +10,7 @@ Identity: TypeAlias = tuple[int, int] | tuple[Path, str]
 """Device and number of a file that exists; folder and name of one that does not."""
 
 
-def check_claims(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Refuse, before anything runs, a call in which a result would replace an input or another result.
 
     Raises:

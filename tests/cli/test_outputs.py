@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.cli.claims import check_claims
+from defocusctl.cli.outputs import check_outputs
 from defocusctl.errors import ExitCode, OutputError, UsageError
 from tests.cli.command import defocusctl, photo_file, small_weights
 
@@ -44,7 +44,7 @@ def test_nothing_runs_that_would_destroy_something(
 
 
 def test_results_of_their_own_may_be_written(tmp_path: Path) -> None:
-    check_claims([tmp_path / "a.png"], [tmp_path / "b.png", tmp_path / "c.png", tmp_path / "B.png"])
+    check_outputs([tmp_path / "a.png"], [tmp_path / "b.png", tmp_path / "c.png", tmp_path / "B.png"])
 
 
 def test_names_that_a_disk_takes_for_one(tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_names_that_a_disk_takes_for_one(tmp_path: Path) -> None:
     if not (tmp_path / "PHOTOS").exists():
         (tmp_path / "PHOTOS").symlink_to("photos")
     with pytest.raises(UsageError, match="several results"):
-        check_claims([], [tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png"])
+        check_outputs([], [tmp_path / "photos" / "a.png", tmp_path / "photos" / "A.png"])
     with pytest.raises(OutputError, match="replace an input"):
-        check_claims([tmp_path / "photos" / "a.png"], [tmp_path / "photos" / "A.PNG"])
+        check_outputs([tmp_path / "photos" / "a.png"], [tmp_path / "photos" / "A.PNG"])
 
 
 @pytest.mark.parametrize(("option", "name"), [("--compare-to", "c.jpg"), ("--maps-data", "maps.png")])

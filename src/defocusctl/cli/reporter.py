@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Deblurred
 
 
-class Tally:
+class Reporter:
     """Tells of every input once; a single input's error ends the command, one of several is counted."""
 
     def __init__(self, inputs: Sequence[str], *, as_json: bool, quiet: bool) -> None:
-        self._untold = list(inputs)
+        self._pending = list(inputs)
         self._count = len(inputs)
         self._failures: list[DefocusctlError] = []
         self._as_json = as_json
@@ -32,7 +32,7 @@ class Tally:
         try:
             yield
         except Exception as error:
-            for text in self._untold:
+            for text in self._pending:
                 self._tell_failure(text, as_problem(error))
             raise
         if self._failures:
@@ -52,14 +52,14 @@ class Tally:
             if self._count == 1:
                 raise
             problem = as_problem(error)
-            self._untold.remove(text)
+            self._pending.remove(text)
             self._failures.append(problem)
             self._tell_failure(text, problem)
             say_error(f"{text}: {problem}")
 
     def done(self, text: str, result: "Deblurred") -> None:
         """Tell of an input that was deblurred."""
-        self._untold.remove(text)
+        self._pending.remove(text)
         for warning in result.warnings:
             say_warning(f"{result.input}: {warning}")
         if self._as_json:
