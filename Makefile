@@ -30,7 +30,7 @@ test: .venv/installed-dev
 	$(TEST)
 
 # What needs an extra or the tools of .venv; and what makes TIFF files that only newer packages can encode.
-NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/test_plugins.py \
+NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/models/test_plugins.py \
 	tests/test_documentation.py tests/photo/test_photo_bad_input.py tests/photo/test_photo_extras.py \
 	tests/photo/test_photo_heif.py tests/photo/test_photo_jxl.py tests/photo/test_photo_raw.py
 
