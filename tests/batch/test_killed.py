@@ -98,10 +98,10 @@ def test_what_a_kill_can_leave_is_mended(home: Path, state: str) -> None:
     lines = (out / FILE).read_bytes().splitlines(keepends=True)
     last = json.loads(lines[-1])["input"]
     if state == "claimed":  # before anything was done
-        shutil.copy(out / ".defocusctl-batch.reserved", home)
+        shutil.copy(out / ".defocusctl-batch.claims", home)
         shutil.rmtree(out)
         out.mkdir()
-        shutil.copy(home / ".defocusctl-batch.reserved", out)
+        shutil.copy(home / ".defocusctl-batch.claims", out)
     if state == "unfinished":  # while a result was being written
         (out / FILE).write_bytes(b"".join(lines[:-1]))
         (out / last).replace((out / last).with_name(".defocusctl-0123456789abcdef.part"))

@@ -18,7 +18,7 @@ from defocusctl.system.atomic import write_error
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "defocusctl-manifest.jsonl"
-RESERVATIONS = ".defocusctl-batch.reserved"
+RESERVATIONS = ".defocusctl-batch.claims"
 LOCK = ".defocusctl-batch.lock"
 REPORT = "defocusctl-report"
 """The folder of the gallery."""

@@ -1,4 +1,4 @@
-"""The manifest, the reserved and the lock of an output folder in an object store.
+"""The manifest, the reservations and the lock of an output folder in an object store.
 
 Objects cannot be appended to. So the manifest grows on this machine, and within a second what is new goes
 to the store as an object of its own, a segment; several photos share one where they end faster. At the end
@@ -36,7 +36,7 @@ PATIENCE = 60.0
 
 
 def bring(mirror: Mirror) -> list[Path]:
-    """Copy the manifest, with what its segments add, and the reserved here; answers with the segments.
+    """Copy the manifest, with what its segments add, and the reservations here; returns the segments.
 
     Raises:
         InputError: if they cannot be read.

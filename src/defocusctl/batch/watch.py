@@ -38,7 +38,7 @@ class Watch:
         self._owners: dict[str, Path] = {}
 
     def begin(self, jobs: Sequence[Job], entries: dict[str, Entry], reserved: Collection[str]) -> None:
-        """Told of the batch as it begins: all its jobs, what was recorded before, its folder's reserved."""
+        """Told of the batch as it begins: all its jobs, what was recorded before, its folder's reservations."""
         self._entries = entries
         self._reserved = set(reserved)
         for job in jobs:
