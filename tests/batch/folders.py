@@ -51,7 +51,7 @@ def results_in(out: Path) -> dict[str, bytes]:
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name != FILE and path.suffix not in (".lock", ".reserved")
+        if path.is_file() and path.name != FILE and path.suffix not in (".lock", ".claims")
     }
 
 

@@ -1,6 +1,6 @@
 """The manifest of an output folder: a line for each input that has ended, and what the folder may hold.
 
-Beside the manifest lies a hidden list of reserved: the files that runs of this program have taken for
+Beside the manifest lies a hidden list of reservations: the files that runs of this program have taken for
 themselves, written before any of them is. A file that a killed run has written but not yet recorded is thus
 known as ours.
 """

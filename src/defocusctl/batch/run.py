@@ -26,7 +26,7 @@ def reserve(jobs: Sequence[Job], settings: BatchSettings, out: Path, reserved: C
     refused before: a file that appears from now on is not replaced.
 
     Raises:
-        OutputError: if the reserved cannot be recorded.
+        OutputError: if the reservations cannot be recorded.
     """
     places = {job: [place_in(out, path) for path in job.files(settings.model)] for job in jobs}
     known = set(reserved)

@@ -38,7 +38,7 @@ class Watch:
         self._owners: dict[str, Path] = {}
 
     def begin(self, jobs: Sequence[Job], entries: dict[str, Entry], reserved: Collection[str]) -> None:
-        """Told of the batch as it begins: all its jobs, what was recorded before, its folder's reservations."""
+        """Called as the batch begins: with all its jobs, the earlier entries and the folder's reservations."""
         self._entries = entries
         self._reserved = set(reserved)
         for job in jobs:
@@ -48,7 +48,7 @@ class Watch:
         """``first``, and then what arrives and is not done yet, which ``progress`` is told of.
 
         Raises:
-            OutputError: if reserved cannot be recorded.
+            OutputError: if reservations cannot be recorded.
         """
         for job in first:
             self._arrivals.busy.add(job.name)
