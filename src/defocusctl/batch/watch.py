@@ -38,7 +38,7 @@ class Watch:
         self._owners: dict[str, Path] = {}
 
     def begin(self, jobs: Sequence[Job], entries: dict[str, Entry], reserved: Collection[str]) -> None:
-        """Called as the batch begins: with all its jobs, the earlier entries and the folder's reservations."""
+        """Called as the batch begins, with all its jobs, earlier entries and the folder's reservations."""
         self._entries = entries
         self._reserved = set(reserved)
         for job in jobs:
