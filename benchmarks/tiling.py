@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.models.receptive_field import reach
+from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.photo import read_photo
 from defocusctl.restoring.restorer import Restorer, RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
@@ -65,7 +65,7 @@ def measure(model: str, weights: Path, photos: Sequence[Floats], device: str) ->
 
     whole = restored("fp32", 0, 0)
     network = load_checkpoint(weights, model_name=model).model
-    print(f"\n{model} (reach {reach(network)}), {len(photos)} photos\n")
+    print(f"\n{model} (reach {receptive_radius(network)}), {len(photos)} photos\n")
     print("| what | largest | RMS |\n|---|---:|---:|")
     change = [np.abs(one - photo).max() * 255 for one, photo in zip(whole, photos, strict=True)]
     print(f"| (largest change the network makes) | {max(change):9.1f} | |")
