@@ -24,7 +24,7 @@ import torch
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.photo import read_photo
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "circuit-board.png"
 WARM_UP = 64  # pixels a side

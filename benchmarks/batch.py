@@ -33,7 +33,7 @@ from PIL import Image
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.limits import processors
 

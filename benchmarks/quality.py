@@ -19,7 +19,7 @@ from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import Quality, quality
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.training.recipe import Recipe, read_recipe
 from defocusctl.training.validation import ValidationSets
 

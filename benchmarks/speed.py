@@ -25,7 +25,8 @@ import torch
 from defocusctl.geometry import Box, Size
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import read_tile
 from defocusctl.restoring.tiles import padded_size
 

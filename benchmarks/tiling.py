@@ -16,7 +16,8 @@ import numpy.typing as npt
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.photo import read_photo
-from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
 from defocusctl.weights.checkpoint import load_checkpoint
 from defocusctl.weights.resolve import resolve_weights

@@ -14,7 +14,7 @@ JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
 class ExitCode(IntEnum):
-    """What the process answers; documented for users in ``docs/cli.md``."""
+    """The exit codes of the process; documented for users in ``docs/cli.md``."""
 
     OK = 0
     BUG = 1
@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 class DefocusctlError(Exception):
-    """A problem the user can understand and mend: one line of cause, one of remedy."""
+    """A problem the user can understand and fix: one line of cause, one of remedy."""
 
     exit_code = ExitCode.BUG
 

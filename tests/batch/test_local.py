@@ -23,7 +23,8 @@ from defocusctl.batch.work import Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restored, RestoreSettings
+from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos
 from tests.cli.command import small_weights
 

@@ -12,7 +12,7 @@ from defocusctl.cli.reporter import Reporter
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs, deblur_photo
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.devices import enough_memory
 from tests.cli.command import defocusctl, photo_file, small_weights
 

@@ -13,7 +13,8 @@ from PIL import Image
 from defocusctl.cli.options import Backend
 from defocusctl.errors import ExitCode
 from defocusctl.restoring.backends.engine import BACKENDS
-from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.weights.checkpoint import load_checkpoint
 from tests.cli.command import defocusctl, photo_file, small_network, textured
 from tests.export.conftest import Graphs

@@ -24,7 +24,7 @@ from defocusctl.batch.work import Content, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import ExitCode, OutputError
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.test_watch import Meanwhile
 from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload

@@ -205,7 +205,7 @@ def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None
 @pytest.mark.parametrize(
     ("url", "problem", "text"),
     [
-        ("ftp://host/photos", UsageError, "'ftp://' is no store"),
+        ("ftp://host/photos", UsageError, "'ftp://' is not a store"),
         ("s3://no-such-bucket/photos", InputError, "nothing below|cannot list"),
     ],
 )
@@ -223,7 +223,7 @@ def test_what_cannot_be_opened(store: None, url: str, problem: type[Exception], 
         (("s3://bucket/in", "out", "--root", "s3:"), "--root is for folders only"),
         (("photos", "out", "--maps-dir", "s3://bucket/maps"), "--maps-dir draws in no store"),
         (("out", "--from", "list"), "a list names files only, not 's3://bucket/in/a.png'"),
-        (("ftp://host/in", "out"), "'ftp://' is no store"),
+        (("ftp://host/in", "out"), "'ftp://' is not a store"),
     ],
 )
 def test_what_does_not_go_with_stores(

@@ -1,6 +1,7 @@
 """Restoring photos: padding, tiles, colours, depth, memory and what happens when a network misbehaves."""
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.restoring.output import OutputBuffer
-from defocusctl.restoring.restorer import Restored, Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Restored, Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import TileResult, read_tile
 from defocusctl.restoring.tiles import plan_tiles
 from defocusctl.system.devices import choose_device, choose_precision
@@ -241,7 +243,6 @@ def test_progress_counts_the_tiles() -> None:
     assert seen == [(done, report.tiles) for done in range(report.tiles + 1)]
     assert report.tiles > 1
     assert report.peak_memory > 1e7
-    assert report.seconds > 0
 
 
 def test_beside_the_photo_only_the_result_and_open_seams_are_held() -> None:
@@ -281,7 +282,9 @@ def test_tiles_are_halved_until_they_fit() -> None:
     restorer = Restorer(network, "RGB", settings)
     first = restorer.restore(pixels, full_scale=255)
     assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)
-    assert first.report.tile <= 64
+    planned = Restorer(network, "RGB", replace(settings, tile=64)).restore(pixels, full_scale=255)
+    assert first.report.tile == planned.report.tile <= 64
+    assert np.array_equal(first.pixels, planned.pixels)
     network.limit = 160  # other programs have ended
     again = restorer.restore(pixels, full_scale=255)
     assert (again.report.tile, again.report.warnings) == (128, ())

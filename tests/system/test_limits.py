@@ -9,7 +9,8 @@ import torch
 
 from defocusctl.geometry import Size
 from defocusctl.models.nrknet import NRKNet
-from defocusctl.restoring.restorer import Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system import limits
 from defocusctl.system.devices import use_allowed_processors
 from defocusctl.system.limits import available_memory, processor_quota, processors, total_memory

@@ -14,7 +14,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import quality
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.receptive_field import receptive_radius
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
 from defocusctl.weights.download import bundled_file, is_intact
 from defocusctl.weights.registry import load_registry

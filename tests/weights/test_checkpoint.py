@@ -288,11 +288,11 @@ def without(key: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     [
         (lambda state: {**state, "surprise.weight": torch.zeros(1)}, "unknown tensor 'surprise.weight'"),
         (without("sum.bias"), "filtering.sum.bias is nothing instead of [3]"),
-        (without("scale_select.weight"), "has not the tensors of iniknet"),
+        (without("scale_select.weight"), "lacks the tensors of iniknet"),
         (lambda state: {**state, "sum.bias": torch.zeros(4)}, "filtering.sum.bias is [4] instead of [3]"),
-        (lambda state: {**state, "scale_select.weight": torch.tensor(1.0)}, "has not the tensors of iniknet"),
+        (lambda state: {**state, "scale_select.weight": torch.tensor(1.0)}, "lacks the tensors of iniknet"),
         (lambda state: {**state, "sum.bias": torch.full((3,), float("nan"))}, "not finite"),
-        (lambda _: {"conv.weight": torch.zeros(1)}, "is no checkpoint of iniknet or nrknet"),
+        (lambda _: {"conv.weight": torch.zeros(1)}, "is not a checkpoint of iniknet or nrknet"),
         (lambda state: {**state, "epoch": 3}, "holds no state dict"),
         (lambda state: list(state.values()), "holds no state dict"),
         (lambda _: torch.zeros(3), "holds no state dict"),
@@ -399,7 +399,7 @@ def test_damage_anywhere_in_a_pickle_never_escapes(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"model": "unet"}, "holds weights of 'unet': known networks: iniknet, nrknet"),
-        ({"model": "nrknet"}, "has not the tensors of nrknet"),
+        ({"model": "nrknet"}, "lacks the tensors of nrknet"),
         ({"channel_order": "GBR"}, "make no sense"),
         ({"configuration": "[]"}, "make no sense"),
         ({"configuration": "{"}, "lacks the metadata"),

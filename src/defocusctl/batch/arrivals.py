@@ -53,13 +53,13 @@ class Arrivals:
         taken = []
         for found in photos:
             stamp = Stamp.of(found.path)
-            if stamp is None or _is_old(stamp):  # one that is gone is told of as such
+            if stamp is None or _is_old(stamp):  # one that is gone is reported as such
                 self._given[found.path] = stamp
                 taken.append(found)
         return taken
 
     def as_they_come(self, stopping: Callable[[], bool]) -> Iterator[Found]:
-        """One photo after the other, for as long as ``stopping`` answers false; waits for the next one."""
+        """One photo after the other, for as long as ``stopping`` returns false; waits for the next one."""
         next_look, earliest = 0.0, 0.0
         for noticed in _notices(self._inputs):
             if stopping():

@@ -73,7 +73,7 @@ def photo_size(path: Path) -> Size | None:
                 return Size(page.imagelength, page.imagewidth)
         with Image.open(path) as image:
             return Size(image.height, image.width)
-    except Exception:  # what the libraries raise on broken files is no closed set
+    except Exception:  # libraries may raise anything on broken files
         return None
 
 

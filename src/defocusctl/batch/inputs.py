@@ -125,7 +125,7 @@ class Search:
                     findings.photos.append(Found(path, str(below / name), _size(path)))
 
     def _is_photo(self, path: Path, real: str) -> bool:
-        """By its name; a link that leads nowhere is one, so that it is told of, but no pipe or device."""
+        """By its name. A broken link counts, so that it is reported; pipes and devices do not."""
         if is_passed_over(path.name) or not may_be_photo(path):
             return False
         try:

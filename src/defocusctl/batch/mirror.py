@@ -202,7 +202,7 @@ def _open_store(url: str) -> tuple[Any, str]:
     protocol = url.partition("://")[0]
     if protocol not in STORES:
         raise UsageError(
-            f"'{protocol}://' is no store that this program writes to",
+            f"'{protocol}://' is not a store that this program writes to",
             f"use {', '.join(STORES[:-1])}, or mount it and give the folder",
         )
     import fsspec

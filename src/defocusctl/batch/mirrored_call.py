@@ -87,7 +87,7 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _lay_out_inputs(mirror: Mirror, pattern: str, target: Mirror | None) -> dict[Path, str | None]:
-    """Stand-ins for the photos, without the results where these lie below them; answers with stamps."""
+    """Stand-ins for the photos, without the results where these lie below them; return their stamps."""
     if target is not None and target.contains(mirror):
         raise UsageError(
             f"the results in '{target.url}' could replace inputs", "choose another folder for the results"

@@ -17,7 +17,7 @@ from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError, UsageError
 
 READING_THREADS = 16
-"""Photos whose first bytes are read at the same time; a store answers each after a while."""
+"""Photos whose first bytes are read at the same time; a store takes a while for each."""
 
 
 @dataclass(frozen=True)

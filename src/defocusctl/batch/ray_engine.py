@@ -210,7 +210,7 @@ class _Run:
         for lost in worker.jobs:
             self._losses[lost.name] += 1
             if self._losses[lost.name] < MOST_LOSSES:
-                self._again.append(lost.replacing())  # it may have been written, but not told of
+                self._again.append(lost.replacing())  # it may have been written but not reported
             else:
                 self._vain = 0
                 yield self._work.failure(lost, _deadly(lost), None)

@@ -18,7 +18,7 @@ from defocusctl.batch.together import SharedRestoring
 from defocusctl.batch.work import Content, Opened, PhotoWork
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.errors import DeviceError, OutputError
-from defocusctl.restoring.restorer import RestoreSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.weights.resolve import ResolvedWeights
 
 

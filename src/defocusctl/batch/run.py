@@ -1,4 +1,4 @@
-"""A batch from jobs to a manifest: photos are done, each is recorded, and what ends it early is told."""
+"""A batch from jobs to a manifest: photos are done, each is recorded, and an early end has its reason."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,7 +20,7 @@ GO_ON = "the same command goes on where it stopped"
 
 
 def reserve(jobs: Sequence[Job], settings: BatchSettings, out: Path, reserved: Collection[str]) -> list[Job]:
-    """Take the jobs' files for this batch; the jobs, told whether those that are there may be replaced.
+    """Reserve the jobs' files for this batch; return the jobs, each knowing whether it may replace its files.
 
     What killed runs left unfinished beside them is removed. Whatever exists and is to stay must have been
     refused before: a file that appears from now on is not replaced.
@@ -75,7 +75,7 @@ def record_refreshed(out: Path, judged: Iterable[Judged]) -> Iterator[Judged]:
 def run_jobs(
     jobs: Iterable[Job], engine: Engine, out: Path, stop: Stop, lost: Iterable[Outcome] = ()
 ) -> Iterator[Entry]:
-    """Do the jobs and record each as it ends; answers with the entries that were recorded.
+    """Do the jobs and record each as it ends; return the entries that were recorded.
 
     ``lost`` are failures that are known before anything is done, such as folders that cannot be read.
 

@@ -37,7 +37,7 @@ class Listener(Protocol):
     """Told of everything that happens; ``began`` and ``tile`` by other threads."""
 
     def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Entered while photos are compared with what earlier runs did; it gives what is told how many."""
+        """Entered while photos are compared with earlier runs; yields a callback for the number compared."""
         ...
 
     def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
@@ -57,7 +57,7 @@ class Listener(Protocol):
         ...
 
     def stopping(self) -> None:
-        """The first Ctrl-C; told by another thread."""
+        """The first Ctrl-C; called by another thread."""
         ...
 
     def would_do(self, name: str, target: str, reason: Reason) -> None:

@@ -1,4 +1,4 @@
-"""When a batch ends early: asked by whoever does its photos."""
+"""When a batch ends early; the engines ask before each photo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Stop:
     """When to begin no further photo: if that is ``requested``, or after more than ``most_failures``.
 
-    It counts the failures of one run, and is told when nothing more can be done. ``abandoned`` says whether
-    the photos in flight are to be given up as well. Any thread may ask, at any time.
+    It counts the failures of one run; ``ended`` is set when nothing more can be done. ``abandoned`` says
+    whether the photos in flight are to be given up as well. Any thread may ask, at any time.
     """
 
     requested: Callable[[], bool] = lambda: False

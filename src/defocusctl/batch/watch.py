@@ -45,7 +45,7 @@ class Watch:
             self._take(job)
 
     def jobs(self, first: Sequence[Job], progress: Progress, stopping: Callable[[], bool]) -> Iterator[Job]:
-        """``first``, and then what arrives and is not done yet, which ``progress`` is told of.
+        """``first``, and then what arrives and is not done yet; ``progress`` counts it.
 
         Raises:
             OutputError: if reservations cannot be recorded.
@@ -75,13 +75,13 @@ class Watch:
         return job.files(self._settings.model)
 
     def _may_replace(self, job: Job, path: Path) -> bool:
-        """Whether it is no stranger's: there is none, or a batch made it, and of no other photo."""
+        """Whether it may be written: there is no such file, or a batch made it from this photo."""
         place = place_in(self._layout.out, path)
         ours = place in self._reserved or not path.exists()
         return ours and self._owners.get(place, job.source) == job.source
 
     def _take(self, job: Job) -> list[str]:
-        """Note the files of a job as its own; answers with those that no batch had claimed."""
+        """Note the files of a job as its own; return those that no batch had reserved."""
         files = self._files(job)
         places = [place_in(self._layout.out, path) for path in files]
         new = [place for place in places if place not in self._reserved]

@@ -28,7 +28,7 @@ HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class OwnResultError(DefocusctlError):
-    """A photo that this program made is no input."""
+    """A photo that this program made is not an input."""
 
 
 class Content(NamedTuple):

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run(arguments: list[str], *, debug: bool) -> int:
-    """Run one command and answer its exit code; errors are told in one line on stderr."""
+    """Run one command and return its exit code; an error is one line on stderr."""
     try:
         code = app(args=arguments, prog_name="defocusctl", standalone_mode=False)
         sys.stdout.flush()

@@ -164,7 +164,7 @@ def batch(
     from defocusctl.batch.planning import Layout, check_collisions
     from defocusctl.batch.session import Batch
     from defocusctl.batch.watch import Watch
-    from defocusctl.restoring.restorer import RestoreSettings
+    from defocusctl.restoring.settings import RestoreSettings
 
     with mirrored_call(inputs, last) as call:
         own = set(real_paths(call.out / place for place in read_reservations(call.out)))

@@ -112,9 +112,9 @@ class _RemarkedProgress(Progress):
 
 @contextmanager
 def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; told how many are done and there are, and a remark for below.
+    """A progress bar over steps or images; call it with the number done, the total, and a remark for below.
 
-    It is drawn from the first that is told: before, there is no total, and perhaps an error instead.
+    It is drawn from the first call on: before that there is no total, and perhaps an error instead.
     """
     columns = (
         Words(),

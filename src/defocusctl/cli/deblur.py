@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer
     from defocusctl.deblurrer.outputs import Deblurred
     from defocusctl.photo import Photo
-    from defocusctl.restoring.restorer import RestoreSettings
+    from defocusctl.restoring.settings import RestoreSettings
 
 
 def deblur(
@@ -99,7 +99,7 @@ def deblur(
         wanted = Wanted(model, output, box, quality, force, maps, maps_dir, maps_data, compare, compare_to)
         pixels, shared = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
 
-        from defocusctl.restoring.restorer import RestoreSettings
+        from defocusctl.restoring.settings import RestoreSettings
 
         settings = RestoreSettings(
             tile=pixels,

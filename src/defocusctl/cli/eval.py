@@ -120,7 +120,7 @@ def evaluate(
     from defocusctl.evaluation.evaluation import evaluate as run
     from defocusctl.evaluation.metrics import PROTOCOLS
     from defocusctl.evaluation.run import chosen
-    from defocusctl.restoring.restorer import RestoreSettings
+    from defocusctl.restoring.settings import RestoreSettings
 
     found = _find(dataset, root, split, blurred, sharp)
     images = chosen(found, limit, sample, seed)

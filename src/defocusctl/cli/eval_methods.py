@@ -13,7 +13,7 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 if TYPE_CHECKING:
     from defocusctl.evaluation.methods import Candidate
     from defocusctl.evaluation.metrics import Lpips
-    from defocusctl.restoring.restorer import RestoreSettings
+    from defocusctl.restoring.settings import RestoreSettings
 
 DEFAULT_WEIGHTS = "default"
 

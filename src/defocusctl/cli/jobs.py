@@ -63,7 +63,7 @@ def plan_job(text: str, wanted: Wanted) -> Job:
     """Find where everything goes, and refuse what cannot work before anything is computed.
 
     Raises:
-        InputError: if there is no such file, or it is no photo.
+        InputError: if there is no such file, or it is not a photo.
         OutputError: if an output must not or cannot be written.
     """
     from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_of

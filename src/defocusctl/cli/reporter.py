@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Tells of every input once; a single input's error ends the command, one of several is counted."""
+    """Reports every input once; a single input's error ends the command, one of several is counted."""
 
     def __init__(self, inputs: Sequence[str], *, as_json: bool, quiet: bool) -> None:
         self._pending = list(inputs)
@@ -24,7 +24,7 @@ class Reporter:
 
     @contextmanager
     def whole_call(self) -> Iterator[None]:
-        """An error in this block is that of all inputs of which nothing was told yet; at its end, the sum.
+        """An error in this block is that of all inputs not reported yet; at its end, failures are summed up.
 
         Raises:
             SomeFailedError: if some of several inputs failed.
@@ -33,7 +33,7 @@ class Reporter:
             yield
         except Exception as error:
             for text in self._pending:
-                self._tell_failure(text, as_problem(error))
+                self._report_failure(text, as_problem(error))
             raise
         if self._failures:
             failed = len(self._failures)
@@ -54,11 +54,11 @@ class Reporter:
             problem = as_problem(error)
             self._pending.remove(text)
             self._failures.append(problem)
-            self._tell_failure(text, problem)
+            self._report_failure(text, problem)
             say_error(f"{text}: {problem}")
 
     def done(self, text: str, result: "Deblurred") -> None:
-        """Tell of an input that was deblurred."""
+        """Report an input that was deblurred."""
         self._pending.remove(text)
         for warning in result.warnings:
             say_warning(f"{result.input}: {warning}")
@@ -73,6 +73,6 @@ class Reporter:
             for picture in result.pictures:
                 say(f"{picture}")
 
-    def _tell_failure(self, text: str, problem: DefocusctlError) -> None:
+    def _report_failure(self, text: str, problem: DefocusctlError) -> None:
         if self._as_json:
             put_json({"input": text, "error": str(problem), "exit_code": int(problem.exit_code)})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Guarded(io.RawIOBase):
-    """The bytes of stdout; after a failure the rest goes nowhere, so that it is told only once."""
+    """The bytes of stdout; after a failure the rest goes nowhere, so that it is reported only once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -22,7 +22,8 @@ from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
 from defocusctl.photo.alpha import filled
 from defocusctl.restoring.backends.choose import check_backend
 from defocusctl.restoring.output import Pixels
-from defocusctl.restoring.restorer import Progress, Restorer, RestoreSettings
+from defocusctl.restoring.restorer import Progress, Restorer
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checkpoint import load_checkpoint
@@ -66,7 +67,8 @@ class Deblurrer:
         ``torch``, ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and
         ``precision`` are those of the command line; ``tile`` and ``overlap`` are in pixels, None chooses
         them, a tile of 0 is the whole image. ``strength`` is how much of the change is applied, 0 to 1.
-        ``offline`` never uses the network; ``on_download`` is told the bytes of a download done and in all.
+        ``offline`` never uses the network; ``on_download`` is called with the bytes of a download done and
+        the total.
 
         Raises:
             ModelError: if there is no such network, or the package that brings it is broken.
@@ -167,8 +169,8 @@ class Deblurrer:
         Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
         ``coefficients`` keeps the network's coefficients at full size, for INIKNet 36 bytes per pixel, for
         NRKNet 57.75. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
-        floating-point images, by default 1; the result has the same. ``on_tile`` is told the tiles of an
-        image done and in all.
+        floating-point images, by default 1; the result has the same. ``on_tile`` is called
+        with the number of tiles of an image done and their total.
 
         Raises:
             InputError: if an image cannot be read, or is none of these; of several, it names which.

@@ -20,7 +20,7 @@ Array: TypeAlias = npt.NDArray[Any]
 ImageT = TypeVar("ImageT")
 
 IN_MEMORY = "image in memory"
-"""The format of a photo that is no file."""
+"""The format of a photo that is not a file."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def parted(image: Array) -> tuple[Array, Array | None]:
     """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32.
 
     Raises:
-        InputError: if it is no image.
+        InputError: if it is not an image.
     """
     samples = _samples(image)
     count = samples.shape[2]

@@ -30,7 +30,7 @@ from defocusctl.photo import (
     read_photo,
 )
 from defocusctl.restoring.output import LARGEST_REDUCTION
-from defocusctl.restoring.restorer import RestoreReport, RestoreSettings
+from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.resolve import ResolvedWeights
 
@@ -216,7 +216,7 @@ def restore_photos(
 def write_result(
     network: Network, restored: RestoredPhoto, target: Path | BinaryIO, outputs: Outputs
 ) -> tuple[Path, ...]:
-    """Write the restored photo with its provenance, then the pictures; answers with the pictures' paths.
+    """Write the restored photo with its provenance, then the pictures; return the pictures' paths.
 
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.

@@ -9,7 +9,7 @@ from defocusctl import __version__
 from defocusctl.geometry import Box
 from defocusctl.photo import Photo, Provenance, write_photo
 from defocusctl.restoring.output import Halves, Pixels
-from defocusctl.restoring.restorer import RestoreReport, RestoreSettings
+from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.weights.resolve import ResolvedWeights
 
 

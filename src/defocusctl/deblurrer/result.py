@@ -14,7 +14,7 @@ from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import check_writable_target, conversion_warnings
 from defocusctl.restoring.output import Halves
-from defocusctl.restoring.restorer import RestoreReport
+from defocusctl.restoring.settings import RestoreReport
 from defocusctl.restoring.tiles import Floats
 from defocusctl.weights.resolve import ResolvedWeights
 

@@ -109,5 +109,5 @@ def _case(
 def _difference(ours: Floats, theirs: Floats) -> float:
     """The largest difference; of values beyond 1, in parts of the largest."""
     if ours.shape != theirs.shape:
-        raise OutputError(f"the export answers {ours.shape} where the network answers {theirs.shape}")
+        raise OutputError(f"the export returns {ours.shape} where the network returns {theirs.shape}")
     return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max())))

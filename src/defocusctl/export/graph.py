@@ -30,7 +30,7 @@ class HalfPrecision(nn.Module):
         self.layer = layer.half()
 
     def forward(self, x: Tensor | list[Tensor]) -> Any:
-        """What the layer answers to one tensor, or to a list of them."""
+        """What the layer returns for one tensor, or to a list of them."""
         return self.layer([each.half() for each in x] if isinstance(x, list) else x.half())
 
 

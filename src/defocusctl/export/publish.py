@@ -31,7 +31,7 @@ def publish_weights(
     The ``output`` of the answer is the page of the commit.
 
     Raises:
-        UsageError: if ``repository`` is no owner/name, or the settings are not for safetensors.
+        UsageError: if ``repository`` is not owner/name, or the settings are not for safetensors.
         OutputError: if the file does not agree with the network, or the hub does not take it.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):

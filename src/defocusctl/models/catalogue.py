@@ -28,7 +28,7 @@ def _imported(plugin: Plugin) -> type[Network]:
     except (Exception, SystemExit) as error:  # whatever a package does when it is imported
         raise broken(plugin, f"{type(error).__name__}: {error}") from error
     if not inspect.isclass(found) or not issubclass(found, Network):
-        raise broken(plugin, f"{plugin.entry.value} is no subclass of Network")
+        raise broken(plugin, f"{plugin.entry.value} is not a subclass of Network")
     for fact in ("default_overlap", "bytes_per_pixel"):
         if not isinstance(getattr(found, fact, None), int):
             raise broken(plugin, f"{plugin.entry.value} does not say its {fact}")

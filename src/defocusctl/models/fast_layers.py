@@ -45,7 +45,7 @@ class FullPrecision(nn.Module):
         self.layer = layer
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What the layer answers to the inputs in float32."""
+        """What the layer returns for the inputs in float32."""
         with torch.autocast(inputs[0].device.type, enabled=False):
             return self.layer(*(tensor.float() for tensor in inputs))
 

@@ -1,4 +1,4 @@
-"""What a restoration network answers and tells the code that runs it; docs/adding-a-model.md is about it."""
+"""What a restoration network returns, and what the code that runs it must know (docs/adding-a-model.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ MARGIN = 128
 """Rows around a band in which the visible pixel nearest to a hidden one is looked for."""
 
 LEAST = 1e-6
-"""Below this part of full alpha, a floating-point colour cannot be told from its multiplied one."""
+"""Below this part of full alpha, dividing by alpha no longer gives a colour."""
 
 
 def divided(pixels: Samples, alpha: Samples, white: float) -> tuple[Samples, bool]:

@@ -7,7 +7,7 @@ import numpy as np
 from defocusctl.errors import OutputError
 from defocusctl.photo import extended_xmp, icc
 from defocusctl.photo.extras import HEIC, JPEG_XL
-from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, webp
+from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, png_text, webp
 from defocusctl.photo.model import (
     HeifCoding,
     JpegCoding,
@@ -139,7 +139,7 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
             colours = sorted(name.decode() for name in names.intersection(png.COLOUR_CHUNKS) - implied)
             parts = {
                 f"colour description ({', '.join(colours)})": bool(colours),
-                "text": not names.isdisjoint(png.TEXT_CHUNKS),
+                "text": not names.isdisjoint(png_text.TEXT_CHUNKS),
                 "calibration (pCAL, sCAL)": not names.isdisjoint(png.CALIBRATION_CHUNKS),
             }
         case JpegCoding(segments=segments):

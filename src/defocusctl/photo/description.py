@@ -20,7 +20,8 @@ from defocusctl.photo import (
     xmp_claims,
     xmp_places,
 )
-from defocusctl.photo.formats import jpeg_segments, png
+from defocusctl.photo.formats import jpeg_segments
+from defocusctl.photo.formats.png_text import edited_photoshop
 from defocusctl.photo.model import Coding, JpegCoding, Metadata, Photo, PngCoding, TiffCoding, TiffTag
 from defocusctl.photo.orientation import swaps_sides
 from defocusctl.photo.reframing import Reframing
@@ -186,7 +187,7 @@ def _resources_of_chunks(coding: PngCoding, *, places: bool) -> tuple[PngCoding,
         lost.extend(names if resources else ["broken Photoshop data"])
         return content
 
-    chunks = [png.edited_photoshop(chunk, clean) for chunk in coding.chunks]
+    chunks = [edited_photoshop(chunk, clean) for chunk in coding.chunks]
     return PngCoding(tuple(chunk for chunk in chunks if chunk is not None)), lost
 
 

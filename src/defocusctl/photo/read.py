@@ -75,7 +75,7 @@ def read_content(path: Path) -> bytes:
     """The bytes of a photo, for ``read_photo``; a file that begins unlike one is not read to its end.
 
     Raises:
-        InputError: if there is no such file, or it is no photo of a supported kind.
+        InputError: if there is no such file, or it is not a photo of a supported kind.
     """
     try:
         return _read_file(path)
@@ -87,7 +87,7 @@ def check_is_photo(path: Path) -> None:
     """Refuse what ``read_photo`` would refuse by the first bytes; a pipe is left unread.
 
     Raises:
-        InputError: if there is no such file, or it is no photo of a supported kind.
+        InputError: if there is no such file, or it is not a photo of a supported kind.
     """
     try:
         if not path.is_fifo():
@@ -99,7 +99,7 @@ def check_is_photo(path: Path) -> None:
 
 
 def _kind_of(data: bytes) -> str:
-    """The format of a whole file; a camera RAW is told from other TIFF files by its directories."""
+    """The format of a whole file; a camera RAW is distinguished from other TIFF files by its directories."""
     kind = identify(data[:HEAD_BYTES])
     if kind == "TIFF" and raw_metadata.is_raw(data):
         kind = CAMERA_RAW
@@ -182,8 +182,8 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
             notes.append("its premultiplied colours exceed their alpha in places and are clipped to it")
     pixels = upright(pixels, orientation)
     # Where the decoder has turned the picture itself, EXIF says how: its places are of the picture before.
-    told = orientation if orientation != 1 else found.exif_orientation or 1
-    metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), told)
+    applied = orientation if orientation != 1 else found.exif_orientation or 1
+    metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), applied)
     return Photo(
         pixels,
         None if decoded.alpha is None else upright(decoded.alpha, orientation),

@@ -18,7 +18,7 @@ EMPTY = (
 
 
 def normalise(packet: Packet) -> int | None:
-    """Set tiff:Orientation to 1; answers the orientation that the packet named before (1 to 8) or None.
+    """Set tiff:Orientation to 1; return the orientation that the packet named before (1 to 8) or None.
 
     An orientation that is not a number stays as it is.
     """
@@ -60,7 +60,7 @@ def without_provenance(packet: bytes) -> bytes:
 
 
 def _cut_provenance(parsed: Packet) -> list[Element]:
-    """Take out the properties of an earlier run; answers the Descriptions that hold others."""
+    """Take out the properties of an earlier run; return the Descriptions that hold others."""
     for element in parsed.rdf.walk():
         for part in element.properties:
             if part.name.startswith(NAMESPACE):

@@ -25,7 +25,7 @@ OPPO = "http://ns.oplus.com/photos/1.0/camera/"
 
 
 def take_out(packet: Packet) -> list[str]:
-    """Take such properties out; answers what they spoke of. Of previews and pieces nothing is said."""
+    """Take such properties out; return what they spoke of, previews and pieces left unnamed."""
     spoken: list[str] = []
     for description in packet.descriptions:
         for part in description.properties:

@@ -15,13 +15,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from defocusctl.errors import DeviceError, UsageError
+from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.choose import open_engine
-from defocusctl.restoring.backends.engine import BACKENDS
 from defocusctl.restoring.output import Halves, OutputBuffer, Pixels
 from defocusctl.restoring.parts import check_pixels, inside, is_neutral, moved, with_context
+from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.restoring.tile_runner import Picture, TileRunner
 from defocusctl.restoring.tiles import (
     CONTEXT,
@@ -49,53 +49,6 @@ AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 
 MOST_TOGETHER = 32
 """Small photos that share a batch on a GPU at most."""
-
-
-@dataclass(frozen=True)
-class RestoreSettings:
-    """How to restore. ``tile`` and ``overlap`` are in pixels: None chooses, a tile of 0 is the whole photo.
-
-    ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
-    keeps the network's answer between black and white; some published protocols score it unclipped.
-    ``backend`` is one of ``BACKENDS``; all but ``torch`` run an exported graph, on the CPU in float32.
-    """
-
-    tile: int | None = None
-    overlap: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    strength: float = 1.0
-    clip: bool = True
-    backend: str = "torch"
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise UsageError(f"'{self.backend}' is not a backend", f"use {', '.join(BACKENDS)}")
-        if not 0.0 <= self.strength <= 1.0:
-            raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
-        if (self.tile or 0) < 0 or (self.overlap or 0) < 0:
-            raise UsageError("a tile or an overlap cannot be negative", "use 0 or more pixels, or auto")
-
-
-@dataclass(frozen=True)
-class RestoreReport:
-    """What was done.
-
-    ``tile`` (the longer side) and ``overlap`` are in pixels, ``peak_memory`` in bytes: on a GPU what its
-    tensors took at most, else the largest size the whole process ever had. ``seconds`` of photos that were
-    restored together are their share.
-    """
-
-    backend: str
-    device: str
-    precision: str
-    tile: int
-    overlap: int
-    tiles: int
-    seconds: float
-    megapixels: float
-    peak_memory: int
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,7 +112,7 @@ class Restorer:
             InputError: if the pixels are not finite or of another shape or type.
             UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
-            ModelError: if the network does not answer as ``Network`` asks for.
+            ModelError: if what the network returns is not what ``Network`` asks for.
         """
         return self.restore_together(
             [Picture(pixels, full_scale)],
@@ -180,8 +133,8 @@ class Restorer:
     ) -> list[Restored]:
         """Restore photos of one size (H, W) in one batch of the network, each as ``restore`` does.
 
-        Their pixels are those of ``restore`` but for what a device rounds differently in batches. How many
-        are worth it says ``room_for``; where memory runs out, they are parted.
+        Their pixels are those of ``restore`` but for what a device rounds differently in batches.
+        ``room_for`` says how many are worthwhile; where memory runs out, they are split into halves.
 
         Raises:
             The errors of ``restore``.
@@ -227,7 +180,7 @@ class Restorer:
             warnings.append(
                 f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
             )
-            plan = plan_tiles(read.size, smaller, self.overlap)
+            plan = self.plan(read.size, smaller)
         report = RestoreReport(
             backend=self.settings.backend,
             device=str(self.device),
@@ -254,13 +207,13 @@ class Restorer:
     def overlap(self) -> int:
         return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
 
-    def plan(self, size: Size) -> TilePlan:
-        """The tiles that a photo of this size would be cut into now.
+    def plan(self, size: Size, tile: int | None = None) -> TilePlan:
+        """The tiles that a photo of this size is cut into: of ``tile`` pixels a side, or as chosen now.
 
         Raises:
-            UsageError: if the overlap does not fit into the tile of the settings.
+            UsageError: if the overlap does not fit into the tile.
         """
-        return plan_tiles(size, self._tile_for(size), self.overlap, CONTEXT)
+        return plan_tiles(size, self._tile_for(size) if tile is None else tile, self.overlap, CONTEXT)
 
     def most_at_once(self) -> int:
         """Photos that free memory lets be restored at the same time without smaller tiles; at least one."""
@@ -286,7 +239,7 @@ class Restorer:
         plan: TilePlan,
         on_progress: Progress | None,
     ) -> list[list[tuple[Box, str]]]:
-        """Restore onto the buffers tile by tile; answers for each the parts that were left alone and why."""
+        """Restore into the buffers tile by tile; return for each the parts that were left alone, and why."""
         for buffer in buffers:
             buffer.begin(plan)
         rejected: list[list[tuple[Box, str]]] = [[] for _ in buffers]

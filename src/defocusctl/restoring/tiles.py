@@ -5,7 +5,7 @@ Along one axis, a tile that has neighbours on both sides looks like this::
     |<-- overlap -->|<- ramp ->|       alone        |<- ramp ->|<-- overlap -->|
     start       keep_start                                   keep_stop      stop
 
-It reads ``start`` to ``stop`` and answers for ``keep_start`` to ``keep_stop``; what lies outside is context
+It reads ``start`` to ``stop`` and provides ``keep_start`` to ``keep_stop``; what lies outside is context
 that only helps the network and is thrown away. In a ramp two neighbours answer together and their results are
 blended. No pixel within ``overlap`` of a cut edge is ever used: with ``overlap`` at least the reach of a
 local network the joined result is the result for the whole photo.
@@ -38,7 +38,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stretch:
-    """One tile along one axis: the pixels it reads and those it answers for (far ends excluded)."""
+    """One tile along one axis: the pixels it reads and those it provides (far ends excluded)."""
 
     start: int
     stop: int
@@ -166,7 +166,7 @@ def rising_window(length: int) -> Floats:
 class Stitcher:
     """Joins the tiles' results in the order of the plan, holding no more than the open seams.
 
-    ``divisor`` is how much smaller the results are than the photo: 1, 2 or 4. Every call of ``join`` answers
+    ``divisor`` is how much smaller the results are than the photo: 1, 2 or 4. Every call of ``join`` returns
     with a piece that is final; the pieces of all calls cover the padded photo once.
     """
 

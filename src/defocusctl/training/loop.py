@@ -34,7 +34,7 @@ WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": tor
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, told after every step; ``gains`` only when it has just validated."""
+    """Where a run is, reported after every step; ``gains`` only when it has just validated."""
 
     step: int
     steps: int

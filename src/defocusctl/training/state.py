@@ -21,7 +21,7 @@ PART = f".{FILE}.part"
 class TrainingState:
     """The network, its exponential moving average, the optimiser and the number of steps done.
 
-    ``channel_order`` is the order of colours that the network takes and answers in, RGB or BGR.
+    ``channel_order`` is the order of colours of the network's input and output, RGB or BGR.
     """
 
     def __init__(self, recipe: Recipe, network: Network, channel_order: str, device: torch.device) -> None:

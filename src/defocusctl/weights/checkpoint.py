@@ -81,7 +81,9 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
     """
     suffix = path.suffix.lower()
     if suffix not in WEIGHT_SUFFIXES:
-        raise WeightsError(f"{path} is no weights file", f"give one ending in {', '.join(WEIGHT_SUFFIXES)}")
+        raise WeightsError(
+            f"{path} is not a weights file", f"give one ending in {', '.join(WEIGHT_SUFFIXES)}"
+        )
     try:
         checkpoint = _load_pickle(path) if suffix in PICKLE_SUFFIXES else _load_safetensors(path)
     except OSError as error:
@@ -161,7 +163,7 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Chec
     if model is None:
         known = " or ".join(NETWORKS)
         raise WeightsError(
-            f"{path} is no checkpoint of {known}",
+            f"{path} is not a checkpoint of {known}",
             "give one that the authors released; those of other networks are .safetensors",
         )
     try:
@@ -194,15 +196,15 @@ def _state_dict_in(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # damaged pickles and archives raise nearly everything
         if "global" in str(error).lower():
-            cause = f"the pickle {path} carries code or objects that are no tensors, and was not opened"
+            cause = f"the pickle {path} carries code or objects that are not tensors, and was not opened"
             remedy = "do not use it; get weights from a source you trust, as .safetensors or a plain .pth"
         else:
-            cause = f"{path} is no PyTorch checkpoint, or is damaged"
+            cause = f"{path} is not a PyTorch checkpoint, or is damaged"
             remedy = "get the file again"
         raise WeightsError(cause, remedy) from error
     if isinstance(content, dict) and content.keys() >= TRAINING_STATE:
         remedy = f"give {path.parent / 'weights.safetensors'}, which the run writes at its end"
-        raise WeightsError(f"{path} is the state of a training run, no weights", remedy)
+        raise WeightsError(f"{path} is the state of a training run, not weights", remedy)
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), content)
     if not isinstance(content, dict) or not all(
@@ -232,7 +234,7 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
         try:
             expected = expected_shapes(kind, state)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
-            cause = f"{path} has not the tensors of {model} ({error})"
+            cause = f"{path} lacks the tensors of {model} ({error})"
             raise WeightsError(cause, "get the file again") from error
     found = {key: tensor.shape for key, tensor in state.items()}
     for key in sorted(expected.keys() | found.keys()):

@@ -33,7 +33,7 @@ def ensure_file(
 ) -> Path:
     """The file of ``entry``, its digest checked just now; downloaded first if it is not here and may be.
 
-    ``on_progress`` hears of bytes done and in all (None where unknown) while it is downloading.
+    ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
 
     Raises:
         WeightsError: if it cannot be had, perhaps because of ``offline`` or ``HF_HUB_OFFLINE``.

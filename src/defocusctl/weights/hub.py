@@ -116,10 +116,10 @@ def _download(
 
 
 def _answers(source: HubSource) -> bool:
-    """Whether the hub answers, be it that it is busy. The client itself would try for half a minute.
+    """True if the hub responds, even with an error. The client itself would try for half a minute.
 
     Raises:
-        HfHubHTTPError: if it answers that there is no such file, or none for us.
+        HfHubHTTPError: if it responds that there is no such file, or none for us.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
@@ -141,7 +141,7 @@ def _reporting_to(on_progress: OnProgress) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import tqdm
 
-    told = 0
+    reported = 0
 
     class Reporter(tqdm):
         """A bar that draws nothing. The client may have two for one file, and turn one back on a retry."""
@@ -150,10 +150,10 @@ def _reporting_to(on_progress: OnProgress) -> dict[str, Any]:
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: float | None = 1) -> None:
-            nonlocal told
+            nonlocal reported
             self.n += n or 0
-            if self.n > told:
-                told = int(self.n)
-                on_progress(told, self.total)
+            if self.n > reported:
+                reported = int(self.n)
+                on_progress(reported, self.total)
 
     return {"tqdm_class": Reporter} if "tqdm_class" in inspect.signature(hf_hub_download).parameters else {}

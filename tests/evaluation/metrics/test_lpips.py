@@ -102,7 +102,7 @@ def test_weights_that_are_not_there_are_one_clear_error(server: Loopback) -> Non
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b"no pickle", "is no PyTorch checkpoint of plain tensors"),
+        (b"no pickle", "is not a PyTorch checkpoint of plain tensors"),
         (saved([1, 2]), "holds no state dict"),
         (saved(OrderedDict(other=torch.zeros(1))), r"features\.0\.weight is not"),
     ],

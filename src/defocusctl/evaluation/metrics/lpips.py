@@ -97,7 +97,7 @@ class Lpips:
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
     """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that can be had.
 
-    ``on_progress`` hears of bytes done and in all (None where unknown) while they are downloaded.
+    ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
 
     Raises:
         WeightsError: if they are not here and cannot be fetched, or are not AlexNet's.
@@ -110,7 +110,7 @@ def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips
     try:
         content = torch.load(weights.path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles and archives raise nearly everything
-        cause = f"{weights.path} is no PyTorch checkpoint of plain tensors, or is damaged"
+        cause = f"{weights.path} is not a PyTorch checkpoint of plain tensors, or is damaged"
         raise WeightsError(cause, "remove the file and fetch it again") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{weights.path} holds no state dict", "remove the file and fetch it again")

@@ -104,9 +104,9 @@ def encode(
     """Write uint8 or uint16 pixels (H, W, C) and alpha (H, W); 16 bits become the source's depth, or 10.
 
     Tiles are used only where one frame does not suffice: exiv2 finds no EXIF beside them in libheif's files.
-    A HEIC source's chroma subsampling is used again, and a lossless one (told by its colour matrix) stays
-    lossless; otherwise quality 100 is the default, with full colour resolution, and colours under alpha 0 are
-    not kept. Alpha is written straight.
+    A HEIC source's chroma subsampling is used again, and a lossless source (recognised by its colour matrix)
+    stays lossless; otherwise quality 100 is the default, with full colour resolution, and colours under
+    alpha 0 are not kept. Alpha is written straight.
     """
     import pillow_heif
 

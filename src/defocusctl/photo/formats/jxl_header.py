@@ -39,7 +39,7 @@ def read_header(codestream: bytes) -> CodestreamHeader:
     """Read the header.
 
     Raises:
-        InputError: if this is no codestream or it is cut short.
+        InputError: if this is not a codestream or it is cut short.
     """
     if not codestream.startswith(SIGNATURE):
         raise damaged("its codestream does not begin as it should")

@@ -1,9 +1,7 @@
 """PNG (W3C PNG, third edition): pixels through libpng, metadata chunk by chunk."""
 
-import re
 import struct
 import zlib
-from collections.abc import Callable
 from typing import BinaryIO
 
 import imagecodecs
@@ -12,18 +10,22 @@ import numpy as np
 from defocusctl.errors import InputError
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.png_text import (
+    PHOTOSHOP_PROFILES,
+    RAW_PROFILES,
+    TEXT_CHUNKS,
+    inflate,
+    raw_profile,
+    text_of,
+)
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resolution, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
-RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
-PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
-IPTC_RECORD = b"\x1c"  # IPTC data as they are, not within Photoshop's
 EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
-TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 CALIBRATION_CHUNKS = (b"pCAL", b"sCAL")
 SILENT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"hIST", b"sPLT", b"iDOT", b"acTL", b"fcTL", b"pHYs", b"tIME")
 KNOWN_CHUNKS = {
@@ -37,8 +39,6 @@ DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6:
 CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 Piece = tuple[bytes, bytes | memoryview]  # a chunk; pixels stay where they lie in the file
-RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
-LARGEST_PROFILE = 16 * 2**20
 COMPRESSION_LEVEL = 4  # level 6 takes five times as long and saves 4 %
 
 
@@ -182,10 +182,10 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
         elif name in (b"iCCP", b"eXIf"):
             first.setdefault(name, payload)
         elif name == b"iTXt" and payload.startswith(XMP_KEYWORD):
-            first.setdefault(XMP_KEYWORD, _text(name, payload) or b"")
+            first.setdefault(XMP_KEYWORD, text_of(name, payload) or b"")
         elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, RAW_PROFILES), None)):
             if raw not in first:
-                first[raw] = _raw_profile(name, payload) or b""
+                first[raw] = raw_profile(name, payload) or b""
         elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)):
             if raw in first:
                 warnings += left_out.warning(["a second Photoshop profile"])
@@ -194,7 +194,7 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
                 kept.append((name, payload))
         elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
             kept.append((name, payload))
-    icc = _inflate(first[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in first else None
+    icc = inflate(first[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in first else None
     if icc is None and b"iCCP" in first:
         warnings.append("broken ICC profile left out")
     raw_exif, raw_app1, raw_xmp = (first.get(raw) for raw in RAW_PROFILES)
@@ -248,64 +248,6 @@ def _grey_palette(palette: bytes, icc: bytes | None) -> bool:
     colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)
     grey = bool(np.all(colours == colours[:, :1]))
     return grey and (icc is None or not icc_profile.fits(icc, 3))
-
-
-def _text(name: bytes, payload: bytes) -> bytes | None:
-    """The text of a text chunk behind its keyword, inflated where it is compressed; None if it is broken."""
-    text = payload.partition(b"\0")[2]
-    if name == b"zTXt":
-        return _inflate(text[1:])
-    if name == b"iTXt":  # compressed or not, method, language, translated keyword, text
-        compressed = text[:1] == b"\1"
-        text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
-        return _inflate(text) if compressed else text
-    return text
-
-
-def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | None:
-    """The chunk with its Photoshop resources as ``edit`` leaves them; None if none are left, or none were.
-
-    Chunks with other contents stay as they are.
-    """
-    name, payload = chunk
-    keyword = next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)
-    if name not in TEXT_CHUNKS or keyword is None:
-        return chunk
-    resources = _raw_profile(name, payload) or b""
-    if resources.startswith(IPTC_RECORD):
-        return chunk
-    edited = edit(resources)
-    if edited == resources:
-        return chunk if resources else None
-    kind = keyword.rstrip(b"\0").rpartition(b" ")[2]
-    text = b"\n%s\n%8d\n%s\n" % (kind, len(edited), edited.hex().encode())
-    return (b"zTXt", keyword + b"\0" + zlib.compress(text)) if edited else None
-
-
-def _raw_profile(name: bytes, payload: bytes) -> bytes | None:
-    """A profile as ImageMagick writes it: hexadecimal text of a stated length after a name and that length.
-
-    What follows the stated length is not part of it. None if it is broken.
-    """
-    found = RAW_PROFILE.match(_text(name, payload) or b"")
-    if found is None:
-        return None
-    digits = found[2].translate(None, b" \t\r\n\0")[: 2 * int(found[1])]
-    try:
-        block = bytes.fromhex(digits.decode("ascii"))
-    except ValueError:
-        return None
-    return block if len(block) == int(found[1]) else None
-
-
-def _inflate(compressed: bytes) -> bytes | None:
-    """The inflated bytes, or None if they are broken or suspiciously many."""
-    stream = zlib.decompressobj()
-    try:
-        inflated = stream.decompress(compressed, LARGEST_PROFILE)
-    except zlib.error:
-        return None
-    return inflated if stream.eof else None
 
 
 def _assemble(chunks: list[Piece]) -> bytes:

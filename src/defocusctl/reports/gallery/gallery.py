@@ -30,10 +30,10 @@ Row = dict[str, Any]
 
 
 def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None) -> Path:
-    """Make or renew the gallery of the batch in ``out``; answers with its page.
+    """Make or renew the gallery of the batch in ``out``; return its page.
 
     Pictures that are there already are kept, those that no photo has any more are removed. ``on_photo`` is
-    told of photos done and in all.
+    called with the number of photos done and their total.
 
     Raises:
         OutputError: if there is no manifest, it is damaged, or something cannot be written.
@@ -71,7 +71,7 @@ class _Totals:
         self.settings: dict[str, int] = {}
 
     def add(self, entry: Entry) -> int:
-        """Count an entry; answers with the place of its settings among those of all."""
+        """Count an entry; return the place of its settings among those of all."""
         self.counts[entry.status.value] += 1
         self.counts["warnings"] += bool(entry.warnings)
         self.megapixels += entry.report.get("megapixels", 0.0)
@@ -132,7 +132,7 @@ def _rows(out: Path, last: Mapping[str, int]) -> Iterator[tuple[Entry, Row]]:
 
 
 def _row(entry: Entry, out: Path) -> Row:
-    """What the page's script is told of one photo; ``settings`` is added later."""
+    """What the page's script gets about one photo; ``settings`` is added later."""
     row: Row = {
         "name": entry.input,
         "status": entry.status.value,

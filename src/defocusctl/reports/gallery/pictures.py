@@ -65,8 +65,7 @@ def key_of(entry: Entry) -> str:
 def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
     """The pictures of a photo that is done, in ``folder``; those that are there already are left as they are.
 
-    What cannot be shown any more, since a file is gone or another one than the batch had, is told in the
-    facts.
+    The facts say what cannot be shown any more because a file is gone or is not the one that the batch had.
 
     Raises:
         OutputError: if a picture cannot be written.

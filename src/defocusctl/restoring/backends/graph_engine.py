@@ -21,7 +21,7 @@ class Graph(Protocol):
 
     @property
     def outputs(self) -> Sequence[str]:
-        """The names of what it answers."""
+        """The names of its outputs."""
 
     def run(self, photo: Floats) -> Sequence[Floats]:
         """(B, 3, H, W) -> the arrays called ``outputs``, the restored photo first."""

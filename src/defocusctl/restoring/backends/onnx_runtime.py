@@ -17,7 +17,7 @@ class OnnxRuntimeGraph:
 
     Raises:
         DeviceError: if ONNX Runtime is not installed.
-        WeightsError: if the file is no graph that it can run.
+        WeightsError: if the file is not a graph that it can run.
     """
 
     def __init__(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from defocusctl.restoring.tiles import Floats
 class OpenVinoGraph:
     """An exported graph in OpenVINO, with as many threads as PyTorch would take.
 
-    Left alone, OpenVINO computes in bfloat16 where the processor can, filtering included; it is told not to.
+    By default, OpenVINO computes in bfloat16 where the processor can, filtering included; here it must not.
 
     Raises:
         DeviceError: if OpenVINO is not installed.

@@ -39,11 +39,11 @@ class TorchEngine:
         with code_of(self._network.name):
             answer = self._network(images)
         if not isinstance(answer, Prediction):
-            wrong = f"answers with a {type(answer).__name__}, not a Prediction"
+            wrong = f"returns a {type(answer).__name__}, not a Prediction"
         elif answer.image.shape != images.shape:
             wrong = f"makes {tuple(answer.image.shape)} of images {tuple(images.shape)}"
         elif answer.image.dtype is not torch.float32:
-            wrong = f"answers in {answer.image.dtype}, which rounds the image"
+            wrong = f"returns {answer.image.dtype}, which rounds the image"
         else:
             return answer
         raise broken(plugin_of(self._network.name), f"it {wrong}")

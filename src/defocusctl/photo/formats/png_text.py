@@ -1,0 +1,72 @@
+"""Text chunks of a PNG, and the profiles that ImageMagick writes into them as hexadecimal text."""
+
+import re
+import zlib
+from collections.abc import Callable
+
+from defocusctl.photo.model import Chunk
+
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
+IPTC_RECORD = b"\x1c"  # IPTC data as they are, not within Photoshop's
+RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
+LARGEST_PROFILE = 16 * 2**20
+
+
+def text_of(name: bytes, payload: bytes) -> bytes | None:
+    """The text of a text chunk behind its keyword, inflated where it is compressed; None if it is broken."""
+    text = payload.partition(b"\0")[2]
+    if name == b"zTXt":
+        return inflate(text[1:])
+    if name == b"iTXt":  # compressed or not, method, language, translated keyword, text
+        compressed = text[:1] == b"\1"
+        text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
+        return inflate(text) if compressed else text
+    return text
+
+
+def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | None:
+    """The chunk with its Photoshop resources as ``edit`` leaves them; None if none are left, or none were.
+
+    Chunks with other contents stay as they are.
+    """
+    name, payload = chunk
+    keyword = next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)
+    if name not in TEXT_CHUNKS or keyword is None:
+        return chunk
+    resources = raw_profile(name, payload) or b""
+    if resources.startswith(IPTC_RECORD):
+        return chunk
+    edited = edit(resources)
+    if edited == resources:
+        return chunk if resources else None
+    kind = keyword.rstrip(b"\0").rpartition(b" ")[2]
+    text = b"\n%s\n%8d\n%s\n" % (kind, len(edited), edited.hex().encode())
+    return (b"zTXt", keyword + b"\0" + zlib.compress(text)) if edited else None
+
+
+def raw_profile(name: bytes, payload: bytes) -> bytes | None:
+    """A profile as ImageMagick writes it: hexadecimal text of a stated length after a name and that length.
+
+    What follows the stated length is not part of it. None if it is broken.
+    """
+    found = RAW_PROFILE.match(text_of(name, payload) or b"")
+    if found is None:
+        return None
+    digits = found[2].translate(None, b" \t\r\n\0")[: 2 * int(found[1])]
+    try:
+        block = bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return None
+    return block if len(block) == int(found[1]) else None
+
+
+def inflate(compressed: bytes) -> bytes | None:
+    """The inflated bytes, or None if they are broken or suspiciously many."""
+    stream = zlib.decompressobj()
+    try:
+        inflated = stream.decompress(compressed, LARGEST_PROFILE)
+    except zlib.error:
+        return None
+    return inflated if stream.eof else None

@@ -1,0 +1,53 @@
+"""How to restore, and what was done: the options of one run and its report."""
+
+from dataclasses import dataclass
+
+from defocusctl.errors import UsageError
+from defocusctl.restoring.backends.engine import BACKENDS
+
+
+@dataclass(frozen=True)
+class RestoreSettings:
+    """How to restore. ``tile`` and ``overlap`` are in pixels: None chooses, a tile of 0 is the whole photo.
+
+    ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
+    keeps the network's answer between black and white; some published protocols score it unclipped.
+    ``backend`` is one of ``BACKENDS``; all but ``torch`` run an exported graph, on the CPU in float32.
+    """
+
+    tile: int | None = None
+    overlap: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    strength: float = 1.0
+    clip: bool = True
+    backend: str = "torch"
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError(f"'{self.backend}' is not a backend", f"use {', '.join(BACKENDS)}")
+        if not 0.0 <= self.strength <= 1.0:
+            raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
+        if (self.tile or 0) < 0 or (self.overlap or 0) < 0:
+            raise UsageError("a tile or an overlap cannot be negative", "use 0 or more pixels, or auto")
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What was done.
+
+    ``tile`` (the longer side) and ``overlap`` are in pixels, ``peak_memory`` in bytes: on a GPU what its
+    tensors took at most, else the largest size the whole process ever had. ``seconds`` of photos that were
+    restored together are their share.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    tile: int
+    overlap: int
+    tiles: int
+    seconds: float
+    megapixels: float
+    peak_memory: int
+    warnings: tuple[str, ...]
