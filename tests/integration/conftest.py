@@ -10,18 +10,11 @@ import fsspec
 import pytest
 
 from defocusctl.batch.ray_cluster import connected
-from tests.machine import make_fresh_machine
 
 
 @pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The working folder of a fresh machine without a network."""
-    make_fresh_machine(monkeypatch, tmp_path / "home")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
+def _at_home(home: Path) -> None:
+    """Every test here runs in a fresh home."""
 
 
 @pytest.fixture(scope="package")

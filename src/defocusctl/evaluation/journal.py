@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from defocusctl.errors import DataError, OutputError
 from defocusctl.evaluation.results import Row
+from defocusctl.system.atomic import refuse_foreign
 
 FILE = "scores.jsonl"
 
@@ -25,8 +26,8 @@ class Journal:
     ) -> None:
         """Begin, or with ``resume`` go on with, the journal of ``folder``.
 
-        ``results`` are the names of what the run will write there at its end. Where no journal says that they
-        are of an earlier run, they are somebody else's.
+        ``results`` are the names of what the run will write there at its end. Without a journal of an
+        earlier run, files of these names are foreign.
 
         Raises:
             DataError: if the folder holds a run and ``resume`` is not wanted, or that of other settings.
@@ -40,11 +41,8 @@ class Journal:
         try:
             if path.exists():
                 self._read(path, run, resume)
-            elif foreign := [name for name in results if (folder / name).exists()]:
-                raise OutputError(
-                    f"'{folder / foreign[0]}' would be replaced, which is not of a run of defocusctl",
-                    "choose another --out, or move the file away",
-                )
+            else:
+                refuse_foreign(folder / name for name in results)
             folder.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
             if self._file.tell() == 0:

@@ -10,7 +10,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -102,6 +102,20 @@ def write_error(target: Path, error: OSError) -> OutputError:
         return OutputError(f"'{target}' exists already", "use --force to overwrite it, or give another name")
     reason = error.strerror or str(error) or type(error).__name__
     return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
+
+
+def refuse_foreign(paths: Iterable[Path]) -> None:
+    """Refuse to replace files that no run of this program is known to have written.
+
+    Raises:
+        OutputError: naming the first of ``paths`` that exists.
+    """
+    for path in paths:
+        if path.exists():
+            raise OutputError(
+                f"'{path}' would be replaced, but is not from a run of defocusctl",
+                "choose another --out, or move it away",
+            )
 
 
 def publish(part: Path, target: Path, *, force: bool) -> None:

@@ -20,6 +20,7 @@ from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.models.catalogue import network_class
 from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
+from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, Journal, is_log
 from defocusctl.training.recipe import Recipe
@@ -93,14 +94,9 @@ def _check_nothing_is_replaced(out: Path) -> None:
     """Refuse a folder without a checkpoint that has weights, or a log that no run has written."""
     if (out / FILE).exists():
         return
-    foreign = [name for name in WEIGHTS if (out / name).exists()]
+    refuse_foreign(out / name for name in WEIGHTS)
     if (out / LOG).exists() and not is_log(out / LOG):
-        foreign.append(LOG)
-    if foreign:
-        raise OutputError(
-            f"'{out / foreign[0]}' would be replaced, which is not of a run of defocusctl",
-            "choose a new folder, or move the file away",
-        )
+        refuse_foreign([out / LOG])
 
 
 def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
