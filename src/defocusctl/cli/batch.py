@@ -197,7 +197,7 @@ def batch(
         deblurrer = load(model, weights, restoring, offline=offline, quiet=quiet)
         settings = BatchSettings(
             model=model,
-            weights=str(deblurrer.weights.digest),
+            weights=str(deblurrer.weights.checksum),
             strength=strength,
             tile=asked[0],
             overlap=asked[1],

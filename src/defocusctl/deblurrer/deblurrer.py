@@ -27,8 +27,8 @@ from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
-from defocusctl.weights.transfer import OnProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)

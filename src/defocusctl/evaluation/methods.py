@@ -47,7 +47,7 @@ def network(loaded: Deblurrer) -> Candidate:
         model=weights.model,
         weights=weights.name,
         source=weights.source,
-        digest=str(weights.digest),
+        digest=str(weights.checksum),
         device=str(restorer.device),
         precision=restorer.precision,
         parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),

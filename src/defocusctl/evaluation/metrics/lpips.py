@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from defocusctl.errors import DataError, WeightsError
+from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import resolve_weights
-from defocusctl.weights.transfer import OnProgress
 
 HEADS = Path(__file__).with_name("lpips_heads.npz")
 SHIFT = (-0.030, -0.088, -0.188)
