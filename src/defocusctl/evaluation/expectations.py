@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.published import is_about, published_rows
+from defocusctl.evaluation.published import published_rows
 from defocusctl.evaluation.results import METRICS, Evaluation, Method
-from defocusctl.evaluation.summary import means
 
 SHARE = 1 / 50  # of the tolerance in dB is allowed in the other metrics, which lie in [0, 1]
 
@@ -56,7 +55,7 @@ def expected_by_papers(
         for method in methods
         if method.trained_on
         for row in published_rows(dataset, frozenset({method.trained_on}))
-        if is_about(row, method) and row.trained_on == method.trained_on
+        if method.is_reported_in(row) and row.trained_on == method.trained_on
         for protocol in ([row.protocol] if row.protocol in protocols else protocols)
         for metric in METRICS
         if (value := getattr(row, metric)) is not None
@@ -99,7 +98,7 @@ def deviations(evaluation: Evaluation, expected: Sequence[Expectation], toleranc
     found = []
     for expectation in expected:
         method, protocol, metric, value = expectation
-        measured = means(evaluation, method, protocol)[metric]
+        measured = evaluation.means(method, protocol)[metric]
         allowed = tolerance if metric == "psnr" else tolerance * SHARE
         if not abs(measured - value) <= allowed:
             found.append(Deviation(expectation, measured))

@@ -16,13 +16,12 @@ from defocusctl import __version__
 from defocusctl.batch.job import Entry, Status
 from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.errors import OutputError
-from defocusctl.reports.gallery.pictures import key_of, make_pictures
+from defocusctl.reports.gallery_pictures import key_of, make_pictures
 from defocusctl.reports.page import write_page
 from defocusctl.system.json_lines import read_json_lines
 from defocusctl.system.limits import processors
 
 PICTURES = "pictures"
-HERE = Path(__file__).parent
 MOST_AT_ONCE = 4  # photos whose pictures are made at the same time; each is whole in memory, twice
 MANY_FAILURES = 8  # more are found by the page's filter
 
@@ -55,7 +54,7 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
             if on_photo is not None:
                 on_photo(number, len(last))
         page = folder / "index.html"
-        write_page(page, HERE, _values(out, totals, rows), images="'self' file: data:", force=True)
+        write_page(page, "gallery", _values(out, totals, rows), images="'self' file: data:")
     _remove_others(folder / PICTURES, keys)
     return page
 

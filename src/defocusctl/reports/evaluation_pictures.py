@@ -1,4 +1,4 @@
-"""Before, after, reference and error maps of one image as data URIs."""
+"""The pictures of a report: before, after, reference and error maps, as data URIs."""
 
 import base64
 import io
@@ -12,18 +12,13 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from defocusctl.data.datasets import EvaluationImage
 from defocusctl.data.pixels import as_float
-from defocusctl.evaluation.evaluation import as_pixels
-from defocusctl.evaluation.methods import Candidate
-from defocusctl.evaluation.metrics import Protocol
 from defocusctl.evaluation.results import Evaluation
-from defocusctl.evaluation.run import given_to_methods, read_pair, restored
+from defocusctl.evaluation.run import Run, as_pixels, read_pair
+from defocusctl.evaluation.table import number
 from defocusctl.geometry import Size
 from defocusctl.maps.reduction import area_mean, reduction_factor
 from defocusctl.maps.scales import ColourScale
-from defocusctl.reports.evaluation.gains import choose_pictures, psnr_gains
-from defocusctl.reports.evaluation.numbers import plain
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
 LEAST_MAP = 800  # error maps are averaged down, but not below this
@@ -77,6 +72,61 @@ class Shown:
     size: tuple[int, int]
 
 
+def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
+    """The best, median and worst image of every network, restored once more, under the first protocol.
+
+    Where no network was scored, those of the classical methods.
+    """
+    dataset, protocol = evaluation.dataset, run.protocols[0]
+    of_name = {image.name: image for image in run.images}
+    kinds = {candidate.info.kind for candidate in run.candidates}
+    kind = "model" if "model" in kinds else "baseline"
+    pictures = []
+    for candidate in run.candidates:
+        if candidate.info.kind != kind:
+            continue
+        label = candidate.info.label
+        gains = evaluation.psnr_gains(label, protocol.name)
+        for rank, name in choose_pictures(evaluation, label, protocol.name):
+            blurred, sharp = read_pair(of_name[name])
+            answer = run.restored(candidate, blurred)
+            reference = None if sharp is None else protocol.prepare(sharp, dataset)
+            pictures.append(
+                ReportPicture(
+                    image=name,
+                    method=label,
+                    rank=rank,
+                    gain=gains.get(name, nan),
+                    before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
+                    after=as_pixels(protocol.fit(answer, dataset)),
+                    reference=None if reference is None else as_pixels(as_float(reference)),
+                )
+            )
+    return pictures
+
+
+def choose_pictures(evaluation: Evaluation, method: str, protocol: str) -> list[tuple[str, str]]:
+    """Up to three (rank, image): best, median and worst by PSNR gain over the input, no image twice.
+
+    Of an even number the lower of the two middle ones is the median; among equals the order of the images
+    decides. Where nothing can be ranked for want of a reference, the first, middle and last image that the
+    method has are given, each with the rank ``example``.
+    """
+    gains = evaluation.psnr_gains(method, protocol)
+    if gains:
+        ranked = sorted(gains, key=gains.__getitem__, reverse=True)
+        names = ("best", "median", "worst")
+    else:
+        ranked = [row.image for row in evaluation.of(method, protocol)]
+        names = ("example",) * 3
+    chosen: dict[str, str] = {}
+    if ranked:
+        places = (0, -1, len(ranked) // 2)  # the ends come first: of two images there is no median
+        for name, place in zip((names[0], names[2], names[1]), places, strict=True):
+            chosen.setdefault(ranked[place], name)
+    return [(chosen[image], image) for image in ranked if image in chosen]
+
+
 def shown(picture: ReportPicture) -> Shown:
     """Scale a picture down if need be, and draw its error maps from all of its pixels."""
     height, width = picture.before.shape[:2]
@@ -103,7 +153,7 @@ def _errors(before: Rgb, after: Rgb, reference: Rgb) -> Errors:
     maps = [area_mean(_error_map(image, reference), block) for image in (before, after)]
     scale = ColourScale.sequential(maps, COLOURS, floor=0.0)
     shares = [np.clip(values / scale.high, 0, 1) for values in maps]
-    ticks = [plain(share * scale.high, 0 if scale.high >= 20 else 1) for share in (0.0, 0.5, 1.0)]
+    ticks = [number(share * scale.high, 0 if scale.high >= 20 else 1) for share in (0.0, 0.5, 1.0)]
     if scale.extend in ("max", "both"):
         ticks[-1] = f"≥ {ticks[-1]}"
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
@@ -141,41 +191,3 @@ def _map_uri(shares: FloatArray) -> str:
 
 def _data_uri(kind: str, buffer: io.BytesIO) -> str:
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def report_pictures(
-    evaluation: Evaluation,
-    images: Sequence[EvaluationImage],
-    candidates: Sequence[Candidate],
-    protocols: Sequence[Protocol],
-) -> list[ReportPicture]:
-    """The best, median and worst image of every network, restored once more, under the first protocol.
-
-    Where no network was scored, those of the classical methods.
-    """
-    dataset, protocol = evaluation.dataset, protocols[0]
-    of_name = {image.name: image for image in images}
-    kinds = {candidate.info.kind for candidate in candidates}
-    kind = "model" if "model" in kinds else "baseline"
-    pictures = []
-    for candidate in candidates:
-        if candidate.info.kind != kind:
-            continue
-        label = candidate.info.label
-        gains = psnr_gains(evaluation, label, protocol.name)
-        for rank, name in choose_pictures(evaluation, label, protocol.name):
-            blurred, sharp = read_pair(of_name[name])
-            answer = restored(candidate, given_to_methods(blurred, protocols, dataset))
-            reference = None if sharp is None else protocol.prepare(sharp, dataset)
-            pictures.append(
-                ReportPicture(
-                    image=name,
-                    method=label,
-                    rank=rank,
-                    gain=gains.get(name, nan),
-                    before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
-                    after=as_pixels(protocol.fit(answer, dataset)),
-                    reference=None if reference is None else as_pixels(as_float(reference)),
-                )
-            )
-    return pictures

@@ -1,0 +1,220 @@
+"""What a run comes to as tables of texts, computed once for the terminal and the report."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from math import isinf, isnan
+
+from defocusctl.evaluation.published import PublishedRow
+from defocusctl.evaluation.results import LOWER_IS_BETTER, Comparison, Evaluation, Interval
+
+METRIC_NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
+DECIMALS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
+PUBLISHED_DECIMALS = 3
+FIGURE_SPACE = "\N{FIGURE SPACE}"
+GAIN_DECIMALS = 2
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of a line; ``best`` of its column among the methods that were run.
+
+    ``differences`` has, for a published figure, the means of own methods minus it, by their labels.
+    """
+
+    text: str
+    best: bool = False
+    differences: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method: a figure per column, its gain over the input, and over how many images."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    gain: str = ""
+    images: str = ""
+    note: str = ""
+    """Where a published line is from."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines under a title of their own: empty for all images, else a label of images or a training set."""
+
+    title: str
+    lines: tuple[Line, ...]
+    is_published: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired comparison of two methods in one metric."""
+
+    method: str
+    against: str
+    metric: str
+    interval: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Everything there is to say in tables about one protocol."""
+
+    protocol: str
+    headings: tuple[tuple[str, str], ...]
+    """(name of the metric, an arrow that says which way is better)"""
+    groups: tuple[Group, ...]
+    differences: tuple[Difference, ...]
+    between_networks: tuple[tuple[str, str, str], ...]
+    """(network, another one, the mean of their PSNR's difference in dB)"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about one method and what it costs."""
+
+    label: str
+    kind: str
+    weights: str
+    source: str
+    checksum: str
+    device: str
+    parameters: str
+    macs: str
+    seconds: str
+
+
+def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
+    """The methods' means under one protocol, those of every label, and the published figures below them."""
+    comparisons = [
+        item
+        for item in evaluation.comparisons
+        if item.protocol == protocol and not isnan(item.difference.mean)
+    ]
+    psnr = [item for item in comparisons if item.metric == "psnr"]
+    gains = {item.method: _gain(item) for item in psnr if item.against == evaluation.input_label}
+    labelled = [_own(evaluation, protocol, {}, label) for label in evaluation.labels]
+    return ScoreTable(
+        protocol,
+        tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
+        (_own(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
+        tuple(map(_difference, comparisons)),
+        tuple((i.method, i.against, _gain(i)) for i in psnr if i.against != evaluation.input_label),
+    )
+
+
+def method_facts(evaluation: Evaluation) -> list[Facts]:
+    """What is known about each method; costs are of the first protocol, and none of the untouched photo."""
+    protocol = evaluation.protocols[0]
+    return [
+        Facts(
+            label=method.label,
+            kind=method.kind,
+            weights=" ".join(part for part in (method.model, method.weights) if part) or MISSING,
+            source=method.source or "",
+            checksum=method.digest or "",
+            device=" ".join(part for part in (method.device, method.precision) if part) or MISSING,
+            parameters=f"{method.parameters:,}" if method.parameters else MISSING,
+            macs=f"{method.macs:,.0f}" if method.macs else MISSING,
+            seconds=MISSING
+            if method.kind == "input"
+            else number(evaluation.means(method.label, protocol)["seconds_per_megapixel"], 2),
+        )
+        for method in evaluation.methods
+    ]
+
+
+def number(value: float, decimals: int) -> str:
+    """A figure with a fixed number of decimals, or a dash where there is none."""
+    if isnan(value):
+        return MISSING
+    return f"{value:.{decimals}f}" if not isinf(value) else "∞" if value > 0 else "-∞"
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference: always with its sign, except for what rounds to zero."""
+    text = number(value, decimals)
+    if text == MISSING or text.startswith("-"):
+        return text if text.strip("-0.") else text.removeprefix("-")
+    return f"+{text}" if text.strip("0.") else text
+
+
+def _own(evaluation: Evaluation, protocol: str, gains: dict[str, str], label: str | None) -> Group:
+    """The methods' means over all images, or over those of a label."""
+    metrics = evaluation.metrics
+    means = {method.label: evaluation.means(method.label, protocol, label) for method in evaluation.methods}
+    best = {metric: _best(metric, (of[metric] for of in means.values())) for metric in metrics}
+    lines = []
+    for method, own in means.items():
+        texts = {metric: number(own[metric], DECIMALS[metric]) for metric in metrics}
+        cells = tuple(Cell(text, best=len(means) > 1 and text == best[m]) for m, text in texts.items())
+        images = str(len(evaluation.of(method, protocol, label)))
+        lines.append(Line(method, cells, gains.get(method, ""), images))
+    return Group(label or "", tuple(lines))
+
+
+def _best(metric: str, values: Iterable[float]) -> str:
+    """The best of the values as it is printed, so that equal figures are equally best; empty if none is."""
+    present = [value for value in values if not isnan(value)]
+    if not present:
+        return ""
+    return number(min(present) if metric in LOWER_IS_BETTER else max(present), DECIMALS[metric])
+
+
+def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
+    return [
+        Group(
+            f"published ({trained_on})",
+            tuple(_published_line(evaluation, protocol, row) for row in rows),
+            is_published=True,
+        )
+        for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on)
+    ]
+
+
+def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) -> Line:
+    """A paper's figures, and by how much methods of the same name differ from them."""
+    means = {
+        method.label: evaluation.means(method.label, protocol)
+        for method in evaluation.methods
+        if method.is_reported_in(row)
+    }
+    cells = []
+    for metric in evaluation.metrics:
+        figure = getattr(row, metric)
+        if figure is None:
+            cells.append(Cell(MISSING))
+            continue
+        own = {label: of[metric] - figure for label, of in means.items() if not isnan(of[metric])}
+        differences = {label: signed(value, PUBLISHED_DECIMALS) for label, value in own.items()}
+        in_line = FIGURE_SPACE * (DECIMALS[metric] - PUBLISHED_DECIMALS)  # with the digits of own figures
+        cells.append(Cell(number(figure, PUBLISHED_DECIMALS) + in_line, differences=differences))
+    note = f"trained on {row.trained_on}; {row.source}, protocol {row.protocol}"
+    return Line(row.method, tuple(cells), note=note)
+
+
+def _difference(comparison: Comparison) -> Difference:
+    low, high = comparison.difference[1:]
+    if comparison.metric in LOWER_IS_BETTER:
+        low, high = -high, -low
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not separated"
+    return Difference(
+        comparison.method,
+        comparison.against,
+        METRIC_NAMES[comparison.metric],
+        _interval(comparison.difference, DECIMALS[comparison.metric]),
+        verdict,
+    )
+
+
+def _gain(comparison: Comparison) -> str:
+    return _interval(comparison.difference, GAIN_DECIMALS)
+
+
+def _interval(interval: Interval, decimals: int) -> str:
+    middle, low, high = (signed(value, decimals) for value in interval)
+    return middle if low == MISSING else f"{middle} [{low}, {high}]"
