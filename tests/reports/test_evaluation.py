@@ -71,8 +71,11 @@ def plain_picture(colour: tuple[int, int, int], size: tuple[int, int]) -> np.nda
 
 def picture(size: tuple[int, int] = (200, 300), **changes: Any) -> ReportPicture:
     """Red before, blue after, green as it should be."""
-    made = [plain_picture(colour, size) for colour in (RED, BLUE, GREEN)]
-    return replace(ReportPicture(MARKUP, "iniknet", "best", 2.0, *made), **changes)
+    made = {
+        name: plain_picture(colour, size)
+        for name, colour in (("before", RED), ("after", BLUE), ("reference", GREEN))
+    }
+    return ReportPicture.of(MARKUP, "iniknet", **{"rank": "best", "gain": 2.0, **made, **changes})
 
 
 def written(tmp_path: Path, evaluation: Evaluation = EVALUATION, *pictures: ReportPicture) -> str:

@@ -58,8 +58,11 @@ def evaluation(images: tuple[str, ...], methods: tuple[Method, ...], **changes: 
 
 
 def picture(image: str, method: str, **changes: Any) -> ReportPicture:
-    made = [np.full((60, 90, 3), value, np.uint8) for value in (80, 120, 160)]
-    return replace(ReportPicture(image, method, "best", 0.5, *made), **changes)
+    made = {
+        name: np.full((60, 90, 3), value, np.uint8)
+        for name, value in (("before", 80), ("after", 120), ("reference", 160))
+    }
+    return ReportPicture.of(image, method, **{"rank": "best", "gain": 0.5, **made, **changes})
 
 
 def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPicture) -> None:

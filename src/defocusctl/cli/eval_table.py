@@ -7,7 +7,14 @@ from rich.table import Column, Table
 
 from defocusctl.cli.console import plain, put, put_table
 from defocusctl.evaluation.results import Evaluation, Row
-from defocusctl.evaluation.table import Group, ScoreTable, method_facts, score_table
+from defocusctl.evaluation.table import (
+    GAIN_DECIMALS,
+    Group,
+    ScoreTable,
+    interval_text,
+    score_table,
+    seconds_per_megapixel,
+)
 
 QUOTED = "dim italic"
 
@@ -38,8 +45,10 @@ def print_tables(evaluation: Evaluation) -> None:
         tables = []
     for table in tables:
         put_table(_scores(table, f"{title}, protocol {table.protocol}"))
-        for method, against, gain in table.between_networks:
-            put(f"{method} minus {against}: {gain} dB")
+        for item in table.comparisons:
+            if item.metric == "psnr" and item.against != evaluation.input_label:
+                gain = interval_text(item.difference, GAIN_DECIMALS)
+                put(f"{item.method} minus {item.against}: {gain} dB")
     if any(method.is_reported_in(row) for row in evaluation.published for method in evaluation.methods):
         put("Δ: this run minus the published figure")
     for source, protocol in dict.fromkeys((row.source, row.protocol) for row in evaluation.published):
@@ -70,9 +79,11 @@ def _add_lines(table: Table, group: Group) -> None:
 
 def _costs(evaluation: Evaluation) -> Table:
     table = _table(["seconds/megapixel", "parameters", "MACs/pixel"])
-    for facts in method_facts(evaluation):
-        if facts.kind != "input":
-            table.add_row(plain(facts.label), facts.seconds, facts.parameters, facts.macs)
+    for method in evaluation.methods:
+        if method.kind != "input":
+            parameters = f"{method.parameters:,}" if method.parameters else ""
+            macs = f"{method.macs:,.0f}" if method.macs else ""
+            table.add_row(plain(method.label), seconds_per_megapixel(evaluation, method), parameters, macs)
     return table
 
 

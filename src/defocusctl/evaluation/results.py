@@ -82,6 +82,13 @@ class Comparison:
     metric: str
     difference: Interval
 
+    @property
+    def verdict(self) -> str:
+        """Whether the method is ``better`` or ``worse``, or ``not separated`` as the interval holds zero."""
+        _, low, high = self.difference
+        better, worse = (high < 0, low > 0) if self.metric in LOWER_IS_BETTER else (low > 0, high < 0)
+        return "better" if better else "worse" if worse else "not separated"
+
 
 @dataclass(frozen=True)
 class Evaluation:

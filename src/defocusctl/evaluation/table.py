@@ -6,7 +6,7 @@ from itertools import groupby
 from math import isinf, isnan
 
 from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import LOWER_IS_BETTER, Comparison, Evaluation, Interval
+from defocusctl.evaluation.results import LOWER_IS_BETTER, Comparison, Evaluation, Interval, Method
 
 METRIC_NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
 DECIMALS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
@@ -50,17 +50,6 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired comparison of two methods in one metric."""
-
-    method: str
-    against: str
-    metric: str
-    interval: str
-    verdict: str
-
-
-@dataclass(frozen=True)
 class ScoreTable:
     """Everything there is to say in tables about one protocol."""
 
@@ -68,24 +57,8 @@ class ScoreTable:
     headings: tuple[tuple[str, str], ...]
     """(name of the metric, an arrow that says which way is better)"""
     groups: tuple[Group, ...]
-    differences: tuple[Difference, ...]
-    between_networks: tuple[tuple[str, str, str], ...]
-    """(network, another one, the mean of their PSNR's difference in dB)"""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known about one method and what it costs."""
-
-    label: str
-    kind: str
-    weights: str
-    source: str
-    checksum: str
-    device: str
-    parameters: str
-    macs: str
-    seconds: str
+    comparisons: tuple[Comparison, ...]
+    """Those with a mean, in the order of the evaluation."""
 
 
 def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
@@ -95,37 +68,30 @@ def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
         for item in evaluation.comparisons
         if item.protocol == protocol and not isnan(item.difference.mean)
     ]
-    psnr = [item for item in comparisons if item.metric == "psnr"]
-    gains = {item.method: _gain(item) for item in psnr if item.against == evaluation.input_label}
+    gains = {
+        item.method: interval_text(item.difference, GAIN_DECIMALS)
+        for item in comparisons
+        if item.metric == "psnr" and item.against == evaluation.input_label
+    }
     labelled = [_own(evaluation, protocol, {}, label) for label in evaluation.labels]
     return ScoreTable(
         protocol,
         tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
         (_own(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
-        tuple(map(_difference, comparisons)),
-        tuple((i.method, i.against, _gain(i)) for i in psnr if i.against != evaluation.input_label),
+        tuple(comparisons),
     )
 
 
-def method_facts(evaluation: Evaluation) -> list[Facts]:
-    """What is known about each method; costs are of the first protocol, and none of the untouched photo."""
-    protocol = evaluation.protocols[0]
-    return [
-        Facts(
-            label=method.label,
-            kind=method.kind,
-            weights=" ".join(part for part in (method.model, method.weights) if part) or MISSING,
-            source=method.source or "",
-            checksum=method.digest or "",
-            device=" ".join(part for part in (method.device, method.precision) if part) or MISSING,
-            parameters=f"{method.parameters:,}" if method.parameters else MISSING,
-            macs=f"{method.macs:,.0f}" if method.macs else MISSING,
-            seconds=MISSING
-            if method.kind == "input"
-            else number(evaluation.means(method.label, protocol)["seconds_per_megapixel"], 2),
-        )
-        for method in evaluation.methods
-    ]
+def seconds_per_megapixel(evaluation: Evaluation, method: Method) -> str:
+    """What a method costs in time; a dash for doing nothing."""
+    means = evaluation.means(method.label, evaluation.protocols[0])
+    return MISSING if method.kind == "input" else number(means["seconds_per_megapixel"], 2)
+
+
+def interval_text(interval: Interval, decimals: int) -> str:
+    """A mean difference with its interval, if it has one."""
+    middle, low, high = (signed(value, decimals) for value in interval)
+    return middle if low == MISSING else f"{middle} [{low}, {high}]"
 
 
 def number(value: float, decimals: int) -> str:
@@ -195,26 +161,3 @@ def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) ->
         cells.append(Cell(number(figure, PUBLISHED_DECIMALS) + in_line, differences=differences))
     note = f"trained on {row.trained_on}; {row.source}, protocol {row.protocol}"
     return Line(row.method, tuple(cells), note=note)
-
-
-def _difference(comparison: Comparison) -> Difference:
-    low, high = comparison.difference[1:]
-    if comparison.metric in LOWER_IS_BETTER:
-        low, high = -high, -low
-    verdict = "better" if low > 0 else "worse" if high < 0 else "not separated"
-    return Difference(
-        comparison.method,
-        comparison.against,
-        METRIC_NAMES[comparison.metric],
-        _interval(comparison.difference, DECIMALS[comparison.metric]),
-        verdict,
-    )
-
-
-def _gain(comparison: Comparison) -> str:
-    return _interval(comparison.difference, GAIN_DECIMALS)
-
-
-def _interval(interval: Interval, decimals: int) -> str:
-    middle, low, high = (signed(value, decimals) for value in interval)
-    return middle if low == MISSING else f"{middle} [{low}, {high}]"

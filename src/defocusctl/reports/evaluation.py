@@ -13,8 +13,15 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 
 from defocusctl.evaluation.results import Evaluation
-from defocusctl.evaluation.table import DECIMALS, METRIC_NAMES, method_facts, score_table, signed
-from defocusctl.reports.evaluation_pictures import ReportPicture, by_method
+from defocusctl.evaluation.table import (
+    DECIMALS,
+    METRIC_NAMES,
+    interval_text,
+    score_table,
+    seconds_per_megapixel,
+    signed,
+)
+from defocusctl.reports.evaluation_pictures import ReportPicture
 from defocusctl.reports.page import write_page
 
 MANY_PROBLEMS = 8  # more are folded away
@@ -33,13 +40,16 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
     distributions = {protocol: distribution(evaluation, protocol) for protocol in evaluation.protocols}
     values = {
         "evaluation": evaluation,
-        "facts": method_facts(evaluation),
         "tables": [score_table(evaluation, protocol) for protocol in evaluation.protocols],
         "distributions": {protocol: strips for protocol, strips in distributions.items() if strips},
-        "picture_groups": by_method(pictures),
+        "pictures": pictures,
         "data": table_data(evaluation),
         "many_problems": MANY_PROBLEMS,
+        "metric_names": METRIC_NAMES,
+        "decimals": DECIMALS,
         "signed": signed,
+        "interval_text": interval_text,
+        "seconds_per_megapixel": seconds_per_megapixel,
     }
     write_page(path, "evaluation", values)
 

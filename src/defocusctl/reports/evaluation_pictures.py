@@ -2,10 +2,9 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import nan
+from typing import Self
 
 import numpy as np
 from matplotlib import colormaps
@@ -30,22 +29,6 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ReportPicture:
-    """One image before and after a method, (H, W, 3) uint8; ``gain`` is PSNR over the input in dB.
-
-    ``rank`` is best, median, worst or, where there is no reference to rank by, example.
-    """
-
-    image: str
-    method: str
-    rank: str
-    gain: float
-    before: Rgb
-    after: Rgb
-    reference: Rgb | None
-
-
-@dataclass(frozen=True)
 class Errors:
     """Both error maps on one scale, from zero to ``ticks[-1]`` grey levels of 255.
 
@@ -60,16 +43,51 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture as the page needs it: the images are data URIs, sizes (width, height) in pixels."""
+class ReportPicture:
+    """One image before and after a method; pictures are data URIs, sizes (width, height) in pixels.
 
-    picture: ReportPicture
+    ``rank`` is best, median, worst or, where there is no reference to rank by, example; ``gain`` is PSNR over
+    the input in dB, ``original`` the size of the image, ``size`` that of its pictures on the page.
+    """
+
+    image: str
+    method: str
+    rank: str
+    gain: float
     before: str
     after: str
     reference: str | None
     errors: Errors | None
     original: tuple[int, int]
     size: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        image: str,
+        method: str,
+        rank: str,
+        gain: float,
+        *,
+        before: Rgb,
+        after: Rgb,
+        reference: Rgb | None,
+    ) -> Self:
+        """From (H, W, 3) pixels: pictures scaled down if need be, and error maps of all of the pixels."""
+        scaled = _scaled(before)
+        height, width = before.shape[:2]
+        return cls(
+            image,
+            method,
+            rank,
+            gain,
+            _photo_uri(scaled),
+            _photo_uri(_scaled(after)),
+            None if reference is None else _photo_uri(_scaled(reference)),
+            None if reference is None else _errors(before, after, reference),
+            (width, height),
+            scaled.size,
+        )
 
 
 def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
@@ -92,11 +110,11 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
             answer = run.restored(candidate, blurred)
             reference = None if sharp is None else protocol.prepare(sharp, dataset)
             pictures.append(
-                ReportPicture(
-                    image=name,
-                    method=label,
-                    rank=rank,
-                    gain=gains.get(name, nan),
+                ReportPicture.of(
+                    name,
+                    label,
+                    rank,
+                    gains.get(name, nan),
                     before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
                     after=as_pixels(protocol.fit(answer, dataset)),
                     reference=None if reference is None else as_pixels(as_float(reference)),
@@ -125,27 +143,6 @@ def choose_pictures(evaluation: Evaluation, method: str, protocol: str) -> list[
         for name, place in zip((names[0], names[2], names[1]), places, strict=True):
             chosen.setdefault(ranked[place], name)
     return [(chosen[image], image) for image in ranked if image in chosen]
-
-
-def shown(picture: ReportPicture) -> Shown:
-    """Scale a picture down if need be, and draw its error maps from all of its pixels."""
-    height, width = picture.before.shape[:2]
-    before, after = _scaled(picture.before), _scaled(picture.after)
-    reference = None if picture.reference is None else _photo_uri(_scaled(picture.reference))
-    errors = None if picture.reference is None else _errors(picture.before, picture.after, picture.reference)
-    return Shown(
-        picture, _photo_uri(before), _photo_uri(after), reference, errors, (width, height), before.size
-    )
-
-
-def by_method(pictures: Sequence[ReportPicture]) -> list[tuple[str, list[Shown]]]:
-    """The pictures of each method, in the order they come in."""
-    order = list(dict.fromkeys(picture.method for picture in pictures))
-    ordered = sorted(pictures, key=lambda picture: order.index(picture.method))
-    return [
-        (method, [shown(picture) for picture in group])
-        for method, group in groupby(ordered, key=lambda picture: picture.method)
-    ]
 
 
 def _errors(before: Rgb, after: Rgb, reference: Rgb) -> Errors:
