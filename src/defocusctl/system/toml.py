@@ -59,10 +59,10 @@ def _place(content: Any, location: tuple[int | str, ...]) -> list[str]:
             words[-1] += f" entry {part + 1}{_name(content)}"
             words.append("")
             continue
+        if not isinstance(content, dict):
+            break  # what follows names a part of the type
         words[-1] += f".{part}" if words[-1] else part
-        if not isinstance(content, dict) or part not in content:
-            break  # the key is missing, or pydantic names a part of the type
-        content = content[part]
+        content = content.get(part)
     return [word for word in words if word]
 
 
