@@ -17,20 +17,21 @@ import pytest
 
 from defocusctl.errors import WeightsError
 from defocusctl.system import paths
+from defocusctl.weights import download
 from defocusctl.weights.cache import cached_file, remove_cached, source_of
 from defocusctl.weights.checksums import Checksum
-from defocusctl.weights.download import Patience, ensure_file
+from defocusctl.weights.download import ensure_file
 from defocusctl.weights.registry import WeightsEntry
 from tests.loopback import Loopback, dead_url, serving
 from tests.machine import make_fresh_machine
 
 BODY = random.Random(1).randbytes(200_000)
-PATIENCE = Patience(first_pause=0.01, connect_timeout=2.0, read_timeout=5.0)
 
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_fresh_machine(monkeypatch, tmp_path)
+    monkeypatch.setattr(download, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def entry_from(*sources: str, checksum: Checksum | None = None) -> WeightsEntry:
 
 
 def fetch(entry: WeightsEntry) -> Path:
-    return ensure_file(entry, offline=False, patience=PATIENCE)
+    return ensure_file(entry, offline=False)
 
 
 def leftovers(entry: WeightsEntry) -> set[str]:
@@ -130,7 +131,7 @@ def test_a_truncated_body_is_continued(server: Loopback, origin: Origin) -> None
     server.files[origin.path].truncations = [50_000]
     heard: list[tuple[int, int | None]] = []
     entry = entry_from(origin.source)
-    path = ensure_file(entry, offline=False, on_progress=lambda *told: heard.append(told), patience=PATIENCE)
+    path = ensure_file(entry, offline=False, on_progress=lambda *told: heard.append(told))
     assert path.read_bytes() == BODY
     wanted = [wanted for method, _, wanted in server.requests if method == "GET"]
     if origin.source.startswith("http"):  # the hub's client keeps nothing of a file that is in one chunk
@@ -180,7 +181,7 @@ def test_a_lasting_server_error_is_reported(server: Loopback) -> None:
     server.files["/net.pth"].fault_statuses = [500] * 9
     with pytest.raises(WeightsError, match="HTTP status 500"):
         fetch(entry_from(f"{server.url}/net.pth"))
-    assert len(server.requests) == PATIENCE.attempts
+    assert len(server.requests) == download.ATTEMPTS
 
 
 def test_a_wrong_hash_leaves_nothing_and_names_both(server: Loopback, origin: Origin) -> None:

@@ -220,7 +220,7 @@ def _compare(
 
     found = deviations(evaluation, expected, tolerance)
     for deviation in found:
-        say_error(str(deviation))
+        say_error(deviation)
     if found:
         raise ExpectationError(
             f"{len(found)} of {len(expected)} figures are not what {expect} says",

@@ -8,7 +8,7 @@ version it is of, so that the next attempt, or the next process, continues that 
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from defocusctl import __version__
 from defocusctl.errors import WeightsError
@@ -22,27 +22,12 @@ if TYPE_CHECKING:
     import httpx
 
 PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+ATTEMPTS = 3
+FIRST_PAUSE = 0.5  # seconds; each pause is twice the last
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 30.0  # seconds
 
 
-class Patience(NamedTuple):
-    """How long to put up with a bad connection; times are in seconds, and each pause is twice the last."""
-
-    attempts: int = 3
-    first_pause: float = 0.5
-    connect_timeout: float = 5.0
-    read_timeout: float = 30.0
-
-
-DEFAULT_PATIENCE = Patience()
-
-
-def ensure_file(
-    entry: WeightsEntry,
-    *,
-    offline: bool,
-    on_progress: OnProgress | None = None,
-    patience: Patience = DEFAULT_PATIENCE,
-) -> Path:
+def ensure_file(entry: WeightsEntry, *, offline: bool, on_progress: OnProgress | None = None) -> Path:
     """The file of ``entry``, its checksum verified just now; downloaded first if it is not here and may be.
 
     Raises:
@@ -57,7 +42,7 @@ def ensure_file(
         target.parent.mkdir(parents=True, exist_ok=True)
         with lock_of(target):
             if not (target.is_file() and is_intact(entry, target)):
-                _fetch(entry, target, on_progress, patience)
+                _fetch(entry, target, on_progress)
     except OSError as error:
         remedy = "check its permissions and the space there, or move the cache with DEFOCUSCTL_CACHE"
         raise WeightsError(f"cannot use {target} ({error.strerror or error})", remedy) from error
@@ -75,7 +60,7 @@ def _refuse_unless_fetchable(entry: WeightsEntry, present: Path | None, *, offli
         )
 
 
-def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None, patience: Patience) -> None:
+def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) -> None:
     """Try the sources in order until one gives the right file, and put it at ``target``."""
     part = target.with_name(f"{target.name}.part")
     failures = []
@@ -84,7 +69,7 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None, pa
             if source.startswith(HUB):
                 fetch_from_hub(HubFile.parse(source), part, on_progress)
             else:
-                _fetch_url(source, part, on_progress, patience)
+                _fetch_url(source, part, on_progress)
             _verify(entry, source, part)
         except WeightsError as error:
             failures.append(error.cause)
@@ -106,16 +91,16 @@ def _verify(entry: WeightsEntry, source: str, part: Path) -> None:
         raise WeightsError(f"{source}: the file is {found}, not {entry.checksum}")
 
 
-def _fetch_url(url: str, part: Path, on_progress: OnProgress | None, patience: Patience) -> None:
+def _fetch_url(url: str, part: Path, on_progress: OnProgress | None) -> None:
     """Bring the file at ``url`` to ``part``, continuing what ``part`` holds of the same version.
 
     Raises:
-        WeightsError: if the server has no such file, or cannot be reached within ``patience``.
+        WeightsError: if the server has no such file, or cannot be reached.
         OSError: if ``part`` cannot be written.
     """
     import httpx
 
-    timeout = httpx.Timeout(patience.read_timeout, connect=patience.connect_timeout)
+    timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
     headers = {"User-Agent": f"defocusctl/{__version__}", "Accept-Encoding": "identity"}
     try:
         client = httpx.Client(follow_redirects=True, timeout=timeout, headers=headers)
@@ -123,9 +108,9 @@ def _fetch_url(url: str, part: Path, on_progress: OnProgress | None, patience: P
         raise WeightsError(f"the proxy settings cannot be used ({error})", "fix HTTPS_PROXY") from error
     problem = ""
     with client:
-        for attempt in range(patience.attempts):
+        for attempt in range(ATTEMPTS):
             if attempt > 0:
-                time.sleep(patience.first_pause * 2 ** (attempt - 1))
+                time.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
                 _stream(client, url, part, on_progress)
                 return
