@@ -147,7 +147,7 @@ def _load_candidates(
 
 
 def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
-    """LPIPS, or None and a warning where AlexNet's weights cannot be had."""
+    """LPIPS, or None and a warning where AlexNet's weights are not available."""
     from defocusctl.evaluation.metrics import load_lpips
 
     try:

@@ -48,8 +48,8 @@ class Method:
 class Row(NamedTuple):
     """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring alone.
 
-    Metrics that could not be had (no reference, no LPIPS weights) are not a number. ``labels`` are the groups
-    of the image to average over as well, such as "indoor".
+    Metrics that could not be computed (no reference, no LPIPS weights) are not a number. ``labels`` are the
+    groups of the image to average over as well, such as "indoor".
     """
 
     image: str

@@ -182,7 +182,7 @@ def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
 
 
 def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
-    """Write a picture and answer its width and height."""
+    """Write a picture; return its width and height."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

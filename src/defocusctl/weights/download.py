@@ -31,7 +31,7 @@ def ensure_file(entry: WeightsEntry, *, offline: bool, on_progress: OnProgress |
     """The file of ``entry``, its checksum verified just now; downloaded first if it is not here and may be.
 
     Raises:
-        WeightsError: if it cannot be had, perhaps because of ``offline`` or ``HF_HUB_OFFLINE``.
+        WeightsError: if it is not available, perhaps because of ``offline`` or ``HF_HUB_OFFLINE``.
     """
     target = cached_file(entry)
     try:

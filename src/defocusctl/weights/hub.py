@@ -68,7 +68,7 @@ def cached_hub_file(file: HubFile, on_progress: OnProgress | None, *, offline: b
     """``file`` in the hub's own layout inside this program's cache, downloaded if need be.
 
     Raises:
-        WeightsError: if the file cannot be had, or ``offline`` and it is not in the cache.
+        WeightsError: if the file cannot be fetched, or ``offline`` and it is not in the cache.
     """
     return _download(file, on_progress, cache_dir=paths.cache_dir() / "hub", offline=offline)
 
@@ -118,7 +118,7 @@ def _responds(file: HubFile) -> bool:
     """True if the hub responds, even with an error. The client itself would try for half a minute.
 
     Raises:
-        HfHubHTTPError: if it responds that there is no such file, or none for us.
+        HfHubHTTPError: if it responds that there is no such file, or that we may not read it.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError

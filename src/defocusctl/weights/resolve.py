@@ -39,10 +39,10 @@ def resolve_weights(
     """The weights that ``spec`` names for ``model``, fetched if need be and allowed.
 
     ``spec`` is a name of the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
-    None for the first of the default order that can be had. Only None falls back, and then ``note`` says so.
+    None for the first available one of the default order. Only None falls back, and ``note`` then says so.
 
     Raises:
-        WeightsError: if ``spec`` is none of these, or its file cannot be had.
+        WeightsError: if ``spec`` is none of these, or its file is not available.
     """
     registry = load_registry() if registry is None else registry
     if spec is None:

@@ -95,7 +95,7 @@ class Lpips:
 
 
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
-    """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that can be had.
+    """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that is available.
 
     ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
 
