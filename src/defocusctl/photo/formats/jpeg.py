@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from defocusctl.errors import InputError
@@ -18,6 +19,7 @@ from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Sa
 EXIF = b"Exif\0\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 ICC = b"ICC_PROFILE\0"
+HIDDEN = ICC.lower()
 JFIF = b"JFIF\0"
 ADOBE = b"Adobe"
 MULTI_PICTURE = b"MPF\0"
@@ -45,6 +47,8 @@ SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 FILLER = bytes(range(1, 255)) * 4
 END = bytes((0xFF, jpeg.EOI))
 MOST_SCANS = 100
+SMALLEST = 8  # the divisor of both sides in libjpeg's smallest scaled decoding
+TURBO_JPEG = "tj"  # begins errors that are not libjpeg's: subsamplings that only libjpeg itself decodes
 MISPLACED = "its compressed data are damaged (stray markers): parts of the picture may be grey or shifted"
 
 
@@ -141,23 +145,36 @@ def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
 def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[str]:
     """Refuse a picture whose last part is missing; the warnings for one that is damaged in other ways.
 
-    libjpeg fills up with grey and says nothing. A whole picture never reads what follows its last block, so
-    bytes put there must not change it. This costs a second decoding and is done only where it may have
-    happened: in progressive files, where the last corner is flat, and where the data end in an unusual way.
+    libjpeg fills up with grey. A whole picture never reads what follows its last block, so bytes put there
+    must not change it. This costs another decoding and is done only where libjpeg has a complaint.
     """
-    last_block = pixels[(pixels.shape[0] - 1) // 8 * 8 :, (pixels.shape[1] - 1) // 8 * 8 :][-4:, -4:]
-    usual = layout.closing == jpeg.EOI and layout.frame.marker != jpeg.PROGRESSIVE
-    if usual and np.any(last_block != last_block[-1, -1]):
-        return [MISPLACED] if layout.strays else []
-    stuffed = data[: layout.end] + FILLER + data[layout.end :]
-    reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
-    if layout.closing is None:
-        if reads_on or not layout.complete:
-            raise damaged("its last part is missing")
-        return ["its end marker is missing; the picture is whole"]
-    if reads_on and layout.closing == jpeg.EOI:
+    complaint = _complaint(data)
+    reads_on = False
+    if complaint is not None:
+        stuffed = data[: layout.end] + FILLER + data[layout.end :]
+        reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
+    missing = layout.closing is None and not layout.complete
+    if missing or (reads_on and layout.closing in (None, jpeg.EOI)):
         raise damaged("its last part is missing")
-    return [MISPLACED] if layout.strays or reads_on else []
+    warnings = ["its end marker is missing; the picture is whole"] if layout.closing is None else []
+    if layout.strays or reads_on:
+        warnings.append(MISPLACED)
+    elif complaint:
+        warnings.append(f"libjpeg warns: {complaint}; parts of the picture may be wrong")
+    return warnings
+
+
+def _complaint(data: bytes) -> str | None:
+    """libjpeg's last warning about data that it decodes, if it has one; empty if TurboJPEG cannot tell.
+
+    The smallest grey picture is asked for, which reads all of the compressed data; ICC profiles, of which
+    it warns too, are hidden from it.
+    """
+    try:
+        simplejpeg.decode_jpeg(data.replace(ICC, HIDDEN), "GRAY", min_factor=SMALLEST)
+    except ValueError as error:
+        return "" if str(error).startswith(TURBO_JPEG) else str(error)
+    return None
 
 
 def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
