@@ -179,6 +179,22 @@ def test_stills_wrapped_as_animations_are_restored() -> None:
     np.testing.assert_array_equal(part.pixels[:, 8:], RGB[:, 8:])
 
 
+def test_an_avif_sequence_of_one_frame_is_restored() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(
+        buffer, "AVIF", save_all=True, append_images=[Image.fromarray(RGB[::-1])], quality=100, duration=100
+    )
+    data = bytearray(buffer.getvalue())
+    for table, place in ((b"stts", 12), (b"stsz", 12), (b"stsc", 16)):  # one sample each instead of two
+        count = data.index(table) + place
+        assert struct.unpack_from(">I", data, count) == (2,)
+        struct.pack_into(">I", data, count, 1)
+    photo = read_photo(bytes(data))
+    still = read_photo(files.pillow(RGB, "AVIF", quality=100))
+    np.testing.assert_array_equal(photo.pixels, still.pixels)
+    assert photo.warnings == ()
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -178,6 +178,17 @@ def test_damage_bombs_and_animations() -> None:
         read_photo(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)))
 
 
+def test_an_animation_of_one_frame_is_restored() -> None:
+    # As cjxl makes it of a GIF: a lossless still of libjxl's with the fields of an animation put in by hand.
+    stored = "ff0a41040188090804040078004b188b15c209e26d5ee417080160a97c2f687a1c0f0c0000000000000000"
+    photo = read_photo(bytes.fromhex(stored))
+    expected = np.full((8, 8, 3), (10, 160, 90), np.uint8)
+    expected[:, :4] = (200, 30, 60)
+    np.testing.assert_array_equal(photo.pixels, expected)
+    assert photo.warnings == ()
+    np.testing.assert_array_equal(read_photo(rewritten(photo)).pixels, expected)
+
+
 def test_compressed_metadata_bombs_stay_small() -> None:
     bomb = bytes(imagecodecs.brotli_encode(bytes(256 * 2**20), level=1))
     data = extra.jxl(files.scene(), extra.box(b"brob", b"Exif" + bomb), extra.box(b"brob", b"xml " + bomb))

@@ -16,11 +16,12 @@ from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
+READ_BOXES = (b"moov",)  # of a sequence of one frame
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a still AVIF of 8 bits, grey or in colour.
+    """Read an AVIF of one frame and 8 bits, grey or in colour.
 
     The container's rotation and mirroring arrive as an EXIF orientation.
 
@@ -59,7 +60,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     warnings: tuple[str, ...] = (
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
-    warnings += left_out.warning(not_carried(data))
+    warnings += left_out.warning(not_carried(data, READ_BOXES))
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 

@@ -24,7 +24,7 @@ EFFORT = 3  # against libjxl's default of 7: an eighth of the time, for a file l
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a still JPEG XL of up to 16 bits (other than 8 are scaled to 16) or in floating point.
+    """Read a JPEG XL of one frame, of up to 16 bits (other than 8 are scaled to 16) or in floating point.
 
     The decoder applies the orientation of the codestream, which ISO/IEC 18181-2 puts above that of EXIF.
 
@@ -37,11 +37,12 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     codestream = _codestream(data, parts)
     header = read_header(codestream)
     check_size(header.width, header.height, max_megapixels)
-    if header.animated:
-        raise InputError("animated JPEG XL is not supported", "save the frame you want as a file of its own")
     pixels_only = _pixels_only(data, parts)
     found = pyjpegxl.probe(pixels_only)
-    samples = _full_range(imagecodecs.jpegxl_decode(pixels_only), header)
+    samples = imagecodecs.jpegxl_decode(pixels_only, index=0)
+    if header.animated:
+        _refuse_further_frames(pixels_only, samples)
+    samples = _full_range(samples, header)
     if sorted(samples.shape[:2]) != sorted((header.height, header.width)):
         raise damaged("its header contradicts itself")
     colours = found.num_color_channels
@@ -82,6 +83,16 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     if metadata.xmp is not None:
         out.write(_box(XMP, metadata.xmp))
     out.write(_box(CODESTREAM, codestream))
+
+
+def _refuse_further_frames(data: bytes, first: Samples) -> None:
+    """Only one frame has room where the first one has; the decoder counts them before it decodes any."""
+    try:
+        imagecodecs.jpegxl_decode(data, out=np.empty_like(first))
+    except ValueError as error:
+        raise InputError(
+            "animated JPEG XL is not supported", "save the frame you want as a file of its own"
+        ) from error
 
 
 def _full_range(samples: Samples, header: CodestreamHeader) -> Samples:

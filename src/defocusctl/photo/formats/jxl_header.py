@@ -12,6 +12,9 @@ RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 LARGE_SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))
 PREVIEW_SIZES = ((1, 6), (65, 8), (321, 10), (1345, 12))
 PREVIEW_BLOCKS = ((16, 0), (32, 0), (1, 5), (33, 9))
+TICKS = ((100, 0), (1000, 0), (1, 10), (1, 30))
+TICK_DIVISORS = ((1, 0), (1001, 0), (1, 8), (1, 10))
+REPETITIONS = ((0, 0), (0, 3), (0, 16), (0, 32))
 INTEGER_DEPTHS = ((8, 0), (10, 0), (12, 0), (1, 6))
 FLOAT_DEPTHS = ((32, 0), (16, 0), (24, 0), (1, 6))
 EXTRA_CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
@@ -55,8 +58,8 @@ def read_header(codestream: bytes) -> CodestreamHeader:
         if bits.take(1):
             _skip_preview(bits)
         animated = bool(bits.take(1))
-        if animated:  # what follows does not matter then
-            return CodestreamHeader(width, height, True, False, 8, 0)
+        if animated:
+            _skip_animation(bits)
     floating_point = bool(bits.take(1))
     depth = bits.choose(FLOAT_DEPTHS if floating_point else INTEGER_DEPTHS)
     if floating_point:
@@ -122,6 +125,12 @@ def _alpha_associated(bits: Bits, channels: int) -> bool:
         if kind in WITH_FURTHER_FIELDS:
             return False
     return False
+
+
+def _skip_animation(bits: Bits) -> None:
+    for way in TICKS, TICK_DIVISORS, REPETITIONS:
+        bits.choose(way)
+    bits.take(1)
 
 
 def _skip_preview(bits: Bits) -> None:
