@@ -11,6 +11,7 @@ from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties, not_carried
+from defocusctl.photo.formats.heif_items import items_not_carried
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
@@ -60,7 +61,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     warnings: tuple[str, ...] = (
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
-    warnings += left_out.warning(not_carried(data, READ_BOXES))
+    warnings += left_out.warning([*items_not_carried(data), *not_carried(data, READ_BOXES)])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 

@@ -16,6 +16,7 @@ from defocusctl.photo.formats.boxes import (
     item_properties,
     not_carried,
 )
+from defocusctl.photo.formats.heif_items import items_not_carried
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -87,7 +88,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
-    warnings = (*_left_out(opened, picture), *left_out.warning(not_carried(data)))
+    warnings = left_out.warning([*items_not_carried(data), *not_carried(data)])
     return Decoded(
         np.ascontiguousarray(pixels),
         alpha,
@@ -175,14 +176,3 @@ def _from_full_range(samples: Samples, depth: int) -> Samples:
     top = 2**depth - 1
     reduced: Samples = ((samples.astype(np.uint32) * top + 32767) // 65535).astype("<u2")
     return reduced
-
-
-def _left_out(opened: Any, picture: Any) -> tuple[str, ...]:
-    """What the file holds beside its primary picture and that picture's thumbnail."""
-    parts = {
-        "other pictures": len(opened) > 1,
-        "depth map": bool(picture.info.get("depth_images")),
-        "auxiliary pictures such as a gain map": bool(picture.info.get("aux")),
-    }
-    found = [name for name, present in parts.items() if present]
-    return (f"only the primary picture of the file is used; {', '.join(found)} left out",) if found else ()
