@@ -19,6 +19,8 @@ from defocusctl.cli.options import (
     PrecisionOption,
     QuietOption,
     TileOption,
+    WhiteOption,
+    check_above_zero,
     completed_models,
     known_model,
     number_or_auto,
@@ -103,6 +105,7 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="What --expect allows: dB of PSNR; a fiftieth of it elsewhere.")
     ] = 0.05,
+    white: WhiteOption = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
@@ -122,8 +125,9 @@ def evaluate(
     from defocusctl.evaluation.run import chosen
     from defocusctl.restoring.settings import RestoreSettings
 
+    check_above_zero("--white", white)
     found = _find(dataset, root, split, blurred, sharp)
-    images = chosen(found, limit, sample, seed)
+    images = chosen(found, limit, sample, seed, white)
     protocols = [PROTOCOLS[name] for name in protocol.names]
     settings = RestoreSettings(
         tile=number_or_auto("--tile", tile),

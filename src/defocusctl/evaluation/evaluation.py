@@ -54,6 +54,7 @@ def evaluate(
         "protocols": labels,
         "lpips": None if lpips is None else lpips.variant,
         "images": save_images,
+        "white": images[0].white,
         "version": __version__,
     }
 

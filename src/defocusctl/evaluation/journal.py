@@ -89,8 +89,9 @@ class Journal:
             images = [[_with_nan(row) for row in rows] for rows in scored]
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
-        if begun != json.loads(json.dumps(run)):
-            changed = sorted(key for key in run if json.loads(json.dumps(run[key])) != begun.get(key))
+        now = json.loads(json.dumps(run))
+        changed = sorted(key for key in {*now, *begun} if now.get(key) != begun.get(key))
+        if changed:
             raise DataError(
                 f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
                 "give the same ones, or choose another --out",

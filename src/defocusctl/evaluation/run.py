@@ -34,8 +34,12 @@ class Scored:
     problems: tuple[str, ...]
 
 
-def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -> Sequence[EvaluationImage]:
+def chosen(
+    found: FoundData, limit: int | None, sample: int | None, seed: int, white: float | None = None
+) -> Sequence[EvaluationImage]:
     """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order.
+
+    ``white`` is the value of white in floating-point files, by default 1.
 
     Raises:
         DataError: if the set has no image that can be scored.
@@ -46,7 +50,7 @@ def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -
     if sample is not None and sample < len(images):
         picked = sorted(random.Random(seed).sample(range(len(images)), sample))
         images = tuple(images[index] for index in picked)
-    return images[:limit]
+    return [image._replace(white=white) for image in images[:limit]]
 
 
 def score_images(
@@ -129,9 +133,9 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
 
     Raises:
         InputError: if one cannot be read.
-        DataError: if they differ in size.
+        DataError: if they differ in size, or the white of floating-point pixels is in doubt.
     """
-    cache = PixelCache(0)
+    cache = PixelCache(0, image.white)
     blurred = cache.rgb(image.blurred)
     sharp = None if image.sharp is None else cache.rgb(image.sharp)
     if sharp is not None and sharp.shape != blurred.shape:

@@ -42,7 +42,8 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
         data.rendering,
         1.0,
     )
-    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, PixelCache(0))[0]
+    cache = PixelCache(0, data.white)
+    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, cache)[0]
     generator = torch.Generator().manual_seed(recipe.seed)
     pairs = render(data.rendering, crops.sharp, crops.depth, generator)
     rows = -(-count // PAIRS_PER_ROW)

@@ -68,7 +68,7 @@ def train(
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
     crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
-    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root)
+    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
     network, channel_order = _network(recipe, data_root)
     state = TrainingState(recipe, network, channel_order, device)
     if resume and (out / FILE).exists():
@@ -251,4 +251,4 @@ def _stages(recipe: Recipe) -> list[tuple[int, int]]:
 
 
 def _cache(recipe: Recipe) -> PixelCache:
-    return PixelCache(int(recipe.data.cache_gib * 2**30))
+    return PixelCache(int(recipe.data.cache_gib * 2**30), recipe.data.white)
