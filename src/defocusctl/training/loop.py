@@ -22,7 +22,7 @@ from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
-from defocusctl.training.journal import LOG, Journal, is_log
+from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
 from defocusctl.training.recipe import Recipe
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
@@ -91,11 +91,13 @@ def train(
 
 
 def _check_nothing_is_replaced(out: Path) -> None:
-    """Refuse a folder without a checkpoint that has weights, or a log that no run has written."""
+    """Refuse a folder without a checkpoint that has weights, or a log or samples that no run has written."""
     if (out / FILE).exists():
         return
     refuse_foreign(out / name for name in WEIGHTS)
-    if (out / LOG).exists() and not is_log(out / LOG):
+    if not (out / LOG).exists():
+        refuse_foreign([out / SAMPLES])
+    elif not is_log(out / LOG):
         refuse_foreign([out / LOG])
 
 
