@@ -7,6 +7,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
 RGB = files.scene()
+LEFT_OUT = "left out, because the result cannot carry it: "
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(12)
 
 
@@ -140,10 +142,46 @@ def test_broken_raw_profiles_cost_a_warning(kind: bytes, warning: str, broken: b
     assert photo.warnings == (f"{warning} left out",)
 
 
-def test_of_many_profiles_one_is_inflated() -> None:
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+def test_xmp_in_any_text_chunk_is_read(name: bytes) -> None:
+    photo = read_photo(png_with(text_chunk(name, b"XML:com.adobe.xmp", files.XMP)))
+    assert photo.metadata.xmp is not None and b"moth" in photo.metadata.xmp and photo.warnings == ()
+    assert rewritten(photo).count(b"XML:com.adobe.xmp") == 1
+
+
+def test_two_raw_app1_profiles_are_both_read() -> None:
+    profiles = [b"Exif\0\0" + files.exif_block(), b"http://ns.adobe.com/xap/1.0/\0" + files.XMP]
+    chunks = [text_chunk(b"zTXt", b"Raw profile type APP1", raw_profile(b"APP1", each)) for each in profiles]
+    for order in (chunks, chunks[::-1]):
+        metadata = read_photo(png_with(*order)).metadata
+        assert metadata.exif is not None and b"Camera" in metadata.exif
+        assert metadata.xmp is not None and b"moth" in metadata.xmp
+
+
+def test_second_blocks_are_named_where_they_differ() -> None:
+    block, other = files.exif_block(), files.exif_block(3)
+    raw = text_chunk(b"zTXt", b"Raw profile type exif", raw_profile(b"exif", b"Exif\0\0" + block))
+    assert read_photo(png_with((b"eXIf", block), raw)).warnings == ()
+    assert read_photo(png_with((b"eXIf", other), raw)).warnings == (LEFT_OUT + "a second EXIF block",)
+    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP + end) for end in (b"", b" ")]
+    assert read_photo(png_with(*packets)).warnings == (LEFT_OUT + "a second XMP packet",)
+    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"\0")]
+    assert read_photo(png_with(*profiles)).warnings == (LEFT_OUT + "a second ICC profile",)
+    data = files.pillow(RGB, "WEBP", lossless=True, exif=b"Exif\0\0" + block)
+    data += b"EXIF" + struct.pack("<I", len(other)) + other + bytes(len(other) % 2)
+    (warning,) = read_photo(data[:4] + struct.pack("<I", len(data) - 8) + data[8:]).warnings
+    assert warning == LEFT_OUT + "a second chunk EXIF"
+    boxes = [extra.box(b"Exif", bytes(4) + each) for each in (block, other)]
+    assert read_photo(extra.jxl(RGB, *boxes)).warnings == (LEFT_OUT + "a second EXIF block",)
+    packed = extra.box(b"brob", b"jumb" + bytes(imagecodecs.brotli_encode(b"something")))
+    (warning,) = read_photo(extra.jxl(RGB, packed)).warnings
+    assert warning == LEFT_OUT + "Content Credentials or other JUMBF data (jumb)"
+
+
+def test_of_many_profiles_two_are_inflated() -> None:
     bomb = text_chunk(b"zTXt", b"Raw profile type exif", bytes(8 * 2**20))
     photo = read_photo(png_with(*[bomb] * 500))
-    assert photo.warnings == ("broken EXIF left out",)
+    assert photo.warnings == (LEFT_OUT + "further profiles", "broken EXIF left out")
 
 
 def still_apng() -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.boxes import Box, boxes, not_carried
+from defocusctl.photo.formats.boxes import KNOWN_BOXES, Box, boxes, not_carried
 from defocusctl.photo.formats.jxl_header import SIGNATURE, CodestreamHeader, read_header
 from defocusctl.photo.formats.jxl_profile import with_profile
 from defocusctl.photo.header import check_size, damaged
@@ -18,6 +18,7 @@ FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 CODESTREAM, PART, LEVEL, COMPRESSED = b"jxlc", b"jxlp", b"jxll", b"brob"
 EXIF, XMP = b"Exif", b"xml "
 FRAME_INDEX, JPEG_AGAIN = b"jxli", b"jbrd"  # of frames that are replaced; how to make the old JPEG again
+METADATA = {EXIF: "a second EXIF block", XMP: "a second XMP packet"}
 READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_INDEX, JPEG_AGAIN)
 LARGEST_BOX = 16 * 2**20
 EFFORT = 3  # against libjxl's default of 7: an eighth of the time, for a file larger by 1 % (16 bits) to 20 %
@@ -49,7 +50,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
     pixels = np.ascontiguousarray(samples[:, :, :colours])
-    warnings = (*_left_out(header, alpha), *left_out.warning(not_carried(data, READ_BOXES) if parts else ()))
+    lost = [*_further_boxes(data, parts), *(not_carried(data, READ_BOXES) if parts else ())]
+    warnings = (*_left_out(header, alpha), *left_out.warning(lost))
     associated = header.alpha_associated
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
@@ -148,6 +150,20 @@ def _exif(data: bytes, parts: list[Box]) -> bytes | None:
         return content
     block = content[4 + int.from_bytes(content[:4], "big") :]
     return block.removeprefix(b"Exif\0\0")
+
+
+def _further_boxes(data: bytes, parts: list[Box]) -> list[str]:
+    """Metadata that are not read: a second EXIF or XMP, and compressed boxes of other kinds, in words."""
+    names, lost = [], []
+    for box in parts:
+        compressed = box.name == COMPRESSED
+        name = data[box.start : box.start + 4] if compressed else box.name
+        if name in METADATA and name in names:
+            lost.append(METADATA[name])
+        elif compressed and name not in METADATA:
+            lost.append(f"{KNOWN_BOXES.get(name, 'the box')} ({left_out.printable(name)})")
+        names.append(name)
+    return lost
 
 
 def _box(name: bytes, content: bytes) -> bytes:
