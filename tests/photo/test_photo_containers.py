@@ -279,6 +279,42 @@ def test_tiff_tags_that_are_not_carried_are_named(tag: tuple[object, ...], words
     assert words in warning
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_tags_of_a_bigtiff_are_carried(order: str) -> None:
+    given = [
+        (271, 2, 0, "Camera", True),
+        (274, 16, 1, 6, True),
+        (65001, 16, 3, (1, 2, 3), True),
+        (65002, 16, 2, (1, 2**40), True),
+        (34666, 18, 1, 2**33 + 1, True),  # the pointer, which tifffile does not write
+    ]
+    data = bytearray(files.tiff(RGB, photometric="rgb", bigtiff=True, byteorder=order, extratags=given))
+    place = data.index(struct.pack(order + "Q", 2**33 + 1))
+    struct.pack_into(order + "HHQQ", data, place - 12, 34665, 18, 1, len(data))
+    time = b"2024:05:06 07:08:09\0"
+    entries = [(36867, 2, 20, struct.pack(order + "Q", len(data) + 48)), (40962, 4, 1, bytes(8))]
+    data += struct.pack(order + "Q", 2)
+    data += b"".join(struct.pack(order + "HHQ8s", *entry) for entry in entries) + time
+    photo = read_photo(bytes(data))
+    assert photo.size == (RGB.shape[1], RGB.shape[0])
+    assert photo.warnings == (LEFT_OUT + "tag 65002, which cannot be read",)
+    with Image.open(io.BytesIO(rewritten(photo))) as image:
+        assert image.tag_v2[271] == "Camera" and image.tag_v2[65001] == (1, 2, 3)
+        assert 274 not in image.tag_v2 and 65002 not in image.tag_v2
+        details = image.getexif().get_ifd(34665)
+        assert details[36867] == "2024:05:06 07:08:09" and details[40962] == RGB.shape[0]
+
+
+@pytest.mark.parametrize("kind", [2, 4])
+def test_a_directory_of_a_tiff_that_cannot_be_read_is_named(kind: int) -> None:
+    value = "abcde" if kind == 2 else 10**8
+    data = files.tiff(RGB, photometric="rgb", extratags=[(34666, kind, 1, value, True)])
+    record = struct.pack("<HH", 34666, kind)
+    assert data.count(record) == 1
+    photo = read_photo(data.replace(record, struct.pack("<HH", 34665, kind)))
+    assert photo.warnings == ("its EXIF directory cannot be read",)
+
+
 def test_one_sub_directory_named_a_million_times_is_read_once() -> None:
     offsets = [8] * 1_000_000
     stored = np.array(offsets, "<u4").tobytes()
