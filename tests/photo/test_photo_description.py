@@ -336,6 +336,16 @@ def details(photo: Photo) -> list[exif.Entry]:
     return exif.sub_directories(stored, exif.read_directory(stored, 8)[0])[EXIF_IFD]
 
 
+def test_the_place_on_the_page_goes() -> None:
+    places = [(code, 5, 1, (3, 2), True) for code in (286, 287)]
+    photo = read_photo(files.tiff(files.scene(), photometric="rgb", extratags=places))
+    assert photo.warnings == ()
+    part = cropped(photo, Box(4, 12, 10, 20))
+    assert part.warnings == ("left out, because the picture is cut: the place on the page",)
+    with Image.open(io.BytesIO(rewritten(part))) as image:
+        assert not {286, 287} & set(image.tag_v2)
+
+
 def test_the_place_on_the_map_moves_with_the_corner() -> None:
     ties, scale = (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0), (2.0, 2.0, 0.0)
     matrix = (2.0, 0.0, 0.0, 1000.0, 0.0, -2.0, 0.0, 2000.0, *(0.0,) * 7, 1.0)

@@ -20,6 +20,7 @@ EXIF, XMP = b"Exif", b"xml "
 FRAME_INDEX, JPEG_AGAIN = b"jxli", b"jbrd"  # of frames that are replaced; how to make the old JPEG again
 METADATA = {EXIF: "a second EXIF block", XMP: "a second XMP packet"}
 READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_INDEX, JPEG_AGAIN)
+MOST_INTERLEAVED = 4
 LARGEST_BOX = 16 * 2**20
 EFFORT = 3  # against libjxl's default of 7: an eighth of the time, for a file larger by 1 % (16 bits) to 20 %
 
@@ -30,7 +31,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     The decoder applies the orientation of the codestream, which ISO/IEC 18181-2 puts above that of EXIF.
 
     Raises:
-        InputError: for an animation, a broken or truncated file, or one above the limit.
+        InputError: for an animation, CMYK, a broken or truncated file, or one above the limit.
     """
     import pyjpegxl
 
@@ -38,15 +39,17 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     codestream = _codestream(data, parts)
     header = read_header(codestream)
     check_size(header.width, header.height, max_megapixels)
+    if header.black:
+        raise InputError("CMYK is not supported", "convert the photo to RGB first")
     pixels_only = _pixels_only(data, parts)
     found = pyjpegxl.probe(pixels_only)
     samples = imagecodecs.jpegxl_decode(pixels_only, index=0)
     if header.animated:
         _refuse_further_frames(pixels_only, samples)
-    samples = _full_range(samples, header)
+    colours = found.num_color_channels
+    samples = _full_range(_interleaved(samples, header, colours), header)
     if sorted(samples.shape[:2]) != sorted((header.height, header.width)):
         raise damaged("its header contradicts itself")
-    colours = found.num_color_channels
     alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
     pixels = np.ascontiguousarray(samples[:, :, :colours])
@@ -95,6 +98,15 @@ def _refuse_further_frames(data: bytes, first: Samples) -> None:
         raise InputError(
             "animated JPEG XL is not supported", "save the frame you want as a file of its own"
         ) from error
+
+
+def _interleaved(samples: Samples, header: CodestreamHeader, colours: int) -> Samples:
+    """The colours and alpha of decoded samples; grey with further channels comes in planes of (H, W)."""
+    planes = 1 + header.extra_channels
+    if colours != 1 or samples.ndim != 3 or len(samples) != planes or samples.shape[2] <= MOST_INTERLEAVED:
+        return samples
+    kept = [0] if header.alpha is None else [0, 1 + header.alpha]
+    return samples[kept].transpose(1, 2, 0)
 
 
 def _full_range(samples: Samples, header: CodestreamHeader) -> Samples:
