@@ -191,6 +191,18 @@ def test_items_of_an_avif_are_named() -> None:
     assert photo.alpha is None and photo.warnings == (LEFT_OUT + "a depth map",)
 
 
+@pytest.mark.parametrize(
+    ("codec", "name"), [(b"vvc1", "VVC"), (b"avc1", "AVC"), (b"jpeg", "JPEG"), (b"unci", "uncompressed")]
+)
+def test_other_codecs_are_called_unsupported(codec: bytes, name: str) -> None:
+    rgb = files.scene(70, 100)
+    for data in (extra.heic(rgb), extra.heic(rgb, tile_size=64)):
+        with pytest.raises(InputError, match=f"a picture in {name}.* is not supported"):
+            read_photo(data.replace(b"hvc1", codec))
+    with pytest.raises(InputError, match=f"a picture in {name}.* is not supported"):
+        read_photo(files.pillow(rgb, "AVIF").replace(b"av01", codec))
+
+
 @pytest.mark.parametrize("name", [b"meta", b"iref", b"infe", b"iprp", b"ipma", b"pitm", b"iinf"])
 def test_odd_and_cut_boxes_do_not_stop_the_reader_of_items(name: bytes) -> None:
     data = files.pillow(files.scene(channels=4), "AVIF")

@@ -11,7 +11,7 @@ from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties, not_carried
-from defocusctl.photo.formats.heif_items import items_not_carried
+from defocusctl.photo.formats.heif_items import AV1, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
@@ -27,8 +27,10 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     The container's rotation and mirroring arrive as an EXIF orientation.
 
     Raises:
-        InputError: for an animation, 10 or 12 bits, a broken or truncated file, or one above the limit.
+        InputError: for an animation, another codec, 10 or 12 bits, a broken or truncated file, or one above
+            the limit.
     """
+    refuse_other_codecs(data, AV1)
     properties = item_properties(data)
     for name, payload in properties:
         if name == b"ispe" and len(payload) >= 12:

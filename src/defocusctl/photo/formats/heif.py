@@ -16,7 +16,7 @@ from defocusctl.photo.formats.boxes import (
     item_properties,
     not_carried,
 )
-from defocusctl.photo.formats.heif_items import items_not_carried
+from defocusctl.photo.formats.heif_items import HEVC, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -48,12 +48,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     orientation: that is not applied again.
 
     Raises:
-        InputError: for a sequence, a broken or truncated file, or one above the limit.
+        InputError: for a sequence or another codec, a broken or truncated file, or one above the limit.
     """
     import pillow_heif
 
     if b"meta" not in {box.name for box in boxes(data)}:
         raise InputError("a HEIC image sequence is not supported", "extract its frames first, with ffmpeg")
+    refuse_other_codecs(data, HEVC)
     properties = item_properties(data)
     for name, payload in properties:
         if name == b"ispe" and len(payload) >= 12:  # the size before cropping

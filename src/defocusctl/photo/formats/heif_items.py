@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from defocusctl.errors import InputError
 from defocusctl.photo.formats.boxes import Box, boxes
 from defocusctl.photo.formats.left_out import printable
 
@@ -18,7 +19,17 @@ AUXILIARY = {  # by a part of its URN
     **dict.fromkeys((b"auxid:2", b"depth", b"disparity"), "a depth map"),
     b"gainmap": "a gain map",
 }
-PICTURES = (b"hvc1", b"av01", b"grid", b"iovl", b"iden", b"jpeg", b"avc1")
+HEVC, AV1 = b"hvc1", b"av01"
+CODECS = {
+    HEVC: "HEVC",
+    AV1: "AV1",
+    b"avc1": "AVC",
+    b"vvc1": "VVC",
+    b"jpeg": "JPEG",
+    b"j2k1": "JPEG 2000",
+    b"unci": "uncompressed pixels",
+}
+PICTURES = (*CODECS, b"grid", b"iovl", b"iden")
 KNOWN = {b"tmap": "a gain map", **METADATA, **dict.fromkeys(PICTURES, "a further picture")}
 
 
@@ -32,6 +43,22 @@ class _Items:
     made_of: Links = field(default_factory=lambda: defaultdict(list))
     belongs_to: Links = field(default_factory=lambda: defaultdict(list))
     thumbnails: set[int] = field(default_factory=set)
+
+
+def refuse_other_codecs(data: bytes, codec: bytes) -> None:
+    """Refuse a file whose primary picture is not coded as ``codec``, for which the decoder has no words.
+
+    Raises:
+        InputError: naming what it is coded as.
+    """
+    items = _read(data)
+    kinds = {items.kinds.get(item, b"") for item in _whole(items, items.primary)}
+    others = [name for kind, name in CODECS.items() if kind in kinds and kind != codec]
+    if others:
+        raise InputError(
+            f"a picture in {others[0]} within this kind of file is not supported",
+            "convert it to PNG or TIFF first, for example with heif-convert or ImageMagick",
+        )
 
 
 def items_not_carried(data: bytes) -> list[str]:
