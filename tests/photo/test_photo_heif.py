@@ -142,7 +142,8 @@ def test_colour_codes_are_kept_and_said_to_be_lost() -> None:
     profile = info["nclx_profile"]
     assert (profile["color_primaries"], profile["transfer_characteristics"]) == (12, 16)
     assert info["content_light_level"] == light["content_light_level"]
-    assert "colour description (nclx)" in conversion_warnings(photo, Path("out.png"))[-1]
+    lost = conversion_warnings(photo, Path("out.png"))[-1]
+    assert lost.endswith("colour description (nclx), HDR light levels")
     plain = read_photo(extra.heic(files.scene()))
     assert conversion_warnings(plain, Path("out.png")) == ()
 
@@ -182,6 +183,15 @@ def test_further_items_are_named_and_what_belongs_to_them_goes_with_them(
     picture.save(buffer, thumbnails=[32])  # which has alpha of its own
     (warning,) = read_photo(buffer.getvalue().replace(original, instead)).warnings
     assert warning == LEFT_OUT + named
+
+
+def test_the_light_levels_of_an_avif_are_named() -> None:
+    data = files.pillow(files.scene(), "AVIF")
+    start = data.index(b"pixi") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    assert length == 16  # as long as clli with its version, which has none
+    other = data[:start] + extra.box(b"clli", bytes(length - 8)) + data[start + length :]
+    assert read_photo(other).warnings == (LEFT_OUT + "HDR light levels",)
 
 
 def test_items_of_an_avif_are_named() -> None:

@@ -151,7 +151,10 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
                 "APP12 data": jpeg_segments.APP12 in markers,
             }
         case HeifCoding() as coding:
-            parts = {"colour description (nclx)": heif.foreign_colours(coding)}
+            parts = {
+                "colour description (nclx)": heif.foreign_colours(coding),
+                "HDR light levels": bool(coding.light),
+            }
         case TiffCoding(tags=tags):
             parts = {"further TIFF tags": bool(tags)}
         case _:

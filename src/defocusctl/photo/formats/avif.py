@@ -17,6 +17,7 @@ from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
+LIGHT_LEVELS = (b"clli", b"mdcv")
 READ_BOXES = (b"moov",)  # of a sequence of one frame
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 
@@ -63,7 +64,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     warnings: tuple[str, ...] = (
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
-    warnings += left_out.warning([*items_not_carried(data), *not_carried(data, READ_BOXES)])
+    light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
+    warnings += left_out.warning([*light, *items_not_carried(data), *not_carried(data, READ_BOXES)])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 
