@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Photo, read_photo, write_photo
@@ -160,6 +161,23 @@ def test_a_profile_written_twice_is_one_profile() -> None:
     whole = (0xE2, b"ICC_PROFILE\0\1\1" + files.ICC)
     assert read_photo(with_segments(whole, *once[::-1])).metadata.icc == files.ICC
     assert read_photo(with_segments(*once[::-1], whole)).metadata.icc == files.ICC
+
+
+def test_exif_in_several_segments_is_one_block() -> None:
+    block = files.exif_block()
+    note = b"maker note " * 14_000
+    block += note
+    parts = [(0xE1, b"Exif\0\0" + block[start : start + 60_000]) for start in range(0, len(block), 60_000)]
+    assert len(parts) == 3
+    photo = read_photo(with_segments(*parts))
+    assert photo.metadata.exif == block and photo.warnings == ()
+    data = rewritten(photo)
+    again = read_photo(data).metadata.exif
+    assert again is not None and len(again) == len(block) and again.endswith(note)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info["exif"] == b"Exif\0\0" + again
+    (warning,) = read_photo(with_segments(*parts, (0xE1, b"Exif\0\0" + files.exif_block()))).warnings
+    assert "a second EXIF block" in warning
 
 
 def test_scan_bombs_are_refused() -> None:

@@ -17,6 +17,7 @@ from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Samples
 
 EXIF = b"Exif\0\0"
+BLOCK_STARTS = (b"II*\0", b"MM\0*")
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 ICC = b"ICC_PROFILE\0"
 HIDDEN = ICC.lower()
@@ -179,15 +180,16 @@ def _complaint(data: bytes) -> str | None:
 
 def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     """The metadata to carry, and the names of what is not carried."""
-    exif = xmp = resolution = None
+    xmp = resolution = None
+    exif: list[bytes] = []
     profile: list[bytes] = []
     kept, lost = [], []
     adobe_transform = None
     for marker, payload in layout.segments:
         if marker == jpeg.APP0 and payload.startswith(JFIF):
             resolution = _jfif_resolution(payload)
-        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]) and exif is None:
-            exif = payload[len(EXIF) :]
+        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]) and _continues(exif, payload):
+            exif.append(payload[len(EXIF) :])
         elif marker == jpeg.APP1 and payload.startswith(XMP) and xmp is None:
             xmp = payload[len(XMP) :]
         elif marker == jpeg.APP2 and payload.startswith(ICC) and len(payload) > len(ICC) + 2:
@@ -201,8 +203,15 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     if layout.further:
         lost.append(f"{layout.further:,} segments beyond the first {jpeg.MOST_SEGMENTS:,}")
     coding = _coding(layout, adobe_transform, tuple(kept))
-    metadata = Metadata(icc=_joined(profile), exif=exif, xmp=xmp, resolution=resolution, coding=coding)
+    metadata = Metadata(
+        icc=_joined(profile), exif=b"".join(exif) or None, xmp=xmp, resolution=resolution, coding=coding
+    )
     return metadata, lost
+
+
+def _continues(exif: list[bytes], payload: bytes) -> bool:
+    """Whether a segment is the first part of the EXIF block, or one of the next, which begin unlike a block."""
+    return not exif or payload[len(EXIF) : len(EXIF) + 4] not in BLOCK_STARTS
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
@@ -269,8 +278,9 @@ def _jfif_segment(resolution: Resolution | None) -> bytes:
 
 def _metadata_segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
     segments = []
-    if metadata.exif is not None and len(metadata.exif) <= LARGEST_EXIF:
-        segments.append(jpeg.write_segment(jpeg.APP1, EXIF + metadata.exif))
+    exif = metadata.exif or b""
+    for start in range(0, len(exif), LARGEST_EXIF):  # in several, as ExifTool and Pillow read and write it
+        segments.append(jpeg.write_segment(jpeg.APP1, EXIF + exif[start : start + LARGEST_EXIF]))
     if metadata.xmp is not None:
         packet, extended = extended_xmp.fit(metadata.xmp, LARGEST_XMP)
         parts = [XMP + packet, *extended_xmp.parts_of(extended or b"", jpeg.LARGEST_PAYLOAD)]
