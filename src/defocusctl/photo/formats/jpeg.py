@@ -210,7 +210,7 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
 
 
 def _continues(exif: list[bytes], payload: bytes) -> bool:
-    """Whether a segment is the first part of the EXIF block, or one of the next, which begin unlike a block."""
+    """Whether a segment is the first part of the EXIF block, or a further one, which begins otherwise."""
     return not exif or payload[len(EXIF) : len(EXIF) + 4] not in BLOCK_STARTS
 
 
