@@ -46,6 +46,21 @@ def picture(out: Path, row: dict[str, Any], name: str) -> Image.Image:
         return image.copy()
 
 
+def test_pages_and_folders_of_the_user_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    record(out, photo(tmp_path / "in", out, "a.png", plain(RED), plain(BLUE)))
+    page, own = out / REPORT / "index.html", out / REPORT / "pictures" / "2024" / "summer" / "a.jpg"
+    for path in (page, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<title>my photos</title>")
+    with pytest.raises(OutputError, match="would be replaced, but is not from a run"):
+        write_gallery(out)
+    assert page.read_text() == own.read_text() == "<title>my photos</title>"
+    page.unlink()
+    write_gallery(out)
+    assert write_gallery(out) == page and own.exists()
+
+
 def near(image: Image.Image, colour: tuple[int, int, int], tolerance: int = 6) -> bool:
     return bool(np.abs(np.asarray(image.convert("RGB")).mean(axis=(0, 1)) - colour).max() < tolerance)
 

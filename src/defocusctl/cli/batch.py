@@ -166,6 +166,10 @@ def batch(
     from defocusctl.batch.watch import Watch
     from defocusctl.restoring.settings import RestoreSettings
 
+    if report:
+        from defocusctl.reports.gallery import check_page
+
+        check_page(Path(last))
     with mirrored_call(inputs, last) as call:
         own = set(real_paths(call.out / place for place in read_reservations(call.out)))
         search = Search(

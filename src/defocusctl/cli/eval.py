@@ -15,6 +15,8 @@ from defocusctl.cli.options import (
     PrecisionOption,
     QuietOption,
     TileOption,
+    WhiteOption,
+    check_above_zero,
     number_or_auto,
 )
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
@@ -54,6 +56,7 @@ def evaluate(
     allow_partial: given.AllowPartialOption = False,
     expect: given.ExpectOption = None,
     tolerance: given.ToleranceOption = 0.05,
+    white: WhiteOption = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
@@ -72,8 +75,9 @@ def evaluate(
     from defocusctl.evaluation.run import Run, chosen
     from defocusctl.restoring.settings import RestoreSettings
 
+    check_above_zero("--white", white)
     found = _find(dataset, root, split, blurred, sharp)
-    images = chosen(found, limit, sample, seed)
+    images = chosen(found, limit, sample, seed, white)
     sizes = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
     settings = RestoreSettings(*sizes, device, precision, clip=False, backend=backend.value)
     candidates = _load_candidates(networks, baselines or [], disc_radius, settings, offline, quiet)

@@ -75,7 +75,8 @@ def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, res
         return False
     try:
         settings = json.loads(json.dumps(run))
-        if changed := sorted(key for key in settings if settings[key] != begun.get(key)):
+        keys = sorted({*settings, *begun})
+        if changed := [key for key in keys if settings.get(key) != begun.get(key)]:
             raise DataError(
                 f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
                 "give the same ones, or choose another --out",

@@ -91,8 +91,12 @@ class Run:
         return self.protocols[0].prepare(pixels, self.found.dataset) if len(self.protocols) == 1 else pixels
 
 
-def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -> Sequence[EvaluationImage]:
+def chosen(
+    found: FoundData, limit: int | None, sample: int | None, seed: int, white: float | None = None
+) -> Sequence[EvaluationImage]:
     """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order.
+
+    ``white`` is the value of white in floating-point files, by default 1.
 
     Raises:
         DataError: if the set has no image that can be scored.
@@ -103,7 +107,7 @@ def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -
     if sample is not None and sample < len(images):
         picked = sorted(random.Random(seed).sample(range(len(images)), sample))
         images = tuple(images[index] for index in picked)
-    return images[:limit]
+    return [image._replace(white=white) for image in images[:limit]]
 
 
 def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_rows: OnRows) -> Evaluation:
@@ -155,9 +159,9 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
 
     Raises:
         InputError: if one cannot be read.
-        DataError: if they differ in size.
+        DataError: if they differ in size, or the white of floating-point pixels is in doubt.
     """
-    cache = PixelCache(0)
+    cache = PixelCache(0, image.white)
     blurred = cache.rgb(image.blurred)
     sharp = None if image.sharp is None else cache.rgb(image.sharp)
     if sharp is not None and sharp.shape != blurred.shape:
@@ -183,6 +187,7 @@ def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
         "protocols": run.protocol_names,
         "lpips": None if run.lpips is None else run.lpips.variant,
         "images": save_images,
+        "white": run.images[0].white,
         "version": __version__,
     }
 

@@ -13,7 +13,7 @@ from defocusctl.errors import DataError, OutputError
 from defocusctl.system import atomic
 from defocusctl.system.json_lines import JsonLinesWriter, json_line, read_json_lines
 
-LOG = "log.jsonl"
+LOG, SAMPLES = "log.jsonl", "samples"
 
 
 def is_log(path: Path) -> bool:
@@ -55,7 +55,7 @@ class Journal:
 
     def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
         """A sample sheet (H, W, 3)."""
-        folder = self._folder / "samples"
+        folder = self._folder / SAMPLES
         folder.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{step:07d}.png")
 

@@ -33,6 +33,8 @@ class Data(Table):
     rendered_weight: Weight = 1.0
     rendering: Rendering = Rendering()
     pairs: tuple[Pairs, ...] = ()
+    white: Annotated[float, Field(gt=0)] | None = None
+    """White in floating-point photos, those for validation too; 1 by default."""
     cache_gib: Weight = 2.0
     workers: Annotated[int, Field(ge=0)] = 0
 
