@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from defocusctl.errors import ExitCode
@@ -135,6 +137,25 @@ def test_resuming_without_the_images_of_before_is_refused(root: Path) -> None:
     answer = classical(root, "--out", out, "--resume", "--save-images")
     assert answer.code == ExitCode.DATA
     assert "has other settings (images)" in answer.err
+
+
+def test_floating_point_pairs_are_scored_in_their_white(root: Path) -> None:
+    for path in [*(root / "RealDOF" / "source").iterdir(), *(root / "RealDOF" / "target").iterdir()]:
+        pixels = np.asarray(Image.open(path)).astype(np.float32)
+        tifffile.imwrite(path.with_suffix(".tif"), pixels * np.float32(4), photometric="rgb")
+        path.unlink()
+    refused = defocusctl(*pairs(root))
+    assert refused.code == ExitCode.DATA and "--white VALUE" in refused.err
+    assert defocusctl(*pairs(root), "--white", 1020, "--out", root / "run").code == ExitCode.OK
+    make_realdof(root, 6, 40, 48)
+    for path in (root / "RealDOF").rglob("*.tif"):
+        path.unlink()
+    assert defocusctl(*pairs(root), "--out", root / "same").code == ExitCode.OK
+    scored, same = ([row["psnr"] for row in scores(root / name)] for name in ("run", "same"))
+    assert scored == pytest.approx(same, abs=0.01)
+    other = defocusctl(*pairs(root), "--out", root / "run", "--resume")
+    assert other.code == ExitCode.DATA and "has other settings (white)" in other.err
+    assert defocusctl(*pairs(root), "--white", 0).code == ExitCode.USAGE
 
 
 def test_resuming_from_another_folder_is_the_same_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

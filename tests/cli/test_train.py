@@ -45,7 +45,7 @@ def test_the_real_networks_train_from_scratch(
     assert "--resume" in told
     assert run([*arguments, "--resume"], debug=False) == ExitCode.OK
     assert "2 of 2 steps" in capsys.readouterr().err
-    weights = load_checkpoint(out / "weights.safetensors", model_name=model)
+    load_checkpoint(out / "weights.safetensors", model_name=model)
     assert run(arguments, debug=False) == ExitCode.DATA
     assert "already holds a run" in capsys.readouterr().err
 
@@ -66,6 +66,30 @@ def test_files_of_another_origin_are_not_replaced(
     assert run(arguments, debug=False) == ExitCode.OUTPUT
     assert f"'{out / name}' would be replaced" in capsys.readouterr().err
     assert (out / name).read_bytes() == content and len(list(out.iterdir())) == 1
+
+
+def test_sample_pictures_of_the_user_are_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    picture = tmp_path / "folder" / "samples" / "0000003.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"mine")
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "folder"), "--device", "cpu"]
+    assert run(arguments, debug=False) == ExitCode.OUTPUT
+    assert f"'{picture.parent}' would be replaced" in capsys.readouterr().err
+    assert picture.read_bytes() == b"mine"
+
+
+def test_a_contact_sheet_replaces_no_photo_of_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    photo = next((tmp_path / "sharp").iterdir())
+    before = photo.read_bytes()
+    arguments = ["contact-sheet", str(recipe), "-o", str(photo), "--count", "1", "--force"]
+    assert run(arguments, debug=False) == ExitCode.OUTPUT
+    assert "is a photo of the recipe" in capsys.readouterr().err and photo.read_bytes() == before
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from defocusctl.cli.weights import app
 from defocusctl.errors import DefocusctlError, ExitCode
 from defocusctl.system import paths
-from defocusctl.weights.download import converted_file, present_file
+from defocusctl.weights.cache import converted_file, present_file
 from defocusctl.weights.registry import load_registry
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
@@ -161,7 +161,7 @@ def test_verify_sees_damage_and_ends_with_5() -> None:
 
 def test_verify_looks_into_conversions() -> None:
     entry = load_registry().find("nrknet", "mine")
-    converted = converted_file(entry.digest)
+    converted = converted_file(entry.checksum)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     assert run("verify", entry.label).exit_code == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -74,6 +75,28 @@ def test_grey_and_deep_photos_become_rgb_in_their_own_depth(tmp_path: Path) -> N
     assert pixels.shape == (8, 8, 3)
     assert pixels.dtype == np.uint16
     assert np.array_equal(as_float(pixels)[..., 1], (deep / 65535).astype(np.float32))
+
+
+def float_tiff(path: Path, white: float) -> Path:
+    pixels = np.random.default_rng(0).uniform(0, 1, (8, 8, 3)).astype(np.float32)
+    tifffile.imwrite(path, pixels * np.float32(white), photometric="rgb")
+    return path
+
+
+def test_floating_point_is_scaled_by_its_white(tmp_path: Path) -> None:
+    unit = PixelCache(0).rgb(float_tiff(tmp_path / "unit.tif", 1))
+    assert unit.dtype == np.uint16 and unit.min() < 2000 and unit.max() > 63000
+    counts = PixelCache(0, white=4095).rgb(float_tiff(tmp_path / "counts.tif", 4095))
+    assert np.abs(counts.astype(int) - unit).max() <= 1
+
+
+def test_floating_point_of_doubtful_white_is_refused_unless_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"samples, .* are not from 0.* --white VALUE .*data\.white"):
+        PixelCache(0).rgb(float_tiff(tmp_path / "counts.tif", 4095))
+    doubtful = float_tiff(tmp_path / "doubtful.tif", 1.2)
+    with pytest.raises(DataError, match=r"white of '.*doubtful.tif' is in doubt: \d+% .* --white VALUE"):
+        PixelCache(0).rgb(doubtful)
+    assert PixelCache(0, white=1).rgb(doubtful).max() == 65535
 
 
 def test_the_cache_keeps_what_fits(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from defocusctl.data.datasets import SETS, data_root, find_data, pairs_data, photos_data, present_data
+from defocusctl.data.datasets import (
+    SETS,
+    EvaluationImage,
+    data_root,
+    find_data,
+    pairs_data,
+    photos_data,
+    present_data,
+)
 from defocusctl.data.datasets.headers import read_headers
 from defocusctl.errors import DataError, UsageError
 from defocusctl.geometry import Size
@@ -336,7 +344,7 @@ def test_pairs_of_any_origin(tmp_path: Path, names: tuple[str, str]) -> None:
     found = find_data("pairs", tmp_path)
     assert found == pairs_data(blurred, sharp)
     assert (found.folder, found.split, found.problems) == (tmp_path, "all", ())
-    assert found.images[1] == ("b", blurred / "b.png", sharp / "b.png", ())
+    assert found.images[1] == EvaluationImage("b", blurred / "b.png", sharp / "b.png")
 
 
 def test_pairs_in_sorted_order_and_what_is_wrong_with_pairs(tmp_path: Path) -> None:

@@ -139,15 +139,29 @@ def test_a_batch_in_a_tensor_is_its_images_one_by_one(deblurrer: Deblurrer) -> N
         result.save("result.png")
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "RGB", "RGBA", "RGBa", "I;16", "F"])
 def test_images_of_pillow_keep_their_mode(deblurrer: Deblurrer, mode: str) -> None:
     image = {
         "I;16": lambda: Image.fromarray(RGB[:, :, 0].astype(np.uint16) * 257),
         "F": lambda: Image.fromarray(RGB[:, :, 0].astype(np.float32) / 255),
+        "La": lambda: Image.fromarray(RGB[:, :, :2]).convert("La"),
+        "RGBa": lambda: Image.fromarray(np.dstack([RGB, RGB[:, :, :1]])).convert("RGBa"),
     }.get(mode, lambda: Image.fromarray(RGB).convert(mode))()
     answer = deblurrer.deblur(image).image
     assert answer.mode == {"P": "RGB", "1": "L"}.get(mode, mode)
     assert answer.size == (48, 32)
+    if mode in ("La", "RGBa"):
+        samples, stored = np.asarray(answer), np.asarray(image)
+        assert np.array_equal(samples[:, :, -1], stored[:, :, -1])
+        assert (samples[:, :, :-1] <= samples[:, :, -1:]).all()
+
+
+def test_colours_multiplied_by_alpha_are_divided_by_it(deblurrer: Deblurrer) -> None:
+    straight = Image.fromarray(np.dstack([RGB, RGB[:, :, :1] // 2 + 100]))
+    associated = straight.convert("RGBa")
+    answer = deblurrer.deblur(associated).image
+    expected = deblurrer.deblur(associated.convert("RGBA")).image.convert("RGBa")
+    assert np.array_equal(np.asarray(answer), np.asarray(expected))
 
 
 def test_transparency_by_colour_is_kept_as_alpha(deblurrer: Deblurrer, tmp_path: Path) -> None:

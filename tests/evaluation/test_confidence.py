@@ -5,8 +5,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
-from defocusctl.evaluation.confidence import compare, interval
-from defocusctl.evaluation.results import Method, Row
+from defocusctl.evaluation.results import Method, Row, compare, interval
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:

@@ -4,10 +4,9 @@ import tracemalloc
 from pathlib import Path
 
 from defocusctl.data.datasets import pairs_data
-from defocusctl.evaluation.evaluation import evaluate
 from defocusctl.evaluation.methods import untouched
 from defocusctl.evaluation.metrics import PROTOCOLS
-from defocusctl.evaluation.run import chosen
+from defocusctl.evaluation.run import Run, chosen, evaluate
 from tests.cli.eval_data import make_pair
 
 SIDE = 128
@@ -23,12 +22,9 @@ def test_it_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
         """Bytes at the most while ``count`` pairs are scored."""
         tracemalloc.start()
         images = chosen(found, count, None, 0)
+        run = Run(found, images, [untouched()], [PROTOCOLS["restormer"]], None)
         evaluation = evaluate(
-            found,
-            images,
-            [untouched()],
-            [PROTOCOLS["restormer"]],
-            lpips=None,
+            run,
             out=tmp_path / f"run{count}",
             resume=False,
             save_images=True,

@@ -83,7 +83,7 @@ def test_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:
 UPLOAD = """
 import sys
 from defocusctl.errors import OutputError
-from defocusctl.weights.hub import upload
+from defocusctl.export.publish import upload
 try:
     upload("anna/net", {"README.md": b"# net"}, "Add", private=False)
 except OutputError as error:

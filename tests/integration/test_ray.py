@@ -77,7 +77,7 @@ def engine_for(
     deblurrer: Deblurrer, out: Path, crew: Crew = ONE, kind: type[Assignment] = Assignment
 ) -> RayEngine:
     settings = BatchSettings(
-        "iniknet", str(deblurrer.weights.digest), 1.0, None, None, "auto", None, None, False, False, False
+        "iniknet", str(deblurrer.weights.checksum), 1.0, None, None, "auto", None, None, False, False, False
     )
     assignment = kind(
         weights=deblurrer.weights,

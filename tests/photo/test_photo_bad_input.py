@@ -10,6 +10,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +82,7 @@ REFUSED = {
     "jpeg 2000 in tiff": (files.tiff(RGB, photometric="rgb", compression="jpeg2000"), "compression 34712"),
     "several ppm": (files.pillow(RGB, "PPM") * 2, "several pictures"),
     "pam": (b"P7\nWIDTH 1\n", "PAM"),
+    "jpeg-ls": (bytes(imagecodecs.jpegls_encode(RGB[:, :, 0])), "lossless .* JPEG is not supported"),
     "no IEND": (files.png(RGB)[:-12], "end of the file"),
     "half a png": (files.png(RGB)[:400], "end of the file"),
     "half a tiff": (files.tiff(RGB, photometric="rgb", compression="lzw")[:-600], "damaged"),

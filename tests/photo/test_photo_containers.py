@@ -7,6 +7,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
 RGB = files.scene()
+LEFT_OUT = "left out, because the result cannot carry it: "
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(12)
 
 
@@ -140,10 +142,46 @@ def test_broken_raw_profiles_cost_a_warning(kind: bytes, warning: str, broken: b
     assert photo.warnings == (f"{warning} left out",)
 
 
-def test_of_many_profiles_one_is_inflated() -> None:
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+def test_xmp_in_any_text_chunk_is_read(name: bytes) -> None:
+    photo = read_photo(png_with(text_chunk(name, b"XML:com.adobe.xmp", files.XMP)))
+    assert photo.metadata.xmp is not None and b"moth" in photo.metadata.xmp and photo.warnings == ()
+    assert rewritten(photo).count(b"XML:com.adobe.xmp") == 1
+
+
+def test_two_raw_app1_profiles_are_both_read() -> None:
+    profiles = [b"Exif\0\0" + files.exif_block(), b"http://ns.adobe.com/xap/1.0/\0" + files.XMP]
+    chunks = [text_chunk(b"zTXt", b"Raw profile type APP1", raw_profile(b"APP1", each)) for each in profiles]
+    for order in (chunks, chunks[::-1]):
+        metadata = read_photo(png_with(*order)).metadata
+        assert metadata.exif is not None and b"Camera" in metadata.exif
+        assert metadata.xmp is not None and b"moth" in metadata.xmp
+
+
+def test_second_blocks_are_named_where_they_differ() -> None:
+    block, other = files.exif_block(), files.exif_block(3)
+    raw = text_chunk(b"zTXt", b"Raw profile type exif", raw_profile(b"exif", b"Exif\0\0" + block))
+    assert read_photo(png_with((b"eXIf", block), raw)).warnings == ()
+    assert read_photo(png_with((b"eXIf", other), raw)).warnings == (LEFT_OUT + "a second EXIF block",)
+    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP + end) for end in (b"", b" ")]
+    assert read_photo(png_with(*packets)).warnings == (LEFT_OUT + "a second XMP packet",)
+    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"\0")]
+    assert read_photo(png_with(*profiles)).warnings == (LEFT_OUT + "a second ICC profile",)
+    data = files.pillow(RGB, "WEBP", lossless=True, exif=b"Exif\0\0" + block)
+    data += b"EXIF" + struct.pack("<I", len(other)) + other + bytes(len(other) % 2)
+    (warning,) = read_photo(data[:4] + struct.pack("<I", len(data) - 8) + data[8:]).warnings
+    assert warning == LEFT_OUT + "a second chunk EXIF"
+    boxes = [extra.box(b"Exif", bytes(4) + each) for each in (block, other)]
+    assert read_photo(extra.jxl(RGB, *boxes)).warnings == (LEFT_OUT + "a second EXIF block",)
+    packed = extra.box(b"brob", b"jumb" + bytes(imagecodecs.brotli_encode(b"something")))
+    (warning,) = read_photo(extra.jxl(RGB, packed)).warnings
+    assert warning == LEFT_OUT + "Content Credentials or other JUMBF data (jumb)"
+
+
+def test_of_many_profiles_two_are_inflated() -> None:
     bomb = text_chunk(b"zTXt", b"Raw profile type exif", bytes(8 * 2**20))
     photo = read_photo(png_with(*[bomb] * 500))
-    assert photo.warnings == ("broken EXIF left out",)
+    assert photo.warnings == (LEFT_OUT + "further profiles", "broken EXIF left out")
 
 
 def still_apng() -> bytes:
@@ -177,6 +215,22 @@ def test_stills_wrapped_as_animations_are_restored() -> None:
     part = read_photo(still_webp(x=8))
     assert part.alpha is not None and not part.alpha[:, :8].any() and part.alpha[:, 8:].all()
     np.testing.assert_array_equal(part.pixels[:, 8:], RGB[:, 8:])
+
+
+def test_an_avif_sequence_of_one_frame_is_restored() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(
+        buffer, "AVIF", save_all=True, append_images=[Image.fromarray(RGB[::-1])], quality=100, duration=100
+    )
+    data = bytearray(buffer.getvalue())
+    for table, place in ((b"stts", 12), (b"stsz", 12), (b"stsc", 16)):  # one sample each instead of two
+        count = data.index(table) + place
+        assert struct.unpack_from(">I", data, count) == (2,)
+        struct.pack_into(">I", data, count, 1)
+    photo = read_photo(bytes(data))
+    still = read_photo(files.pillow(RGB, "AVIF", quality=100))
+    np.testing.assert_array_equal(photo.pixels, still.pixels)
+    assert photo.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -223,6 +277,42 @@ def test_a_tiff_palette_with_alpha_is_read() -> None:
 def test_tiff_tags_that_are_not_carried_are_named(tag: tuple[object, ...], words: str) -> None:
     (warning,) = read_photo(files.tiff(RGB, photometric="rgb", extratags=[tag])).warnings
     assert words in warning
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_tags_of_a_bigtiff_are_carried(order: str) -> None:
+    given = [
+        (271, 2, 0, "Camera", True),
+        (274, 16, 1, 6, True),
+        (65001, 16, 3, (1, 2, 3), True),
+        (65002, 16, 2, (1, 2**40), True),
+        (34666, 18, 1, 2**33 + 1, True),  # the pointer, which tifffile does not write
+    ]
+    data = bytearray(files.tiff(RGB, photometric="rgb", bigtiff=True, byteorder=order, extratags=given))
+    place = data.index(struct.pack(order + "Q", 2**33 + 1))
+    struct.pack_into(order + "HHQQ", data, place - 12, 34665, 18, 1, len(data))
+    time = b"2024:05:06 07:08:09\0"
+    entries = [(36867, 2, 20, struct.pack(order + "Q", len(data) + 48)), (40962, 4, 1, bytes(8))]
+    data += struct.pack(order + "Q", 2)
+    data += b"".join(struct.pack(order + "HHQ8s", *entry) for entry in entries) + time
+    photo = read_photo(bytes(data))
+    assert photo.size == (RGB.shape[1], RGB.shape[0])
+    assert photo.warnings == (LEFT_OUT + "tag 65002, which cannot be read",)
+    with Image.open(io.BytesIO(rewritten(photo))) as image:
+        assert image.tag_v2[271] == "Camera" and image.tag_v2[65001] == (1, 2, 3)
+        assert 274 not in image.tag_v2 and 65002 not in image.tag_v2
+        details = image.getexif().get_ifd(34665)
+        assert details[36867] == "2024:05:06 07:08:09" and details[40962] == RGB.shape[0]
+
+
+@pytest.mark.parametrize("kind", [2, 4])
+def test_a_directory_of_a_tiff_that_cannot_be_read_is_named(kind: int) -> None:
+    value = "abcde" if kind == 2 else 10**8
+    data = files.tiff(RGB, photometric="rgb", extratags=[(34666, kind, 1, value, True)])
+    record = struct.pack("<HH", 34666, kind)
+    assert data.count(record) == 1
+    photo = read_photo(data.replace(record, struct.pack("<HH", 34665, kind)))
+    assert photo.warnings == ("its EXIF directory cannot be read",)
 
 
 def test_one_sub_directory_named_a_million_times_is_read_once() -> None:

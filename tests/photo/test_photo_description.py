@@ -14,6 +14,7 @@ from defocusctl.photo import Photo, cropped, exif, exif_previews, read_photo, wr
 from defocusctl.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD
 from defocusctl.photo.model import TiffTag
 from defocusctl.photo.orientation import upright
+from defocusctl.photo.photoshop import iptc_without_preview
 from defocusctl.photo.reframing import Area, Reframing
 from tests.photo import photo_files as files
 
@@ -156,6 +157,31 @@ KEPT, PATHS, PREVIEW = (
 )
 
 
+def iptc(*numbers: int) -> bytes:
+    """IPTC data of record 2: a preview in 202, in the long form, and words in all others."""
+    long = b"\x1c\2\xca\x80\4" + struct.pack(">I", len(THUMBNAIL)) + THUMBNAIL
+    return b"".join(long if n == 202 else bytes((0x1C, 2, n)) + b"\0\5words" for n in numbers)
+
+
+def test_iptc_data_lose_their_preview_only() -> None:
+    stored, kept = iptc(5, 200, 201, 202, 120), iptc(5, 120)
+    part = b"Photoshop 3.0\0" + photoshop(0x0404, stored) + PATHS
+    plain = files.pillow(files.scene(), "JPEG")
+    jpeg = plain[:2] + b"\xff\xed" + struct.pack(">H", len(part) + 2) + part + plain[2:]
+    written = rewritten(read_photo(jpeg))
+    assert photoshop(0x0404, kept) + PATHS in written and THUMBNAIL[100:140] not in written
+    padded = stored + bytes(-len(stored) % 4)
+    for tag_of in ((33723, 7, len(stored), stored, True), (33723, 4, len(padded) // 4, padded, True)):
+        photo = read_photo(files.tiff(files.scene(), photometric="rgb", extratags=[tag_of]))
+        written = rewritten(photo)
+        assert kept in written and THUMBNAIL[100:140] not in written and photo.warnings == ()
+    text = b"\niptc\n%8d\n%s\n" % (len(stored), stored.hex().encode())
+    png = files.png(files.scene(), extra=files.png_chunk(b"tEXt", b"Raw profile type iptc\0" + text))
+    assert THUMBNAIL[100:140].hex().encode() not in rewritten(read_photo(png))
+    for broken in (stored[:-3], stored[:60], stored + b"rest", b"\x1c\2\xca\xff\xff" + stored):
+        assert len(iptc_without_preview(broken)) <= len(broken)
+
+
 @pytest.mark.parametrize("kind", [b"8bim", b"iptc"])
 @pytest.mark.parametrize("chunk", [b"tEXt", b"zTXt"])
 def test_photoshop_resources_in_a_raw_profile_lose_their_previews(kind: bytes, chunk: bytes) -> None:
@@ -210,6 +236,8 @@ RESERVATIONS = {
     'GDepth:Format="RangeInverse" GDepth:Mime="image/png"': "depth map",
     "<Container:Directory><rdf:Seq><rdf:li>item</rdf:li></rdf:Seq></Container:Directory>": "Container",
     "<xmp:Thumbnails><rdf:Alt><rdf:li>/9j/4AAQ</rdf:li></rdf:Alt></xmp:Thumbnails>": "",
+    '<xmpGImg:image xmlns:xmpGImg="http://ns.adobe.com/xap/1.0/g/img/">/9j/4AAQ</xmpGImg:image>': "",
+    'xmlns:xmpGImg="http://ns.adobe.com/xap/1.0/g/img/" xmpGImg:image="/9j/4AAQ"': "",
 }
 
 
@@ -220,7 +248,7 @@ def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -
     stored = packet('xmp:Rating="4" GCamera:BurstID="7" ' + attributes, elements)
     photo = read_photo(file_with(kind, xmp=stored))
     words = xmp_of(photo)
-    name = claim.strip("<").split("=")[0].split(">")[0]
+    name = "xmpGImg:image" if "xmpGImg" in claim else claim.strip("<").split("=")[0].split(">")[0]
     assert name not in words and 'xmp:Rating="4"' in words and 'GCamera:BurstID="7"' in words
     assert (RESERVATIONS[claim] in "".join(photo.warnings)) if RESERVATIONS[claim] else photo.warnings == ()
     assert name.encode() not in rewritten(photo)
@@ -306,6 +334,16 @@ def details(photo: Photo) -> list[exif.Entry]:
     stored = photo.metadata.exif
     assert stored is not None
     return exif.sub_directories(stored, exif.read_directory(stored, 8)[0])[EXIF_IFD]
+
+
+def test_the_place_on_the_page_goes() -> None:
+    places = [(code, 5, 1, (3, 2), True) for code in (286, 287)]
+    photo = read_photo(files.tiff(files.scene(), photometric="rgb", extratags=places))
+    assert photo.warnings == ()
+    part = cropped(photo, Box(4, 12, 10, 20))
+    assert part.warnings == ("left out, because the picture is cut: the place on the page",)
+    with Image.open(io.BytesIO(rewritten(part))) as image:
+        assert not {286, 287} & set(image.tag_v2)
 
 
 def test_the_place_on_the_map_moves_with_the_corner() -> None:

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
+from defocusctl.photo.formats.heif_items import items_not_carried
 from defocusctl.photo.model import HeifCoding
 from defocusctl.photo.orientation import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
 TARGETS = ["out.jpg", "out.png", "out.tif", "out.webp", "out.avif", "out.heic", "out.jxl"]
+LEFT_OUT = "left out, because the result cannot carry it: "
 LOSSLESS = HeifCoding(8, 444, True, (1, 13), ())
 
 
@@ -140,7 +142,8 @@ def test_colour_codes_are_kept_and_said_to_be_lost() -> None:
     profile = info["nclx_profile"]
     assert (profile["color_primaries"], profile["transfer_characteristics"]) == (12, 16)
     assert info["content_light_level"] == light["content_light_level"]
-    assert "colour description (nclx)" in conversion_warnings(photo, Path("out.png"))[-1]
+    lost = conversion_warnings(photo, Path("out.png"))[-1]
+    assert lost.endswith("colour description (nclx), HDR light levels")
     plain = read_photo(extra.heic(files.scene()))
     assert conversion_warnings(plain, Path("out.png")) == ()
 
@@ -152,8 +155,71 @@ def test_only_the_primary_picture_is_used_and_said() -> None:
     buffer = io.BytesIO()
     opened.save(buffer, quality=-1, chroma=444, matrix_coefficients=0, primary_index=1)
     photo = read_photo(buffer.getvalue())
-    assert photo.warnings == ("only the primary picture of the file is used; other pictures left out",)
+    assert photo.warnings == (f"{LEFT_OUT}a further picture",)
     np.testing.assert_array_equal(photo.pixels, np.roll(files.scene(), 7, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("original", "instead", "named"),
+    [
+        (b"", b"", "a thumbnail"),
+        (b"hevc:2015:auxid:1", b"hevc:2015:auxid:2", "a depth map, a thumbnail"),
+        (b"mpeg:hevc:2015:auxid:1", b"com:an:aux:hdrgainmap_", "a gain map, a thumbnail"),
+        (
+            b"mpeg:hevc:2015:auxid:1",
+            b"com:an:aux:skin/matte_",
+            "the auxiliary picture 'skin/matte_', a thumbnail",
+        ),
+        (b"application/rdf+xml", b"application/x-other", "the item 'application/x-other', a thumbnail"),
+        (b"Exif\0", b"abcd\0", "the item 'abcd', a thumbnail"),
+    ],
+)
+def test_further_items_are_named_and_what_belongs_to_them_goes_with_them(
+    original: bytes, instead: bytes, named: str
+) -> None:
+    picture = pillow_heif.from_bytes("RGBA", (64, 64), files.scene(64, 64, channels=4).tobytes())
+    buffer = io.BytesIO()
+    picture.info["exif"], picture.info["xmp"] = b"Exif\0\0" + files.exif_block(1), files.XMP
+    picture.save(buffer, thumbnails=[32])  # which has alpha of its own
+    (warning,) = read_photo(buffer.getvalue().replace(original, instead)).warnings
+    assert warning == LEFT_OUT + named
+
+
+def test_the_light_levels_of_an_avif_are_named() -> None:
+    data = files.pillow(files.scene(), "AVIF")
+    start = data.index(b"pixi") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    assert length == 16  # as long as clli with its version, which has none
+    other = data[:start] + extra.box(b"clli", bytes(length - 8)) + data[start + length :]
+    assert read_photo(other).warnings == (LEFT_OUT + "HDR light levels",)
+
+
+def test_items_of_an_avif_are_named() -> None:
+    data = files.pillow(files.scene(channels=4), "AVIF")
+    assert read_photo(data).warnings == ()
+    photo = read_photo(data.replace(b"systems:auxiliary:alpha", b"systems:auxiliary:depth"))
+    assert photo.alpha is None and photo.warnings == (LEFT_OUT + "a depth map",)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [(b"vvc1", "VVC"), (b"avc1", "AVC"), (b"jpeg", "JPEG"), (b"unci", "uncompressed")]
+)
+def test_other_codecs_are_called_unsupported(codec: bytes, name: str) -> None:
+    rgb = files.scene(70, 100)
+    for data in (extra.heic(rgb), extra.heic(rgb, tile_size=64)):
+        with pytest.raises(InputError, match=f"a picture in {name}.* is not supported"):
+            read_photo(data.replace(b"hvc1", codec))
+    with pytest.raises(InputError, match=f"a picture in {name}.* is not supported"):
+        read_photo(files.pillow(rgb, "AVIF").replace(b"av01", codec))
+
+
+@pytest.mark.parametrize("name", [b"meta", b"iref", b"infe", b"iprp", b"ipma", b"pitm", b"iinf"])
+def test_odd_and_cut_boxes_do_not_stop_the_reader_of_items(name: bytes) -> None:
+    data = files.pillow(files.scene(channels=4), "AVIF")
+    start = data.index(name)
+    for end in range(start - 4, start + 12):
+        items_not_carried(data[:end])
+        items_not_carried(data[:end] + b"\xff" + data[end + 1 :])
 
 
 def test_photos_that_fit_one_frame_are_written_without_tiles() -> None:

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Photo, read_photo, write_photo
@@ -15,6 +16,7 @@ NOISE = np.random.default_rng(3).integers(0, 256, (96, 128, 3)).astype(np.uint8)
 DATA = files.pillow(NOISE, "JPEG", quality=90)
 PROGRESSIVE = files.pillow(NOISE, "JPEG", quality=90, progressive=True)
 FLAT = files.pillow(np.full((40, 40, 3), 90, np.uint8), "JPEG")
+GREY = files.pillow(NOISE[:, :, 0], "JPEG", quality=90)
 BARE = DATA[:-2]
 MISSING_END = "its end marker is missing; the picture is whole"
 
@@ -118,7 +120,37 @@ def test_a_stray_marker_behind_the_last_block_harms_nothing() -> None:
 
 def test_bytes_between_segments_and_odd_lengths_are_passed_over() -> None:
     odd = DATA[:2] + b"\xff\xe9\0\0" + DATA[2:20] + b"stray" + DATA[20:]
-    np.testing.assert_array_equal(read_photo(odd).pixels, read_photo(DATA).pixels)
+    photo = read_photo(odd)
+    np.testing.assert_array_equal(photo.pixels, read_photo(DATA).pixels)
+    assert photo.warnings == (complaint("5 extraneous bytes before marker 0xdb"),)
+
+
+def complaint(words: str) -> str:
+    return f"libjpeg warns: Corrupt JPEG data: {words}; parts of the picture may be wrong"
+
+
+def damaged_scan(data: bytes, size: int, replacement: bytes) -> bytes:
+    """The JPEG with bytes in the middle of its scan replaced by others."""
+    middle = (data.index(b"\xff\xda") + len(data)) // 2
+    while b"\xff" in data[middle - 1 : middle + size + 1]:
+        middle += 1
+    return data[:middle] + replacement + data[middle + size :]
+
+
+@pytest.mark.parametrize("data", [DATA, GREY], ids=["colour", "grey"])
+def test_what_libjpeg_says_of_damage_in_the_scan_is_a_warning(data: bytes) -> None:
+    photo = read_photo(damaged_scan(data, 0, bytes(range(60, 120))))
+    assert photo.size == (96, 128)
+    (warning,) = photo.warnings
+    assert re.fullmatch(complaint(r"\d+ extraneous bytes before marker 0xd9"), warning)
+
+
+def test_a_subsampling_that_turbojpeg_does_not_decode_is_restored() -> None:
+    data = bytearray(files.pillow(NOISE, "JPEG", subsampling=0))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 11], data[frame + 14], data[frame + 17] = 0x11, 0x21, 0x21  # colours finer than light
+    photo = read_photo(bytes(data) + bytes(9))
+    assert photo.size == (96, 128)
 
 
 def test_a_profile_written_twice_is_one_profile() -> None:
@@ -129,6 +161,23 @@ def test_a_profile_written_twice_is_one_profile() -> None:
     whole = (0xE2, b"ICC_PROFILE\0\1\1" + files.ICC)
     assert read_photo(with_segments(whole, *once[::-1])).metadata.icc == files.ICC
     assert read_photo(with_segments(*once[::-1], whole)).metadata.icc == files.ICC
+
+
+def test_exif_in_several_segments_is_one_block() -> None:
+    block = files.exif_block()
+    note = b"maker note " * 14_000
+    block += note
+    parts = [(0xE1, b"Exif\0\0" + block[start : start + 60_000]) for start in range(0, len(block), 60_000)]
+    assert len(parts) == 3
+    photo = read_photo(with_segments(*parts))
+    assert photo.metadata.exif == block and photo.warnings == ()
+    data = rewritten(photo)
+    again = read_photo(data).metadata.exif
+    assert again is not None and len(again) == len(block) and again.endswith(note)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info["exif"] == b"Exif\0\0" + again
+    (warning,) = read_photo(with_segments(*parts, (0xE1, b"Exif\0\0" + files.exif_block()))).warnings
+    assert "a second EXIF block" in warning
 
 
 def test_scan_bombs_are_refused() -> None:

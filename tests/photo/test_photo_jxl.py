@@ -14,6 +14,7 @@ from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
+from defocusctl.photo.formats.jxl_header import SIGNATURE, read_header
 from defocusctl.photo.formats.jxl_profile import with_profile
 from defocusctl.photo.orientation import upright
 from tests.photo import extra_files as extra
@@ -176,6 +177,63 @@ def test_damage_bombs_and_animations() -> None:
     frames = np.stack([files.scene(), files.scene()[::-1]])
     with pytest.raises(InputError, match="animated JPEG XL"):
         read_photo(bytes(imagecodecs.jpegxl_encode(frames, lossless=True)))
+
+
+@pytest.mark.parametrize("further", [1, 2, 3])
+def test_grey_with_channels_that_are_not_alpha_is_restored(further: int) -> None:
+    stored = np.ascontiguousarray(np.moveaxis(files.scene(channels=1 + further), 2, 0))
+    data = bytes(imagecodecs.jpegxl_encode(stored, lossless=True, planar=True, photometric="gray"))
+    photo = read_photo(data)
+    np.testing.assert_array_equal(photo.pixels[:, :, 0], stored[0])
+    assert photo.alpha is None
+    assert photo.warnings == ("its channels beside colour and alpha are left out",)
+
+
+def header_with(*channels: str) -> bytes:
+    """A codestream's beginning, 8 x 8 pixels, with extra channels whose bits are given, lowest first."""
+    few = {1: "10", 2: "01" + "0000"}[len(channels)]
+    bits = "1" + "00000" + "100" + "00" + "000" + "1" + few + "".join(channels) + "0" * 400
+    return SIGNATURE + int(bits[::-1], 2).to_bytes(-(-len(bits) // 8), "little")
+
+
+NO_NAME = "000" + "00" + "00"  # 8 bits, full size
+KIND = "0" + "01"  # not by default, one of 2 to 17
+DEPTH, SPOT, BLACK = "0" + "10", KIND + "0000", KIND + "0100"
+ASSOCIATED = "0" + "00" + NO_NAME + "1"
+
+
+@pytest.mark.parametrize(
+    ("channels", "alpha", "associated", "black"),
+    [
+        (("1", ASSOCIATED), 0, False, False),
+        ((DEPTH + NO_NAME, ASSOCIATED), 1, True, False),
+        ((SPOT + NO_NAME + "0" * 64, ASSOCIATED), 1, True, False),
+        ((BLACK + NO_NAME,), None, False, True),
+        (("1", BLACK + NO_NAME), 0, False, True),
+    ],
+)
+def test_kinds_of_channels(
+    channels: tuple[str, ...], alpha: int | None, associated: bool, black: bool
+) -> None:
+    header = read_header(header_with(*channels))
+    assert (header.width, header.height, header.extra_channels) == (8, 8, len(channels))
+    assert (header.alpha, header.alpha_associated, header.black) == (alpha, associated, black)
+
+
+def test_cmyk_is_refused() -> None:
+    with pytest.raises(InputError, match="CMYK is not supported"):
+        read_photo(header_with(BLACK + NO_NAME))
+
+
+def test_an_animation_of_one_frame_is_restored() -> None:
+    # As cjxl makes it of a GIF: a lossless still of libjxl's with the fields of an animation put in by hand.
+    stored = "ff0a41040188090804040078004b188b15c209e26d5ee417080160a97c2f687a1c0f0c0000000000000000"
+    photo = read_photo(bytes.fromhex(stored))
+    expected = np.full((8, 8, 3), (10, 160, 90), np.uint8)
+    expected[:, :4] = (200, 30, 60)
+    np.testing.assert_array_equal(photo.pixels, expected)
+    assert photo.warnings == ()
+    np.testing.assert_array_equal(read_photo(rewritten(photo)).pixels, expected)
 
 
 def test_compressed_metadata_bombs_stay_small() -> None:

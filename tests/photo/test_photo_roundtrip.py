@@ -1,6 +1,7 @@
 """What went in comes out: format, depth, colours, alpha, and metadata, read back by other programs."""
 
 import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from defocusctl.photo import Photo, read_photo, write_photo
+from defocusctl.photo import Photo, conversion_warnings, read_photo, write_photo
 from defocusctl.photo.model import TiffCoding
 from tests.photo import photo_files as files
 
@@ -364,6 +365,22 @@ def test_pnm_keeps_its_largest_value() -> None:
 def test_tiny_photos(kind: str, size: tuple[int, int]) -> None:
     photo = read_photo(files.pillow(files.scene(*size), kind))
     assert photo.size == size and read_photo(rewritten(photo)).size == size
+
+
+def test_the_profile_of_a_bmp_is_read(tmp_path: Path) -> None:
+    plain = files.pillow(RGB, "BMP")
+    pixels = plain[54:]
+    header = struct.pack("<I", 124) + plain[18:54] + bytes(16) + b"DEBM" + bytes(48)
+    header += struct.pack("<IIII", 4, 124 + len(pixels), len(files.ICC), 0)
+    assert len(header) == 124
+    start = struct.pack("<2sIHHI", b"BM", 138 + len(pixels) + len(files.ICC), 0, 0, 138)
+    photo = read_photo(start + header + pixels + files.ICC)
+    assert photo.metadata.icc == files.ICC and photo.warnings == ()
+    np.testing.assert_array_equal(photo.pixels, RGB)
+    assert conversion_warnings(photo, tmp_path / "out.bmp") == (
+        "BMP has no room for the photo's ICC profile",
+    )
+    assert conversion_warnings(photo, tmp_path / "out.png") == ()
 
 
 def test_bmp_transparency_and_resolution() -> None:

@@ -70,7 +70,15 @@ def test_foreign_prefixes_and_encodings() -> None:
         b"<dc:subject>", b"<tiff:Orientation>3</tiff:Orientation><dc:subject>"
     )
     assert normalise(Packet(element)) == 3
-    assert normalise(Packet(XMP.decode().lstrip("\ufeff").encode("utf-16"))) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="UTF-16"?>\n'])
+def test_wide_encodings_are_read_with_and_without_a_mark(encoding: str, declaration: str) -> None:
+    packet = XMP.replace(b'Orientation="1"', b'Orientation="6"').decode().lstrip("\ufeff")
+    parsed = Packet((declaration + packet).encode(encoding) + bytes(4))
+    assert normalise(parsed) == 6
+    assert properties(add_provenance(parsed.edited(), PROVENANCE))["model"] == "iniknet"
 
 
 @pytest.mark.parametrize(

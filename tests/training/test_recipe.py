@@ -22,7 +22,7 @@ steps = 10
 
 MISTAKES = {
     'modle = "iniknet"': "unknown key 'modle'",
-    "[optimiser]\nlearning_rat = 1.0": "unknown key 'optimiser.learning_rat'",
+    "[optimiser]\nlearning_rat = 1.0": "optimiser: unknown key 'learning_rat'",
     "[optimiser]\nlearning_rate = -1.0": "optimiser.learning_rate",
     "[optimiser]\nlearning_rate = inf": "optimiser.learning_rate",
     "[optimiser]\nema_decay = 1.0": "optimiser.ema_decay",
@@ -37,8 +37,8 @@ MISTAKES = {
     "[data.rendering.camera]\nnoise = 2": "data.rendering.camera.noise",
     "[data.rendering.aperture]\nblades = [2, 5]": "data.rendering.aperture.blades",
     "[data.rendering.geometry]\ndepth = 0\nplane = 0\nlayers = 0\nsmooth = 0": "geometry",
-    "[[stages]]\nsteps = 0": "stages.1.steps",
-    "[[stages]]\nsteps = 1\ncrop = 40": "stages.1.crop",
+    "[[stages]]\nsteps = 0": "stages entry 2, steps = 0",
+    "[[stages]]\nsteps = 1\ncrop = 40": "stages entry 2, crop = 40",
     'network = { width = "wide" }': "network.width",
     'start_from = "a.safetensors"\nnetwork = { width = 16 }': "'start_from' brings its own sizes",
     '[validation]\nsharp = ["x"]\npairs = { rendered = "y" }': "validation: 'rendered' is the name",
@@ -74,9 +74,9 @@ def test_there_must_be_something_to_learn_from(tmp_path: Path, data: str, told: 
 
 def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    with pytest.raises(DataError, match="cannot read the recipe"):
+    with pytest.raises(DataError, match="cannot read"):
         read_recipe(path)
-    with pytest.raises(DataError, match="cannot read the recipe"):
+    with pytest.raises(DataError, match="cannot read"):
         read_recipe(tmp_path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not UTF-8"):

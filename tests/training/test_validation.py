@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from PIL import Image
 
 from defocusctl.data.settings import Camera, Rendering
 from defocusctl.errors import DataError
@@ -31,6 +33,21 @@ def test_rendered_sets_never_change(tmp_path: Path) -> None:
         assert a.blurred.shape == (3, 32, 32)
         assert torch.equal(a.blurred, b.blurred)
         assert torch.equal(a.sharp, b.sharp)
+
+
+def test_floating_point_sets_are_scaled_by_their_white(tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "sharp" / "a.png", seed=1, size=60)
+    settings = {"sharp": ["sharp"], "pairs": {"real": "real"}, "crop": 32}
+    write_photo(tmp_path / "real" / "source" / "a.png", seed=2, size=60)
+    write_photo(tmp_path / "real" / "target" / "a.png", seed=3, size=60)
+    expected = sets(tmp_path, **settings).sets
+    for path in [photo, *(tmp_path / "real").rglob("*.png")]:
+        pixels = np.asarray(Image.open(path)).astype(np.float32)
+        tifffile.imwrite(path.with_suffix(".tif"), pixels * np.float32(4), photometric="rgb")
+        path.unlink()
+    scaled = ValidationSets(Validation.model_validate(settings), RENDERING, tmp_path, white=1020).sets
+    for name in ("rendered", "real"):
+        assert torch.allclose(scaled[name][0].sharp, expected[name][0].sharp, atol=1e-4)
 
 
 def test_gains_are_relative_to_the_untouched_input(tmp_path: Path) -> None:

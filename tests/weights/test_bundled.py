@@ -16,7 +16,7 @@ from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
-from defocusctl.weights.download import bundled_file, is_intact
+from defocusctl.weights.cache import bundled_file, is_intact
 from defocusctl.weights.registry import load_registry
 
 MODELS = list(NETWORKS)

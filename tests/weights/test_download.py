@@ -17,21 +17,21 @@ import pytest
 
 from defocusctl.errors import WeightsError
 from defocusctl.system import paths
+from defocusctl.weights import download
+from defocusctl.weights.cache import cached_file, remove_cached, source_of
 from defocusctl.weights.checksums import Checksum
-from defocusctl.weights.download import cached_file, ensure_file, remove_cached, source_of
+from defocusctl.weights.download import ensure_file
 from defocusctl.weights.registry import WeightsEntry
-from defocusctl.weights.sources import parse_source
-from defocusctl.weights.transfer import Patience
 from tests.loopback import Loopback, dead_url, serving
 from tests.machine import make_fresh_machine
 
 BODY = random.Random(1).randbytes(200_000)
-PATIENCE = Patience(first_pause=0.01, connect_timeout=2.0, read_timeout=5.0)
 
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_fresh_machine(monkeypatch, tmp_path)
+    monkeypatch.setattr(download, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def point_hub_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
-def entry_from(*sources: str, digest: Checksum | None = None) -> WeightsEntry:
+def entry_from(*sources: str, checksum: Checksum | None = None) -> WeightsEntry:
     return WeightsEntry(
         model="iniknet",
         name="test",
-        configuration=None,
-        sources=tuple(parse_source(source) for source in sources),
-        digest=digest or Checksum("sha256", hashlib.sha256(BODY).hexdigest()),
+        configuration="from shapes",
+        sources=sources,
+        digest=checksum or Checksum("sha256", hashlib.sha256(BODY).hexdigest()),
         licence="MIT",
         trained_on="nothing",
         channel_order="BGR",
@@ -85,7 +85,7 @@ def entry_from(*sources: str, digest: Checksum | None = None) -> WeightsEntry:
 
 
 def fetch(entry: WeightsEntry) -> Path:
-    return ensure_file(entry, offline=False, patience=PATIENCE)
+    return ensure_file(entry, offline=False)
 
 
 def leftovers(entry: WeightsEntry) -> set[str]:
@@ -99,7 +99,7 @@ def test_a_download_is_verified_named_and_reported(origin: Origin, kind: str) ->
     plain = hashlib.sha256(BODY).hexdigest()
     blob = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
     digits = {"sha256": plain, "git-blob": blob, "sha256-prefix": plain[:8]}[kind]
-    entry = entry_from(origin.source, digest=Checksum(kind, digits))
+    entry = entry_from(origin.source, checksum=Checksum(kind, digits))
     heard: list[tuple[int, int | None]] = []
     path = ensure_file(entry, offline=False, on_progress=lambda done, total: heard.append((done, total)))
     assert path == cached_file(entry)
@@ -131,7 +131,7 @@ def test_a_truncated_body_is_continued(server: Loopback, origin: Origin) -> None
     server.files[origin.path].truncations = [50_000]
     heard: list[tuple[int, int | None]] = []
     entry = entry_from(origin.source)
-    path = ensure_file(entry, offline=False, on_progress=lambda *told: heard.append(told), patience=PATIENCE)
+    path = ensure_file(entry, offline=False, on_progress=lambda *told: heard.append(told))
     assert path.read_bytes() == BODY
     wanted = [wanted for method, _, wanted in server.requests if method == "GET"]
     if origin.source.startswith("http"):  # the hub's client keeps nothing of a file that is in one chunk
@@ -181,7 +181,7 @@ def test_a_lasting_server_error_is_reported(server: Loopback) -> None:
     server.files["/net.pth"].fault_statuses = [500] * 9
     with pytest.raises(WeightsError, match="HTTP status 500"):
         fetch(entry_from(f"{server.url}/net.pth"))
-    assert len(server.requests) == PATIENCE.attempts
+    assert len(server.requests) == download.ATTEMPTS
 
 
 def test_a_wrong_hash_leaves_nothing_and_names_both(server: Loopback, origin: Origin) -> None:
@@ -189,7 +189,7 @@ def test_a_wrong_hash_leaves_nothing_and_names_both(server: Loopback, origin: Or
     entry = entry_from(origin.source)
     with pytest.raises(WeightsError) as caught:
         fetch(entry)
-    assert str(entry.digest) in str(caught.value)
+    assert str(entry.checksum) in str(caught.value)
     assert hashlib.sha256(b"something else").hexdigest() in str(caught.value)
     assert leftovers(entry) == set()
 
@@ -197,16 +197,16 @@ def test_a_wrong_hash_leaves_nothing_and_names_both(server: Loopback, origin: Or
 def test_a_wrong_start_of_the_hash_leaves_nothing_and_shows_the_whole_one(server: Loopback) -> None:
     found = hashlib.sha256(BODY).hexdigest()
     wrong = ("1" if found[0] == "0" else "0") + found[1:8]
-    entry = entry_from(f"{server.url}/net.pth", digest=Checksum("sha256-prefix", wrong))
+    entry = entry_from(f"{server.url}/net.pth", checksum=Checksum("sha256-prefix", wrong))
     with pytest.raises(WeightsError, match=f"the file is sha256:{found}, not sha256-prefix:{wrong}"):
         fetch(entry)
     assert leftovers(entry) == set()
 
 
 def test_damage_shows_in_the_start_of_the_hash_too(server: Loopback) -> None:
-    digest = Checksum("sha256-prefix", hashlib.sha256(BODY).hexdigest()[:8])
-    entry = entry_from(f"{server.url}/net.pth", digest=digest)
-    assert digest.hex in cached_file(entry).name
+    checksum = Checksum("sha256-prefix", hashlib.sha256(BODY).hexdigest()[:8])
+    entry = entry_from(f"{server.url}/net.pth", checksum=checksum)
+    assert checksum.hex in cached_file(entry).name
     fetch(entry).write_bytes(BODY[:-1] + b"!")
     assert fetch(entry).read_bytes() == BODY
     assert len(server.requests) == 2
@@ -301,8 +301,8 @@ def child(tmp_path: Path, entry: WeightsEntry, **environment: str) -> "subproces
 model = "{entry.model}"
 name = "{entry.name}"
 configuration = "from shapes"
-sources = {json.dumps([str(source) for source in entry.sources])}
-digest = "{entry.digest}"
+sources = {json.dumps(entry.sources)}
+digest = "{entry.checksum}"
 licence = "{entry.licence}"
 trained_on = "{entry.trained_on}"
 channel_order = "{entry.channel_order}"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from defocusctl.errors import WeightsError
+from defocusctl.weights.hub import HubFile
 from defocusctl.weights.registry import load_registry
-from defocusctl.weights.sources import HubSource, UrlSource, parse_source
 from tests.machine import make_fresh_machine
 
 ENTRY = """
@@ -45,7 +45,7 @@ def add_users_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -
 )
 def test_the_authors_checkpoints_are_there(model: str, name: str, repository: str, blob: str) -> None:
     entry = load_registry().find(model, name)
-    assert str(entry.digest) == f"git-blob:{blob}"
+    assert str(entry.checksum) == f"git-blob:{blob}"
     assert str(entry.sources[0]).startswith(f"https://raw.githubusercontent.com/{repository}/")
     assert (entry.channel_order, entry.licence, entry.configuration) == ("BGR", "MIT", None)
     assert entry.scores
@@ -54,7 +54,7 @@ def test_the_authors_checkpoints_are_there(model: str, name: str, repository: st
 def test_alexnet_is_known_by_the_start_of_its_hash() -> None:
     (entry,) = load_registry().default_order("alexnet")
     assert entry.label == "alexnet/imagenet"
-    assert str(entry.digest) == "sha256-prefix:7be5be79"
+    assert str(entry.checksum) == "sha256-prefix:7be5be79"
     assert [str(source) for source in entry.sources] == [
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
     ]
@@ -75,8 +75,8 @@ def test_the_users_file_adds_entries_and_reorders(monkeypatch: pytest.MonkeyPatc
     assert [entry.label for entry in registry.default_order("nrknet")] == ["nrknet/mine", "nrknet/bundled"]
     assert [entry.name for entry in registry.default_order("iniknet")] == ["dpdd", "bundled"]
     assert registry.find("nrknet", "mine").sources == (
-        HubSource("someone/some.repo", "folder/net.safetensors", "v1"),
-        UrlSource("https://example.org/net.safetensors?x=1"),
+        "hf://someone/some.repo/folder/net.safetensors@v1",
+        "https://example.org/net.safetensors?x=1",
     )
 
 
@@ -90,29 +90,33 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("licence =", "lisence =", "key 'lisence': unknown key: allowed: channel_order, configuration"),
-        ('licence = "CC0"', "", "weights entry 1, key 'licence': it is missing"),
-        ('licence = "CC0"', "licence = 3", "(nrknet/mine), key 'licence': 3 is not a text"),
+        (
+            "licence =",
+            "lisence =",
+            "(nrknet/mine): unknown key 'lisence' (allowed: channel_order, configuration",
+        ),
+        ('licence = "CC0"', "", "weights entry 1 (nrknet/mine), licence is missing"),
+        ('licence = "CC0"', "licence = 3", "(nrknet/mine), licence = 3: input should be a valid string"),
         ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: alexnet, iniknet, nrknet"),
-        ('name = "mine"', 'name = "bundled"', "nrknet/bundled is the package's own"),
-        ('name = "mine"', 'name = "../up"', "key 'name': '../up': allowed: lower-case letters"),
-        ('"RGB"', '"GRB"', "key 'channel_order': 'GRB': allowed: RGB or BGR"),
-        ("sha256:0", "sha256:z", "key 'digest': 'sha256:z"),
+        ('name = "mine"', 'name = "bundled"', "(nrknet/bundled): that name is the package's own"),
+        ('name = "mine"', 'name = "../up"', "name: '../up' is not of lower-case letters"),
+        ('"RGB"', '"GRB"', "channel_order = 'GRB': input should be 'RGB' or 'BGR'"),
+        ("sha256:0", "sha256:z", "digest: 'sha256:z"),
         ("sha256:", "md5:", "is not 'sha256:' and 64"),
         ("sha256:", "sha256-prefix:", "'git-blob:' and 40, or 'sha256-prefix:' and 8 to 63 lower-case hex"),
         ('"sha256:' + "0" * 64, '"sha256-prefix:7be5be7', "'sha256-prefix:7be5be7' is not"),
         ("@v1", "", "is not hf://owner/repo/file@revision"),
         (".safetensors?x=1", ".zip", "does not name a file ending in .safetensors, .pth, .pt"),
         ("https:", "ftp:", "is none of 'bundled', https://"),
-        ('"from shapes"', '"guess"', "key 'configuration': 'guess' is not a table"),
-        ('licence = "CC0"', 'licence = "CC0"\nsize = -3', "key 'size': -3.0: allowed: a number of bytes"),
+        ('"from shapes"', '"guess"', "configuration = 'guess': input should be a valid dictionary"),
+        ('licence = "CC0"', 'licence = "CC0"\nsize = -3', "size = -3: input should be greater than 0"),
         (
             'licence = "CC0"',
             'licence = "CC0"\nscores = [{data = "x", pnsr = 3}]',
-            "scores entry 1, key 'pnsr'",
+            "scores entry 1: unknown key 'pnsr'",
         ),
-        ('licence = "CC0"', "licence =", "cannot read"),
-        ("[[weights]]", "[weights]", "key 'weights'"),
+        ('licence = "CC0"', "licence =", "is not valid TOML"),
+        ("[[weights]]", "[weights]", "weights: input should be a valid tuple"),
         (
             "[[weights]]",
             '[default-order]\nnrknet = ["dpd"]\n[[weights]]',
@@ -133,7 +137,7 @@ def test_a_mistake_is_named_with_file_key_and_what_is_allowed(
 
 def test_the_same_entry_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     add_users_file(monkeypatch, tmp_path, ENTRY + ENTRY)
-    with pytest.raises(WeightsError, match="weights entry 2, key 'name': nrknet/mine is there already"):
+    with pytest.raises(WeightsError, match="weights entry 2: nrknet/mine is there already"):
         load_registry()
 
 
@@ -175,14 +179,22 @@ def test_a_file_is_known_by_its_whole_hash_or_the_start_of_it(
     path = tmp_path / "net.pth"
     path.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    assert load_registry().with_digest(path) is None
-    for digest in (f"sha256:{sha256}", f"sha256-prefix:{sha256[:8]}", f"sha256-prefix:{sha256[:63]}"):
-        add_users_file(monkeypatch, tmp_path, ENTRY.replace("sha256:" + "0" * 64, digest))
-        entry = load_registry().with_digest(path)
+    assert load_registry().with_checksum(path) is None
+    for checksum in (f"sha256:{sha256}", f"sha256-prefix:{sha256[:8]}", f"sha256-prefix:{sha256[:63]}"):
+        add_users_file(monkeypatch, tmp_path, ENTRY.replace("sha256:" + "0" * 64, checksum))
+        entry = load_registry().with_checksum(path)
         assert entry is not None
-        assert (entry.label, str(entry.digest)) == ("nrknet/mine", digest)
+        assert (entry.label, str(entry.checksum)) == ("nrknet/mine", checksum)
 
 
-def test_sources_are_written_as_they_are_read() -> None:
-    for text in ("bundled", "https://example.org/a.pth", "hf://owner/repo/deep/file.safetensors@abc"):
-        assert str(parse_source(text)) == text
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("hf://owner/repo/deep/file.safetensors@abc", HubFile("owner/repo", "deep/file.safetensors", "abc")),
+        ("hf://owner/repo@v2", HubFile("owner/repo", "model.safetensors", "v2")),
+        ("hf://owner/repo", HubFile("owner/repo", "model.safetensors", "main")),
+    ],
+)
+def test_files_of_the_hub_are_read_as_they_are_written(text: str, file: HubFile) -> None:
+    assert HubFile.parse(text) == file
+    assert HubFile.parse(str(file)) == file

@@ -12,11 +12,10 @@ from PIL import Image
 
 from defocusctl.errors import ExitCode, WeightsError
 from defocusctl.system import paths
+from defocusctl.weights.cache import cached_file, converted_file
 from defocusctl.weights.checksums import Checksum, with_content_checksum
-from defocusctl.weights.download import cached_file, converted_file
 from defocusctl.weights.registry import Registry, WeightsEntry
 from defocusctl.weights.resolve import resolve_weights
-from defocusctl.weights.sources import parse_source
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
 
@@ -42,7 +41,7 @@ def server() -> Iterator[Loopback]:
 def registry(server: Loopback, tmp_path: Path) -> Registry:
     authors = entry_of("dpdd", f"{server.url}/net.pth", b"the authors' weights", tmp_path)
     bundled = entry_of("bundled", "bundled", b"bundled weights", tmp_path)
-    return Registry((authors, bundled), {"iniknet": ("dpdd", "bundled")})
+    return registry_of(authors, bundled)
 
 
 def sources_of(server: Loopback) -> tuple[str, str]:
@@ -53,15 +52,29 @@ def sources_of(server: Loopback) -> tuple[str, str]:
 def entry_of(name: str, source: str, content: bytes, tmp_path: Path) -> WeightsEntry:
     sample = tmp_path / "sample"
     sample.write_bytes(content)
-    digest = Checksum.of_file(sample, "git-blob")
-    return WeightsEntry("iniknet", name, None, (parse_source(source),), digest, "MIT", "photos", "BGR")
+    return WeightsEntry(
+        model="iniknet",
+        name=name,
+        configuration="from shapes",
+        sources=[source],
+        digest=Checksum.of_file(sample, "git-blob"),
+        licence="MIT",
+        trained_on="photos",
+        channel_order="BGR",
+    )
+
+
+def registry_of(*entries: WeightsEntry) -> Registry:
+    """Their names in this order are the default."""
+    names = [entry.name for entry in entries]
+    return Registry.model_validate({"weights": entries, "default-order": {"iniknet": names}})
 
 
 def test_the_default_fetches_the_authors_checkpoint(registry: Registry) -> None:
     weights = resolve_weights("iniknet", None, offline=False, registry=registry)
     assert (weights.name, weights.note) == ("dpdd", None)
     assert weights.path == cached_file(registry.entries[0])
-    assert weights.digest == registry.entries[0].digest
+    assert weights.checksum == registry.entries[0].checksum
     assert weights.source == str(registry.entries[0].sources[0])
 
 
@@ -93,16 +106,16 @@ def test_offline_the_cached_checkpoint_is_used(registry: Registry) -> None:
 
 
 def test_a_conversion_is_used_in_place_of_the_original(registry: Registry, server: Loopback) -> None:
-    converted = converted_file(registry.entries[0].digest)
+    converted = converted_file(registry.entries[0].checksum)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(with_content_checksum(WITHOUT_CHECKSUM))
     weights = resolve_weights("iniknet", None, offline=False, registry=registry)
-    assert (weights.path, weights.digest) == (converted, registry.entries[0].digest)
+    assert (weights.path, weights.checksum) == (converted, registry.entries[0].checksum)
     assert server.requests == []
 
 
 def test_a_damaged_conversion_gives_way_to_the_original(registry: Registry) -> None:
-    converted = converted_file(registry.entries[0].digest)
+    converted = converted_file(registry.entries[0].checksum)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(with_content_checksum(WITHOUT_CHECKSUM)[:-1])
     weights = resolve_weights("iniknet", "dpdd", offline=False, registry=registry)
@@ -110,12 +123,12 @@ def test_a_damaged_conversion_gives_way_to_the_original(registry: Registry) -> N
 
 
 def test_the_source_that_delivered_is_named(registry: Registry, server: Loopback) -> None:
-    entry = replace(registry.entries[0], sources=tuple(map(parse_source, sources_of(server))))
-    mirrored = Registry((entry,), {"iniknet": ("dpdd",)})
+    entry = registry.entries[0].model_copy(update={"sources": sources_of(server)})
+    mirrored = registry_of(entry)
     for offline in (False, True):
         weights = resolve_weights("iniknet", "dpdd", offline=offline, registry=mirrored)
         assert weights.source == f"{server.url}/net.pth"
-    converted = converted_file(entry.digest)
+    converted = converted_file(entry.checksum)
     converted.parent.mkdir(parents=True)
     converted.write_bytes(with_content_checksum(WITHOUT_CHECKSUM))
     assert resolve_weights("iniknet", None, offline=True, registry=mirrored) == replace(
@@ -126,10 +139,10 @@ def test_the_source_that_delivered_is_named(registry: Registry, server: Loopback
 def test_where_nobody_knows_which_source_delivered_all_are_named(
     registry: Registry, server: Loopback
 ) -> None:
-    entry = replace(registry.entries[0], sources=tuple(map(parse_source, sources_of(server))))
+    entry = registry.entries[0].model_copy(update={"sources": sources_of(server)})
     cached_file(entry).parent.mkdir(parents=True)
     cached_file(entry).write_bytes(b"the authors' weights")
-    mirrored = Registry((entry,), {"iniknet": ("dpdd",)})
+    mirrored = registry_of(entry)
     weights = resolve_weights("iniknet", None, offline=True, registry=mirrored)
     assert weights.source == " or ".join(sources_of(server))
 
@@ -158,7 +171,7 @@ def test_a_path_is_taken_as_it_is(registry: Registry, tmp_path: Path) -> None:
     path.write_bytes(b"mine")
     weights = resolve_weights("iniknet", str(path), offline=True, registry=registry)
     assert (weights.path, weights.name, weights.source) == (path, "mine.pth", str(path))
-    assert weights.digest == Checksum.of_file(path, "sha256")
+    assert weights.checksum == Checksum.of_file(path, "sha256")
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ class PhotoWork:
             sha256=sha256,
             files=files or {},
             settings=self.settings.as_json(),
-            weights={"name": weights.name, "source": weights.source, "hash": str(weights.digest)},
+            weights={"name": weights.name, "source": weights.source, "hash": str(weights.checksum)},
             report=report or {},
             seconds=seconds or {},
             warnings=warnings,

@@ -166,6 +166,10 @@ def batch(
     from defocusctl.batch.watch import Watch
     from defocusctl.restoring.settings import RestoreSettings
 
+    if report:
+        from defocusctl.reports.gallery import check_page
+
+        check_page(Path(last))
     with mirrored_call(inputs, last) as call:
         own = set(real_paths(call.out / place for place in read_reservations(call.out)))
         search = Search(
@@ -197,7 +201,7 @@ def batch(
         deblurrer = load(model, weights, restoring, offline=offline, quiet=quiet)
         settings = BatchSettings(
             model=model,
-            weights=str(deblurrer.weights.digest),
+            weights=str(deblurrer.weights.checksum),
             strength=strength,
             tile=asked[0],
             overlap=asked[1],

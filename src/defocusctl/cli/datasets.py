@@ -69,7 +69,7 @@ def check(
     root: RootOption = None,
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
-    """Tell what is there, and what is missing, misnamed, mispaired or damaged (then with exit code 8)."""
+    """Show what is there, and what is missing, misnamed, mispaired or damaged (then with exit code 8)."""
     from defocusctl.data.datasets import SETS, data_root, find_data, present_data
 
     folder = data_root(root)

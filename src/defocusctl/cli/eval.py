@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from defocusctl.cli.console import put_json, say, say_error, say_warning, step_bar
-from defocusctl.cli.eval_methods import load_candidates, load_metric, models_with_weights
-from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
-from defocusctl.cli.eval_progress import RunningMeans
+from defocusctl.cli import eval_options as given
+from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
 from defocusctl.cli.options import (
     Backend,
     BackendOption,
@@ -19,149 +15,81 @@ from defocusctl.cli.options import (
     PrecisionOption,
     QuietOption,
     TileOption,
-    completed_models,
-    known_model,
+    WhiteOption,
+    check_above_zero,
     number_or_auto,
 )
-from defocusctl.errors import DataError, ExpectationError, UsageError
+from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
+from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from defocusctl.data.datasets import EvaluationImage, FoundData
+    from defocusctl.data.datasets import FoundData
     from defocusctl.evaluation.expectations import Expectation
     from defocusctl.evaluation.methods import Candidate
-    from defocusctl.evaluation.metrics import Protocol
-    from defocusctl.evaluation.results import Evaluation, Row
+    from defocusctl.evaluation.metrics import Lpips
+    from defocusctl.evaluation.results import Evaluation
+    from defocusctl.evaluation.run import Run
+    from defocusctl.restoring.settings import RestoreSettings
 
 PUBLISHED = "published"
+DEFAULT_WEIGHTS = "default"
 
 
 def evaluate(
-    dataset: Annotated[Dataset, typer.Option("--dataset", "-d", help="The data set.")],
-    root: Annotated[
-        Path | None,
-        typer.Option("--root", metavar="DIR", help="Where it is. [default: the variable DEFOCUSCTL_DATA]"),
-    ] = None,
-    split: Annotated[str, typer.Option(help="The part of it.")] = "test",
-    blurred: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With 'pairs' or 'photos': the blurred photos.")
-    ] = None,
-    sharp: Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': their references.")] = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            parser=known_model,
-            autocompletion=completed_models,
-            help="A network; may be repeated. [default: iniknet]",
-            show_default=False,
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weights",
-            metavar="NAME|PATH|hf://...|default",
-            help="The weights of each --model, in the same order.",
-        ),
-    ] = None,
-    baselines: Annotated[
-        list[Baseline] | None,
-        typer.Option("--baseline", help="A classical method to measure against; may be repeated."),
-    ] = None,
-    disc_radius: Annotated[
-        float, typer.Option(min=0.5, max=50.0, help="Blur radius in pixels that the baselines assume.")
-    ] = 2.0,
-    protocol: Annotated[
-        ProtocolName, typer.Option(help="Whose way of scoring; 'all' scores the same outputs under each.")
-    ] = ProtocolName.INIKNET,
-    lpips: Annotated[
-        bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
-    ] = True,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Keep scores.csv, summary.json and report.html."),
-    ] = None,
-    save_images: Annotated[
-        bool, typer.Option("--save-images", help="Keep the outputs in --out too.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Only so many random images.")] = None,
-    seed: Annotated[int, typer.Option(help="Which random images.")] = 0,
-    allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Missing or bad images do not make the run fail.")
-    ] = False,
-    expect: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|published",
-            help="Fail if means differ from a summary.json or from the papers' figures.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=0.0, help="What --expect allows: dB of PSNR; a fiftieth of it elsewhere.")
-    ] = 0.05,
+    dataset: given.DatasetOption,
+    root: given.RootOption = None,
+    split: given.SplitOption = "test",
+    blurred: given.BlurredOption = None,
+    sharp: given.SharpOption = None,
+    models: given.ModelsOption = None,
+    weights: given.WeightsOfModelsOption = None,
+    baselines: given.BaselinesOption = None,
+    disc_radius: given.DiscRadiusOption = 2.0,
+    protocol: given.ProtocolOption = given.ProtocolName.INIKNET,
+    lpips: given.LpipsOption = True,
+    out: given.OutOption = None,
+    save_images: given.SaveImagesOption = False,
+    resume: given.ResumeOption = False,
+    limit: given.LimitOption = None,
+    sample: given.SampleOption = None,
+    seed: given.SeedOption = 0,
+    allow_partial: given.AllowPartialOption = False,
+    expect: given.ExpectOption = None,
+    tolerance: given.ToleranceOption = 0.05,
+    white: WhiteOption = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     backend: BackendOption = Backend.TORCH,
     offline: OfflineOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+    as_json: given.SummaryOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score networks on a data set, beside the untouched input, classical methods and published figures."""
-    chosen_models = models_with_weights(models, weights, baselines)
+    networks = _with_weights(models, weights, baselines)
     if (resume or save_images) and out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
-    from defocusctl.evaluation.evaluation import evaluate as run
     from defocusctl.evaluation.metrics import PROTOCOLS
-    from defocusctl.evaluation.run import chosen
+    from defocusctl.evaluation.run import Run, chosen
     from defocusctl.restoring.settings import RestoreSettings
 
+    check_above_zero("--white", white)
     found = _find(dataset, root, split, blurred, sharp)
-    images = chosen(found, limit, sample, seed)
-    protocols = [PROTOCOLS[name] for name in protocol.names]
-    settings = RestoreSettings(
-        tile=number_or_auto("--tile", tile),
-        overlap=number_or_auto("--overlap", overlap),
-        device=device,
-        precision=precision,
-        clip=False,
-        backend=backend.value,
-    )
-    candidates = load_candidates(
-        chosen_models, baselines or [], disc_radius, settings, offline=offline, quiet=quiet
-    )
-    expected = [] if expect is None else _expectations(expect, found, candidates, protocols)
-    if not lpips:
-        expected = [expectation for expectation in expected if expectation.metric != "lpips"]
-    metric = load_metric(offline=offline, quiet=quiet) if lpips and images[0].sharp else None
-    means = RunningMeans()
-    with step_bar(found.title, quiet=quiet) as advance:
-
-        def show(done: int, scored: "Sequence[Row]") -> None:
-            advance(done, len(images), means.add(scored))
-
-        evaluation = run(
-            found,
-            images,
-            candidates,
-            protocols,
-            lpips=metric,
-            out=out,
-            resume=resume,
-            save_images=save_images,
-            on_rows=show,
-        )
-    _tell(evaluation, as_json=as_json, quiet=quiet)
+    images = chosen(found, limit, sample, seed, white)
+    sizes = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
+    settings = RestoreSettings(*sizes, device, precision, clip=False, backend=backend.value)
+    candidates = _load_candidates(networks, baselines or [], disc_radius, settings, offline, quiet)
+    expected = _expectations(expect, found.dataset, candidates, protocol.names, lpips)
+    metric = _load_lpips(offline, quiet) if lpips and images[0].sharp else None
+    run = Run(found, images, candidates, [PROTOCOLS[name] for name in protocol.names], metric)
+    evaluation = _score(run, out, resume, save_images, quiet)
+    _print(evaluation, as_json, quiet)
     if out is not None:
-        _keep(out, evaluation, images, candidates, protocols, quiet=quiet)
+        _keep(out, evaluation, run, quiet)
     if expect is not None:
-        _compare(evaluation, expect, expected, tolerance, quiet=quiet)
+        _compare(evaluation, expect, expected, tolerance, quiet)
     if evaluation.problems and not allow_partial:
         raise DataError(
             f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
@@ -169,14 +97,28 @@ def evaluate(
         )
 
 
+def _with_weights(
+    models: Sequence[str] | None, weights: Sequence[str] | None, baselines: Sequence[object] | None
+) -> list[tuple[str, str | None]]:
+    """The names of the networks with what ``--weights`` says for each, None for the usual ones."""
+    names = list(models or ([] if baselines and not weights else [DEFAULT_MODEL]))
+    if weights and len(weights) != len(names):
+        raise UsageError(
+            f"{len(weights)} --weights for {len(names)} --model",
+            f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' takes the usual ones",
+        )
+    specs = [None if spec == DEFAULT_WEIGHTS else spec for spec in weights or [DEFAULT_WEIGHTS] * len(names)]
+    return list(zip(names, specs, strict=True))
+
+
 def _find(
-    dataset: Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
+    dataset: given.Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
 ) -> "FoundData":
     from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
-    if dataset is Dataset.PAIRS and blurred and sharp:
+    if dataset is given.Dataset.PAIRS and blurred and sharp:
         return pairs_data(blurred, sharp)
-    if dataset is Dataset.PHOTOS and blurred and not sharp:
+    if dataset is given.Dataset.PHOTOS and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
         raise UsageError(
@@ -186,7 +128,71 @@ def _find(
     return find_data(dataset.value, data_root(root), split)
 
 
-def _tell(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
+def _load_candidates(
+    models: Sequence[tuple[str, str | None]],
+    baselines: Sequence[given.Baseline],
+    radius: float,
+    settings: "RestoreSettings",
+    offline: bool,
+    quiet: bool,
+) -> "list[Candidate]":
+    """The untouched input, the classical methods and the networks, each under a name of its own."""
+    from defocusctl.deblurrer import Deblurrer
+    from defocusctl.evaluation.methods import classical, distinct, network, untouched
+
+    candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
+    for model, spec in models:
+        with download_bar(f"weights for {model}", quiet=quiet) as on_download:
+            loaded = Deblurrer.load(model, spec, settings, offline=offline, on_download=on_download)
+        if loaded.weights.note:
+            say(loaded.weights.note)
+        candidates.append(network(loaded))
+    return distinct(candidates)
+
+
+def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
+    """LPIPS, or None and a warning where AlexNet's weights are not available."""
+    from defocusctl.evaluation.metrics import load_lpips
+
+    try:
+        with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:
+            return load_lpips(offline=offline, on_progress=on_download)
+    except WeightsError as error:
+        say_warning(f"no LPIPS: {error}")
+        return None
+
+
+def _expectations(
+    expect: str | None, dataset: str, candidates: "Sequence[Candidate]", protocols: Sequence[str], lpips: bool
+) -> "list[Expectation]":
+    from defocusctl.evaluation.expectations import expected_by_file, expected_by_papers
+
+    if expect is None:
+        return []
+    methods = [candidate.info for candidate in candidates]
+    if expect == PUBLISHED:
+        found = expected_by_papers(dataset, methods, protocols)
+    else:
+        found = expected_by_file(Path(expect), methods, protocols)
+    return [expectation for expectation in found if lpips or expectation.metric != "lpips"]
+
+
+def _score(run: "Run", out: Path | None, resume: bool, save_images: bool, quiet: bool) -> "Evaluation":
+    from defocusctl.cli.eval_table import RunningMeans
+    from defocusctl.evaluation.run import evaluate as score
+
+    means = RunningMeans()
+    with step_bar(run.found.title, quiet=quiet) as advance:
+        return score(
+            run,
+            out=out,
+            resume=resume,
+            save_images=save_images,
+            on_rows=lambda done, rows: advance(done, len(run.images), means.add(rows)),
+        )
+
+
+def _print(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
     if as_json:
         from defocusctl.evaluation.summary import as_json as summary
 
@@ -199,47 +205,26 @@ def _tell(evaluation: "Evaluation", *, as_json: bool, quiet: bool) -> None:
         say_warning(problem)
 
 
-def _keep(
-    out: Path,
-    evaluation: "Evaluation",
-    images: "Sequence[EvaluationImage]",
-    candidates: "Sequence[Candidate]",
-    protocols: "Sequence[Protocol]",
-    *,
-    quiet: bool,
-) -> None:
-    from defocusctl.evaluation.evaluation import REPORT
+def _keep(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -> None:
+    from defocusctl.evaluation.run import REPORT
     from defocusctl.evaluation.summary import write_tables
-    from defocusctl.reports.evaluation import report_pictures, write_report
+    from defocusctl.reports.evaluation import write_report
+    from defocusctl.reports.evaluation_pictures import report_pictures
 
     written = write_tables(out, evaluation)
-    report = out / REPORT
-    write_report(report, evaluation, report_pictures(evaluation, images, candidates, protocols), force=True)
-    if not quiet:
-        for path in (*written, report):
-            say(str(path))
-
-
-def _expectations(
-    expect: str, found: "FoundData", candidates: "Sequence[Candidate]", protocols: "Sequence[Protocol]"
-) -> "list[Expectation]":
-    from defocusctl.evaluation.expectations import expected_by_file, expected_by_papers
-
-    methods = [candidate.info for candidate in candidates]
-    names = [protocol.name for protocol in protocols]
-    if expect == PUBLISHED:
-        return expected_by_papers(found.dataset, methods, names)
-    return expected_by_file(Path(expect), methods, names)
+    write_report(out / REPORT, evaluation, report_pictures(evaluation, run))
+    for path in () if quiet else (*written, out / REPORT):
+        say(str(path))
 
 
 def _compare(
-    evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, *, quiet: bool
+    evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, quiet: bool
 ) -> None:
     from defocusctl.evaluation.expectations import deviations
 
     found = deviations(evaluation, expected, tolerance)
     for deviation in found:
-        say_error(str(deviation))
+        say_error(deviation)
     if found:
         raise ExpectationError(
             f"{len(found)} of {len(expected)} figures are not what {expect} says",

@@ -1,156 +1,97 @@
-"""The tables that ``defocusctl eval`` prints: methods by metrics, published rows below them, and costs."""
+"""What ``defocusctl eval`` draws: running means beside its bar, and the tables at the end."""
 
 from collections.abc import Sequence
-from itertools import groupby
-from math import isinf, isnan
 
 from rich import box
 from rich.table import Column, Table
 
 from defocusctl.cli.console import plain, put, put_table
-from defocusctl.evaluation.published import is_about
-from defocusctl.evaluation.results import (
-    LOWER_IS_BETTER,
-    Comparison,
-    Evaluation,
-    Method,
-    PublishedRow,
+from defocusctl.evaluation.results import Evaluation, Row
+from defocusctl.evaluation.table import (
+    GAIN_DECIMALS,
+    Group,
+    ScoreTable,
+    interval_text,
+    score_table,
+    seconds_per_megapixel,
 )
-from defocusctl.evaluation.summary import means
 
-DIGITS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
-HEADS = {"psnr": "PSNR", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
 QUOTED = "dim italic"
+
+
+class RunningMeans:
+    """The mean PSNR of every method so far, under the protocol of the first row."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, rows: Sequence[Row]) -> str:
+        """Take the rows of one more image; all means as one line, empty where nothing can be scored."""
+        for row in rows:
+            if row.protocol == rows[0].protocol and row.psnr == row.psnr:
+                total, count = self._sums.get(row.method, (0.0, 0))
+                self._sums[row.method] = (total + row.psnr, count + 1)
+        means = [f"{method} {total / count:.2f}" for method, (total, count) in self._sums.items()]
+        return f"PSNR in dB: {', '.join(means)}" if means else ""
 
 
 def print_tables(evaluation: Evaluation) -> None:
     """On stdout: a table per protocol with what was scored, networks against each other, and the costs."""
-    metrics = evaluation.metrics
-    for protocol in evaluation.protocols if metrics else ():
-        put_table(_scores(evaluation, protocol, metrics))
-        for comparison in _between_networks(evaluation, protocol):
-            put(f"{comparison.method} minus {comparison.against}: {_gain(comparison)} dB")
-    if not metrics:
-        put(f"{evaluation.title}, {_images(evaluation)}: nothing to score them by")
-    else:
-        _cite(evaluation)
+    count = len({row.image for row in evaluation.rows})
+    title = f"{evaluation.title}, {count} image{'' if count == 1 else 's'}"
+    tables = [score_table(evaluation, protocol) for protocol in evaluation.protocols]
+    if not evaluation.metrics:
+        put(f"{title}: nothing to score them by")
+        tables = []
+    for table in tables:
+        put_table(_scores(table, f"{title}, protocol {table.protocol}"))
+        for item in table.comparisons:
+            if item.metric == "psnr" and item.against != evaluation.input_label:
+                gain = interval_text(item.difference, GAIN_DECIMALS)
+                put(f"{item.method} minus {item.against}: {gain} dB")
+    if any(method.is_reported_in(row) for row in evaluation.published for method in evaluation.methods):
+        put("Δ: this run minus the published figure")
+    for source, protocol in dict.fromkeys((row.source, row.protocol) for row in evaluation.published):
+        put(f"published: {source}, protocol {protocol}")
     if any(method.kind != "input" for method in evaluation.methods):
         put_table(_costs(evaluation))
 
 
-def _scores(evaluation: Evaluation, protocol: str, metrics: Sequence[str]) -> Table:
-    heads = [f"{HEADS[metric]} {'↓' if metric in LOWER_IS_BETTER else '↑'}" for metric in metrics]
-    table = Table(
-        Column("method", overflow="fold"),
-        *(Column(head, justify="right", no_wrap=True) for head in (*heads, "gain (dB, 95 %)")),
-        box=box.HORIZONTALS,
-        pad_edge=False,
-        title=plain(f"{evaluation.title}, {_images(evaluation)}, protocol {protocol}"),
-    )
-    for method in evaluation.methods:
-        table.add_row(
-            plain(method.label),
-            *_means(evaluation, method, protocol, metrics),
-            _gain_over_input(evaluation, method, protocol),
-        )
-    for label in evaluation.labels:
-        table.add_section()
-        table.add_row(plain(label, "bold"))
-        for method in evaluation.methods:
-            table.add_row(plain(method.label), *_means(evaluation, method, protocol, metrics, label))
-    for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on):
-        table.add_section()
-        table.add_row(plain(f"published ({trained_on})"), style="bold")
-        for row in rows:
-            _add_published(table, evaluation, row, protocol, metrics)
+def _scores(scores: ScoreTable, title: str) -> Table:
+    heads = [f"{name.removesuffix(' (dB)')} {arrow}" for name, arrow in scores.headings]
+    table = _table([*heads, "gain (dB, 95 %)"], title)
+    for group in scores.groups:
+        if group.title:
+            table.add_section()
+            table.add_row(plain(group.title, "bold"))
+        _add_lines(table, group)
     return table
 
 
-def _add_published(
-    table: Table, evaluation: Evaluation, row: PublishedRow, protocol: str, metrics: Sequence[str]
-) -> None:
-    """A paper's line, and below it by how much methods of the same name differ."""
-    figures = {metric: getattr(row, metric) for metric in metrics}
-    cells = ("" if figure is None else f"{figure:.3f}" for figure in figures.values())
-    table.add_row(plain(row.method), *cells, style=QUOTED)
-    for method in evaluation.methods:
-        if is_about(row, method):
-            own = means(evaluation, method.label, protocol)
-            differences = (
-                "" if figure is None or isnan(own[metric]) else f"{own[metric] - figure:+.3f}"
-                for metric, figure in figures.items()
-            )
-            table.add_row(plain(f"Δ {method.label}"), *differences)
+def _add_lines(table: Table, group: Group) -> None:
+    """The lines of a group; below a published one, by how much methods of the same name differ."""
+    for line in group.lines:
+        cells = [cell.text for cell in line.cells]
+        table.add_row(plain(line.label), *cells, line.gain, style=QUOTED if group.is_published else "")
+        for label in dict.fromkeys(label for cell in line.cells for label in cell.differences):
+            table.add_row(plain(f"Δ {label}"), *(cell.differences.get(label, "") for cell in line.cells))
 
 
 def _costs(evaluation: Evaluation) -> Table:
-    table = Table(
-        Column("method", overflow="fold"),
-        *(Column(head, justify="right") for head in ("seconds/megapixel", "parameters", "MACs/pixel")),
-        box=box.HORIZONTALS,
-        pad_edge=False,
-    )
+    table = _table(["seconds/megapixel", "parameters", "MACs/pixel"])
     for method in evaluation.methods:
         if method.kind != "input":
-            seconds = means(evaluation, method.label, evaluation.protocols[0])["seconds_per_megapixel"]
-            table.add_row(
-                plain(method.label),
-                f"{seconds:.2f}",
-                f"{method.parameters:,}" if method.parameters else "",
-                f"{method.macs:,.0f}" if method.macs else "",
-            )
+            parameters = f"{method.parameters:,}" if method.parameters else ""
+            macs = f"{method.macs:,.0f}" if method.macs else ""
+            table.add_row(plain(method.label), seconds_per_megapixel(evaluation, method), parameters, macs)
     return table
 
 
-def _cite(evaluation: Evaluation) -> None:
-    if any(is_about(row, method) for row in evaluation.published for method in evaluation.methods):
-        put("Δ: this run minus the published figure")
-    sources = dict.fromkeys((row.source, row.protocol) for row in evaluation.published)
-    for source, protocol in sources:
-        put(f"published: {source}, protocol {protocol}")
-
-
-def _images(evaluation: Evaluation) -> str:
-    count = len({row.image for row in evaluation.rows})
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _means(
-    evaluation: Evaluation, method: Method, protocol: str, metrics: Sequence[str], label: str | None = None
-) -> list[str]:
-    found = means(evaluation, method.label, protocol, label)
-    return [_number(found[metric], DIGITS[metric]) for metric in metrics]
-
-
-def _gain_over_input(evaluation: Evaluation, method: Method, protocol: str) -> str:
-    for comparison in evaluation.comparisons:
-        wanted = (comparison.method, comparison.protocol, comparison.metric)
-        if wanted == (method.label, protocol, "psnr") and _is_input(evaluation, comparison.against):
-            return _gain(comparison)
-    return ""
-
-
-def _between_networks(evaluation: Evaluation, protocol: str) -> list[Comparison]:
-    return [
-        comparison
-        for comparison in evaluation.comparisons
-        if (comparison.protocol, comparison.metric) == (protocol, "psnr")
-        and not _is_input(evaluation, comparison.against)
-    ]
-
-
-def _is_input(evaluation: Evaluation, label: str) -> bool:
-    return any(method.label == label and method.kind == "input" for method in evaluation.methods)
-
-
-def _gain(comparison: Comparison) -> str:
-    mean, low, high = comparison.difference
-    if isnan(mean):
-        return ""
-    return f"{mean:+.2f}" if isnan(low) else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def _number(value: float, digits: int) -> str:
-    if isnan(value):
-        return "-"
-    return "∞" if isinf(value) else f"{value:.{digits}f}"
+def _table(heads: Sequence[str], title: str | None = None) -> Table:
+    return Table(
+        Column("method", overflow="fold"),
+        *(Column(head, justify="right", no_wrap=True) for head in heads),
+        box=box.HORIZONTALS,
+        pad_edge=False,
+        title=plain(title) if title else None,
+    )

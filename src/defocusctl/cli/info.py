@@ -43,7 +43,7 @@ def info(
 
 def _facts() -> dict[str, Any]:
     from defocusctl.photo.extras import EXTRAS as FORMATS
-    from defocusctl.weights.download import state_of
+    from defocusctl.weights.cache import state_of
     from defocusctl.weights.registry import load_registry
 
     extras = {**EXTRAS, **{extra.name: (extra.module,) for extra in FORMATS.values()}}

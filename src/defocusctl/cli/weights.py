@@ -1,6 +1,6 @@
 """``defocusctl weights``: what weights there are, and keeping those of the cache."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -8,16 +8,9 @@ from rich.table import Table
 from defocusctl.cli.console import download_bar, plain, put, put_json, put_table, say_error
 from defocusctl.errors import UsageError, WeightsError
 from defocusctl.models.plugins import model_names
-from defocusctl.weights.download import (
-    ensure_file,
-    files_of,
-    is_intact,
-    present_file,
-    remove_all_cached,
-    remove_cached,
-    state_of,
-)
-from defocusctl.weights.registry import FROM_SHAPES, Registry, WeightsEntry, load_registry
+
+if TYPE_CHECKING:
+    from defocusctl.weights.registry import WeightsEntry
 
 app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
 
@@ -32,14 +25,15 @@ def list_weights(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """List all weights: what they were trained on, their licence, and whether they are here."""
-    registry = load_registry()
-    entries = registry.entries if model is None else registry.select(model)
+    entries = _chosen([model] if model else None, everything=model is None)
+    facts = [_facts(entry) for entry in entries]
     if as_json:
-        put_json([_as_json(entry) for entry in entries], indent=2)
+        put_json(facts, indent=2)
         return
     table = Table("model", "name", "trained on", "licence", "size", "state")
-    for entry in entries:
-        cells = entry.model, entry.name, entry.trained_on, entry.licence, _size_text(entry), state_of(entry)
+    for entry in facts:
+        size = f"{entry['size'] / 1e6:.1f} MB" if entry["size"] else "?"
+        cells = (*(entry[key] for key in ("model", "name", "trained_on", "licence")), size, entry["state"])
         table.add_row(*map(plain, cells))
     put_table(table)
 
@@ -53,8 +47,10 @@ def fetch(
 
     --all leaves out what only a metric needs; that is fetched by its name. A failure does not stop the rest.
     """
-    chosen = _chosen(load_registry(), labels, everything=everything)
+    from defocusctl.weights.download import ensure_file
+
     restoring = model_names()
+    chosen = _chosen(labels, everything=everything)
     entries = [entry for entry in chosen if not everything or entry.model in restoring]
     failed = []
     for entry in entries:
@@ -79,12 +75,13 @@ def verify(labels: Labels = None) -> None:
 
     Without arguments, all that are here; those named must be here.
     """
-    registry = load_registry()
+    from defocusctl.weights.cache import files_of, is_intact
+
     damaged = []
-    for entry in _chosen(registry, labels, everything=not labels):
+    for entry in _chosen(labels, everything=not labels):
         files = files_of(entry)
         if labels and not files:
-            raise WeightsError(f"{entry.label} is not here", f"run 'defocusctl weights fetch {entry.label}'")
+            raise _not_here(entry.label)
         for path in files:
             intact = is_intact(entry, path)
             put(f"{entry.label}: {'ok' if intact else 'DAMAGED'} {path}")
@@ -100,7 +97,9 @@ def remove(
     everything: Annotated[bool, typer.Option("--all", help="Empty the cache of weights.")] = False,
 ) -> None:
     """Delete weights from the cache; what came with the package stays."""
-    entries = _chosen(load_registry(), labels, everything=everything)
+    from defocusctl.weights.cache import present_file, remove_all_cached, remove_cached
+
+    entries = _chosen(labels, everything=everything)
     if everything:
         put(f"{remove_all_cached() / 1e6:.1f} MB freed")
         return
@@ -117,14 +116,23 @@ def remove(
 @app.command()
 def path(label: Annotated[str, typer.Argument(metavar="MODEL[/NAME]", help="Weights.")]) -> None:
     """Print the path of weights that are here; of a model, of all of its weights that are here."""
-    found = [files[0] for files in map(files_of, load_registry().select(label)) if files]
+    from defocusctl.weights.cache import files_of
+
+    found = [files[0] for files in map(files_of, _chosen([label], everything=False)) if files]
     if not found:
-        raise WeightsError(f"{label} is not here", f"run 'defocusctl weights fetch {label}'")
+        raise _not_here(label)
     for file in found:
         put(str(file))
 
 
-def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -> tuple[WeightsEntry, ...]:
+def _not_here(label: str) -> WeightsError:
+    return WeightsError(f"{label} is not here", f"run 'defocusctl weights fetch {label}'")
+
+
+def _chosen(labels: list[str] | None, *, everything: bool) -> "tuple[WeightsEntry, ...]":
+    from defocusctl.weights.registry import load_registry
+
+    registry = load_registry()
     if bool(labels) == everything:
         raise UsageError("which weights is not clear", "name some as MODEL/NAME or MODEL, or use --all alone")
     if not labels:
@@ -132,30 +140,23 @@ def _chosen(registry: Registry, labels: list[str] | None, *, everything: bool) -
     return tuple(entry for label in labels for entry in registry.select(label))
 
 
-def _size(entry: WeightsEntry) -> int | None:
-    present = present_file(entry)
-    return present.stat().st_size if present else entry.size
+def _facts(entry: "WeightsEntry") -> dict[str, Any]:
+    from defocusctl.weights.cache import files_of, present_file, state_of
+    from defocusctl.weights.registry import FROM_SHAPES
 
-
-def _size_text(entry: WeightsEntry) -> str:
-    size = _size(entry)
-    return f"{size / 1e6:.1f} MB" if size else "?"
-
-
-def _as_json(entry: WeightsEntry) -> dict[str, Any]:
-    files = files_of(entry)
+    files, present = files_of(entry), present_file(entry)
     return {
         "model": entry.model,
         "name": entry.name,
         "trained_on": entry.trained_on,
         "licence": entry.licence,
-        "size": _size(entry),
+        "size": present.stat().st_size if present else entry.size,
         "state": state_of(entry),
         "path": str(files[0]) if files else None,
-        "digest": str(entry.digest),
+        "digest": str(entry.checksum),
         "channel_order": entry.channel_order,
-        "configuration": FROM_SHAPES if entry.configuration is None else dict(entry.configuration),
-        "sources": [str(source) for source in entry.sources],
+        "configuration": FROM_SHAPES if entry.configuration is None else entry.configuration,
+        "sources": list(entry.sources),
         "paper": entry.paper,
-        "scores": [vars(score) for score in entry.scores],
+        "scores": [score.model_dump() for score in entry.scores],
     }

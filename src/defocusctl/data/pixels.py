@@ -8,24 +8,37 @@ from numpy.typing import NDArray
 from defocusctl.data.pairs import PhotoPair
 from defocusctl.errors import DataError
 from defocusctl.photo import read_photo
+from defocusctl.photo.white import HOW_TO_SAY, doubt_of_white
 
 Pixels = NDArray[np.uint8 | np.uint16]
 
 
 class PixelCache:
-    """Decoded photos, kept until ``limit`` bytes are full; what does not fit is decoded again each time."""
+    """Decoded photos, kept until ``limit`` bytes are full; what does not fit is decoded again each time.
 
-    def __init__(self, limit: int) -> None:
+    ``white`` is the value of white in floating-point photos, by default 1.
+    """
+
+    def __init__(self, limit: int, white: float | None = None) -> None:
         self._room = limit
+        self._white = white
         self._kept: dict[Path, Pixels] = {}
 
     def rgb(self, path: Path) -> Pixels:
-        """(H, W, 3) of the file's own integer depth; grey is repeated, float is brought to 16 bits."""
+        """(H, W, 3) of the file's own integer depth; grey is repeated, float is brought to 16 bits.
+
+        Raises:
+            InputError: if it cannot be read.
+            DataError: if no white is given and it is in doubt.
+        """
         if path in self._kept:
             return self._kept[path]
-        pixels = read_photo(path).pixels
+        photo = read_photo(path, white=self._white)
+        pixels = photo.pixels
         if pixels.dtype == np.float32:
-            pixels = np.round(np.clip(pixels, 0, 1) * 65535).astype(np.uint16)
+            if self._white is None and (doubt := doubt_of_white(pixels)):
+                raise DataError(f"the white of '{path}' is in doubt: {doubt}", HOW_TO_SAY)
+            pixels = np.round(np.clip(pixels / np.float32(photo.full_scale), 0, 1) * 65535).astype(np.uint16)
         rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
         if rgb.nbytes <= self._room:
             self._room -= rgb.nbytes

@@ -2,7 +2,9 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from defocusctl.system.toml import Table
 
 Range = TypeVar("Range", tuple[int, int], tuple[float, float])
 
@@ -19,13 +21,7 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 Blades = Annotated[int, Field(ge=3, le=100)]
 
 
-class Settings(BaseModel):
-    """Base of all recipe tables: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Geometry(Settings):
+class Geometry(Table):
     """Relative frequency of the kinds of scenes; those from depth maps need ``depth`` folders."""
 
     depth: Annotated[float, Field(ge=0)] = 1.0
@@ -40,7 +36,7 @@ class Geometry(Settings):
         return self
 
 
-class Aperture(Settings):
+class Aperture(Table):
     """The shape of the blur: a disc, or a polygon of blades, soft-edged or aberrated by chance."""
 
     polygon: Probability = 0.3
@@ -54,7 +50,7 @@ class Aperture(Settings):
     ellipticity: Annotated[float, Field(ge=0, le=0.5)] = 0.12
 
 
-class Camera(Settings):
+class Camera(Table):
     """What the sensor and the file do to the light."""
 
     highlights: Probability = 0.3
@@ -66,7 +62,7 @@ class Camera(Settings):
     jpeg_quality: Annotated[tuple[Quality, Quality], AfterValidator(_rising)] = (70, 96)
 
 
-class Rendering(Settings):
+class Rendering(Table):
     """Rendered defocus: thin lens, layered occlusion, then the camera."""
 
     max_radius: Annotated[tuple[Radius, Radius], AfterValidator(_rising)] = (0.5, 7.0)

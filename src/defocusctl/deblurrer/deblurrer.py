@@ -27,8 +27,8 @@ from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
-from defocusctl.weights.transfer import OnProgress
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -163,7 +163,8 @@ class Deblurrer:
         - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
         - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
           uint8, uint16, or floats.
-        - Pillow's image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
+        - Pillow's image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, turned upright as its EXIF
+          says.
         - A tensor (C, H, W), C being 1, 3 or 4, or (B, C, H, W), on any device; types as of arrays.
 
         Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.

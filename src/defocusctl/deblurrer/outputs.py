@@ -91,7 +91,7 @@ class Deblurred:
             "weights": {
                 "name": self.weights.name,
                 "source": self.weights.source,
-                "hash": str(self.weights.digest),
+                "hash": str(self.weights.checksum),
                 "note": self.weights.note,
             },
             "strength": self.settings.strength,

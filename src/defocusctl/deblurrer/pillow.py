@@ -1,5 +1,6 @@
 """Pillow's images as photos, and back, with their ICC profile, EXIF, XMP and resolution."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from defocusctl.photo import Decoded, Metadata, Photo, Resolution, upright_photo
 
 EXIF_MARK = b"Exif\0\0"
 AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")
-WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "P": "RGBA", "PA": "RGBA"}
+ASSOCIATED = {"La": "LA", "RGBa": "RGBA"}
+WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "P": "RGBA", "PA": "RGBA", **ASSOCIATED}
 WITHOUT_ALPHA = {"1": "L", "P": "RGB"}
 
 
 def from_pillow(image: Image.Image, white: float | None) -> Given[Image.Image]:
-    """An image of mode 1, L, LA, P, PA, RGB, RGBA, I;16 or F, turned upright as its EXIF says.
+    """An image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, turned upright as its EXIF says.
 
     White is 1 in mode F, or ``white``.
 
@@ -35,7 +37,7 @@ def from_pillow(image: Image.Image, white: float | None) -> Given[Image.Image]:
         raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{better}' first")
     pixels, alpha = parted(np.asarray(direct))
     photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY, white)
-    return Given(photo, _give_back)
+    return Given(photo, partial(_give_back, mode=image.mode))
 
 
 def _direct(image: Image.Image) -> Image.Image:
@@ -55,8 +57,10 @@ def _metadata(info: dict[Any, Any]) -> Metadata:
     )
 
 
-def _give_back(photo: Photo) -> Image.Image:
+def _give_back(photo: Photo, mode: str) -> Image.Image:
     image = Image.fromarray(array_of(photo))
+    if mode in ASSOCIATED:
+        image = image.convert(mode)
     metadata = photo.metadata
     found = {
         "icc_profile": metadata.icc,

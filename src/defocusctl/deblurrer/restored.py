@@ -48,7 +48,7 @@ class RestoredPhoto:
         values: dict[str, str | int | float] = {
             "model": self.weights.model,
             "weights": self.weights.name,
-            "weightsHash": str(self.weights.digest),
+            "weightsHash": str(self.weights.checksum),
             "strength": self.settings.strength,
             "backend": self.report.backend,
             "precision": self.report.precision,

@@ -69,7 +69,7 @@ class DeblurResult(Generic[ImageT]):
 
     @property
     def weights(self) -> ResolvedWeights:
-        """The weights that were used: ``model``, ``name``, ``source``, ``digest``, ``note``."""
+        """The weights that were used: ``model``, ``name``, ``source``, ``checksum``, ``note``."""
         return self.parts[0].weights
 
     @property

@@ -1,1 +1,1 @@
-"""Scoring networks and classical methods on data sets, and telling what came out."""
+"""Scoring networks and classical methods on data sets, and what came out."""

@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.published import is_about, published_rows
+from defocusctl.evaluation.published import published_rows
 from defocusctl.evaluation.results import METRICS, Evaluation, Method
-from defocusctl.evaluation.summary import means
 
 SHARE = 1 / 50  # of the tolerance in dB is allowed in the other metrics, which lie in [0, 1]
 
@@ -22,23 +20,6 @@ class Expectation(NamedTuple):
     protocol: str
     metric: str
     value: float
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """A mean that is not what was expected; ``measured`` is not a number where there is none."""
-
-    expected: Expectation
-    measured: float
-
-    def __str__(self) -> str:
-        method, protocol, metric, value = self.expected
-        if isnan(self.measured):
-            return f"{method} ({protocol}): {metric} was not scored, and {value:.4f} was expected"
-        return (
-            f"{method} ({protocol}): {metric} is {self.measured:.4f} instead of {value:.4f} "
-            f"({self.measured - value:+.4f})"
-        )
 
 
 def expected_by_papers(
@@ -56,7 +37,7 @@ def expected_by_papers(
         for method in methods
         if method.trained_on
         for row in published_rows(dataset, frozenset({method.trained_on}))
-        if is_about(row, method) and row.trained_on == method.trained_on
+        if method.is_reported_in(row) and row.trained_on == method.trained_on
         for protocol in ([row.protocol] if row.protocol in protocols else protocols)
         for metric in METRICS
         if (value := getattr(row, metric)) is not None
@@ -94,13 +75,15 @@ def expected_by_file(path: Path, methods: Sequence[Method], protocols: Sequence[
     return shared
 
 
-def deviations(evaluation: Evaluation, expected: Sequence[Expectation], tolerance: float) -> list[Deviation]:
+def deviations(evaluation: Evaluation, expected: Sequence[Expectation], tolerance: float) -> list[str]:
     """What differs by more than the tolerance, which is in dB for PSNR and a fiftieth of that elsewhere."""
     found = []
-    for expectation in expected:
-        method, protocol, metric, value = expectation
-        measured = means(evaluation, method, protocol)[metric]
+    for method, protocol, metric, value in expected:
+        measured = evaluation.means(method, protocol)[metric]
         allowed = tolerance if metric == "psnr" else tolerance * SHARE
-        if not abs(measured - value) <= allowed:
-            found.append(Deviation(expectation, measured))
+        if isnan(measured):
+            found.append(f"{method} ({protocol}): {metric} was not scored, and {value:.4f} was expected")
+        elif not abs(measured - value) <= allowed:
+            figures = f"{measured:.4f} instead of {value:.4f} ({measured - value:+.4f})"
+            found.append(f"{method} ({protocol}): {metric} is {figures}")
     return found

@@ -1,16 +1,15 @@
-"""The rows of a run as they come, so that an interrupted one can go on: one JSON object per line."""
+"""The rows of a run as they come, so that an interrupted one can go on: one JSON value per line."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from defocusctl.errors import DataError, OutputError
+from defocusctl.errors import DataError
 from defocusctl.evaluation.results import Row
-from defocusctl.system.atomic import refuse_foreign
+from defocusctl.system.atomic import refuse_foreign, write_error
+from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "scores.jsonl"
 
@@ -30,25 +29,26 @@ class Journal:
         earlier run, files of these names are foreign.
 
         Raises:
-            DataError: if the folder holds a run and ``resume`` is not wanted, or that of other settings.
-            OutputError: if it cannot be written, or a result would replace a file of another origin.
+            DataError: if the folder holds a run and ``resume`` is not set, or that of other settings.
+            OutputError: if it cannot be read or written, or a result would replace a file of another origin.
         """
         self._done: dict[str, list[Row]] = {}
-        self._file = None
+        self._lines: JsonLinesWriter | None = None
         if folder is None:
             return
         path = folder / FILE
+        if path.exists():
+            begun = _read(path, run, self._done, resume=resume)
+        else:
+            refuse_foreign(folder / name for name in results)
+            begun = False
         try:
-            if path.exists():
-                self._read(path, run, resume)
-            else:
-                refuse_foreign(folder / name for name in results)
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8")
-            if self._file.tell() == 0:
-                self._append(run)
         except OSError as error:
-            raise OutputError(f"cannot write '{path}' ({error.strerror})", "choose another --out") from error
+            raise write_error(folder, error) from error
+        self._lines = JsonLinesWriter(path)
+        if not begun:
+            self._lines.append([run])
 
     def rows_of(self, image: str) -> list[Row] | None:
         """What an earlier run scored this image with; None if it did not."""
@@ -56,48 +56,37 @@ class Journal:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Keep the rows of one image, all of them or, if the power fails, none."""
-        if self._file is not None:
-            self._append([_without_nan(row) for row in rows])
+        if self._lines is not None:
+            self._lines.append([[_without_nan(row) for row in rows]])
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
 
-    def _append(self, value: Any) -> None:
-        assert self._file is not None
-        self._file.write(json.dumps(value) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _read(self, path: Path, run: Mapping[str, Any], resume: bool) -> None:
-        if not resume:
-            raise DataError(
-                f"'{path.parent}' already holds a run", "go on with --resume, or choose another --out"
-            )
-        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-        lines = whole.splitlines()
-        if not lines:
-            path.unlink()
-            return
-        try:
-            begun, *scored = (json.loads(line) for line in lines)
-            images = [[_with_nan(row) for row in rows] for rows in scored]
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
-        if begun != json.loads(json.dumps(run)):
-            changed = sorted(key for key in run if json.loads(json.dumps(run[key])) != begun.get(key))
+def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, resume: bool) -> bool:
+    """Fill ``done`` with the rows of each image; False if the run had not begun."""
+    if not resume:
+        remedy = "go on with --resume, or choose another --out"
+        raise DataError(f"'{path.parent}' already holds a run", remedy)
+    lines = read_json_lines(path, kind=(dict, list))
+    begun = next(lines, None)
+    if begun is None:
+        return False
+    try:
+        settings = json.loads(json.dumps(run))
+        keys = sorted({*settings, *begun})
+        if changed := [key for key in keys if settings.get(key) != begun.get(key)]:
             raise DataError(
                 f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
                 "give the same ones, or choose another --out",
             )
-        self._done = {rows[0].image: rows for rows in images if rows}
-        with path.open("r+", encoding="utf-8") as file:  # a line cut short by a power failure is begun again
-            file.truncate(len(whole.encode()) + 1)
+        for rows in lines:
+            own = [_with_nan(row) for row in rows]
+            done.update({row.image: own for row in own[:1]})
+    except (TypeError, AttributeError, KeyError) as error:
+        raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
+    return True
 
 
 def _with_nan(values: Mapping[str, Any]) -> Row:

@@ -1,7 +1,8 @@
 """What is compared: the untouched input, classical sharpening and networks, each from photo to photo."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.deblurrer import Deblurrer
+from defocusctl.errors import UsageError
 from defocusctl.evaluation.classical import CLASSICAL
 from defocusctl.evaluation.results import Method
 from defocusctl.models.plugin_faults import code_of
@@ -47,7 +49,7 @@ def network(loaded: Deblurrer) -> Candidate:
         model=weights.model,
         weights=weights.name,
         source=weights.source,
-        digest=str(weights.digest),
+        digest=str(weights.checksum),
         device=str(restorer.device),
         precision=restorer.precision,
         parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),
@@ -66,3 +68,22 @@ def macs_per_pixel(network: Network) -> float:
         probe = type(network)(network.config).eval()
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2
+
+
+def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates under labels that differ: weights in files of one name get that of their whole path.
+
+    Raises:
+        UsageError: if a method is there twice.
+    """
+    counts = Counter(candidate.info.label for candidate in candidates)
+    named = [
+        replace(own, info=replace(own.info, label=f"{own.info.model}/{own.info.source}"))
+        if counts[own.info.label] > 1
+        else own
+        for own in candidates
+    ]
+    if len({candidate.info.label for candidate in named}) < len(named):
+        remedy = "name each baseline, and each model with its weights, once"
+        raise UsageError("a method is named twice", remedy)
+    return named

@@ -1,36 +1,65 @@
 """The papers' tables, as data: what others report on a data set, never measured here."""
 
-import tomllib
-from importlib.resources import files
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
-from defocusctl.evaluation.results import Method, PublishedRow
+from defocusctl.errors import DataError
+from defocusctl.system.toml import Table, read_toml
+
+FILE = Path(__file__).with_name("published.toml")
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A line of a paper's table for a data set, scored under the paper's own ``protocol``.
+
+    Figures that the paper does not give are None.
+    """
+
+    method: str
+    trained_on: str
+    source: str
+    protocol: str
+    psnr: float | None = None
+    ssim: float | None = None
+    mae: float | None = None
+    lpips: float | None = None
+
+
+class _Figures(NamedTuple):
+    method: str
+    psnr: float
+    ssim: float
+    lpips: float
+
+
+class _PaperTable(Table):
+    source: str
+    protocol: str
+    data: str
+    trained_on: str
+    rows: tuple[_Figures, ...]
+
+
+class _Papers(Table):
+    table: tuple[_PaperTable, ...]
 
 
 def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
     """The rows for a data set of models trained on any of ``trained_on``; all where none of these is."""
-    text = files("defocusctl.evaluation").joinpath("published.toml").read_text(encoding="utf-8")
-    tables = [table for table in tomllib.loads(text)["table"] if table["data"] == dataset]
-    wanted = [table for table in tables if table["trained_on"] in trained_on] or tables
+    tables = [table for table in _papers().table if table.data == dataset]
+    chosen = [table for table in tables if table.trained_on in trained_on] or tables
     return tuple(
         PublishedRow(
-            method,
-            table["trained_on"],
-            table["source"],
-            table["protocol"],
-            psnr=psnr,
-            ssim=ssim,
-            lpips=lpips,
+            trained_on=table.trained_on, source=table.source, protocol=table.protocol, **row._asdict()
         )
-        for table in wanted
-        for method, psnr, ssim, lpips in table["rows"]
+        for table in chosen
+        for row in table.rows
     )
 
 
-def is_about(row: PublishedRow, method: Method) -> bool:
-    """Whether a paper's line is about this method, whatever it was trained on."""
-    name = "input" if method.kind == "input" else method.model or method.label
-    return _letters(name) == _letters(row.method)
-
-
-def _letters(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
+@cache
+def _papers() -> _Papers:
+    return read_toml(FILE, _Papers, DataError, "reinstall defocusctl")

@@ -1,12 +1,20 @@
-"""What an evaluation finds out, as plain data: a row per image, method and protocol, and their summary."""
+"""What an evaluation finds out, as data: a row per image, method and protocol, means, differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from itertools import combinations
+from math import isfinite, nan
 from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from defocusctl.evaluation.published import PublishedRow
 
 METRICS = ("psnr", "ssim", "mae", "lpips")
 LOWER_IS_BETTER = frozenset({"mae", "lpips"})
+RESAMPLES = 9_999
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,18 @@ class Method:
     macs: float | None = None
     trained_on: str | None = None
 
+    def is_reported_in(self, row: PublishedRow) -> bool:
+        """Whether a paper's line is about this method, whatever it was trained on."""
+        own = self.kind if self.kind == "input" else self.model or self.label
+        names = ([letter for letter in name.casefold() if letter.isalnum()] for name in (own, row.method))
+        return next(names) == next(names)
+
 
 class Row(NamedTuple):
     """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring alone.
 
-    Metrics that could not be had (no reference, no LPIPS weights) are not a number. ``labels`` are the groups
-    of the image to average over as well, such as "indoor".
+    Metrics that could not be computed (no reference, no LPIPS weights) are not a number. ``labels`` are the
+    groups of the image to average over as well, such as "indoor".
     """
 
     image: str
@@ -68,22 +82,12 @@ class Comparison:
     metric: str
     difference: Interval
 
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A line of a paper's table for this data set, scored under the paper's own ``protocol``.
-
-    Figures that the paper does not give are None.
-    """
-
-    method: str
-    trained_on: str
-    source: str
-    protocol: str
-    psnr: float | None = None
-    ssim: float | None = None
-    mae: float | None = None
-    lpips: float | None = None
+    @property
+    def verdict(self) -> str:
+        """Whether the method is ``better`` or ``worse``, or ``not separated`` as the interval holds zero."""
+        _, low, high = self.difference
+        better, worse = (high < 0, low > 0) if self.metric in LOWER_IS_BETTER else (low > 0, high < 0)
+        return "better" if better else "worse" if worse else "not separated"
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,11 @@ class Evaluation:
         """The labels that images have, sorted."""
         return tuple(sorted({label for row in self.rows for label in row.labels}))
 
+    @property
+    def input_label(self) -> str | None:
+        """The label of the untouched photo among the methods; None if it was not scored."""
+        return next((method.label for method in self.methods if method.kind == "input"), None)
+
     def of(self, method: str, protocol: str, label: str | None = None) -> list[Row]:
         """The rows of one method under one protocol, in the order of the images; only those of a label."""
         return [
@@ -126,8 +135,80 @@ class Evaluation:
             if row.method == method and row.protocol == protocol and (label is None or label in row.labels)
         ]
 
+    def means(self, method: str, protocol: str, label: str | None = None) -> dict[str, float]:
+        """The mean of every metric over the rows that have it, and seconds per megapixel over all of them.
 
-def mean(rows: Sequence[Row], metric: str) -> float:
-    """The mean of a metric over the rows that have it; infinite PSNR counts as it is."""
-    values = [value for row in rows if (value := getattr(row, metric)) == value]
-    return sum(values) / len(values) if values else nan
+        Without rows they are not a number; an infinite PSNR makes its mean infinite.
+        """
+        rows = self.of(method, protocol, label)
+        found = {metric: _mean([getattr(row, metric) for row in rows]) for metric in METRICS}
+        timed = [row for row in rows if row.seconds == row.seconds]
+        megapixels = sum(row.megapixels for row in timed)
+        found["seconds_per_megapixel"] = sum(row.seconds for row in timed) / megapixels if megapixels else nan
+        return found
+
+    def psnr_gains(self, method: str, protocol: str) -> dict[str, float]:
+        """PSNR minus the input's in dB, by image, in the order of the rows.
+
+        Images without either PSNR, and those where both are infinite, are left out. The gain itself may be
+        infinite.
+        """
+        before = {row.image: row.psnr for row in self.of(self.input_label or "", protocol)}
+        own = self.of(method, protocol)
+        gains = {row.image: row.psnr - before[row.image] for row in own if row.image in before}
+        return {image: gain for image, gain in gains.items() if gain == gain}
+
+
+def compare(rows: Sequence[Row], methods: Sequence[Method], protocols: Sequence[str]) -> list[Comparison]:
+    """Every method against the input, and the networks against each other, image by image.
+
+    Images on which either figure is missing or infinite are left out of that comparison.
+    """
+    base = [method for method in methods if method.kind == "input"]
+    models = [method for method in methods if method.kind == "model"]
+    pairs = [(method, base[0]) for method in methods if base and method is not base[0]]
+    pairs += [(second, first) for first, second in combinations(models, 2)]
+    scores = {(row.method, row.protocol, row.image): row for row in rows}
+    images = list(dict.fromkeys(row.image for row in rows))
+
+    def differences(method: str, against: str, protocol: str, metric: str) -> list[float]:
+        both = (
+            [getattr(scores[label, protocol, image], metric) for label in (method, against)]
+            for image in images
+        )
+        return [own - other for own, other in both if isfinite(own - other)]
+
+    return [
+        Comparison(
+            method.label,
+            against.label,
+            protocol,
+            metric,
+            interval(differences(method.label, against.label, protocol, metric)),
+        )
+        for protocol in protocols
+        for method, against in pairs
+        for metric in METRICS
+    ]
+
+
+def interval(differences: Sequence[float]) -> Interval:
+    """The mean and its 95 % percentile bootstrap interval; not a number for fewer than two values."""
+    mean = float(np.mean(differences)) if differences else nan
+    if len(differences) < 2:
+        return Interval(mean, nan, nan)
+    found = bootstrap(
+        (np.asarray(differences),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are a number."""
+    present = [value for value in values if value == value]
+    return sum(present) / len(present) if present else nan

@@ -1,41 +1,102 @@
-"""Scoring methods on a data set, image by image; memory does not grow with the data set."""
+"""One evaluation: methods scored on a data set, image by image; memory does not grow with the data set."""
 
+import platform
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from defocusctl import __version__
 from defocusctl.data.datasets import EvaluationImage, FoundData
 from defocusctl.data.pixels import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.journal import Journal
 from defocusctl.evaluation.methods import Candidate
 from defocusctl.evaluation.metrics import Lpips, Protocol, Scores
-from defocusctl.evaluation.results import Row
+from defocusctl.evaluation.published import published_rows
+from defocusctl.evaluation.results import Evaluation, Method, Row, compare
+from defocusctl.evaluation.summary import CSV, SUMMARY
+from defocusctl.system.atomic import atomic_write, write_error
 
+REPORT, IMAGES = "report.html", "images"
+PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 NO_SCORES = Scores(nan, nan, nan, nan)
 
 OnRows = Callable[[int, Sequence[Row]], None]
-"""Told how many images are done, and the rows of the last, none if it cannot be scored."""
-
-OnOutput = Callable[[EvaluationImage, Candidate, NDArray[np.float32]], None]
+"""Called with the number of images done, and the rows of the last; none if it cannot be scored."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """All rows of a run, in the order of the images, and one line for every image that has none."""
+class Run:
+    """What is scored: images of a data set, restored by every candidate, under every protocol.
 
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...]
+    With one protocol the network is given what that protocol's own loader gives it; with several, all score
+    the same outputs, restored from the untouched file. Without ``lpips`` that metric is left out.
+    """
+
+    found: FoundData
+    images: Sequence[EvaluationImage]
+    candidates: Sequence[Candidate]
+    protocols: Sequence[Protocol]
+    lpips: Lpips | None
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        return tuple(candidate.info for candidate in self.candidates)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        return tuple(protocol.name for protocol in self.protocols)
+
+    def restored(self, candidate: Candidate, pixels: Pixels) -> NDArray[np.float32]:
+        """The method's answer to the pixels of a file: (H, W, 3) float32, white at 1, not clipped."""
+        return candidate.restore(as_float(self._given(pixels)))
+
+    def rows(self, image: EvaluationImage, images_folder: Path | None) -> Iterator[Row]:
+        """Restore and score one image; the outputs are kept in ``images_folder``, if there is one.
+
+        Raises:
+            InputError: if a file cannot be read.
+            DataError: if the pair differs in size or is too small.
+            OutputError: if an output cannot be written.
+        """
+        dataset = self.found.dataset
+        blurred, sharp = read_pair(image)
+        given = self._given(blurred)
+        references = None if sharp is None else [as_float(p.prepare(sharp, dataset)) for p in self.protocols]
+        for candidate in self.candidates:
+            started = time.perf_counter()
+            answer = candidate.restore(as_float(given))
+            seconds = time.perf_counter() - started
+            label = candidate.info.label
+            if images_folder is not None:
+                _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(answer))
+            for index, protocol in enumerate(self.protocols):
+                scores = NO_SCORES
+                if references is not None:
+                    scores = protocol.score(answer, references[index], dataset, self.lpips)
+                megapixels = given.shape[0] * given.shape[1] / 1e6
+                yield Row(image.name, label, protocol.name, *scores, seconds, megapixels, image.labels)
+
+    def _given(self, pixels: Pixels) -> Pixels:
+        return self.protocols[0].prepare(pixels, self.found.dataset) if len(self.protocols) == 1 else pixels
 
 
-def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -> Sequence[EvaluationImage]:
+def chosen(
+    found: FoundData, limit: int | None, sample: int | None, seed: int, white: float | None = None
+) -> Sequence[EvaluationImage]:
     """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order.
+
+    ``white`` is the value of white in floating-point files, by default 1.
 
     Raises:
         DataError: if the set has no image that can be scored.
@@ -46,82 +107,51 @@ def chosen(found: FoundData, limit: int | None, sample: int | None, seed: int) -
     if sample is not None and sample < len(images):
         picked = sorted(random.Random(seed).sample(range(len(images)), sample))
         images = tuple(images[index] for index in picked)
-    return images[:limit]
+    return [image._replace(white=white) for image in images[:limit]]
 
 
-def score_images(
-    dataset: str,
-    images: Sequence[EvaluationImage],
-    candidates: Sequence[Candidate],
-    protocols: Sequence[Protocol],
-    *,
-    lpips: Lpips | None,
-    journal: Journal,
-    on_rows: OnRows,
-    on_output: OnOutput | None = None,
-) -> Scored:
-    """Restore every image with every method and score it under every protocol.
+def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_rows: OnRows) -> Evaluation:
+    """Score all images, compare the methods, and put what came out together; progress is kept in ``out``.
 
-    With one protocol the network is given what that protocol's own loader gives it; with several, all score
-    the same outputs, restored from the untouched file. What the journal already holds is not done again.
-    An image that cannot be read or whose pair differs in size is reported, and the run goes on.
+    What its journal already holds is not done again. An image that cannot be read or whose pair differs in
+    size is reported, and the run goes on.
 
     Raises:
-        OutputError: if ``on_output`` or the journal cannot write.
+        DataError: if ``out`` holds another run.
+        OutputError: if something cannot be written there, or would replace a file of another origin.
     """
+    results = (CSV, SUMMARY, REPORT, *((IMAGES,) if save_images else ()))
+    images_folder = out / IMAGES if out is not None and save_images else None
     rows: list[Row] = []
-    problems: list[str] = []
-    for done, image in enumerate(images, start=1):
-        scored = journal.rows_of(image.name)
-        if scored is None:
-            try:
-                scored = list(_score(dataset, image, candidates, protocols, lpips, on_output))
-            except OutputError:
-                raise
-            except DefocusctlError as error:
-                problems.append(f"{image.name}: {error}")
-                on_rows(done, [])
-                continue
-            journal.write(scored)
-        rows += scored
-        on_rows(done, scored)
-    return Scored(tuple(rows), tuple(problems))
-
-
-def restored(candidate: Candidate, pixels: Pixels) -> NDArray[np.float32]:
-    """The method's answer to integer pixels: (H, W, 3) float32, white at 1, not clipped."""
-    return candidate.restore(as_float(pixels))
-
-
-def _score(
-    dataset: str,
-    image: EvaluationImage,
-    candidates: Sequence[Candidate],
-    protocols: Sequence[Protocol],
-    lpips: Lpips | None,
-    on_output: OnOutput | None,
-) -> Iterator[Row]:
-    blurred, sharp = read_pair(image)
-    given = given_to_methods(blurred, protocols, dataset)
-    references = None if sharp is None else [as_float(p.prepare(sharp, dataset)) for p in protocols]
-    for candidate in candidates:
-        started = time.perf_counter()
-        answer = restored(candidate, given)
-        seconds = time.perf_counter() - started
-        if on_output is not None:
-            on_output(image, candidate, answer)
-        for index, protocol in enumerate(protocols):
-            scores = NO_SCORES
-            if references is not None:
-                scores = protocol.score(answer, references[index], dataset, lpips)
-            megapixels = given.shape[0] * given.shape[1] / 1e6
-            label = candidate.info.label
-            yield Row(image.name, label, protocol.name, *scores, seconds, megapixels, image.labels)
-
-
-def given_to_methods(pixels: Pixels, protocols: Sequence[Protocol], dataset: str) -> Pixels:
-    """What is restored: what the only protocol's loader gives, or the untouched pixels for several."""
-    return protocols[0].prepare(pixels, dataset) if len(protocols) == 1 else pixels
+    problems = list(run.found.problems)
+    with closing(Journal(out, _settings(run, save_images), results, resume=resume)) as journal:
+        for done, image in enumerate(run.images, start=1):
+            scored = journal.rows_of(image.name)
+            if scored is None:
+                try:
+                    scored = list(run.rows(image, images_folder))
+                    journal.write(scored)
+                except OutputError:
+                    raise
+                except DefocusctlError as error:
+                    problems.append(f"{image.name}: {error}")
+                    scored = []
+            rows += scored
+            on_rows(done, scored)
+    trained_on = frozenset(method.trained_on for method in run.methods if method.trained_on)
+    return Evaluation(
+        dataset=run.found.dataset,
+        title=run.found.title,
+        images=tuple(image.name for image in run.images),
+        methods=run.methods,
+        protocols=run.protocol_names,
+        rows=tuple(rows),
+        comparisons=tuple(compare(rows, run.methods, run.protocol_names)),
+        published=published_rows(run.found.dataset, trained_on),
+        problems=tuple(problems),
+        lpips_variant=None if run.lpips is None else run.lpips.variant,
+        versions=_versions(),
+    )
 
 
 def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
@@ -129,9 +159,9 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
 
     Raises:
         InputError: if one cannot be read.
-        DataError: if they differ in size.
+        DataError: if they differ in size, or the white of floating-point pixels is in doubt.
     """
-    cache = PixelCache(0)
+    cache = PixelCache(0, image.white)
     blurred = cache.rgb(image.blurred)
     sharp = None if image.sharp is None else cache.rgb(image.sharp)
     if sharp is not None and sharp.shape != blurred.shape:
@@ -142,6 +172,36 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
     return blurred, sharp
 
 
-def output_path(folder: Path, image: EvaluationImage, candidate: Candidate) -> Path:
-    """Where a restored image of a run is kept."""
-    return folder / candidate.info.label.replace("/", "-") / f"{image.name}.png"
+def as_pixels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Float pixels in [0, 1], clipped and rounded to 8 bits."""
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
+    """What a resumed run must have in common with the interrupted one."""
+    return {
+        "dataset": run.found.dataset,
+        "folder": str(run.found.folder.resolve()),
+        "split": run.found.split,
+        "methods": [asdict(method) for method in run.methods],
+        "protocols": run.protocol_names,
+        "lpips": None if run.lpips is None else run.lpips.variant,
+        "images": save_images,
+        "white": run.images[0].white,
+        "version": __version__,
+    }
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    """What computed the figures."""
+    packages = tuple((name, version(name)) for name in PACKAGES)
+    return (("defocusctl", __version__), ("python", platform.python_version()), *packages)
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path.parent, error) from error
+    with atomic_write(path, force=True) as file:
+        Image.fromarray(pixels).save(file, format="PNG")

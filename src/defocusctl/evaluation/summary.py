@@ -1,4 +1,4 @@
-"""What an evaluation comes to: means per method and label, and the files to keep."""
+"""The files that a run keeps of its figures: ``scores.csv`` and ``summary.json``."""
 
 import csv
 import io
@@ -10,20 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from defocusctl.evaluation.metrics import PROTOCOLS
-from defocusctl.evaluation.results import METRICS, Evaluation, Row, mean
+from defocusctl.evaluation.results import Evaluation, Row
 from defocusctl.system.atomic import atomic_write
 
 CSV = "scores.csv"
 SUMMARY = "summary.json"
-
-
-def means(evaluation: Evaluation, method: str, protocol: str, label: str | None = None) -> dict[str, float]:
-    """The mean of every metric, and seconds per megapixel, over all images or those of a label."""
-    rows = evaluation.of(method, protocol, label)
-    found = {metric: mean(rows, metric) for metric in METRICS}
-    megapixels = sum(row.megapixels for row in rows)
-    found["seconds_per_megapixel"] = sum(row.seconds for row in rows) / megapixels if megapixels else 0.0
-    return found
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -74,9 +65,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> list[Path]:
 def _means_by_protocol(
     evaluation: Evaluation, method: str, label: str | None = None
 ) -> dict[str, dict[str, float | None]]:
-    return {
-        protocol: _finite(means(evaluation, method, protocol, label)) for protocol in evaluation.protocols
-    }
+    return {protocol: _finite(evaluation.means(method, protocol, label)) for protocol in evaluation.protocols}
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

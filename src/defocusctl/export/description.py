@@ -21,7 +21,7 @@ def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str
     return {
         "model": metadata.model,
         "weights": weights.name,
-        "weights_hash": str(weights.digest),
+        "weights_hash": str(weights.checksum),
         "licence": metadata.licence,
         "trained_on": metadata.trained_on,
         "channel_order": "RGB",

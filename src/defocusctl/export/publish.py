@@ -3,17 +3,17 @@
 import json
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from defocusctl.errors import UsageError
+from defocusctl.errors import OutputError, UsageError
 from defocusctl.export.run import Exported, ExportSettings, export_network
 from defocusctl.weights.checkpoint import Checkpoint
-from defocusctl.weights.hub import upload
+from defocusctl.weights.hub import HUB, HUB_WEIGHTS, hub_is_offline, silence_client
 from defocusctl.weights.resolve import ResolvedWeights
-from defocusctl.weights.sources import HUB_WEIGHTS
 
 CARD = Path(__file__).with_name("card.md.jinja")
 
@@ -48,6 +48,36 @@ def publish_weights(
         }
     commit = upload(repository, files, f"Add weights of {checkpoint.metadata.model}", private=private)
     return replace(exported, output=commit)
+
+
+def upload(repository: str, files: Mapping[str, bytes], message: str, *, private: bool) -> str:
+    """Commit ``files`` (contents by name) to the model ``repository``, made if need be; the commit's page.
+
+    Without ``private`` the owner's default holds. The token is the client's own: ``HF_TOKEN`` or the one that
+    ``hf auth login`` keeps. It goes nowhere else.
+
+    Raises:
+        OutputError: if there is no token, or the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError
+
+    where = f"{HUB}{repository}"
+    if hub_is_offline():
+        raise OutputError(f"{where}: the network is off", "unset HF_HUB_OFFLINE")
+    if get_token() is None:
+        raise OutputError(f"{where}: there is no token to write with", "run 'hf auth login', or set HF_TOKEN")
+    silence_client()
+    client = HfApi()
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
+    try:
+        client.create_repo(repository, private=private or None, exist_ok=True)
+        return client.create_commit(repository, operations, commit_message=message).commit_url
+    except HfHubHTTPError as error:
+        status = f"HTTP status {error.response.status_code}"
+        raise OutputError(f"{where}: {status}", "check the name, and that the token may write") from error
+    except Exception as error:  # of the hub's transport; its words may hold anything, so they are not shown
+        raise OutputError(f"{where}: the hub cannot be reached", "try again while online") from error
 
 
 def _configuration(checkpoint: Checkpoint, exported: Exported) -> str:

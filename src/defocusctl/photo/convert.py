@@ -112,9 +112,8 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     if kind in WITHOUT_METADATA:
         lost = [name for name, content in parts.items() if content]
     elif kind == "JPEG":
-        lost = ["EXIF"] if len(metadata.exif or b"") > jpeg.LARGEST_EXIF else []
-        if metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP):
-            lost.append("record of how it was made, beside its XMP")
+        crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP)
+        lost = ["record of how it was made, beside its XMP"] if crowded else []
     else:
         lost = []
     if metadata.icc and kind not in WITHOUT_METADATA and profile_for(photo, kind) is None:
@@ -151,7 +150,10 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
                 "APP12 data": jpeg_segments.APP12 in markers,
             }
         case HeifCoding() as coding:
-            parts = {"colour description (nclx)": heif.foreign_colours(coding)}
+            parts = {
+                "colour description (nclx)": heif.foreign_colours(coding),
+                "HDR light levels": bool(coding.light),
+            }
         case TiffCoding(tags=tags):
             parts = {"further TIFF tags": bool(tags)}
         case _:

@@ -27,6 +27,8 @@ from defocusctl.photo.orientation import swaps_sides
 from defocusctl.photo.reframing import Reframing
 from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet
 
+IPTC_TAG = 33723
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -170,6 +172,8 @@ def _without_photoshop(coding: Coding | None, *, places: bool) -> tuple[Coding |
             if tag.code == exif_copies.PHOTOSHOP:
                 content, lost = photoshop.without(tag.value, places=places)
                 tag = TiffTag(tag.code, tag.kind, len(content), content)
+            elif tag.code == IPTC_TAG:
+                tag = _without_iptc_preview(tag)
             if tag.value:
                 tags.append(tag)
         return replace(coding, tags=tuple(tags)), lost
@@ -178,11 +182,21 @@ def _without_photoshop(coding: Coding | None, *, places: bool) -> tuple[Coding |
     return coding, []
 
 
+def _without_iptc_preview(tag: TiffTag) -> TiffTag:
+    """The tag of IPTC data, which may be in units of several bytes, without the preview in them."""
+    content = photoshop.iptc_without_preview(tag.value)
+    size = exif.KIND_BYTES[tag.kind]
+    content += bytes(-len(content) % size)
+    return TiffTag(tag.code, tag.kind, len(content) // size, content)
+
+
 def _resources_of_chunks(coding: PngCoding, *, places: bool) -> tuple[PngCoding, list[str]]:
     """A PNG's text chunks with the Photoshop resources, as ImageMagick writes them, cleaned."""
     lost: list[str] = []
 
     def clean(resources: bytes) -> bytes:
+        if resources[:1] == bytes([photoshop.IPTC_MARK]):  # as they are, not within Photoshop's
+            return photoshop.iptc_without_preview(resources)
         content, names = photoshop.without(resources, places=places)
         lost.extend(names if resources else ["broken Photoshop data"])
         return content

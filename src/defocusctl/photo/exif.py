@@ -25,7 +25,7 @@ RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
 POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
 PARENTS = {INTEROP_IFD: EXIF_IFD}  # all others hang below the first directory
 MOST_TAGS = 4096  # as tifffile has it
-SHORT, LONG, RATIONAL, UTF8 = 3, 4, 5, 129
+SHORT, LONG, RATIONAL, SLONG, UTF8 = 3, 4, 5, 9, 129
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
 INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 

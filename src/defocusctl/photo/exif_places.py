@@ -12,8 +12,9 @@ OME = b"<OME"
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
 GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
 TIED_BY_OTHERS = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
+ON_THE_PAGE = frozenset((286, 287))
 DOUBLE = 12
-LOST_MAP = "the place on the map (GeoTIFF)"
+LOST_MAP, LOST_PAGE = "the place on the map (GeoTIFF)", "the place on the page"
 
 
 def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
@@ -76,15 +77,19 @@ def tags_reframed(
 ) -> tuple[tuple[TiffTag, ...], list[str]]:
     """A TIFF's tags, the place on the map moved to the part that was cut out, and what was taken out.
 
-    A turned picture's place is taken out.
+    A turned picture's place is taken out, and any place on the page.
     """
-    found = {tag.code for tag in tags} & GEOGRAPHIC
-    if not found or not reframing.changes:
+    if not reframing.changes:
         return tags, []
-    moved = None if reframing.turns or found & TIED_BY_OTHERS else _on_the_map(tags, order, reframing)
+    kept = tuple(tag for tag in tags if tag.code not in ON_THE_PAGE)
+    lost = [LOST_PAGE] if len(kept) < len(tags) else []
+    found = {tag.code for tag in kept} & GEOGRAPHIC
+    if not found:
+        return kept, lost
+    moved = None if reframing.turns or found & TIED_BY_OTHERS else _on_the_map(kept, order, reframing)
     if moved is None:
-        return tuple(tag for tag in tags if tag.code not in GEOGRAPHIC), [LOST_MAP]
-    return moved, []
+        return tuple(tag for tag in kept if tag.code not in GEOGRAPHIC), [*lost, LOST_MAP]
+    return moved, lost
 
 
 def _on_the_map(

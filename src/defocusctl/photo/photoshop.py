@@ -12,6 +12,8 @@ SIGNATURES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
 HEADER = b"Photoshop 3.0\0"
 MOST_RESOURCES = 20_000
 PREVIEWS = frozenset((0x0409, 0x040C))
+IPTC = 0x0404
+IPTC_MARK, IPTC_PREVIEW = 0x1C, ((2, 200), (2, 201), (2, 202))  # by record and number
 COPIES = frozenset((0x0422, 0x0423, 0x0424))  # EXIF and XMP, which the file itself has
 PLACES = {
     0x0408: "guides",
@@ -21,11 +23,13 @@ PLACES = {
 
 
 class Resource(NamedTuple):
-    """One resource: its number and where it lies."""
+    """One resource: its number, where it and its data lie, and the length of those without padding."""
 
     number: int
     start: int
     end: int
+    data: int
+    length: int
 
 
 def without(resources: bytes, *, places: bool) -> tuple[bytes, list[str]]:
@@ -42,13 +46,43 @@ def without(resources: bytes, *, places: bool) -> tuple[bytes, list[str]]:
         if places and (name := PLACES.get(resource.number)):
             lost.append(f"Photoshop {name}")
             continue
-        kept.append(resources[resource.start : resource.end])
+        kept.append(_kept(resources, resource))
     if resources[position:].strip(b"\0"):
         most = count == MOST_RESOURCES
         lost.append(
             f"Photoshop data beyond {MOST_RESOURCES:,} resources" if most else "broken Photoshop data"
         )
     return b"".join(kept), list(dict.fromkeys(lost))
+
+
+def iptc_without_preview(data: bytes) -> bytes:
+    """IPTC data (IIM 4) without the preview in them; what follows a broken part stays as it is."""
+    kept, position = [], 0
+    while len(data) >= position + 5 and data[position] == IPTC_MARK:
+        start, field = position, (data[position + 1], data[position + 2])
+        length = int.from_bytes(data[position + 3 : position + 5], "big")
+        position += 5
+        if length & 0x8000:  # the length of the length
+            wide = length & 0x7FFF
+            length = int.from_bytes(data[position : position + wide], "big")
+            position += wide
+        position += length
+        if position > len(data):
+            position = start
+            break
+        if field not in IPTC_PREVIEW:
+            kept.append(data[start:position])
+    return b"".join([*kept, data[position:]])
+
+
+def _kept(resources: bytes, resource: Resource) -> bytes:
+    """A resource as it is, but for IPTC's preview."""
+    data = resources[resource.data : resource.data + resource.length]
+    content = iptc_without_preview(data) if resource.number == IPTC else data
+    if content == data:
+        return resources[resource.start : resource.end]
+    head = resources[resource.start : resource.data - 4]
+    return head + struct.pack(">I", len(content)) + content + bytes(len(content) % 2)
 
 
 def _resources(resources: bytes) -> Iterator[Resource]:
@@ -64,5 +98,5 @@ def _resources(resources: bytes) -> Iterator[Resource]:
         if data + length > len(resources):
             return
         end = min(data + length + length % 2, len(resources))
-        yield Resource(number, position, end)
+        yield Resource(number, position, end, data, length)
         position = end

@@ -13,6 +13,7 @@ SLIGHTLY_BELOW_BLACK = -0.02
 DOUBTFUL = 0.01
 """Highlights beyond white are rare in a photo: above this part of its samples, white may be another value."""
 DARK = 0.05
+HOW_TO_SAY = "say which value is white with --white VALUE (in Python white=VALUE, in a recipe data.white)"
 
 
 def white_of(pixels: Samples, given: float | None) -> tuple[float | None, tuple[str, ...]]:
@@ -27,10 +28,19 @@ def white_of(pixels: Samples, given: float | None) -> tuple[float | None, tuple[
         raise UsageError(f"white cannot be {given:g}", "give a number above 0")
     if pixels.dtype.kind != "f":
         return None, ()
-    return (None, _doubts(pixels)) if given is None else (given, ())
+    if given is not None:
+        return given, ()
+    doubt = doubt_of_white(pixels)
+    taken = "white is taken to be 1; if it is another value, say it with --white"
+    return None, () if doubt is None else (f"{doubt}: {taken}",)
 
 
-def _doubts(pixels: Samples) -> tuple[str, ...]:
+def doubt_of_white(pixels: Samples) -> str | None:
+    """What speaks against 1 as the white of floating-point pixels (H, W, C), if something does.
+
+    Raises:
+        InputError: if it plainly cannot be 1.
+    """
     used = outside = above = 0
     whole, smallest, largest = True, 0.0, 0.0
     for top in range(0, len(pixels), BAND):
@@ -46,12 +56,10 @@ def _doubts(pixels: Samples) -> tuple[str, ...]:
     if outside > used / 2 or (above and whole):
         raise InputError(
             f"its floating-point samples, {smallest:g} to {largest:g}, are not from 0 (black) to 1 (white)",
-            "say which value is white with --white VALUE (in Python white=VALUE), or divide them by it",
+            f"{HOW_TO_SAY}, or divide them by it",
         )
     if outside > DOUBTFUL * used:
-        what = f"{outside / used:.0%} of its floating-point samples are below 0 or above 1"
-    elif 0 < largest < DARK:
-        what = f"its brightest floating-point sample is {largest:.2g}"
-    else:
-        return ()
-    return (f"{what}: white is taken to be 1; if it is another value, say it with --white",)
+        return f"{outside / used:.0%} of its floating-point samples are below 0 or above 1"
+    if 0 < largest < DARK:
+        return f"its brightest floating-point sample is {largest:.2g}"
+    return None

@@ -19,6 +19,7 @@ WHOLE_NAMESPACES = {
     "http://ns.xiaomi.com/photos/1.0/camera/": "further pictures in the file",
 }
 FILM = "a film (motion photo)"
+PREVIEW = "http://ns.adobe.com/xap/1.0/g/img/ image"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"
 EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
 OPPO = "http://ns.oplus.com/photos/1.0/camera/"
@@ -27,6 +28,9 @@ OPPO = "http://ns.oplus.com/photos/1.0/camera/"
 def take_out(packet: Packet) -> list[str]:
     """Take such properties out; return what they spoke of, previews and pieces left unnamed."""
     spoken: list[str] = []
+    for found in packet.rdf.fields():
+        if found.name == PREVIEW:
+            packet.cut(found)
     for description in packet.descriptions:
         for part in description.properties:
             subject = _subject(part.name)

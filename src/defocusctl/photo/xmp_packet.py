@@ -14,6 +14,17 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
 MOST_NAMES, MOST_LEVELS = 50_000, 100
+WIDE_ENCODINGS = {  # by the first bytes, a byte-order mark or "<"
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"<\0\0\0": "utf-32-le",
+    b"\0\0\0<": "utf-32-be",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"<\0": "utf-16-le",
+    b"\0<": "utf-16-be",
+}
+WIDE_DECLARATION = re.compile(r"^\s*<\?xml\s[^>]*\?>|\0+$")
 TAG_NAME = re.compile(rb"[^\s/>]+")  # both of text that expat found well-formed
 ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
@@ -243,11 +254,12 @@ def as_utf8(text: bytes) -> bytes:
     """
     if len(text) > LARGEST:
         raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
-    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    foreign = next((name for start, name in WIDE_ENCODINGS.items() if text.startswith(start)), None)
+    if foreign is not None:
         try:
-            return text.decode("utf-16").encode()
+            return WIDE_DECLARATION.sub("", text.decode(foreign)).encode()
         except UnicodeError as error:
-            raise BrokenXmpError("not UTF-16") from error
+            raise BrokenXmpError(f"not {foreign.upper()}") from error
     return text.rstrip(b"\0").removeprefix(b"\xef\xbb\xbf")
 
 

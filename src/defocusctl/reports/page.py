@@ -1,4 +1,4 @@
-"""Fills the ``page.html`` of a folder, which extends ``base.html`` here."""
+"""The frame of every page: one HTML file with its styles, scripts and data inside."""
 
 import base64
 import hashlib
@@ -10,41 +10,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from defocusctl.system.atomic import atomic_write
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).with_name("templates")
+MINUS = "\N{MINUS SIGN}"
 
 
-def write_page(
-    path: Path, folder: Path, values: Mapping[str, Any], *, images: str = "data:", force: bool
-) -> None:
-    """Write one HTML file with its styles, scripts and data inside.
+def write_page(path: Path, name: str, values: Mapping[str, Any], *, images: str = "data:") -> None:
+    """Write the page ``name``: its HTML in the frame, its styles and script after those of all pages.
 
-    ``folder`` holds ``page.html``, ``style.css`` and ``script.js``; its styles and scripts come after the
-    shared ones. Everything in ``values`` is escaped by the template engine; iterators among them are read as
-    they are written, so that a page may be larger than what fits into memory. The page's own policy forbids
-    it to load anything but pictures from ``images`` (sources as Content-Security-Policy names them) and to
-    run any script but its own.
+    Everything in ``values`` is escaped by the template engine; iterators among them are read as they are
+    written, so that a page may be larger than what fits into memory. The page's own policy forbids it to load
+    anything but pictures from ``images`` (sources as Content-Security-Policy names them) and to run any
+    script but its own.
 
     Raises:
-        OutputError: if the file exists (without ``force``) or cannot be written; nothing is left behind then.
+        OutputError: if the file cannot be written; an older one is then left as it was.
     """
     environment = Environment(
-        loader=FileSystemLoader([folder, HERE]),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters["minus"] = lambda figure: figure.replace("-", MINUS)
     style, script = (
-        "".join(file.read_text(encoding="utf-8") for file in files)
-        for files in ((HERE / "base.css", folder / "style.css"), (HERE / "stage.js", folder / "script.js"))
+        "".join((TEMPLATES / f"{part}.{kind}").read_text(encoding="utf-8") for part in ("page", name))
+        for kind in ("css", "js")
     )
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
     )
-    page = environment.get_template("page.html")
-    with atomic_write(path, force=force) as handle:
+    page = environment.get_template(f"{name}.html")
+    with atomic_write(path, force=True) as handle:
         for piece in page.generate(**values, policy=policy, style=style, script=script):
             handle.write(piece.encode("utf-8", "backslashreplace"))  # names of files need not be Unicode

@@ -114,7 +114,7 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
         if path.exists():
             raise OutputError(
                 f"'{path}' would be replaced, but is not from a run of defocusctl",
-                "choose another --out, or move it away",
+                "choose another folder, or move it away",
             )
 
 

@@ -1,4 +1,4 @@
-"""Files of one JSON object per line that survive whatever kills their writer.
+"""Files of one JSON value per line that survive whatever kills their writer.
 
 A line counts from the moment its line feed is on the disk. What a kill or a power failure leaves of a line
 at the end of the file is not read, and cut off by the next writer.
@@ -6,7 +6,7 @@ at the end of the file is not read, and cut off by the next writer.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,30 @@ from defocusctl.errors import OutputError
 from defocusctl.system.atomic import write_error
 
 
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of the file, in order; none if there is no such file.
+def read_json_lines(path: Path, kind: type | tuple[type, ...] = dict) -> Iterator[Any]:
+    """The values of the file, in order; none if there is no such file.
 
     Raises:
-        OutputError: if it cannot be read, or a whole line of it is no JSON object.
+        OutputError: if it cannot be read, or a whole line of it is not a JSON value of this kind.
     """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
-                    yield _parsed(path, number, line)
+                    yield _parsed(path, number, line, kind)
     except FileNotFoundError:
         return
     except OSError as error:
         raise OutputError(f"cannot read '{path}' ({error.strerror})", "check its permissions") from error
 
 
+def json_line(value: Any) -> bytes:
+    """A JSON value as a line."""
+    return json.dumps(value).encode() + b"\n"
+
+
 class JsonLinesWriter:
-    """Appends objects to a file, each call on the disk when it returns, all of its lines or a few first ones.
+    """Appends values to a file. Each call is durable when it returns; after a crash, a prefix may remain.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -48,13 +53,13 @@ class JsonLinesWriter:
         except OSError as error:
             raise write_error(path, error) from error
 
-    def append(self, objects: Iterable[Mapping[str, Any]]) -> None:
-        """Write one line for each object; on failure the file is as it was, if the system lets it be.
+    def append(self, values: Iterable[Any]) -> None:
+        """Write one line for each value; on failure the file is as it was, if the system lets it be.
 
         Raises:
             OutputError: if they cannot be written.
         """
-        content = b"".join(json.dumps(item).encode() + b"\n" for item in objects)
+        content = b"".join(map(json_line, values))
         if not content:
             return
         try:
@@ -72,12 +77,12 @@ class JsonLinesWriter:
         self._file.close()
 
 
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parsed(path: Path, number: int, line: bytes, kind: type | tuple[type, ...]) -> Any:
     try:
         value = json.loads(line)
     except ValueError:
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, kind):
         raise OutputError(f"line {number} of '{path}' is damaged", "fix or remove that line")
     return value
 

@@ -10,7 +10,7 @@ from defocusctl.data.batches import RenderedSource, StepCrops
 from defocusctl.data.pairs import photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.data.synthesis.defocus import render
-from defocusctl.errors import DataError, UsageError
+from defocusctl.errors import DataError, OutputError, UsageError
 from defocusctl.system.atomic import atomic_write
 from defocusctl.training.recipe import Recipe
 
@@ -29,20 +29,22 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
     Raises:
         UsageError: if the picture is to be anything but a PNG.
         DataError: if the recipe renders nothing.
-        OutputError: if the picture cannot be written.
+        OutputError: if the picture cannot be written, or would replace a photo of the recipe.
     """
     if target.suffix.lower() != ".png":
         raise UsageError(f"'{target}' does not end in .png", "the contact sheet is a PNG")
     data = recipe.data
     if not data.sharp:
         raise DataError("this recipe renders no defocus", "give it 'sharp' folders under [data]")
-    source = RenderedSource(
-        [path for folder in data.sharp for path in photos_in(root / folder)],
-        [path for folder in data.depth for path in photos_in(root / folder)],
-        data.rendering,
-        1.0,
+    photos, depth = (
+        [path for folder in folders for path in photos_in(root / folder)]
+        for folders in (data.sharp, data.depth)
     )
-    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, PixelCache(0))[0]
+    if target.exists() and any(target.samefile(path) for path in (*photos, *depth)):
+        raise OutputError(f"'{target}' is a photo of the recipe", "give another name with -o")
+    source = RenderedSource(photos, depth, data.rendering, 1.0)
+    cache = PixelCache(0, data.white)
+    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, cache)[0]
     generator = torch.Generator().manual_seed(recipe.seed)
     pairs = render(data.rendering, crops.sharp, crops.depth, generator)
     rows = -(-count // PAIRS_PER_ROW)

@@ -1,25 +1,27 @@
 """What a run leaves to look at: ``log.jsonl``, TensorBoard events, sample pictures."""
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from defocusctl.errors import DataError
+from defocusctl.errors import DataError, OutputError
 from defocusctl.system import atomic
+from defocusctl.system.json_lines import JsonLinesWriter, json_line, read_json_lines
 
-LOG = "log.jsonl"
+LOG, SAMPLES = "log.jsonl", "samples"
 
 
 def is_log(path: Path) -> bool:
     """Whether a file is the log of a run: all lines name their steps, but perhaps one that was cut off."""
-    *whole, _ = path.read_bytes().split(b"\n")
-    return all(_step(line) < inf for line in whole)
+    try:
+        return all(_step(line) < inf for line in read_json_lines(path))
+    except OutputError:
+        return False
 
 
 class Journal:
@@ -39,23 +41,21 @@ class Journal:
             raise DataError("training needs TensorBoard for its logs", remedy) from error
         self._folder = folder
         log = folder / LOG
-        if log.exists():
-            kept = [line for line in log.read_bytes().splitlines(keepends=True) if _step(line) <= step]
-            with atomic.atomic_write(log, force=True) as handle:
-                handle.write(b"".join(kept))
-        self._lines = log.open("a", encoding="utf-8")
+        kept = [line for line in read_json_lines(log) if _step(line) <= step]
+        with atomic.atomic_write(log, force=True) as handle:
+            handle.writelines(map(json_line, kept))
+        self._lines = JsonLinesWriter(log)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One line of numbers for one step."""
-        self._lines.write(json.dumps({"step": step, **values}) + "\n")
-        self._lines.flush()
+        self._lines.append([{"step": step, **values}])
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
         """A sample sheet (H, W, 3)."""
-        folder = self._folder / "samples"
+        folder = self._folder / SAMPLES
         folder.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{step:07d}.png")
 
@@ -64,8 +64,7 @@ class Journal:
         self._board.close()
 
 
-def _step(line: bytes) -> float:
-    """The step of a line of the log; a line that was cut off belongs to no step."""
-    with suppress(ValueError, KeyError, TypeError):
-        return int(json.loads(line)["step"])
-    return inf
+def _step(line: Mapping[str, Any]) -> float:
+    """The step of a line of the log; infinite where it has none."""
+    step = line.get("step")
+    return step if isinstance(step, int) else inf

@@ -22,7 +22,7 @@ from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
-from defocusctl.training.journal import LOG, Journal, is_log
+from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
 from defocusctl.training.recipe import Recipe
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
@@ -68,7 +68,7 @@ def train(
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
     crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
-    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root)
+    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
     network, was_bgr = _network(recipe, data_root)
     state = TrainingState(recipe, network, device)
     if resume and (out / FILE).exists():
@@ -91,11 +91,13 @@ def train(
 
 
 def _check_nothing_is_replaced(out: Path) -> None:
-    """Refuse a folder without a checkpoint that has weights, or a log that no run has written."""
+    """Refuse a folder without a checkpoint that has weights, or a log or samples that no run has written."""
     if (out / FILE).exists():
         return
     refuse_foreign(out / name for name in WEIGHTS)
-    if (out / LOG).exists() and not is_log(out / LOG):
+    if not (out / LOG).exists():
+        refuse_foreign([out / SAMPLES])
+    elif not is_log(out / LOG):
         refuse_foreign([out / LOG])
 
 
@@ -248,4 +250,4 @@ def _stages(recipe: Recipe) -> list[tuple[int, int]]:
 
 
 def _cache(recipe: Recipe) -> PixelCache:
-    return PixelCache(int(recipe.data.cache_gib * 2**30))
+    return PixelCache(int(recipe.data.cache_gib * 2**30), recipe.data.white)

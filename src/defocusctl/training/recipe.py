@@ -1,14 +1,14 @@
-"""Training recipes: TOML in, typed and checked settings out. A misspelt key is an error, never ignored."""
+"""Training recipes: TOML in, typed and checked settings out."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from defocusctl.data.settings import Rendering, Settings
+from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError, ModelError
 from defocusctl.models.plugins import check_model
+from defocusctl.system.toml import Table, read_toml
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -17,7 +17,7 @@ RENDERED = "rendered"
 """What the validation set of rendered photos is called."""
 
 
-class Pairs(Settings):
+class Pairs(Table):
     """A folder of blurred and one of sharp photos with the same names."""
 
     blurred: Path
@@ -25,7 +25,7 @@ class Pairs(Settings):
     weight: Weight = 1.0
 
 
-class Data(Settings):
+class Data(Table):
     """What to train on; folders are relative to ``--data`` (by default the recipe's own folder)."""
 
     sharp: tuple[Path, ...] = ()
@@ -33,6 +33,8 @@ class Data(Settings):
     rendered_weight: Weight = 1.0
     rendering: Rendering = Rendering()
     pairs: tuple[Pairs, ...] = ()
+    white: Annotated[float, Field(gt=0)] | None = None
+    """White in floating-point photos, those for validation too; 1 by default."""
     cache_gib: Weight = 2.0
     workers: Annotated[int, Field(ge=0)] = 0
 
@@ -46,7 +48,7 @@ class Data(Settings):
         return self
 
 
-class Stage(Settings):
+class Stage(Table):
     """A part of the training with one batch and crop size."""
 
     steps: Count
@@ -54,7 +56,7 @@ class Stage(Settings):
     crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
 
 
-class Optimiser(Settings):
+class Optimiser(Table):
     """Adam (AdamW where ``weight_decay`` is above 0) or Muon, and the course of its learning rate."""
 
     algorithm: Literal["adam", "muon"] = "adam"
@@ -67,7 +69,7 @@ class Optimiser(Settings):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
 
 
-class Loss(Settings):
+class Loss(Table):
     """Weights of the papers' terms; every scale's own weight comes from the network."""
 
     pixel: Literal["mse", "l1"] = "mse"
@@ -75,7 +77,7 @@ class Loss(Settings):
     reblur_weight: Weight = 0.1
 
 
-class Validation(Settings):
+class Validation(Table):
     """Photos never trained on: sharp ones to be rendered, and folders with ``source`` and ``target``."""
 
     every_steps: Count = 1000
@@ -91,7 +93,7 @@ class Validation(Settings):
         return self
 
 
-class Recipe(Settings):
+class Recipe(Table):
     """One training run."""
 
     model: str
@@ -144,23 +146,6 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file.
 
     Raises:
-        DataError: naming the key and what is wrong with it.
+        DataError: if it cannot be read or does not fit, naming the key and what is wrong with it.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(f"cannot read the recipe '{path}': {reason}", "give a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"'{path}' is not valid TOML: {error}", "fix that line") from error
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        if first["type"] == "extra_forbidden":
-            raise DataError(
-                f"'{path}' has an unknown key '{key}'", "see docs/training.md for the keys"
-            ) from error
-        wrong = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"'{path}': {key}: {wrong}", "see docs/training.md for the keys") from error
+    return read_toml(path, Recipe, DataError, "see docs/training.md for the keys")

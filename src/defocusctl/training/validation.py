@@ -46,15 +46,18 @@ class Gain(NamedTuple):
 class ValidationSets:
     """All validation crops of a recipe, read and rendered once; the same for every run and machine."""
 
-    def __init__(self, settings: Validation, rendering: Rendering, root: Path) -> None:
+    def __init__(
+        self, settings: Validation, rendering: Rendering, root: Path, white: float | None = None
+    ) -> None:
+        cache = PixelCache(0, white)
         self.sets: dict[str, list[ValidationPair]] = {}
         if settings.sharp:
             photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
             rendering = rendering.model_copy(update={"sharp": 0.0})
-            self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop)
+            self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop, cache)
         for name, folder in settings.pairs.items():
             pairs = pairs_in(root / folder / "source", root / folder / "target")[: settings.limit]
-            self.sets[name] = [_central(pair, settings.crop) for pair in pairs]
+            self.sets[name] = [_central(pair, settings.crop, cache) for pair in pairs]
 
     @torch.inference_mode()
     def measure(self, network: Network, device: torch.device) -> Mapping[str, Gain]:
@@ -77,14 +80,16 @@ class ValidationSets:
         return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
-def _rendered(photos: list[Path], rendering: Rendering, crop: int) -> list[ValidationPair]:
+def _rendered(photos: list[Path], rendering: Rendering, crop: int, cache: PixelCache) -> list[ValidationPair]:
     """One rendered crop per photo, each with a seed of its own, and with something to gain."""
-    return [_rendered_pair(photo, rendering, crop, SEED + index) for index, photo in enumerate(photos)]
+    return [_rendered_pair(photo, rendering, crop, SEED + index, cache) for index, photo in enumerate(photos)]
 
 
-def _rendered_pair(photo: Path, rendering: Rendering, crop: int, seed: int) -> ValidationPair:
+def _rendered_pair(
+    photo: Path, rendering: Rendering, crop: int, seed: int, cache: PixelCache
+) -> ValidationPair:
     source = RenderedSource([photo], [], rendering, 1.0)
-    crops = StepCrops([source], [(1, crop)], seed, PixelCache(0))[0]
+    crops = StepCrops([source], [(1, crop)], seed, cache)[0]
     for attempt in range(ATTEMPTS):
         blurred, sharp = render_crops(crops, rendering, seed + SEED * attempt)
         pair = ValidationPair(blurred[0], sharp[0])
@@ -93,9 +98,9 @@ def _rendered_pair(photo: Path, rendering: Rendering, crop: int, seed: int) -> V
     return pair
 
 
-def _central(pair: PhotoPair, crop: int) -> ValidationPair:
+def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
     """The middle of a pair, at most ``crop`` on a side and a multiple of 16."""
-    images = [as_float(image) for image in PixelCache(0).both(pair)]
+    images = [as_float(image) for image in cache.both(pair)]
     full_height, full_width, _ = images[0].shape
     height, width = (min(crop, side) // 16 * 16 for side in (full_height, full_width))
     if min(height, width) < Network.minimum_size:

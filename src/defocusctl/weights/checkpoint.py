@@ -23,10 +23,9 @@ from defocusctl.models.prediction import Network
 from defocusctl.models.shape_check import expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from defocusctl.system.atomic import atomic_write
+from defocusctl.weights.cache import converted_file, source_of
 from defocusctl.weights.checksums import Checksum, checked_metadata, with_content_checksum
-from defocusctl.weights.download import converted_file, source_of
-from defocusctl.weights.registry import CHANNEL_ORDERS, WeightsEntry, load_registry
-from defocusctl.weights.sources import PICKLE_SUFFIXES, WEIGHT_SUFFIXES
+from defocusctl.weights.registry import PICKLE_SUFFIXES, WEIGHT_SUFFIXES, WeightsEntry, load_registry
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")  # under which training scripts nest a state dict
 TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of `defocusctl train`
@@ -36,8 +35,8 @@ TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of
 class WeightsMetadata:
     """What travels with a network's tensors.
 
-    ``configuration`` are the fields of the network's configuration, and ``digest`` is the id of the published
-    file that the weights were converted from, empty for our own.
+    ``configuration`` are the fields of the network's configuration, and ``digest`` is the checksum of the
+    published file that the weights were converted from, empty for our own.
     """
 
     model: str
@@ -148,26 +147,26 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
     except (KeyError, ValueError, TypeError) as error:
         remedy = "give a file saved by defocusctl, or an authors' .pth"
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
-    if texts.get("channel_order") not in CHANNEL_ORDERS or not isinstance(configuration, dict):
+    if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
         raise WeightsError(f"the metadata of {path} make no sense", "get the file again")
     return WeightsMetadata(configuration=configuration, **values)
 
 
 def _load_pickle(path: Path) -> Checkpoint:
-    entry = load_registry().with_digest(path)
-    digest = entry.digest if entry and entry.digest.is_whole else Checksum.of_file(path, "sha256")
-    converted = converted_file(digest)
+    entry = load_registry().with_checksum(path)
+    checksum = entry.checksum if entry and entry.checksum.is_whole else Checksum.of_file(path, "sha256")
+    converted = converted_file(checksum)
     if converted.is_file():
         with suppress(WeightsError):  # a damaged conversion is made again
             return _load_safetensors(converted)
-    checkpoint = _converted(path, entry, digest)
+    checkpoint = _converted(path, entry, checksum)
     with suppress(OSError, OutputError):  # without a writable cache, the next run converts again
         converted.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(converted, checkpoint.model, checkpoint.metadata, dtype=torch.float32)
     return checkpoint
 
 
-def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Checkpoint:
+def _converted(path: Path, entry: WeightsEntry | None, checksum: Checksum) -> Checkpoint:
     state = _state_dict_in(path)
     model = recognise(state)
     if model is None:
@@ -192,7 +191,7 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Chec
         source=source_of(entry, path) if entry else path.name,
         licence=entry.licence if entry else "unknown",
         trained_on=entry.trained_on if entry else "unknown",
-        digest=str(digest),
+        digest=str(checksum),
     )
     return _for_rgb(network, metadata, entry.channel_order if entry else "BGR")
 

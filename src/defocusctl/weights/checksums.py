@@ -21,7 +21,7 @@ class Checksum:
     """``kind`` is a key of ``FORMS``, ``hex`` the lower-case hexadecimal fingerprint.
 
     A ``sha256-prefix`` is for files of which no more is published, such as PyTorch's, which carry 8 digits in
-    their names. It tells damage and mistakes, but somebody who wants to can make another file that has it.
+    their names. It shows damage and mix-ups, but not forgery: another file with the same prefix can be made.
     """
 
     kind: str

@@ -5,33 +5,59 @@ The packaged file comes first; a file of the user's own adds entries and may cha
 
 import os
 import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from defocusctl.errors import WeightsError
 from defocusctl.models.plugins import NAMES, model_names
 from defocusctl.system import paths
+from defocusctl.system.toml import Table, read_toml
 from defocusctl.weights.checksums import Checksum
-from defocusctl.weights.sources import BundledSource, RemoteSource, Source, parse_source
-from defocusctl.weights.toml_table import Table
+from defocusctl.weights.hub import HUB, HubFile
 
+BUNDLED = "bundled"
+"""The source of what came with the package: ``bundled/<model>.safetensors`` inside it."""
 FROM_SHAPES = "from shapes"
-CHANNEL_ORDERS = ("RGB", "BGR")
-REQUIRED = frozenset(
-    {"model", "name", "configuration", "sources", "digest", "licence", "trained_on", "channel_order"}
-)
-OPTIONAL = frozenset({"size", "paper", "scores"})
+PICKLE_SUFFIXES = (".pth", ".pt")
+WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 
 
-T = TypeVar("T")
+def suffix_of(source: str) -> str:
+    """The ending of the file that ``source`` delivers, in lower case."""
+    if source == BUNDLED:
+        return ".safetensors"
+    path = HubFile.parse(source).path if source.startswith(HUB) else urlsplit(source).path
+    return PurePosixPath(path).suffix.lower()
 
 
-@dataclass(frozen=True)
-class Score:
+def _source(text: str) -> str:
+    """Refuse what is none of ``bundled``, ``https://...``, ``hf://owner/repo/file@revision``."""
+    if text != BUNDLED and not text.startswith(("https://", "http://", HUB)):
+        raise ValueError(f"'{text}' is none of '{BUNDLED}', https://..., hf://owner/repo/file@revision")
+    if suffix_of(text) not in WEIGHT_SUFFIXES:
+        raise ValueError(f"'{text}' does not name a file ending in {', '.join(WEIGHT_SUFFIXES)}")
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(NAMES, text):
+        raise ValueError(f"'{text}' is not of lower-case letters, digits, '.', '_', '-'")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+"""Models and names become parts of file names."""
+Source = Annotated[str, AfterValidator(_source)]
+
+
+class Score(Table):
     """What the paper reports on a data set, under the paper's own protocol. PSNR is in dB."""
+
+    model_config = ConfigDict(strict=True)
 
     data: str
     psnr: float | None = None
@@ -39,23 +65,26 @@ class Score:
     lpips: float | None = None
 
 
-@dataclass(frozen=True)
-class WeightsEntry:
+class WeightsEntry(Table):
     """One set of weights of one model.
 
     ``configuration`` holds the model's hyper-parameters, or None when they are read from the tensors' shapes;
     ``sources`` are tried in order; ``size`` is in bytes.
     """
 
-    model: str
-    name: str
-    configuration: Mapping[str, Any] | None
-    sources: tuple[Source, ...]
-    digest: Checksum
+    model: Identifier
+    name: Identifier
+    configuration: Annotated[
+        dict[str, Any] | None, BeforeValidator(lambda value: None if value == FROM_SHAPES else value)
+    ]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    checksum: Annotated[Checksum, PlainValidator(lambda value: Checksum.parse(str(value)))] = Field(
+        alias="digest"
+    )
     licence: str
     trained_on: str
-    channel_order: str
-    size: int | None = None
+    channel_order: Literal["RGB", "BGR"]
+    size: Annotated[int, Field(gt=0)] | None = None
     paper: str = ""
     scores: tuple[Score, ...] = ()
 
@@ -66,19 +95,27 @@ class WeightsEntry:
 
     @property
     def is_bundled(self) -> bool:
-        return any(isinstance(source, BundledSource) for source in self.sources)
+        return BUNDLED in self.sources
 
     @property
-    def remote_sources(self) -> tuple[RemoteSource, ...]:
-        return tuple(source for source in self.sources if not isinstance(source, BundledSource))
+    def remote_sources(self) -> tuple[str, ...]:
+        return tuple(source for source in self.sources if source != BUNDLED)
 
 
-@dataclass(frozen=True)
-class Registry:
+class Registry(Table):
     """All entries, and for each model the names to try when the user names none."""
 
-    entries: tuple[WeightsEntry, ...]
-    orders: Mapping[str, tuple[str, ...]]
+    entries: tuple[WeightsEntry, ...] = Field((), alias="weights")
+    orders: Mapping[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field({}, alias="default-order")
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        seen: set[str] = set()
+        for n, entry in enumerate(self.entries, start=1):
+            if entry.label in seen:
+                raise ValueError(f"weights entry {n}: {entry.label} is there already")
+            seen.add(entry.label)
+        return self
 
     def of_model(self, model: str) -> tuple[WeightsEntry, ...]:
         return tuple(entry for entry in self.entries if entry.model == model)
@@ -117,11 +154,11 @@ class Registry:
             raise WeightsError(f"there are no default weights for {model}", "name some with --weights")
         return tuple(self.find(model, name) for name in self.orders[model])
 
-    def with_digest(self, path: Path) -> WeightsEntry | None:
-        """The entry whose digest the file at ``path`` has, if any."""
-        kinds = {entry.digest.whole_kind for entry in self.entries}
+    def with_checksum(self, path: Path) -> WeightsEntry | None:
+        """The entry whose checksum the file at ``path`` has, if any."""
+        kinds = {entry.checksum.whole_kind for entry in self.entries}
         found = {kind: Checksum.of_file(path, kind) for kind in kinds}
-        agreeing = (e for e in self.entries if e.digest.agrees_with(found[e.digest.whole_kind]))
+        agreeing = (e for e in self.entries if e.checksum.agrees_with(found[e.checksum.whole_kind]))
         return next(agreeing, None)
 
 
@@ -129,115 +166,47 @@ def load_registry() -> Registry:
     """The packaged entries followed by the user's own.
 
     Raises:
-        WeightsError: if a file is missing or malformed; the error names file, key and what is allowed.
+        WeightsError: if a file is missing or malformed; the error names file, key and what is wrong.
     """
-    packaged = read_registry(paths.packaged_registry())
+    packaged = _read(paths.packaged_registry())
     named = os.environ.get("DEFOCUSCTL_WEIGHTS")
     users = Path(named).expanduser() if named else paths.config_dir() / "weights.toml"
-    if named:
-        _check_named(users)
-    return _merged(packaged, users) if named or users.is_file() else packaged
-
-
-def _check_named(users: Path) -> None:
     try:
         users.stat()
     except FileNotFoundError as error:
+        if not named:
+            return packaged
         cause = f"DEFOCUSCTL_WEIGHTS names the file {users}, which does not exist"
         raise WeightsError(cause, "correct or unset that variable") from error
     except OSError:
-        return  # reading it says what is wrong
+        if not named:  # the home of somebody else
+            return packaged
+    return _merged(packaged, users)
 
 
-def read_registry(file: Path) -> Registry:
-    """The entries and orders of one ``weights.toml``; its orders may name entries of another file.
-
-    Raises:
-        WeightsError: if the file cannot be read or is malformed.
-    """
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WeightsError(f"cannot read {file} ({error})", "fix or remove that file") from error
-    whole = Table(file, "", content)
-    whole.check_keys(required=frozenset(), optional={"weights", "default-order"})
-    orders = whole.table("default-order")
-    entries: list[WeightsEntry] = []
-    for table in whole.tables("weights"):
-        entry = _entry(table)
-        if entry.label in {other.label for other in entries}:
-            table.refuse("name", f"{entry.label} is there already", "a name of its own")
-        entries.append(entry)
-    return Registry(tuple(entries), {model: orders.texts(model) for model in orders.content})
+def _read(file: Path) -> Registry:
+    return read_toml(file, Registry, WeightsError, "see docs/weights.md for the keys")
 
 
 def _merged(packaged: Registry, users: Path) -> Registry:
     """``packaged`` with the entries and orders of the file ``users``, which may only add and reorder."""
-    own = read_registry(users)
+    own = _read(users)
     models = sorted({entry.model for entry in packaged.entries} | set(model_names()))
     taken = {entry.label for entry in packaged.entries}
     for n, entry in enumerate(own.entries, start=1):
-        table = Table(users, f"weights entry {n}", {})
+        place = f"'{users}', weights entry {n} ({entry.label})"
         if entry.model not in models:
-            table.refuse("model", f"unknown model '{entry.model}'", ", ".join(models))
+            raise WeightsError(f"{place}: unknown model '{entry.model}'", f"allowed: {', '.join(models)}")
         if entry.label in taken:
-            table.refuse("name", f"{entry.label} is the package's own", "a name of its own")
-    merged = Registry(packaged.entries + own.entries, {**packaged.orders, **own.orders})
+            raise WeightsError(f"{place}: that name is the package's own", "choose another name")
+    merged = Registry.model_construct(
+        entries=packaged.entries + own.entries, orders={**packaged.orders, **own.orders}
+    )
     for model, names in own.orders.items():
         known = [entry.name for entry in merged.of_model(model)]
         for name in names:
             if name not in known:
                 allowed = ", ".join(known) or f"the models {', '.join(models)}"
-                Table(users, "default-order", {}).refuse(model, f"unknown name '{name}'", allowed)
+                cause = f"'{users}', default-order.{model}: unknown name '{name}'"
+                raise WeightsError(cause, f"allowed: {allowed}")
     return merged
-
-
-def _entry(table: Table) -> WeightsEntry:
-    table.check_keys(required=REQUIRED, optional=OPTIONAL)
-    model, name = _identifier(table, "model"), _identifier(table, "name")
-    table = table.within(f"{table.where} ({model}/{name})")
-    return WeightsEntry(
-        model=model,
-        name=name,
-        configuration=_configuration(table),
-        sources=tuple(_parsed(table, "sources", parse_source, text) for text in table.texts("sources")),
-        digest=_parsed(table, "digest", Checksum.parse, table.text("digest")),
-        licence=table.text("licence"),
-        trained_on=table.text("trained_on"),
-        channel_order=table.choice("channel_order", CHANNEL_ORDERS),
-        size=_size(table),
-        paper=table.text("paper") if "paper" in table else "",
-        scores=tuple(_score(score) for score in table.tables("scores")),
-    )
-
-
-def _identifier(table: Table, key: str) -> str:
-    """Models and names become parts of file names."""
-    value = table.text(key)
-    if not re.fullmatch(NAMES, value):
-        table.refuse(key, f"'{value}'", "lower-case letters, digits, '.', '_', '-'")
-    return value
-
-
-def _configuration(table: Table) -> Mapping[str, Any] | None:
-    value = table.content["configuration"]
-    return None if value == FROM_SHAPES else table.table("configuration").content
-
-
-def _parsed(table: Table, key: str, parse: Callable[[str], T], text: str) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise WeightsError(f"{table.place(key)}: {error}", "fix that entry") from error
-
-
-def _size(table: Table) -> int | None:
-    size = table.number("size")
-    if size is not None and (size <= 0 or not size.is_integer()):
-        table.refuse("size", f"{size}", "a number of bytes")
-    return None if size is None else int(size)
-
-
-def _score(table: Table) -> Score:
-    table.check_keys(required={"data"}, optional={"psnr", "ssim", "lpips"})
-    return Score(table.text("data"), table.number("psnr"), table.number("ssim"), table.number("lpips"))

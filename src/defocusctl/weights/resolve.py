@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from defocusctl.errors import WeightsError
+from defocusctl.weights.cache import converted_file, is_intact, source_of
 from defocusctl.weights.checksums import Checksum
-from defocusctl.weights.download import converted_file, ensure_file, is_intact, source_of
-from defocusctl.weights.hub import hub_file, hub_is_offline
-from defocusctl.weights.registry import Registry, WeightsEntry, load_registry
-from defocusctl.weights.sources import WEIGHT_SUFFIXES, parse_hub_source
-from defocusctl.weights.transfer import OnProgress
+from defocusctl.weights.download import ensure_file
+from defocusctl.weights.hub import HUB, HubFile, OnProgress, cached_hub_file, hub_is_offline
+from defocusctl.weights.registry import WEIGHT_SUFFIXES, Registry, WeightsEntry, load_registry
 
 
 @dataclass(frozen=True)
 class ResolvedWeights:
     """A file of weights that is on this machine, and where it is from.
 
-    ``digest`` identifies the file as it was published: a converted checkpoint keeps the id of the original.
+    ``checksum`` is of the file as it was published: a converted checkpoint keeps that of the original.
     ``note`` is the line to show the user when these are not the weights that come first in the default order.
     """
 
@@ -25,7 +24,7 @@ class ResolvedWeights:
     model: str
     name: str
     source: str
-    digest: Checksum
+    checksum: Checksum
     note: str | None = None
 
 
@@ -40,15 +39,15 @@ def resolve_weights(
     """The weights that ``spec`` names for ``model``, fetched if need be and allowed.
 
     ``spec`` is a name of the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
-    None for the first of the default order that can be had. Only None falls back, and then ``note`` says so.
+    None for the first available one of the default order. Only None falls back, and ``note`` then says so.
 
     Raises:
-        WeightsError: if ``spec`` is none of these, or its file cannot be had.
+        WeightsError: if ``spec`` is none of these, or its file is not available.
     """
     registry = load_registry() if registry is None else registry
     if spec is None:
         return _first_available(registry.default_order(model), offline, on_progress)
-    if spec.startswith("hf://"):
+    if spec.startswith(HUB):
         return _from_hub(model, spec, offline, on_progress)
     name, path = spec.removeprefix(f"{model}/"), Path(spec).expanduser()
     known = {entry.name for entry in registry.of_model(model)}
@@ -77,30 +76,30 @@ def _first_available(
 
 def _from_entry(entry: WeightsEntry, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
     """The sound conversion of ``entry`` if there is one, else its file as published."""
-    path = converted_file(entry.digest)
+    path = converted_file(entry.checksum)
     try:
         is_converted = path.is_file() and is_intact(entry, path)
     except OSError:
         is_converted = False
     if not is_converted:
         path = ensure_file(entry, offline=offline, on_progress=on_progress)
-    return ResolvedWeights(path, entry.model, entry.name, source_of(entry, path), entry.digest)
+    return ResolvedWeights(path, entry.model, entry.name, source_of(entry, path), entry.checksum)
 
 
 def _from_hub(model: str, spec: str, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
     try:
-        source = parse_hub_source(spec)
+        file = HubFile.parse(spec)
     except ValueError as error:
         raise WeightsError(
             str(error), "write it like hf://owner/repo, or hf://owner/repo/weights.safetensors@main"
         ) from error
-    path = hub_file(source, on_progress, offline=offline or hub_is_offline())
-    return ResolvedWeights(path, model, source.path, spec, Checksum.of_file(path, "sha256"))
+    path = cached_hub_file(file, on_progress, offline=offline or hub_is_offline())
+    return ResolvedWeights(path, model, file.path, spec, Checksum.of_file(path, "sha256"))
 
 
 def _from_path(model: str, path: Path) -> ResolvedWeights:
     try:
-        digest = Checksum.of_file(path, "sha256")
+        checksum = Checksum.of_file(path, "sha256")
     except OSError as error:
         raise WeightsError(f"cannot read the weights {path} ({error.strerror})", "check the path") from error
-    return ResolvedWeights(path, model, path.name, str(path), digest)
+    return ResolvedWeights(path, model, path.name, str(path), checksum)

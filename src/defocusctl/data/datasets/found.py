@@ -12,13 +12,14 @@ class EvaluationImage(NamedTuple):
     """A blurred photo and, where the set has one, its sharp one.
 
     ``name`` is unique within the set and can name a file. ``labels`` are groups to average over as well,
-    such as "indoor".
+    such as "indoor". ``white`` is that of floating-point files where it is not 1.
     """
 
     name: str
     blurred: Path
     sharp: Path | None
     labels: tuple[str, ...] = ()
+    white: float | None = None
 
 
 class Reading(NamedTuple):

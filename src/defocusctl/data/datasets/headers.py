@@ -62,7 +62,7 @@ def _size(path: Path) -> Size:
             whole = image.format != "PNG" or _ends_as_png(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         whole = False
-    return Size(height, width) if whole else read_photo(path).size
+    return Size(height, width) if whole else read_photo(path, white=1).size
 
 
 def _ends_as_png(path: Path) -> bool:

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from defocusctl.errors import DataError, WeightsError
+from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import resolve_weights
-from defocusctl.weights.transfer import OnProgress
 
 HEADS = Path(__file__).with_name("lpips_heads.npz")
 SHIFT = (-0.030, -0.088, -0.188)
@@ -95,7 +95,7 @@ class Lpips:
 
 
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
-    """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that can be had.
+    """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that is available.
 
     ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
 

@@ -11,22 +11,27 @@ from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties, not_carried
+from defocusctl.photo.formats.heif_items import AV1, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
+LIGHT_LEVELS = (b"clli", b"mdcv")
+READ_BOXES = (b"moov",)  # of a sequence of one frame
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a still AVIF of 8 bits, grey or in colour.
+    """Read an AVIF of one frame and 8 bits, grey or in colour.
 
     The container's rotation and mirroring arrive as an EXIF orientation.
 
     Raises:
-        InputError: for an animation, 10 or 12 bits, a broken or truncated file, or one above the limit.
+        InputError: for an animation, another codec, 10 or 12 bits, a broken or truncated file, or one above
+            the limit.
     """
+    refuse_other_codecs(data, AV1)
     properties = item_properties(data)
     for name, payload in properties:
         if name == b"ispe" and len(payload) >= 12:
@@ -59,7 +64,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     warnings: tuple[str, ...] = (
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
-    warnings += left_out.warning(not_carried(data))
+    light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
+    warnings += left_out.warning([*light, *items_not_carried(data), *not_carried(data, READ_BOXES)])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 

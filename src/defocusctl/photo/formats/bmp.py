@@ -14,9 +14,9 @@ from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
 FILE_HEADER = 14
 INFO_HEADER = 40
-V4_HEADER = 108
+V4_HEADER, V5_HEADER = 108, 124
 BITFIELDS = 3
-SRGB = 0x73524742
+SRGB, EMBEDDED = 0x73524742, 0x4D424544
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -39,10 +39,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pixels = samples[:, :, :3]
     if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
+    metadata = Metadata(icc=_profile(data), resolution=_resolution(data))
     warnings = left_out.warning(left_out.after_the_end(data, _end(data)))
-    return Decoded(
-        np.ascontiguousarray(pixels), alpha, Metadata(resolution=_resolution(data)), warnings=warnings
-    )
+    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
@@ -75,6 +74,14 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
         out.write((masks + struct.pack("<I", SRGB)).ljust(V4_HEADER - INFO_HEADER, b"\0"))
     out.write(palette)
     out.write(padded.data)
+
+
+def _profile(data: bytes) -> bytes | None:
+    """The ICC profile that the longest header (124 bytes) may name."""
+    if len(data) < FILE_HEADER + V5_HEADER or int.from_bytes(data[14:18], "little") < V5_HEADER:
+        return None
+    kind, start, length = (int.from_bytes(data[place : place + 4], "little") for place in (70, 126, 130))
+    return data[FILE_HEADER + start : FILE_HEADER + start + length] if kind == EMBEDDED else None
 
 
 def _end(data: bytes) -> int:

@@ -12,6 +12,7 @@ KNOWN_BOXES = {
     b"mpvd": "the film of a motion photo",
     b"moov": "a film or sequence",
     b"jumb": "Content Credentials or other JUMBF data",
+    bytes.fromhex("d8fec3d61b0e483c92975828877ec481"): "Content Credentials",
     b"jhgm": "a gain map",
     b"sefd": "data of a Samsung phone",
 }
@@ -66,7 +67,8 @@ def not_carried(data: bytes, read: Collection[bytes] = SILENT_BOXES) -> list[str
         begun = begun or box.name == b"ftyp"
         end = box.end
         if box.name not in read and box.name not in SILENT_BOXES:
-            names.append(f"{KNOWN_BOXES.get(box.name, 'the box')} ({left_out.printable(box.name)})")
+            key = data[box.start : box.start + 16] if box.name == b"uuid" else box.name
+            names.append(f"{KNOWN_BOXES.get(key, 'the box')} ({left_out.printable(box.name)})")
     return [*names, *left_out.after_the_end(data, end)]
 
 

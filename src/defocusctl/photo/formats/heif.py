@@ -16,6 +16,7 @@ from defocusctl.photo.formats.boxes import (
     item_properties,
     not_carried,
 )
+from defocusctl.photo.formats.heif_items import HEVC, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -47,12 +48,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     orientation: that is not applied again.
 
     Raises:
-        InputError: for a sequence, a broken or truncated file, or one above the limit.
+        InputError: for a sequence or another codec, a broken or truncated file, or one above the limit.
     """
     import pillow_heif
 
     if b"meta" not in {box.name for box in boxes(data)}:
         raise InputError("a HEIC image sequence is not supported", "extract its frames first, with ffmpeg")
+    refuse_other_codecs(data, HEVC)
     properties = item_properties(data)
     for name, payload in properties:
         if name == b"ispe" and len(payload) >= 12:  # the size before cropping
@@ -87,7 +89,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
-    warnings = (*_left_out(opened, picture), *left_out.warning(not_carried(data)))
+    warnings = left_out.warning([*items_not_carried(data), *not_carried(data)])
     return Decoded(
         np.ascontiguousarray(pixels),
         alpha,
@@ -175,14 +177,3 @@ def _from_full_range(samples: Samples, depth: int) -> Samples:
     top = 2**depth - 1
     reduced: Samples = ((samples.astype(np.uint32) * top + 32767) // 65535).astype("<u2")
     return reduced
-
-
-def _left_out(opened: Any, picture: Any) -> tuple[str, ...]:
-    """What the file holds beside its primary picture and that picture's thumbnail."""
-    parts = {
-        "other pictures": len(opened) > 1,
-        "depth map": bool(picture.info.get("depth_images")),
-        "auxiliary pictures such as a gain map": bool(picture.info.get("aux")),
-    }
-    found = [name for name, present in parts.items() if present]
-    return (f"only the primary picture of the file is used; {', '.join(found)} left out",) if found else ()

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from defocusctl.errors import InputError
@@ -16,8 +17,10 @@ from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Resolution, Samples
 
 EXIF = b"Exif\0\0"
+BLOCK_STARTS = (b"II*\0", b"MM\0*")
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 ICC = b"ICC_PROFILE\0"
+HIDDEN = ICC.lower()
 JFIF = b"JFIF\0"
 ADOBE = b"Adobe"
 MULTI_PICTURE = b"MPF\0"
@@ -45,6 +48,8 @@ SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 FILLER = bytes(range(1, 255)) * 4
 END = bytes((0xFF, jpeg.EOI))
 MOST_SCANS = 100
+SMALLEST = 8  # the divisor of both sides in libjpeg's smallest scaled decoding
+TURBO_JPEG = "tj"  # begins errors that are not libjpeg's: subsamplings that only libjpeg itself decodes
 MISPLACED = "its compressed data are damaged (stray markers): parts of the picture may be grey or shifted"
 
 
@@ -141,36 +146,50 @@ def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
 def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[str]:
     """Refuse a picture whose last part is missing; the warnings for one that is damaged in other ways.
 
-    libjpeg fills up with grey and says nothing. A whole picture never reads what follows its last block, so
-    bytes put there must not change it. This costs a second decoding and is done only where it may have
-    happened: in progressive files, where the last corner is flat, and where the data end in an unusual way.
+    libjpeg fills up with grey. A whole picture never reads what follows its last block, so bytes put there
+    must not change it. This costs another decoding and is done only where libjpeg has a complaint.
     """
-    last_block = pixels[(pixels.shape[0] - 1) // 8 * 8 :, (pixels.shape[1] - 1) // 8 * 8 :][-4:, -4:]
-    usual = layout.closing == jpeg.EOI and layout.frame.marker != jpeg.PROGRESSIVE
-    if usual and np.any(last_block != last_block[-1, -1]):
-        return [MISPLACED] if layout.strays else []
-    stuffed = data[: layout.end] + FILLER + data[layout.end :]
-    reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
-    if layout.closing is None:
-        if reads_on or not layout.complete:
-            raise damaged("its last part is missing")
-        return ["its end marker is missing; the picture is whole"]
-    if reads_on and layout.closing == jpeg.EOI:
+    complaint = _complaint(data)
+    reads_on = False
+    if complaint is not None:
+        stuffed = data[: layout.end] + FILLER + data[layout.end :]
+        reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
+    missing = layout.closing is None and not layout.complete
+    if missing or (reads_on and layout.closing in (None, jpeg.EOI)):
         raise damaged("its last part is missing")
-    return [MISPLACED] if layout.strays or reads_on else []
+    warnings = ["its end marker is missing; the picture is whole"] if layout.closing is None else []
+    if layout.strays or reads_on:
+        warnings.append(MISPLACED)
+    elif complaint:
+        warnings.append(f"libjpeg warns: {complaint}; parts of the picture may be wrong")
+    return warnings
+
+
+def _complaint(data: bytes) -> str | None:
+    """libjpeg's last warning about data that it decodes, if it has one; empty if TurboJPEG cannot tell.
+
+    The smallest grey picture is asked for, which reads all of the compressed data; ICC profiles, of which
+    it warns too, are hidden from it.
+    """
+    try:
+        simplejpeg.decode_jpeg(data.replace(ICC, HIDDEN), "GRAY", min_factor=SMALLEST)
+    except ValueError as error:
+        return "" if str(error).startswith(TURBO_JPEG) else str(error)
+    return None
 
 
 def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     """The metadata to carry, and the names of what is not carried."""
-    exif = xmp = resolution = None
+    xmp = resolution = None
+    exif: list[bytes] = []
     profile: list[bytes] = []
     kept, lost = [], []
     adobe_transform = None
     for marker, payload in layout.segments:
         if marker == jpeg.APP0 and payload.startswith(JFIF):
             resolution = _jfif_resolution(payload)
-        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]) and exif is None:
-            exif = payload[len(EXIF) :]
+        elif marker == jpeg.APP1 and payload.startswith(EXIF[:5]) and _continues(exif, payload):
+            exif.append(payload[len(EXIF) :])
         elif marker == jpeg.APP1 and payload.startswith(XMP) and xmp is None:
             xmp = payload[len(XMP) :]
         elif marker == jpeg.APP2 and payload.startswith(ICC) and len(payload) > len(ICC) + 2:
@@ -184,8 +203,15 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     if layout.further:
         lost.append(f"{layout.further:,} segments beyond the first {jpeg.MOST_SEGMENTS:,}")
     coding = _coding(layout, adobe_transform, tuple(kept))
-    metadata = Metadata(icc=_joined(profile), exif=exif, xmp=xmp, resolution=resolution, coding=coding)
+    metadata = Metadata(
+        icc=_joined(profile), exif=b"".join(exif) or None, xmp=xmp, resolution=resolution, coding=coding
+    )
     return metadata, lost
+
+
+def _continues(exif: list[bytes], payload: bytes) -> bool:
+    """Whether a segment is the first part of the EXIF block, or a further one, which begins otherwise."""
+    return not exif or payload[len(EXIF) : len(EXIF) + 4] not in BLOCK_STARTS
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
@@ -252,8 +278,9 @@ def _jfif_segment(resolution: Resolution | None) -> bytes:
 
 def _metadata_segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
     segments = []
-    if metadata.exif is not None and len(metadata.exif) <= LARGEST_EXIF:
-        segments.append(jpeg.write_segment(jpeg.APP1, EXIF + metadata.exif))
+    exif = metadata.exif or b""
+    for start in range(0, len(exif), LARGEST_EXIF):  # in several, as ExifTool and Pillow read and write it
+        segments.append(jpeg.write_segment(jpeg.APP1, EXIF + exif[start : start + LARGEST_EXIF]))
     if metadata.xmp is not None:
         packet, extended = extended_xmp.fit(metadata.xmp, LARGEST_XMP)
         parts = [XMP + packet, *extended_xmp.parts_of(extended or b"", jpeg.LARGEST_PAYLOAD)]

@@ -9,7 +9,7 @@ from defocusctl.photo.header import damaged
 DHT, EOI, SOS, DQT, DNL, DRI, COM = 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE
 APP0, APP1, APP2, APP3, APP11, APP12, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xE3, 0xEB, 0xEC, 0xED, 0xEE
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
-FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}
+FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # the last is that of JPEG-LS
 BETWEEN_SCANS = {DHT, DQT, DRI, SOS, DNL, COM, *range(APP0, APP0 + 16)}
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 LAST_DATA = re.compile(rb"(?:\xff\x00)*\x00?")

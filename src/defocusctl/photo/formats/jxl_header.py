@@ -12,19 +12,25 @@ RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 LARGE_SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))
 PREVIEW_SIZES = ((1, 6), (65, 8), (321, 10), (1345, 12))
 PREVIEW_BLOCKS = ((16, 0), (32, 0), (1, 5), (33, 9))
+TICKS = ((100, 0), (1000, 0), (1, 10), (1, 30))
+TICK_DIVISORS = ((1, 0), (1001, 0), (1, 8), (1, 10))
+REPETITIONS = ((0, 0), (0, 3), (0, 16), (0, 32))
 INTEGER_DEPTHS = ((8, 0), (10, 0), (12, 0), (1, 6))
 FLOAT_DEPTHS = ((32, 0), (16, 0), (24, 0), (1, 6))
 EXTRA_CHANNELS = ((0, 0), (1, 0), (2, 4), (1, 12))
 ENUMERATION = ((0, 0), (1, 0), (2, 4), (18, 6))
 SHIFTS = ((0, 0), (3, 0), (4, 0), (1, 3))
 NAME_LENGTHS = ((0, 0), (0, 4), (16, 5), (48, 10))
-ALPHA = 0
-WITH_FURTHER_FIELDS = (2, 5)  # spot colours and colour filter arrays
+ALPHA, SPOT_COLOUR, BLACK, FILTER_ARRAY = 0, 2, 4, 5
+FILTER_NUMBERS = ((1, 0), (0, 2), (3, 4), (19, 8))
 
 
 @dataclass(frozen=True)
 class CodestreamHeader:
-    """What the header says of the stored picture, before its orientation is applied."""
+    """What the header says of the stored picture, before its orientation is applied.
+
+    ``alpha`` is the place of the first alpha among the extra channels; ``black`` says that one is K.
+    """
 
     width: int
     height: int
@@ -32,7 +38,9 @@ class CodestreamHeader:
     floating_point: bool
     bits: int
     extra_channels: int
+    alpha: int | None = None
     alpha_associated: bool = False
+    black: bool = False
 
 
 def read_header(codestream: bytes) -> CodestreamHeader:
@@ -55,16 +63,21 @@ def read_header(codestream: bytes) -> CodestreamHeader:
         if bits.take(1):
             _skip_preview(bits)
         animated = bool(bits.take(1))
-        if animated:  # what follows does not matter then
-            return CodestreamHeader(width, height, True, False, 8, 0)
+        if animated:
+            _skip_animation(bits)
     floating_point = bool(bits.take(1))
     depth = bits.choose(FLOAT_DEPTHS if floating_point else INTEGER_DEPTHS)
     if floating_point:
         bits.take(4)
     bits.take(1)  # whether 16-bit buffers suffice
     extra = bits.choose(EXTRA_CHANNELS)
-    associated = _alpha_associated(bits, extra)
-    return CodestreamHeader(width, height, animated, floating_point, depth, extra, associated)
+    channels = [_extra_channel(bits) for _ in range(extra)]
+    kinds = [kind for kind, _ in channels]
+    alpha = kinds.index(ALPHA) if ALPHA in kinds else None
+    associated = alpha is not None and channels[alpha][1]
+    return CodestreamHeader(
+        width, height, animated, floating_point, depth, extra, alpha, associated, BLACK in kinds
+    )
 
 
 class Bits:
@@ -108,20 +121,25 @@ def skip_depth(bits: Bits) -> None:
         bits.choose(INTEGER_DEPTHS)
 
 
-def _alpha_associated(bits: Bits, channels: int) -> bool:
-    """Whether the colours are multiplied by the first of the extra channels that is alpha."""
-    for _ in range(channels):
-        if bits.take(1):  # straight alpha of 8 bits
-            return False
-        kind = bits.choose(ENUMERATION)
-        skip_depth(bits)
-        bits.choose(SHIFTS)
-        bits.take(8 * bits.choose(NAME_LENGTHS))
-        if kind == ALPHA:
-            return bool(bits.take(1))
-        if kind in WITH_FURTHER_FIELDS:
-            return False
-    return False
+def _extra_channel(bits: Bits) -> tuple[int, bool]:
+    """The kind of an extra channel, and whether the colours are multiplied by it."""
+    if bits.take(1):  # straight alpha of 8 bits
+        return ALPHA, False
+    kind = bits.choose(ENUMERATION)
+    skip_depth(bits)
+    bits.choose(SHIFTS)
+    bits.take(8 * bits.choose(NAME_LENGTHS))
+    if kind == SPOT_COLOUR:
+        bits.take(64)
+    elif kind == FILTER_ARRAY:
+        bits.choose(FILTER_NUMBERS)
+    return kind, kind == ALPHA and bool(bits.take(1))
+
+
+def _skip_animation(bits: Bits) -> None:
+    for way in TICKS, TICK_DIVISORS, REPETITIONS:
+        bits.choose(way)
+    bits.take(1)
 
 
 def _skip_preview(bits: Bits) -> None:

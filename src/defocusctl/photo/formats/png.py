@@ -23,6 +23,8 @@ from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resoluti
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = RAW_PROFILES
+MOST_INFLATED = 2
 EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -171,49 +173,60 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
 
 
 def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
-    """The metadata; of each kind the first counts, so that no more than one of each is inflated."""
-    first: dict[bytes, bytes] = {}
+    """The metadata; of each kind the first counts. No more than two of each are inflated."""
+    found: dict[bytes, list[bytes]] = {name: [] for name in (b"iCCP", b"eXIf", XMP_KEYWORD, *RAW_PROFILES)}
+    photoshop: set[bytes] = set()
     resolution = None
-    kept = []
+    kept, lost = [], []
     for name, payload in chunks:
+        keyword = name if name in found else payload.partition(b"\0")[0] + b"\0"
         if name == b"pHYs" and len(payload) == 9:
             x, y, unit = struct.unpack(">IIB", payload)
             resolution = Resolution(x, y, "m" if unit == 1 else "none") if x and y else None
-        elif name in (b"iCCP", b"eXIf"):
-            first.setdefault(name, payload)
-        elif name == b"iTXt" and payload.startswith(XMP_KEYWORD):
-            first.setdefault(XMP_KEYWORD, text_of(name, payload) or b"")
-        elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, RAW_PROFILES), None)):
-            if raw not in first:
-                first[raw] = raw_profile(name, payload) or b""
-        elif name in TEXT_CHUNKS and (raw := next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)):
-            if raw in first:
-                warnings += left_out.warning(["a second Photoshop profile"])
+        elif keyword in found and name in (b"iCCP", b"eXIf", *TEXT_CHUNKS):
+            if len(found[keyword]) < MOST_INFLATED:
+                found[keyword].append(_content(name, keyword, payload))
             else:
-                first[raw] = b""
-                kept.append((name, payload))
+                lost.append("further profiles")
+        elif name in TEXT_CHUNKS and keyword in photoshop:
+            lost.append("a second Photoshop profile")
         elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
+            photoshop |= {keyword}.intersection(PHOTOSHOP_PROFILES)
             kept.append((name, payload))
-    icc = inflate(first[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in first else None
-    if icc is None and b"iCCP" in first:
+    app1 = found[APP1_PROFILE]
+    icc = _chosen(found[b"iCCP"], "a second ICC profile", lost)
+    if icc == b"":
         warnings.append("broken ICC profile left out")
-    raw_exif, raw_app1, raw_xmp = (first.get(raw) for raw in RAW_PROFILES)
-    app1_is_xmp = raw_app1 is not None and raw_app1.startswith(XMP_HEADER)
-    exif = _chosen(first.get(b"eXIf"), raw_exif, None if app1_is_xmp else raw_app1)
-    xmp = _chosen(first.get(XMP_KEYWORD), raw_xmp, raw_app1 if app1_is_xmp else None)
-    return Metadata(
-        icc,
-        None if exif is None else exif.removeprefix(EXIF_HEADER),
-        None if xmp is None else xmp.removeprefix(XMP_HEADER),
-        resolution,
-        PngCoding(tuple(kept)),
-    )
+    raw_exif = [*found[EXIF_PROFILE], *(block for block in app1 if not block.startswith(XMP_HEADER))]
+    exif = _chosen([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
+    raw_xmp = [*found[XMP_PROFILE], *(packet for packet in app1 if packet.startswith(XMP_HEADER))]
+    xmp = _chosen([*found[XMP_KEYWORD], *raw_xmp], "a second XMP packet", lost)
+    warnings += left_out.warning(lost)
+    return Metadata(icc or None, exif, xmp, resolution, PngCoding(tuple(kept)))
 
 
-def _chosen(*places: bytes | None) -> bytes | None:
-    """The first of several places that holds something; empty (broken) if one is there but none does."""
-    found = [content for content in places if content is not None]
-    return next(filter(None, found), found[0] if found else None)
+def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
+    """The profile in a chunk without the header that some programs put before it; empty if it is broken."""
+    if name == b"iCCP":
+        content = inflate(payload.partition(b"\0")[2][1:])
+    elif name == b"eXIf":
+        content = payload
+    elif keyword == XMP_KEYWORD:
+        content = text_of(name, payload)
+    else:
+        content = raw_profile(name, payload)
+    return (content or b"").removeprefix(EXIF_HEADER)
+
+
+def _chosen(contents: list[bytes], another: str, lost: list[str]) -> bytes | None:
+    """The first that holds something; empty (broken) if none does, None if there are none.
+
+    ``lost`` gets the word for ``another`` if there is one that holds something else.
+    """
+    whole = [content.removeprefix(XMP_HEADER) for content in contents if content]
+    if any(content != whole[0] for content in whole):
+        lost.append(another)
+    return next(iter(whole), b"" if contents else None)
 
 
 def _metadata_chunks(metadata: Metadata) -> list[Chunk]:

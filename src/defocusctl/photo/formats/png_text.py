@@ -9,7 +9,6 @@ from defocusctl.photo.model import Chunk
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
 PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
-IPTC_RECORD = b"\x1c"  # IPTC data as they are, not within Photoshop's
 RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
 LARGEST_PROFILE = 16 * 2**20
 
@@ -36,8 +35,6 @@ def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | No
     if name not in TEXT_CHUNKS or keyword is None:
         return chunk
     resources = raw_profile(name, payload) or b""
-    if resources.startswith(IPTC_RECORD):
-        return chunk
     edited = edit(resources)
     if edited == resources:
         return chunk if resources else None

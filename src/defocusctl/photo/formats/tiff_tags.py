@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from defocusctl.photo import exif
 from defocusctl.photo.formats import left_out
+from defocusctl.photo.formats.tiff_support import KIND_BYTES
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
@@ -28,6 +29,12 @@ DESCRIPTIVE = frozenset(
 )
 DESCRIPTION = 270
 SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's, of the array it wrote; stale in any other file
+PLACES_OF_PIXELS = frozenset((273, 279, 324, 325))
+WIDE = {  # types of BigTIFF: their letter, and letter and type of 32 bits
+    16: ("Q", "I", exif.LONG),
+    17: ("q", "i", exif.SLONG),
+    18: ("Q", "I", exif.LONG),
+}
 LARGEST_TAG = 4 * 2**20
 NAMED = {
     330: "the further pictures of its sub-directories",
@@ -51,12 +58,13 @@ class Directory:
 def read(data: bytes, page: Any) -> Directory:
     """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
     icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
-    orientation = page.tags.valueof(exif.ORIENTATION)
-    orientation = int(orientation) if orientation in range(1, 9) else 1
+    order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
+    offset = page.offset
+    beyond: list[str] = []
     if page.parent.is_bigtiff:
-        return Directory(icc, None, xmp, orientation, (), ("the tags of a BigTIFF file are left out",))
-    order = exif.byte_order(data)
-    entries, _ = exif.read_directory(data, page.offset)
+        data, beyond = _as_classic(data, order, offset)
+        offset = exif.first_directory(data)
+    entries, _ = exif.read_directory(data, offset)
     numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
@@ -65,12 +73,70 @@ def read(data: bytes, page: Any) -> Directory:
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
     subs = {}
-    for pointer, found in exif.sub_directories(data, entries).items():
+    readable = exif.sub_directories(data, entries)
+    lost = {tag.code for tag in tags} & set(exif.POINTERS) - set(readable)
+    unread += [f"its {exif.POINTERS[code]} directory cannot be read" for code in sorted(lost)]
+    for pointer, found in readable.items():
         if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    warnings = (*unread, *left_out.warning(_not_carried(tags)))
+    warnings = (*unread, *left_out.warning([*_not_carried(tags), *beyond]))
     return Directory(icc, block, xmp, orientation, other, warnings)
+
+
+def _as_classic(data: bytes, order: exif.ByteOrder, offset: int) -> tuple[bytes, list[str]]:
+    """The directories of a BigTIFF file as a block in the classic form, without where its pixels are.
+
+    Also the tags that have no place in it, in words.
+    """
+    room = exif.Room.of(data)
+    beyond: list[str] = []
+    main = _big_directory(data, order, offset, room, beyond)
+    subs: dict[int, list[TiffTag]] = {}
+    waiting = list(main)
+    for tag in waiting:  # which grows by what the EXIF directory points to
+        place = next(iter(exif.integers(tag, order)), 0)
+        if tag.code in exif.POINTERS and tag.code not in subs and place:
+            subs[tag.code] = _big_directory(data, order, place, room, beyond)
+            waiting += subs[tag.code] if tag.code == exif.EXIF_IFD else []
+    apart = {code: [tag for tag in tags if tag.code not in subs] for code, tags in subs.items()}
+    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), beyond
+
+
+def _big_directory(
+    data: bytes, order: exif.ByteOrder, offset: int, room: exif.Room, beyond: list[str]
+) -> list[TiffTag]:
+    """The tags of a BigTIFF directory; those with too large numbers, or none, become words in ``beyond``."""
+    tags = []
+    (count,) = struct.unpack_from(order + "Q", data[offset : offset + 8].ljust(8, b"\0"))
+    start = offset + 8
+    records = data[start : start + 20 * min(count, exif.MOST_TAGS)]
+    for code, kind, number, value in struct.iter_unpack(order + "HHQ8s", records[: len(records) // 20 * 20]):
+        length = KIND_BYTES.get(kind, 0) * number
+        if length > 8:
+            (place,) = struct.unpack(order + "Q", value)
+            value = data[place : place + length] if length <= len(data) else b""
+        if code in PLACES_OF_PIXELS or number == 0:
+            continue
+        readable = length > 0 and room.take(length) and len(value) >= length
+        tag = _narrow(TiffTag(code, kind, number, value[:length]), order) if readable else None
+        if tag is None:
+            beyond.append(f"tag {code}, which cannot be read")
+        else:
+            tags.append(tag)
+    return tags
+
+
+def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag | None:
+    """A tag of 64-bit whole numbers as one of 32 bits, None where they do not fit."""
+    if tag.kind not in WIDE:
+        return tag
+    wide, letter, kind = WIDE[tag.kind]
+    numbers = struct.unpack(f"{order}{tag.count}{wide}", tag.value)
+    try:
+        return TiffTag(tag.code, kind, tag.count, struct.pack(f"{order}{tag.count}{letter}", *numbers))
+    except struct.error:
+        return None
 
 
 def _not_carried(tags: list[TiffTag]) -> list[str]:

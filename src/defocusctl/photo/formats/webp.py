@@ -16,7 +16,8 @@ from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
 FINEST_QUALITY = 100
 LARGEST_SIDE = 16383
 PIXEL_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
-HANDLED_CHUNKS = (*PIXEL_CHUNKS, b"ICCP", b"EXIF", b"XMP ")
+METADATA_CHUNKS = (b"ICCP", b"EXIF", b"XMP ")
+HANDLED_CHUNKS = (*PIXEL_CHUNKS, *METADATA_CHUNKS)
 START_CODE = b"\x9d\x01\x2a"
 
 
@@ -28,8 +29,10 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """
     pieces = _read_chunks(data)
     chunks: dict[bytes, bytes] = {}
+    further = []
     for name, payload in pieces:
-        chunks.setdefault(name, payload)
+        if chunks.setdefault(name, payload) != payload and name in METADATA_CHUNKS:
+            further.append(f"a second chunk {left_out.printable(name)}")
     frames = [payload for name, payload in pieces if name == b"ANMF"]
     if len(frames) > 1:
         raise InputError("animated WebP is not supported", "save the frame you want as a WebP of its own")
@@ -47,7 +50,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         coding=WebpCoding(lossless=b"VP8L" in chunks or any(b"VP8L" in frame[16:] for frame in frames)),
     )
     others = [f"the chunk {left_out.printable(name)}" for name in chunks if name not in HANDLED_CHUNKS]
-    lost = [*others, *left_out.after_the_end(data, _end(data))]
+    lost = [*others, *further, *left_out.after_the_end(data, _end(data))]
     pixels = np.ascontiguousarray(samples[:, :, :3])
     return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
 

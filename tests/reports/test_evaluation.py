@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.errors import OutputError
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
-from defocusctl.reports.evaluation import ReportPicture, choose_pictures, write_report
+from defocusctl.evaluation.published import PublishedRow
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.reports.evaluation import distribution, write_report
+from defocusctl.reports.evaluation_pictures import ReportPicture, choose_pictures
 from tests.browser import assert_silent, browser_on, column, in_browser, press, touch
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it'.png"
@@ -70,13 +71,16 @@ def plain_picture(colour: tuple[int, int, int], size: tuple[int, int]) -> np.nda
 
 def picture(size: tuple[int, int] = (200, 300), **changes: Any) -> ReportPicture:
     """Red before, blue after, green as it should be."""
-    made = [plain_picture(colour, size) for colour in (RED, BLUE, GREEN)]
-    return replace(ReportPicture(MARKUP, "iniknet", "best", 2.0, *made), **changes)
+    made = {
+        name: plain_picture(colour, size)
+        for name, colour in (("before", RED), ("after", BLUE), ("reference", GREEN))
+    }
+    return ReportPicture.of(MARKUP, "iniknet", **{"rank": "best", "gain": 2.0, **made, **changes})
 
 
 def written(tmp_path: Path, evaluation: Evaluation = EVALUATION, *pictures: ReportPicture) -> str:
     path = tmp_path / "report.html"
-    write_report(path, evaluation, pictures, force=True)
+    write_report(path, evaluation, pictures)
     return path.read_text(encoding="utf-8")
 
 
@@ -161,7 +165,7 @@ def test_the_summary_marks_the_best_and_what_is_published(tmp_path: Path) -> Non
     )
     lines = Page(text).lines
     mean, published = BEFORE_MEAN + 1.25 / 3, 25.231
-    assert f" iniknet {mean:.3f} 0.7000 0.0400 +0.417 [−1.250, +2.000] 3" in lines
+    assert f" iniknet {mean:.3f} 0.7000 0.0400 +0.42 [−1.25, +2.00] 3" in lines
     ours = f"iniknet −{published - mean:.3f}"
     assert any(
         line.startswith(
@@ -173,7 +177,7 @@ def test_the_summary_marks_the_best_and_what_is_published(tmp_path: Path) -> Non
     assert " iniknet input PSNR (dB) +0.417 [−1.250, +2.000] not separated" in lines
     assert f'<td class="number best">{mean:.3f}</td>' in text
     assert f'<td class="number">{BEFORE_MEAN:.3f}</td>' in text
-    assert any("sha256:12c5" in line and "991 k 181 k 2.000" in line for line in lines)
+    assert any("sha256:12c5" in line and "991,234 181,234 2.00" in line for line in lines)
 
 
 def test_data_without_a_reference(tmp_path: Path) -> None:
@@ -216,19 +220,22 @@ def _content(address: str | None) -> bytes:
     return base64.b64decode(address.partition(",")[2])
 
 
-def test_an_existing_file_is_kept_without_force(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("mine")
-    with pytest.raises(OutputError, match="exists already"):
-        write_report(path, EVALUATION, (), force=False)
-    assert path.read_text() == "mine"
+def test_the_gains_are_drawn_one_dot_each() -> None:
+    (strip,) = distribution(EVALUATION, "iniknet")
+    assert strip.label == "iniknet"
+    assert strip.note == "median +0.50 dB, 2 of 3 better; 1 not drawn: infinite gain"
+    (dots,) = re.findall(r'<path id="(m\w+)"[^>]*accent', strip.svg) or re.findall(
+        r'<path id="(m\w+)"', strip.svg
+    )
+    assert strip.svg.count(f'"#{dots}"') == 3
+    assert ">+0<" in strip.svg
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser with the report open in it; the last test reads its logs, after all the others."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, EVALUATION, [picture()], force=False)
+    write_report(path, EVALUATION, [picture()])
     with browser_on(path) as browser:
         yield browser
 
@@ -304,7 +311,7 @@ def test_the_divider_uncovers_the_other_picture(opened: Any) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    stage = opened.find_element("css selector", ".stage")
+    stage = opened.find_element("css selector", ".slider")
     divider = stage.find_element("css selector", "input")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", stage)
     assert edge(stage) == pytest.approx(0.5, abs=0.01)
@@ -363,7 +370,7 @@ def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) ->
         Row(f"{i:04}.png", "input", "iniknet", 20.0 + i / 100, 0.5, 0.1, nan, nan, 0.5) for i in range(2000)
     )
     large = replace(EVALUATION, methods=(INPUT,), protocols=("iniknet",), rows=many)
-    write_report(tmp_path / "large.html", large, (), force=False)
+    write_report(tmp_path / "large.html", large, ())
     here = opened.current_url
     opened.get((tmp_path / "large.html").as_uri())
     assert 100 < len(column(opened, 0)) < 1000

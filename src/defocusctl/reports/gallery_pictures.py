@@ -5,6 +5,7 @@ They lie in a folder named by the hashes of what they show, so that the same one
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from defocusctl.batch.job import Entry
 from defocusctl.errors import DeviceError, InputError
@@ -23,8 +24,8 @@ from defocusctl.maps.details import telling_details
 from defocusctl.maps.extent import Array, strips
 from defocusctl.maps.maps import EXTENT_DEFINITIONS
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet
-from defocusctl.photo import Photo, read_content, read_photo
-from defocusctl.reports.gallery.colours import screen_picture
+from defocusctl.maps.reduction import reduced_photo
+from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, write_error
 from defocusctl.system.devices import enough_memory
 
@@ -181,7 +182,7 @@ def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
 
 
 def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
-    """Write a picture and answer its width and height."""
+    """Write a picture; return its width and height."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,3 +190,36 @@ def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
     with atomic_write(path, force=True) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
     return picture.size
+
+
+def screen_picture(photo: Photo, longest: int) -> Image.Image:
+    """The photo in sRGB, its longer side ``longest`` pixels at most; with its alpha if it has any.
+
+    A photo without a profile is taken for sRGB, as everywhere, and so is one with a profile that cannot be
+    used.
+    """
+    image = Image.fromarray(np.ascontiguousarray(reduced_photo(photo.pixels, photo.full_scale, longest)))
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    image = _in_srgb(image, photo)
+    if photo.alpha is not None:
+        alpha = reduced_photo(photo.alpha[..., None], photo.full_scale, longest)[..., 0]
+        image.putalpha(Image.fromarray(np.ascontiguousarray(alpha)).resize(image.size))
+    return image
+
+
+def _in_srgb(image: Image.Image, photo: Photo) -> Image.Image:
+    profile, colours = photo.metadata.icc, photo.pixels.shape[2]
+    if profile is None or not icc.fits(profile, colours):
+        return image
+    try:
+        converted = ImageCms.profileToProfile(
+            image.getchannel(0) if colours == 1 else image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return image if converted is None else converted

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
-from defocusctl.reports.evaluation import ReportPicture, write_report
+from defocusctl.evaluation.published import PublishedRow
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.reports.evaluation import write_report
+from defocusctl.reports.evaluation_pictures import ReportPicture
 from tests.browser import assert_silent, browser_on, column, in_browser, open_file, press, touch
 
 pytestmark = in_browser
@@ -56,15 +58,18 @@ def evaluation(images: tuple[str, ...], methods: tuple[Method, ...], **changes: 
 
 
 def picture(image: str, method: str, **changes: Any) -> ReportPicture:
-    made = [np.full((60, 90, 3), value, np.uint8) for value in (80, 120, 160)]
-    return replace(ReportPicture(image, method, "best", 0.5, *made), **changes)
+    made = {
+        name: np.full((60, 90, 3), value, np.uint8)
+        for name, value in (("before", 80), ("after", 120), ("reference", 160))
+    }
+    return ReportPicture.of(image, method, **{"rank": "best", "gain": 0.5, **made, **changes})
 
 
 def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPicture) -> None:
     """Open the report, and see that it fits narrow and wide windows."""
     from selenium.webdriver.support.wait import WebDriverWait
 
-    write_report(path, evaluation, pictures, force=False)
+    write_report(path, evaluation, pictures)
     open_file(browser, path)
     usual = browser.execute_script("return innerWidth")
     for width in PAGE_WIDTHS:
@@ -115,7 +120,7 @@ def test_a_single_image(browser: Any, tmp_path: Path) -> None:
     one = evaluation(("only",), (INPUT, network), comparisons=(single,))
     shown(browser, tmp_path / "one.html", one, picture("only", network.label))
     assert len(browser.find_elements("css selector", ".picture")) == 1
-    use_slider(browser, browser.find_element("css selector", ".stage"))
+    use_slider(browser, browser.find_element("css selector", ".slider"))
     sort_by(browser, "PSNR")
     assert column(browser, 2) == ["25.000", "25.500"]
     sort_by(browser, "PSNR")
@@ -135,7 +140,7 @@ def test_photos_without_references(browser: Any, tmp_path: Path) -> None:
         "Method",
         "Images",
     ]
-    for stage in browser.find_elements("css selector", ".stage"):
+    for stage in browser.find_elements("css selector", ".slider"):
         use_slider(browser, stage)
     sort_by(browser, "Image")
     sort_by(browser, "Image")
@@ -161,7 +166,7 @@ def test_three_networks_with_long_names_and_labels(browser: Any, tmp_path: Path)
     ]
     differences = browser.find_elements("css selector", ".published .difference")
     assert [part.text for part in differences[:2]] == [f"nrknet/{LONG} 0.000", "nrknet/bundled +0.500"]
-    stages = browser.find_elements("css selector", ".stage")
+    stages = browser.find_elements("css selector", ".slider")
     assert len(stages) == 9
     use_slider(browser, stages[4])
     assert split(stages[0]) == 0.5  # each has its own

@@ -1,15 +1,4 @@
 {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
-  const byId = (id) => document.getElementById(id);
-  const element = (name, { text, ...properties } = {}, ...children) => {
-    const made = document.createElement(name);
-    if (text !== undefined) made.textContent = text;
-    for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  };
-  const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const address = (photo, picture) => `pictures/${photo.key}/${picture}.webp`;
   const change = (photo) => `changed by ${photo.change.toFixed(2)}`;
   const hasChange = (photo) => typeof photo.change === "number";
@@ -32,11 +21,9 @@
     "last finished": (a, b) => (a.finished < b.finished) - (a.finished > b.finished),
   };
 
-  // The cards. Thousands of them are made as far as one scrolls.
-  const CHUNK = 120;
+  // The cards.
   const list = byId("photos");
-  let chosen = [];
-  let made = 0;
+  const [status, order] = ["status", "order"].map(byId);
   const described = (photo) => [
     photo.name,
     ...(photo.status === "done" ? [] : [photo.status === "failed" ? "failed" : "left out"]),
@@ -66,33 +53,16 @@
     button.addEventListener("click", () => open(place));
     return element("li", {}, button);
   };
-  const makeMore = () => {
-    const next = chosen.slice(made, made + CHUNK).map((photo, i) => card(photo, made + i));
-    made += next.length;
-    list.append(...next);
-  };
-  const sentinel = new IntersectionObserver((seen) => {
-    if (!seen.some((one) => one.isIntersecting) || made >= chosen.length) return;
-    makeMore();
-    sentinel.unobserve(byId("end")); // so that it is looked at again if it is still in sight
-    sentinel.observe(byId("end"));
-  }, { rootMargin: "1500px" });
-
-  const [filter, status, order] = ["filter", "status", "order"].map(byId);
-  const draw = () => {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    chosen = data.photos.filter((photo) => {
-      const name = photo.name.toLowerCase();
-      return kinds[status.value](photo) && words.every((word) => name.includes(word));
-    });
-    chosen.sort(orders[order.value]);
-    byId("count").textContent = `${chosen.length} of ${plural(data.photos.length, "photo")}`;
-    list.replaceChildren();
-    made = 0;
-    makeMore();
-    sentinel.unobserve(byId("end"));
-    sentinel.observe(byId("end"));
-  };
+  const photos = listing({
+    items: () => data.photos,
+    noun: "photo",
+    accepts: (photo) => kinds[status.value](photo),
+    name: (photo) => photo.name,
+    compare: () => orders[order.value],
+    make: card,
+    into: list,
+    chunk: 120,
+  });
 
   // Arrow keys go from card to card.
   list.addEventListener("keydown", (event) => {
@@ -107,8 +77,8 @@
 
   // The viewer: one photo, before and after.
   const viewer = byId("viewer");
-  const stage = viewer.querySelector(".stage");
-  const range = stage.querySelector("input");
+  const slider = viewer.querySelector(".slider");
+  const range = slider.querySelector("input");
   const single = byId("single");
   let shown = 0;
   let view = 0;
@@ -131,13 +101,13 @@
     return `${whole}${size.join(" × ")} pixels.${photo.before ? "" : " Only the result can be shown."}`;
   };
   const showView = () => {
-    const photo = chosen[shown];
+    const photo = photos.shown[shown];
     const offered = views(photo);
     view = Math.min(view, Math.max(0, offered.length - 1));
     const current = offered[view];
     [...byId("views").children].forEach((button, i) => button.setAttribute("aria-pressed", i === view));
     byId("views").hidden = offered.length < 2;
-    stage.hidden = !current?.both;
+    slider.hidden = !current?.both;
     single.hidden = !current || current.both;
     byId("caption").textContent = current ? caption(photo, current) : "";
     for (const image of viewer.querySelectorAll("img")) image.removeAttribute("src");
@@ -147,10 +117,10 @@
       single.alt = current.title === "Blur extent" ? `${photo.name}, blur extent` : `${photo.name} after deblurring`;
       return;
     }
-    stage.style.setProperty("--ratio", `${current.size[0]} / ${current.size[1]}`);
-    stage.style.setProperty("--width", `${current.size[0]}px`);
+    slider.style.setProperty("--ratio", `${current.size[0]} / ${current.size[1]}`);
+    slider.style.setProperty("--width", `${current.size[0]}px`);
     for (const side of ["before", "after"]) {
-      const image = stage.querySelector(`.${side}`);
+      const image = slider.querySelector(`.${side}`);
       image.src = address(photo, current[side]);
       image.alt = `${photo.name} ${side} deblurring${view ? ", detail" : ""}`;
     }
@@ -175,11 +145,11 @@
   };
 
   const show = () => {
-    const photo = chosen[shown];
+    const photo = photos.shown[shown];
     byId("viewer-name").textContent = photo.name;
-    byId("place").textContent = `${shown + 1} of ${chosen.length}`;
+    byId("place").textContent = `${shown + 1} of ${photos.shown.length}`;
     byId("previous").disabled = shown === 0;
-    byId("next").disabled = shown === chosen.length - 1;
+    byId("next").disabled = shown === photos.shown.length - 1;
     byId("error").textContent = photo.error ?? "";
     byId("error").hidden = !photo.error;
     const remarks = [...photo.warnings, ...(photo.notes ?? [])];
@@ -209,10 +179,10 @@
     view = 0;
     show();
     viewer.showModal();
-    (stage.hidden ? byId("close") : range).focus();
+    (slider.hidden ? byId("close") : range).focus();
   };
   const go = (step) => {
-    if (!chosen[shown + step]) return;
+    if (!photos.shown[shown + step]) return;
     shown += step;
     show();
   };
@@ -228,22 +198,18 @@
     const step = sideways || { n: 1, p: -1 }[event.key.toLowerCase()];
     if (step) go(step);
     else if (event.key.toLowerCase() === "v") {
-      view = (view + 1) % Math.max(1, views(chosen[shown]).length);
+      view = (view + 1) % Math.max(1, views(photos.shown[shown]).length);
       showView();
     } else return;
     event.preventDefault();
   });
   viewer.addEventListener("close", () => {
-    while (made <= shown && made < chosen.length) makeMore();
+    photos.makeUpTo(shown);
     list.children[shown]?.firstChild.focus();
   });
 
   const options = (select, names) => select.append(...names.map((name) => new Option(name, name)));
   options(status, Object.keys(kinds).filter((kind) => kind === "all" || data.photos.some(kinds[kind])));
   options(order, Object.keys(orders));
-  byId("controls").hidden = false;
-  byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  filter.addEventListener("input", draw);
-  for (const select of [status, order]) select.addEventListener("change", draw);
-  draw();
+  photos.draw();
 }

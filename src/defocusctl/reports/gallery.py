@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,17 +17,36 @@ from defocusctl import __version__
 from defocusctl.batch.job import Entry, Status
 from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.errors import OutputError
-from defocusctl.reports.gallery.pictures import key_of, make_pictures
+from defocusctl.reports.gallery_pictures import key_of, make_pictures
 from defocusctl.reports.page import write_page
+from defocusctl.system.atomic import refuse_foreign, write_error
 from defocusctl.system.json_lines import read_json_lines
 from defocusctl.system.limits import processors
 
-PICTURES = "pictures"
-HERE = Path(__file__).parent
+PICTURES, PAGE = "pictures", "index.html"
+TITLE, HEAD_BYTES = b"defocusctl batch</title>", 4096
+KEY = re.compile("[0-9a-f]{2}/[0-9a-f]{30}")
 MOST_AT_ONCE = 4  # photos whose pictures are made at the same time; each is whole in memory, twice
 MANY_FAILURES = 8  # more are found by the page's filter
 
 Row = dict[str, Any]
+
+
+def check_page(out: Path) -> None:
+    """Refuse to put a gallery in the place of a page that is not one, before anything else is done.
+
+    Raises:
+        OutputError: if there is such a page in ``out``, or it cannot be read.
+    """
+    page = out / REPORT / PAGE
+    if page.exists():
+        try:
+            with page.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        except OSError as error:
+            raise write_error(page, error) from error
+        if TITLE not in head:
+            refuse_foreign([page])
 
 
 def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None) -> Path:
@@ -36,8 +56,9 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
     called with the number of photos done and their total.
 
     Raises:
-        OutputError: if there is no manifest, it is damaged, or something cannot be written.
+        OutputError: if there is no manifest, it is damaged, or something cannot be written or is foreign.
     """
+    check_page(out)
     last = _last_lines(out)
     if not last:
         raise OutputError(
@@ -54,8 +75,8 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
             rows.write(json.dumps(row) + "\n")
             if on_photo is not None:
                 on_photo(number, len(last))
-        page = folder / "index.html"
-        write_page(page, HERE, _values(out, totals, rows), images="'self' file: data:", force=True)
+        page = folder / PAGE
+        write_page(page, "gallery", _values(out, totals, rows), images="'self' file: data:")
     _remove_others(folder / PICTURES, keys)
     return page
 
@@ -162,5 +183,6 @@ def _address(place: str) -> str:
 def _remove_others(pictures: Path, keys: Iterable[str]) -> None:
     wanted = set(keys)
     for folder in pictures.glob("*/*"):
-        if f"{folder.parent.name}/{folder.name}" not in wanted:
+        key = f"{folder.parent.name}/{folder.name}"
+        if KEY.fullmatch(key) and key not in wanted:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from defocusctl.batch.manifest import REPORT
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo
 from defocusctl.reports.gallery import write_gallery
-from defocusctl.reports.gallery.colours import screen_picture
+from defocusctl.reports.gallery_pictures import screen_picture
 from tests.batch.recorded import done, failed, photo, record
 from tests.browser import browser_on, in_browser, requested
 
@@ -44,6 +44,21 @@ def rows(page: Path) -> dict[str, dict[str, Any]]:
 def picture(out: Path, row: dict[str, Any], name: str) -> Image.Image:
     with Image.open(out / REPORT / "pictures" / row["key"] / f"{name}.webp") as image:
         return image.copy()
+
+
+def test_pages_and_folders_of_the_user_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    record(out, photo(tmp_path / "in", out, "a.png", plain(RED), plain(BLUE)))
+    page, own = out / REPORT / "index.html", out / REPORT / "pictures" / "2024" / "summer" / "a.jpg"
+    for path in (page, own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<title>my photos</title>")
+    with pytest.raises(OutputError, match="would be replaced, but is not from a run"):
+        write_gallery(out)
+    assert page.read_text() == own.read_text() == "<title>my photos</title>"
+    page.unlink()
+    write_gallery(out)
+    assert write_gallery(out) == page and own.exists()
 
 
 def near(image: Image.Image, colour: tuple[int, int, int], tolerance: int = 6) -> bool:
@@ -208,7 +223,7 @@ def test_the_blur_extent_is_shown_where_maps_were_made(tmp_path: Path) -> None:
 def test_without_a_manifest_there_is_nothing_to_show(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no manifest"):
         write_gallery(tmp_path / "work")
-    assert not list((tmp_path / "work").iterdir())
+    assert not (tmp_path / "work").exists()
 
 
 def test_names_that_are_no_unicode(tmp_path: Path) -> None:
@@ -292,7 +307,7 @@ def test_pictures_are_loaded_as_one_scrolls(opened: Any) -> None:
     assert 5 < len(loaded) < MANY / 2
     assert len(names(opened)) < MANY
     assert opened.find_element("id", "count").text == f"{MANY + 3} of {MANY + 3} photos"
-    assert opened.execute_script("return document.querySelector('.stage img').hasAttribute('src')") is False
+    assert opened.execute_script("return document.querySelector('.slider img').hasAttribute('src')") is False
     for _ in range(200):
         opened.execute_script("window.scrollBy({top: 600, behavior: 'instant'})")
         wait(
@@ -348,8 +363,8 @@ def test_before_and_after_with_the_divider(opened: Any) -> None:
     assert card.get_attribute("aria-label") == f"{MARKUP}, changed by 133.33, 1 warning"
     assert card.find_element("tag name", "img").get_attribute("alt") == f"{MARKUP}, deblurred"
     card.click()
-    stage = opened.find_element("css selector", "#viewer .stage")
-    wait(opened, "[...document.querySelectorAll('.stage img')].every(i => i.complete && i.naturalWidth)")
+    stage = opened.find_element("css selector", "#viewer .slider")
+    wait(opened, "[...document.querySelectorAll('.slider img')].every(i => i.complete && i.naturalWidth)")
     assert opened.find_element("id", "viewer-name").text == MARKUP
     assert edge(stage) == pytest.approx(0.5, abs=0.01)
     divider = stage.find_element("css selector", "input")
@@ -416,7 +431,7 @@ def test_what_cannot_be_compared_is_shown_as_far_as_it_is_there(opened: Any) -> 
     single = opened.find_element("id", "single")
     wait(opened, "document.getElementById('single').naturalWidth")
     assert single.get_attribute("alt") == "lost.png after deblurring"
-    assert not opened.find_element("css selector", "#viewer .stage").is_displayed()
+    assert not opened.find_element("css selector", "#viewer .slider").is_displayed()
     assert "there is no such file" in opened.find_element("id", "warnings").text
     in_place(opened).send_keys(Keys.ESCAPE)
     choose(opened, "status", "failed")

@@ -1,0 +1,163 @@
+"""What a run comes to as tables of texts, computed once for the terminal and the report."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from math import isinf, isnan
+
+from defocusctl.evaluation.published import PublishedRow
+from defocusctl.evaluation.results import LOWER_IS_BETTER, Comparison, Evaluation, Interval, Method
+
+METRIC_NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
+DECIMALS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
+PUBLISHED_DECIMALS = 3
+FIGURE_SPACE = "\N{FIGURE SPACE}"
+GAIN_DECIMALS = 2
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of a line; ``best`` of its column among the methods that were run.
+
+    ``differences`` has, for a published figure, the means of own methods minus it, by their labels.
+    """
+
+    text: str
+    best: bool = False
+    differences: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method: a figure per column, its gain over the input, and over how many images."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    gain: str = ""
+    images: str = ""
+    note: str = ""
+    """Where a published line is from."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines under a title of their own: empty for all images, else a label of images or a training set."""
+
+    title: str
+    lines: tuple[Line, ...]
+    is_published: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Everything there is to say in tables about one protocol."""
+
+    protocol: str
+    headings: tuple[tuple[str, str], ...]
+    """(name of the metric, an arrow that says which way is better)"""
+    groups: tuple[Group, ...]
+    comparisons: tuple[Comparison, ...]
+    """Those with a mean, in the order of the evaluation."""
+
+
+def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
+    """The methods' means under one protocol, those of every label, and the published figures below them."""
+    comparisons = [
+        item
+        for item in evaluation.comparisons
+        if item.protocol == protocol and not isnan(item.difference.mean)
+    ]
+    gains = {
+        item.method: interval_text(item.difference, GAIN_DECIMALS)
+        for item in comparisons
+        if item.metric == "psnr" and item.against == evaluation.input_label
+    }
+    labelled = [_own(evaluation, protocol, {}, label) for label in evaluation.labels]
+    return ScoreTable(
+        protocol,
+        tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
+        (_own(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
+        tuple(comparisons),
+    )
+
+
+def seconds_per_megapixel(evaluation: Evaluation, method: Method) -> str:
+    """What a method costs in time; a dash for doing nothing."""
+    means = evaluation.means(method.label, evaluation.protocols[0])
+    return MISSING if method.kind == "input" else number(means["seconds_per_megapixel"], 2)
+
+
+def interval_text(interval: Interval, decimals: int) -> str:
+    """A mean difference with its interval, if it has one."""
+    middle, low, high = (signed(value, decimals) for value in interval)
+    return middle if low == MISSING else f"{middle} [{low}, {high}]"
+
+
+def number(value: float, decimals: int) -> str:
+    """A figure with a fixed number of decimals, or a dash where there is none."""
+    if isnan(value):
+        return MISSING
+    return f"{value:.{decimals}f}" if not isinf(value) else "∞" if value > 0 else "-∞"
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference: always with its sign, except for what rounds to zero."""
+    text = number(value, decimals)
+    if text == MISSING or text.startswith("-"):
+        return text if text.strip("-0.") else text.removeprefix("-")
+    return f"+{text}" if text.strip("0.") else text
+
+
+def _own(evaluation: Evaluation, protocol: str, gains: dict[str, str], label: str | None) -> Group:
+    """The methods' means over all images, or over those of a label."""
+    metrics = evaluation.metrics
+    means = {method.label: evaluation.means(method.label, protocol, label) for method in evaluation.methods}
+    best = {metric: _best(metric, (of[metric] for of in means.values())) for metric in metrics}
+    lines = []
+    for method, own in means.items():
+        texts = {metric: number(own[metric], DECIMALS[metric]) for metric in metrics}
+        cells = tuple(Cell(text, best=len(means) > 1 and text == best[m]) for m, text in texts.items())
+        images = str(len(evaluation.of(method, protocol, label)))
+        lines.append(Line(method, cells, gains.get(method, ""), images))
+    return Group(label or "", tuple(lines))
+
+
+def _best(metric: str, values: Iterable[float]) -> str:
+    """The best of the values as it is printed, so that equal figures are equally best; empty if none is."""
+    present = [value for value in values if not isnan(value)]
+    if not present:
+        return ""
+    return number(min(present) if metric in LOWER_IS_BETTER else max(present), DECIMALS[metric])
+
+
+def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
+    return [
+        Group(
+            f"published ({trained_on})",
+            tuple(_published_line(evaluation, protocol, row) for row in rows),
+            is_published=True,
+        )
+        for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on)
+    ]
+
+
+def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) -> Line:
+    """A paper's figures, and by how much methods of the same name differ from them."""
+    means = {
+        method.label: evaluation.means(method.label, protocol)
+        for method in evaluation.methods
+        if method.is_reported_in(row)
+    }
+    cells = []
+    for metric in evaluation.metrics:
+        figure = getattr(row, metric)
+        if figure is None:
+            cells.append(Cell(MISSING))
+            continue
+        own = {label: of[metric] - figure for label, of in means.items() if not isnan(of[metric])}
+        differences = {label: signed(value, PUBLISHED_DECIMALS) for label, value in own.items()}
+        in_line = FIGURE_SPACE * (DECIMALS[metric] - PUBLISHED_DECIMALS)  # with the digits of own figures
+        cells.append(Cell(number(figure, PUBLISHED_DECIMALS) + in_line, differences=differences))
+    note = f"trained on {row.trained_on}; {row.source}, protocol {row.protocol}"
+    return Line(row.method, tuple(cells), note=note)

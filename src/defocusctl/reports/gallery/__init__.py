@@ -1,5 +1,0 @@
-"""A page to look at a batch with: a gallery that needs nothing but its own folder."""
-
-from defocusctl.reports.gallery.gallery import write_gallery
-
-__all__ = ["write_gallery"]

@@ -1,0 +1,80 @@
+"""Typed TOML: a file in, a checked pydantic model out. A misspelt key is an error, never ignored."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from defocusctl.errors import DefocusctlError
+
+
+class Table(BaseModel):
+    """Base of all tables: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_every_key(cls, content: Any) -> Any:
+        known = sorted(field.alias or name for name, field in cls.model_fields.items())
+        for key in content if isinstance(content, dict) else ():
+            if key not in known:
+                raise ValueError(f"unknown key '{key}' (allowed: {', '.join(known)})")
+        return content
+
+
+Model = TypeVar("Model", bound=Table)
+
+
+def read_toml(path: Path, kind: type[Model], error: type[DefocusctlError], remedy: str) -> Model:
+    """The content of the file ``path`` as a ``kind``.
+
+    Raises:
+        DefocusctlError: of the type ``error``: if the file cannot be read, is not TOML, or does not fit. It
+            names file, table, key and what is wrong; ``remedy`` says what the user can do about the content.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise error(f"cannot read '{path}' ({problem.strerror})", "give a TOML file") from problem
+    except UnicodeDecodeError as problem:
+        raise error(f"cannot read '{path}' (it is not UTF-8 text)", "give a TOML file") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"'{path}' is not valid TOML ({problem})", "fix that line") from problem
+    try:
+        return kind.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        place = ", ".join([f"'{path}'", *_place(content, first["loc"])])
+        raise error(f"{place}{_complaint(first)}", remedy) from problem
+
+
+def _place(content: Any, location: tuple[int | str, ...]) -> list[str]:
+    """``location`` in words: ``weights entry 1 (nrknet/mine)``, ``data.rendering``."""
+    words = [""]
+    for part in location:
+        if isinstance(part, int):
+            content = content[part]
+            words[-1] += f" entry {part + 1}{_name(content)}"
+            words.append("")
+            continue
+        if not isinstance(content, dict):
+            break  # what follows names a part of the type
+        words[-1] += f".{part}" if words[-1] else part
+        content = content.get(part)
+    return [word for word in words if word]
+
+
+def _name(table: Any) -> str:
+    names = [table[key] for key in ("model", "name") if key in table] if isinstance(table, dict) else []
+    return f" ({'/'.join(map(str, names))})" if names else ""
+
+
+def _complaint(error: Any) -> str:
+    if error["type"] == "missing":
+        return " is missing"
+    if error["type"] == "value_error":
+        return f": {error['ctx']['error']}"
+    value = f" = {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
+    return f"{value}: {error['msg'][0].lower()}{error['msg'][1:]}"
