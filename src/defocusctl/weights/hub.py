@@ -18,6 +18,8 @@ HUB = "hf://"
 HUB_WEIGHTS = "model.safetensors"
 """The weights of a repository on the hub, where no file is named."""
 RESPONSE_SECONDS = 20.0
+ATTEMPTS = 3
+"""How often a transfer is begun that breaks off; only from 2.4 on does the client go on by itself."""
 BUSY = (408, 429)
 SERVER_ERROR = 500
 
@@ -89,29 +91,38 @@ def _download(
     cache_dir: Path | None = None,
     offline: bool = False,
 ) -> Path:
+    import httpx
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     silence_client()
-    try:
-        path = hf_hub_download(
-            file.repository,
-            file.path,
-            revision=file.revision,
-            local_dir=local_dir,
-            cache_dir=cache_dir,
-            local_files_only=offline or not _responds(file),
-            tqdm_class=None if on_progress is None else _reporter(on_progress),
-        )
-    except LocalEntryNotFoundError as error:
-        reason = "it is not in the cache and the network is off" if offline else "the hub cannot be reached"
-        raise WeightsError(f"{file}: {reason}", "fetch it while online") from error
-    except HfHubHTTPError as error:
-        status = f"HTTP status {error.response.status_code}"
-        raise WeightsError(f"{file}: {status}", "check repository, file and revision") from error
-    except Exception as error:  # the errors of the hub's transport have changed by version
-        raise WeightsError(f"{file}: {error}", "check it and try again") from error
-    return Path(path)
+    bar = None if on_progress is None else _reporter(on_progress)
+    problem = ""
+    for _ in range(ATTEMPTS):
+        try:
+            path = hf_hub_download(
+                file.repository,
+                file.path,
+                revision=file.revision,
+                local_dir=local_dir,
+                cache_dir=cache_dir,
+                local_files_only=offline or not _responds(file),
+                tqdm_class=bar,
+            )
+            return Path(path)
+        except LocalEntryNotFoundError as error:
+            reason = (
+                "it is not in the cache and the network is off" if offline else "the hub cannot be reached"
+            )
+            raise WeightsError(f"{file}: {reason}", "fetch it while online") from error
+        except HfHubHTTPError as error:
+            status = f"HTTP status {error.response.status_code}"
+            raise WeightsError(f"{file}: {status}", "check repository, file and revision") from error
+        except httpx.RemoteProtocolError as error:
+            problem = str(error)
+        except Exception as error:  # the errors of the hub's transport have changed by version
+            raise WeightsError(f"{file}: {error}", "check it and try again") from error
+    raise WeightsError(f"{file}: {problem}", "try again later")
 
 
 def _responds(file: HubFile) -> bool:
