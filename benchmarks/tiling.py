@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from receptive_field import receptive_radius
 
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.photo import read_photo
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings

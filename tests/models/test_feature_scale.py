@@ -4,13 +4,13 @@ from copy import deepcopy
 
 import pytest
 import torch
+from benchmarks.receptive_field import receptive_radius
 
 from defocusctl.models.constant_folding import with_constant_dictionary
 from defocusctl.models.fast_layers import for_inference
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
-from defocusctl.models.receptive_field import receptive_radius
 from tests.models.test_receptive_field import assert_reach_is_where_gradients_end
 
 CPU = torch.device("cpu")

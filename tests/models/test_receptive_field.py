@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from benchmarks.receptive_field import GRID, receptive_radius
 
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
-from defocusctl.models.receptive_field import GRID, receptive_radius
 
 PHASES = (0, 1, 7, 14, 15, 20, 30)
 """Places in the grid of the strided layers; the farthest-looking ones are among them."""

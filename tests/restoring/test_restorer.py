@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from benchmarks.receptive_field import receptive_radius
 
 from defocusctl.errors import DeviceError, InputError, UsageError
 from defocusctl.geometry import Box, Size
@@ -15,7 +16,6 @@ from defocusctl.models.fast_layers import for_inference
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network, Prediction
-from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.restoring.output import OutputBuffer
 from defocusctl.restoring.restorer import Restored, Restorer
 from defocusctl.restoring.settings import RestoreSettings

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors
 import torch
+from benchmarks.receptive_field import receptive_radius
 from PIL import Image
 
 from defocusctl.data.synthesis.apertures import ApertureShapes, point_spread
@@ -13,7 +14,6 @@ from defocusctl.data.synthesis.camera import to_light, to_pixels
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import quality
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.models.receptive_field import receptive_radius
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
 from defocusctl.weights.cache import bundled_file, is_intact

@@ -1,6 +1,6 @@
 """What the blur extent says of blur that is known.
 
-python benchmarks/blur_extent.py MODEL WEIGHTS --photos DIR [--limit 6]
+python benchmarks/cards/blur_extent.py MODEL WEIGHTS --photos DIR [--limit 6]
 
 The central 256 x 256 pixels of each sharp photo are blurred by a uniform disc, in linear light, without
 noise. Prints a Markdown table: the median blur extent over the pixels, its mean over the photos, and the

@@ -3,7 +3,7 @@
 Both networks are local. The reach is found by following every layer of a network along one axis: a feature
 is described by the first and the last image column that each of its columns depends on, and each kind of
 layer moves these bounds in a simple way. The walk below takes the steps of ``iniknet.py`` and ``nrknet.py``
-in their order, and ``tests/models/test_reach.py`` compares it with the gradients of the real networks.
+in their order; ``tests/models/test_receptive_field.py`` compares it with the gradients of the real networks.
 
 What a pixel depends on also varies with its place in the grid of the strided layers, 16 x 16 pixels, or
 32 x 32 where features are at half size; the reach is that of the worst place.

@@ -1,6 +1,6 @@
 """Which gamma and which aperture explain real defocus best.
 
-python benchmarks/lens_fit.py SET [SET...] [--patches 4] [--limit N]
+python benchmarks/cards/lens_fit.py SET [SET...] [--patches 4] [--limit N]
 
 Every SET holds `source` (blurred) and `target` (sharp). From each pair come the patches of 64 x 64 pixels
 that differ most among 60 random ones. For each the sharp patch is shifted (steps of half a pixel), taken to

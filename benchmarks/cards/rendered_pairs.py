@@ -1,6 +1,6 @@
 """The rendered validation crops of a recipe as files, so that ``defocusctl eval`` can score them.
 
-    python benchmarks/rendered_pairs.py RECIPE.toml --data DIR OUT
+    python benchmarks/cards/rendered_pairs.py RECIPE.toml --data DIR OUT
 
 Writes OUT/source and OUT/target, 8-bit PNG, a pair per photo of the recipe's validation folder.
 """

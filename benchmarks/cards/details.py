@@ -1,6 +1,6 @@
 """Details of photos that were not trained on, before and after: the sheet in the model cards.
 
-python benchmarks/details.py --data DIR -o docs/images/crops.jpg
+python benchmarks/cards/details.py --data DIR -o docs/images/crops.jpg
 
 Each row is 300 x 220 pixels at 1:1, restored with 96 pixels around them: photo, INIKNet, NRKNet (bundled).
 """

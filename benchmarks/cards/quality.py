@@ -1,6 +1,7 @@
 """How good weights are.
 
-python benchmarks/quality.py MODEL WEIGHTS --data DIR --recipe RECIPE.toml [--twice] [--full FILE] [--limit N]
+python benchmarks/cards/quality.py MODEL WEIGHTS --data DIR --recipe RECIPE.toml [--twice] [--full FILE]
+    [--limit N]
 
 PSNR and SSIM of whole photos through the default restoring path beside the untouched input's, for every pair
 folder of the recipe's validation table and for rendered defocus of its sharp photos; how far already sharp

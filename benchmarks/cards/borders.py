@@ -1,6 +1,6 @@
 """How constant a picture of one colour stays: the largest error at its borders and inside, in levels of 255.
 
-    python benchmarks/borders.py [--size 128x96] [--models iniknet nrknet]
+    python benchmarks/cards/borders.py [--size 128x96] [--models iniknet nrknet]
 
 The bundled weights in float32 on the CPU. "Inside" is what lies at least 32 pixels from every border.
 """

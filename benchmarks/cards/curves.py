@@ -1,6 +1,6 @@
 """Mean gain on the real sets over the steps of several runs, one after the other, as a picture.
 
-python benchmarks/curves.py OUT.png --runs TITLE RUN [RUN...] [--runs TITLE RUN...] [--first-part 4]
+python benchmarks/cards/curves.py OUT.png --runs TITLE RUN [RUN...] [--runs TITLE RUN...] [--first-part 4]
 
 Reads the scores from `log.jsonl` of every run folder. Every title gets a panel; dotted lines part the runs.
 """

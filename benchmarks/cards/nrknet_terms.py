@@ -1,6 +1,6 @@
 """What the parts of NRKNet do: the Neumann term of each scale, and the blurring that the network found.
 
-python benchmarks/nrknet_terms.py WEIGHTS.safetensors --data DIR --recipe RECIPE.toml [--limit N]
+python benchmarks/cards/nrknet_terms.py WEIGHTS.safetensors --data DIR --recipe RECIPE.toml [--limit N]
 
 On the validation crops of the recipe, in float32. The first table has the mean PSNR gain in dB over Y, the
 input, after the terms (I - D_t)^t Y_t of the scales t = 1, 2, 3 are added one after the other (eq. (10)).
