@@ -15,8 +15,8 @@ from defocusctl.batch import arrivals
 from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.system.json_lines import read_json_lines
 from tests.batch.recorded import sha256
-from tests.batch.test_gallery import rows
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
+from tests.reports.test_gallery import rows
 
 LONG = 280.0  # seconds, below the limit of a test; only a failing one waits for so long
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from defocusctl.cli.eval import Baseline
+from defocusctl.cli.eval_options import Baseline
 from defocusctl.evaluation.classical import CLASSICAL, disc
 from tests.cli.command import textured
 
