@@ -1,7 +1,9 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -9,6 +11,7 @@ from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import BUILT_IN, check_model, model_names, plugins
 
+Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
 
@@ -19,6 +22,18 @@ class Backend(StrEnum):
     TORCH = "torch"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+
+
+def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
+    """``run`` as Typer wants it: a function with a parameter for each field of the dataclass ``options``."""
+
+    def command(**values: Any) -> None:
+        run(options(**values))
+
+    command.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = get_type_hints(options, include_extras=True)
+    command.__doc__ = run.__doc__
+    return command
 
 
 def known_model(name: str) -> str:
