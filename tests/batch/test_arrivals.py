@@ -32,7 +32,7 @@ class Observer:
 
     def _take(self) -> None:
         for found in self.arrivals.as_they_come(self._stop.is_set):
-            self._came.put((found.name, found.path.stat().st_size))
+            self._came.put((found.name, found.size))
 
     def next(self, timeout: float = LONG) -> tuple[str, int] | None:
         """Name of the photo that comes next and its size when it came; None if none comes in that time."""

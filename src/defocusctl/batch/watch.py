@@ -58,7 +58,7 @@ class Arrivals:
             stamp = Stamp.of(found.path)
             if stamp is None or _is_old(stamp):  # one that is gone is reported as such
                 self._given[found.path] = stamp
-                taken.append(found)
+                taken.append(_as_it_is(found, stamp))
         return taken
 
     def as_they_come(self, stopping: Callable[[], bool]) -> Iterator[Found]:
@@ -76,8 +76,8 @@ class Arrivals:
                 earliest = now + max(LEAST_PAUSE, took / MOST_LOOKING)
                 next_look = max(earliest, now + WITHOUT_NOTICE)
             for growing in list(self._growing.values()):
-                if self._is_complete(growing):
-                    yield growing.found
+                if (found := self._completed(growing)) is not None:
+                    yield found
                     if stopping():
                         return
 
@@ -93,8 +93,8 @@ class Arrivals:
                 continue
             self._growing[found.path] = _Growing(found, stamp, time.monotonic())
 
-    def _is_complete(self, growing: _Growing) -> bool:
-        """Whether to give it out now; then it is noted as given out."""
+    def _completed(self, growing: _Growing) -> Found | None:
+        """The photo if it is to be given out now; then it is noted as given out."""
         found, before, since = growing
         stamp = Stamp.of(found.path)
         if stamp is None:
@@ -104,8 +104,13 @@ class Arrivals:
         elif (_is_old(stamp) or time.monotonic() - since >= SETTLED) and found.name not in self.busy:
             del self._growing[found.path]
             self._given[found.path] = stamp
-            return True
-        return False
+            return _as_it_is(found, stamp)
+        return None
+
+
+def _as_it_is(found: Found, stamp: Stamp | None) -> Found:
+    """What was found a while ago, as it is now."""
+    return found if stamp is None else found._replace(size=stamp.size, stamp=stamp.recorded)
 
 
 def _is_old(stamp: Stamp) -> bool:
