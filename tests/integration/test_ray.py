@@ -16,8 +16,9 @@ from PIL import Image
 from defocusctl.batch.engine import Concurrency, Stop
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import Status, alone_in
-from defocusctl.batch.ray import MOST_LOSSES, Assignment, RayEngine
+from defocusctl.batch.ray import MOST_LOSSES, RayEngine
 from defocusctl.batch.ray_cluster import Workers
+from defocusctl.batch.ray_worker import Assignment
 from defocusctl.batch.work import Content, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs

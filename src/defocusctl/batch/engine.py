@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
 import torch
@@ -95,6 +96,61 @@ def threads_each(concurrency: Concurrency) -> Iterator[None]:
 
 class AbandonedError(BaseException):
     """Nobody waits for the photo any more."""
+
+
+def outcomes_of_threads(
+    count: int,
+    jobs: Iterable[Job],
+    stop: Stop,
+    do_next: Callable[[Callable[[], Job | None]], Outcome | None],
+    closed: threading.Event,
+) -> Generator[Outcome, None, None]:
+    """Outcomes as ``count`` threads have them, each of which calls ``do_next`` until that returns None.
+
+    ``do_next`` gets the next job from the function it is called with, if there is one, and takes it to its
+    end; it may raise ``AbandonedError``. ``closed`` is set when the generator is: photos in flight are to be
+    given up then.
+    """
+    coming, taking = iter(jobs), threading.Lock()
+    free = threading.Semaphore(
+        count
+    )  # less the photos whose outcomes were not dealt with: these may say stop
+    ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
+
+    def next_job() -> Job | None:
+        with taking:
+            return None if closed.is_set() or stop.stopping() else next(coming, None)
+
+    def work() -> None:
+        try:
+            while free.acquire() and (outcome := do_next(next_job)) is not None:
+                ended.put(outcome)
+        except AbandonedError:
+            pass
+        except BaseException as error:
+            ended.put(error)
+        finally:
+            ended.put(None)
+
+    threads = [threading.Thread(target=work, name="photo") for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        running = count
+        while running:
+            outcome = ended.get()
+            if outcome is None:
+                running -= 1
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                yield outcome
+                free.release()
+    finally:
+        closed.set()
+        free.release(count)
+        for thread in threads:
+            thread.join()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import codecs
 import glob
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -82,8 +82,8 @@ class Search:
             self._take(text, self.root, findings)
         for text in listed:
             self._take(text, self.root or Path.cwd(), findings)
-        reals = real_paths(found.path for found in findings.photos)
-        unique = {(found.name, real): found for found, real in zip(findings.photos, reals, strict=True)}
+        resolve = path_resolver()
+        unique = {(found.name, resolve(found.path)): found for found in findings.photos}
         findings.photos = [found for found in unique.values() if self._is_wanted(found.name)]
         return findings
 
@@ -173,16 +173,18 @@ def _wide_encoding(content: bytes) -> str | None:
 
 def real_path(path: str | Path) -> str:
     """The file, its folders without links."""
-    [real] = real_paths([path])
-    return real
+    return path_resolver()(path)
 
 
-def real_paths(paths: Iterable[str | Path]) -> Iterator[str]:
-    """As ``real_path`` of each; every folder is looked up once."""
+def path_resolver() -> Callable[[str | Path], str]:
+    """``real_path`` for many files: every folder is looked up once."""
     real_folder = cache(os.path.realpath)
-    for path in paths:
-        folder, name = os.path.split(path)
-        yield f"{real_folder(folder)}{os.sep}{name}"
+
+    def resolve(path: str | Path) -> str:
+        folder, separator, name = str(path).rpartition(os.sep)
+        return f"{real_folder(folder + separator)}{os.sep}{name}"
+
+    return resolve
 
 
 def _is_within(path: Path, folder: Path) -> bool:

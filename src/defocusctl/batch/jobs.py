@@ -5,11 +5,10 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from defocusctl.batch.inputs import Found
+from defocusctl.batch.inputs import Found, path_resolver
 from defocusctl.batch.manifest import Entry, place_in, record_reservations
 from defocusctl.batch.places import HERE, Places
 from defocusctl.deblurrer.outputs import Outputs
@@ -183,11 +182,10 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
         OutputError: if a result would replace an input.
         UsageError: if two inputs have one output.
     """
-    real = cache(os.path.realpath)  # folders are few and asking the system is slow
+    resolve = path_resolver()
 
     def key(path: Path) -> str:
-        folder, name = os.path.split(path)
-        whole = f"{real(folder)}/{name}"
+        whole = resolve(path)
         if whole.isascii():
             return whole.casefold()
         return unicodedata.normalize("NFC", unicodedata.normalize("NFD", whole).casefold())

@@ -2,12 +2,19 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import closing, contextmanager
 
 import torch
 
-from defocusctl.batch.engine import AbandonedError, Concurrency, OnBegin, OnTile, Steps, Stop, threads_each
+from defocusctl.batch.engine import (
+    Concurrency,
+    OnBegin,
+    OnTile,
+    Steps,
+    Stop,
+    outcomes_of_threads,
+    threads_each,
+)
 from defocusctl.batch.jobs import Job, Outcome
 from defocusctl.batch.work import Opened, PhotoWork
 from defocusctl.geometry import Size
@@ -60,6 +67,8 @@ class LocalEngine:
     ) -> Generator[Outcome, None, None]:
         """As of ``engine.Engine``; a photo that is given up ends with the tile at hand."""
         closed = threading.Event()
+        reading = threading.Semaphore(concurrency.reading)
+        room = _Room(PIXELS_PER_WORKER * concurrency.computing)
         work.deblurrer.restorer.at_once = concurrency.computing
         steps = Steps(
             work,
@@ -69,8 +78,19 @@ class LocalEngine:
             on_begin=self._on_begin,
             on_tile=self._on_tile,
         )
-        with threads_each(concurrency):
-            yield from _Run(steps, iter(jobs), stop, concurrency, closed).outcomes()
+
+        def do_next(next_job: Callable[[], Job | None]) -> Outcome | None:
+            with reading:
+                room.wait()
+                job = next_job()
+                opened = None if job is None else steps.open(job)
+            if not isinstance(opened, Opened):
+                return opened
+            with room.held_by(opened.photo.size.pixels):
+                return steps.finish(opened)
+
+        with threads_each(concurrency), closing(steps):
+            yield from outcomes_of_threads(concurrency.photos, jobs, stop, do_next, closed)
 
 
 def choose_concurrency(
@@ -89,85 +109,6 @@ def choose_concurrency(
     parts = min(jobs or max(1, min(affordable, photos)), threads)
     computing = max(1, min(parts, photos))
     return Concurrency(computing, threads // parts, 1, computing + AHEAD)
-
-
-class _Run:
-    """What the threads of one run share."""
-
-    def __init__(
-        self,
-        steps: Steps,
-        jobs: Iterator[Job],
-        stop: Stop,
-        concurrency: Concurrency,
-        closed: threading.Event,
-    ) -> None:
-        self._steps = steps
-        self._jobs = jobs
-        self._stop = stop
-        self._closed = closed
-        self._threads = [
-            threading.Thread(target=self._do_jobs, name="photo") for _ in range(concurrency.photos)
-        ]
-        self._free = threading.Semaphore(concurrency.photos)
-        """One less for each photo in flight, until its outcome was dealt with: that may mean to stop."""
-        self._taking = threading.Lock()
-        self._reading = threading.Semaphore(concurrency.reading)
-        self._room = _Room(PIXELS_PER_WORKER * concurrency.computing)
-        self._ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
-
-    def outcomes(self) -> Iterator[Outcome]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            running = len(self._threads)
-            while running:
-                ended = self._ended.get()
-                if ended is None:
-                    running -= 1
-                elif isinstance(ended, BaseException):
-                    raise ended
-                else:
-                    yield ended
-                    self._free.release()
-        finally:
-            self._closed.set()
-            self._free.release(len(self._threads))
-            for thread in self._threads:
-                thread.join()
-            self._steps.close()
-
-    def _do_jobs(self) -> None:
-        """One thread: photo after photo; None at its end."""
-        try:
-            while self._do_next():
-                pass
-        except AbandonedError:
-            pass
-        except BaseException as error:
-            self._ended.put(error)
-        finally:
-            self._ended.put(None)
-
-    def _do_next(self) -> bool:
-        """Take one job to its end; false if there is none to take."""
-        self._free.acquire()
-        with self._reading:
-            self._room.wait()
-            job = self._next_job()
-            if job is None:
-                return False
-            opened = self._steps.open(job)
-        if isinstance(opened, Opened):
-            with self._room.held_by(opened.photo.size.pixels):
-                self._ended.put(self._steps.finish(opened))
-        else:
-            self._ended.put(opened)
-        return True
-
-    def _next_job(self) -> Job | None:
-        with self._taking:
-            return None if self._closed.is_set() or self._stop.stopping() else next(self._jobs, None)
 
 
 class _Room:

@@ -82,8 +82,9 @@ class Entry:
             known = {name: values[name] for name in _FIELDS if name in values}
             known["status"] = Status(values["status"])
             known["warnings"] = tuple(values["warnings"])
-            if not all(isinstance(known.get(name, {}), dict) for name in ("files", "settings", "stamps")):
-                raise TypeError("not an object")
+            for name in ("files", "settings", "stamps"):
+                if not isinstance(known.get(name, {}), dict):
+                    raise TypeError(f"{name} is not an object")
             return cls(**known)
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
@@ -179,6 +180,11 @@ def place_in(out: Path, path: Path) -> str:
         return path.relative_to(out).as_posix()
     except ValueError:
         return path.absolute().as_posix()
+
+
+def path_of(out: Path, place: str) -> str:
+    """The file that ``place_in`` calls ``place``."""
+    return place if os.path.isabs(place) else f"{out}{os.sep}{place}"  # noqa: PTH117 - quicker
 
 
 def record_reservations(out: Path, places: Iterable[str]) -> None:

@@ -22,9 +22,9 @@ def batch(call: BatchCall) -> None:
     """Deblur folders of photos. Running it again goes on where it stopped and does what has changed."""
     call.check()
 
-    from defocusctl.batch.inputs import Search, real_paths
+    from defocusctl.batch.inputs import Search, path_resolver
     from defocusctl.batch.jobs import check_collisions, plan
-    from defocusctl.batch.manifest import Recorded
+    from defocusctl.batch.manifest import Recorded, path_of
     from defocusctl.batch.places import opened_stores
     from defocusctl.batch.run import Batch
     from defocusctl.batch.watch import Arrivals, Watch
@@ -32,8 +32,8 @@ def batch(call: BatchCall) -> None:
 
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, places):
-        recorded = Recorded.read(out)
-        own = set(real_paths(f"{out / place}" for place in recorded.reserved))
+        recorded, resolve = Recorded.read(out), path_resolver()
+        own = {resolve(path_of(out, place)) for place in recorded.reserved}
         search = Search(
             out, call.recursive, tuple(call.include or ()), tuple(call.exclude or ()), call.root, own
         )

@@ -1,0 +1,112 @@
+"""What runs in a worker of a Ray cluster: the network, and photo after photo from file to file."""
+
+import socket
+import tempfile
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from defocusctl import __version__
+from defocusctl.batch.engine import AbandonedError, Steps
+from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.manifest import LOCK
+from defocusctl.batch.places import Places
+from defocusctl.batch.ray_cluster import Workers
+from defocusctl.batch.work import PhotoWork
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.errors import DeviceError, OutputError
+from defocusctl.weights.resolve import ResolvedWeights
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Everything that the workers of a batch have in common; it can be pickled.
+
+    ``content`` is the file of the weights: it need not be on their machines.
+    """
+
+    weights: ResolvedWeights
+    content: bytes
+    options: BatchOptions
+    out: Path
+    places: Places
+    workers: Workers
+    software: str = __version__
+
+    @classmethod
+    def of(cls, work: PhotoWork, workers: Workers) -> Self:
+        """The same work for workers elsewhere."""
+        weights = work.deblurrer.weights
+        restoring = replace(work.options.restoring, device=workers.device)
+        options = replace(work.options, restoring=restoring)
+        places = Places(work.places.stores)
+        return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), places, workers)
+
+    def work(self) -> PhotoWork:
+        """Load the network and bring it to its device.
+
+        Raises:
+            WeightsError, DeviceError: if that is not possible here.
+        """
+        with tempfile.TemporaryDirectory(prefix="defocusctl-weights-") as folder:
+            path = Path(folder) / self.weights.path.name
+            path.write_bytes(self.content)
+            weights = replace(self.weights, path=path)
+            deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
+        deblurrer.restorer.at_once = self.workers.per_node
+        return PhotoWork(deblurrer, self.options, self.out, self.places)
+
+
+class PhotoWorker:
+    """An actor; its calls run in threads, so reading, restoring and writing overlap."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._abandoned = threading.Event()
+        self._loading = threading.Lock()
+        self._steps: Steps | None = None
+
+    def prepare(self) -> None:
+        """Load the network, unless it is there.
+
+        Raises:
+            DeviceError: if another version of this program is installed here, or there is no such device.
+            OutputError: if the output folder is not here.
+            WeightsError: if the weights cannot be loaded.
+        """
+        self._loaded()
+
+    def do(self, job: Job) -> Outcome | None:
+        """One photo from file to file; whatever goes wrong with it is its outcome. None if abandoned."""
+        steps = self._loaded()
+        try:
+            opened = steps.open(job)
+            return opened if isinstance(opened, Outcome) else steps.finish(opened)
+        except AbandonedError:
+            return None
+
+    def abandon(self) -> None:
+        """Let what is being restored end in nothing, with the tile at hand."""
+        self._abandoned.set()
+
+    def _loaded(self) -> Steps:
+        import torch
+
+        given, host = self._assignment, socket.gethostname()
+        with self._loading:
+            if self._steps is not None:
+                return self._steps
+            if given.software != __version__:
+                raise DeviceError(
+                    f"'{host}' has defocusctl {__version__}, this is {given.software}",
+                    "install the same version",
+                )
+            if given.places.store_of(given.out) is None and not (given.out / LOCK).exists():
+                raise OutputError(
+                    f"'{host}' does not see the folder '{given.out}'",
+                    "give one that all machines share, or a store such as s3://bucket/folder",
+                )
+            torch.set_num_threads(max(1, given.workers.cpus))
+            self._steps = Steps(given.work(), 1, self._abandoned.is_set)
+            return self._steps
