@@ -14,7 +14,7 @@ import fsspec
 import pytest
 from moto.moto_api import recorder
 
-from defocusctl.batch.places import opened_stores
+from defocusctl.batch.storage import opened_stores
 from defocusctl.batch.store_records import LOCK, LOCK_LASTS, SEGMENTS, StoreRecords, fetch_records
 from defocusctl.batch.stores import Store
 from defocusctl.errors import ExitCode, InputError, OutputError, UsageError

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from defocusctl.batch.inputs import Found, path_resolver
 from defocusctl.batch.manifest import Entry, place_in, record_reservations
-from defocusctl.batch.places import HERE, Places
+from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS
@@ -112,21 +112,21 @@ def plan(
     options: BatchOptions,
     out: Path,
     entries: Mapping[str, Entry],
-    places: Places = HERE,
+    storage: Storage = LOCAL,
 ) -> list[Job]:
     """What there is to do for each photo, with results under their own names in ``out``.
 
-    Those that ``entries`` of earlier runs say were done are not opened. ``places`` is where the photos
+    Those that ``entries`` of earlier runs say were done are not opened. ``storage`` is where the photos
     really are.
     """
-    stamps = [places.stamp(found.path, found.stamp) for found in photos]
+    stamps = [storage.stamp(found.path, found.stamp) for found in photos]
     suffixes = [
         options.format or _recorded_suffix(entries.get(found.name), stamp)
         for found, stamp in zip(photos, stamps, strict=True)
     ]
     unknown = [Path(found.path) for found, suffix in zip(photos, suffixes, strict=True) if suffix is None]
     with ThreadPoolExecutor(READING_THREADS) as pool:
-        read = pool.map(places.right_suffix, unknown)
+        read = pool.map(storage.right_suffix, unknown)
         return [
             _job(found, stamp, next(read) if suffix is None else suffix, options, out)
             for found, stamp, suffix in zip(photos, stamps, suffixes, strict=True)

@@ -11,8 +11,8 @@ from defocusctl import __version__
 from defocusctl.batch.engine import AbandonedError, Steps
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import LOCK
-from defocusctl.batch.places import Places
 from defocusctl.batch.ray_cluster import Workers
+from defocusctl.batch.storage import Storage
 from defocusctl.batch.work import PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import DeviceError, OutputError
@@ -30,7 +30,7 @@ class Assignment:
     content: bytes
     options: BatchOptions
     out: Path
-    places: Places
+    storage: Storage
     workers: Workers
     software: str = __version__
 
@@ -40,8 +40,8 @@ class Assignment:
         weights = work.deblurrer.weights
         restoring = replace(work.options.restoring, device=workers.device)
         options = replace(work.options, restoring=restoring)
-        places = Places(work.places.stores)
-        return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), places, workers)
+        storage = Storage(work.storage.stores)
+        return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), storage, workers)
 
     def work(self) -> PhotoWork:
         """Load the network and bring it to its device.
@@ -55,7 +55,7 @@ class Assignment:
             weights = replace(self.weights, path=path)
             deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
         deblurrer.restorer.at_once = self.workers.per_node
-        return PhotoWork(deblurrer, self.options, self.out, self.places)
+        return PhotoWork(deblurrer, self.options, self.out, self.storage)
 
 
 class PhotoWorker:
@@ -102,7 +102,7 @@ class PhotoWorker:
                     f"'{host}' has defocusctl {__version__}, this is {given.software}",
                     "install the same version",
                 )
-            if given.places.store_of(given.out) is None and not (given.out / LOCK).exists():
+            if given.storage.store_of(given.out) is None and not (given.out / LOCK).exists():
                 raise OutputError(
                     f"'{host}' does not see the folder '{given.out}'",
                     "give one that all machines share, or a store such as s3://bucket/folder",

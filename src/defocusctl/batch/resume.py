@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status, place_in
-from defocusctl.batch.places import HERE, Places
+from defocusctl.batch.storage import LOCAL, Storage
 
 HASHING_THREADS = 4
 
@@ -49,7 +49,7 @@ class Judge:
     out: Path
     force: bool = False
     verify: bool = False
-    places: Places = HERE
+    storage: Storage = LOCAL
 
     def judge(self, jobs: Sequence[Job], entries: Mapping[str, Entry]) -> Iterator[Judged]:
         """One verdict for each job, in order."""
@@ -79,21 +79,21 @@ class Judge:
         if self.verify or _is_other(job.stamp, entry.stamp):
             return None
         for path, place in zip(files, entry.files, strict=True):
-            if _is_other(self.places.stamp(path), entry.stamps.get(place)):
+            if _is_other(self.storage.stamp(path), entry.stamps.get(place)):
                 return None
         return Reason.DONE
 
     def _by_reading(self, job: Job, entry: Entry) -> Judged:
         """The reason by the hashes of what has changed since it was recorded, or of everything."""
         to_read = self.verify or _is_other(job.stamp, entry.stamp)
-        if to_read and self.places.sha256(job.source) != entry.sha256:
+        if to_read and self.storage.sha256(job.source) != entry.sha256:
             return Judged(job, Reason.INPUT)
         stamps = dict(entry.stamps)
         for place, digest in entry.files.items():
-            stamp = self.places.stamp(self.out / place)  # before it is read
+            stamp = self.storage.stamp(self.out / place)  # before it is read
             if not self.verify and not _is_other(stamp, entry.stamps.get(place)):
                 continue
-            if self.places.sha256(self.out / place) != digest:
+            if self.storage.sha256(self.out / place) != digest:
                 return Judged(job, Reason.OUTPUT)
             if stamp is not None:
                 stamps[place] = stamp

@@ -89,7 +89,7 @@ class Batch:
         to_do = _to_do(judged)
         self._check_foreign(to_do, self.recorded)
         for job, reason, _ in judged:
-            reporter.would_do(job.name, work.places.in_words(str(job.target)), reason)
+            reporter.would_do(job.name, work.storage.in_words(str(job.target)), reason)
         for folder in self.unreadable:
             reporter.unreadable(folder)
         concurrency = self.engine.concurrency(work.deblurrer.restorer, len(to_do))
@@ -117,7 +117,7 @@ class Batch:
             sizes = {outcome.job.name: 0 for outcome in lost} | {job.name: job.size for job in to_do}
             progress = Progress(sizes, before=len(judged) - len(to_do))
             changed = changes(judged, recorded.entries, work.settings)
-            reporter.planned(progress, changed, concurrency, work.places.in_words(str(out)))
+            reporter.planned(progress, changed, concurrency, work.storage.in_words(str(out)))
             ready: Iterable[Job] = reserve(to_do, work.options.model, out, recorded.reserved)
             _record_readable(out, recorded.entries, [job.name for job in self.jobs])
             if records is not None:
@@ -157,12 +157,12 @@ class Batch:
             )
 
     def _store_records(self) -> AbstractContextManager[StoreRecords | None]:
-        store = self.work.places.store_of(self.work.out)
+        store = self.work.storage.store_of(self.work.out)
         return nullcontext() if store is None else StoreRecords.kept(store)
 
     def _judge(self) -> Judge:
         work = self.work
-        return Judge(work.settings, work.out, self.force, self.verify, work.places)
+        return Judge(work.settings, work.out, self.force, self.verify, work.storage)
 
     def _judged(self, entries: Mapping[str, Entry], reporter: Reporter) -> Iterator[Judged]:
         with reporter.checking(len(self.jobs)) as on_judged:

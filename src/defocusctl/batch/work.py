@@ -14,7 +14,7 @@ from typing import NamedTuple
 from defocusctl import __version__
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, place_in, recorded_stamp
-from defocusctl.batch.places import HERE, Places
+from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
@@ -57,14 +57,16 @@ class Opened:
 class PhotoWork:
     """The steps, with the network, the options and the output folder that all photos share.
 
-    What ``places`` says is in a store is fetched from there and published there; nothing of it stays here.
+    What ``storage`` says is in a store is fetched from there and published there; nothing of it stays here.
     """
 
-    def __init__(self, deblurrer: Deblurrer, options: BatchOptions, out: Path, places: Places = HERE) -> None:
+    def __init__(
+        self, deblurrer: Deblurrer, options: BatchOptions, out: Path, storage: Storage = LOCAL
+    ) -> None:
         self.deblurrer = deblurrer
         self.options = options
         self.out = out
-        self.places = places
+        self.storage = storage
         self.settings = options.settings(str(deblurrer.weights.digest))
         self._drawing = threading.Lock()
 
@@ -76,8 +78,8 @@ class PhotoWork:
             DeviceError: if they do not fit into memory.
         """
         started = time.perf_counter()
-        here = self.places.store_of(job.source) is None
-        with enough_memory(f"'{job.source}'"), self.places.fetched(job.source):
+        here = self.storage.store_of(job.source) is None
+        with enough_memory(f"'{job.source}'"), self.storage.fetched(job.source):
             before = Stamp.of(job.source)
             stamp = (before and before.recorded) if here else job.stamp
             data = read_content(job.source)
@@ -155,7 +157,7 @@ class PhotoWork:
         own = isinstance(problem, OwnResultError)
         entry = replace(
             self._entry(job, Status.SKIPPED if own else Status.FAILED, read),
-            error=self.places.in_words(str(problem)),
+            error=self.storage.in_words(str(problem)),
             exit_code=0 if own else int(problem.exit_code),
         )
         cause = problem.__cause__
@@ -176,13 +178,13 @@ class PhotoWork:
                 stamps[place_in(self.out, path)] = recorded_stamp(path)
                 hashes[place_in(self.out, path)] = Checksum.of_file(path, "sha256").hex
             for path in reversed(files):  # the photo last
-                if store := self.places.store_of(path):
+                if store := self.storage.store_of(path):
                     stamps[place_in(self.out, path)] = store.publish(path)
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
         finally:
             for path in files:
-                if self.places.store_of(path):
+                if self.storage.store_of(path):
                     path.unlink(missing_ok=True)
         return hashes, {place: stamp for place, stamp in stamps.items() if stamp is not None}
 
@@ -192,7 +194,7 @@ class PhotoWork:
         return Entry(
             input=job.name,
             status=status,
-            source=self.places.in_words(str(job.source)),
+            source=self.storage.in_words(str(job.source)),
             size=None if read is None else read.size,
             sha256=None if read is None else read.sha256,
             files={},

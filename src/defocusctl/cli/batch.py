@@ -25,13 +25,13 @@ def batch(call: BatchCall) -> None:
     from defocusctl.batch.inputs import Search, path_resolver
     from defocusctl.batch.jobs import check_collisions, plan
     from defocusctl.batch.manifest import Recorded, path_of
-    from defocusctl.batch.places import opened_stores
     from defocusctl.batch.run import Batch
+    from defocusctl.batch.storage import opened_stores
     from defocusctl.batch.watch import Arrivals, Watch
     from defocusctl.batch.work import PhotoWork
 
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
-    with opened_stores(call.inputs, call.out) as (inputs, out, places):
+    with opened_stores(call.inputs, call.out) as (inputs, out, storage):
         recorded, resolve = Recorded.read(out), path_resolver()
         own = {resolve(path_of(out, place)) for place in recorded.reserved}
         search = Search(
@@ -41,7 +41,7 @@ def batch(call: BatchCall) -> None:
         options = call.options(out)
         arrivals = Arrivals(search, inputs)
         photos = arrivals.complete(findings.photos) if call.watch else findings.photos
-        jobs = plan(photos, options, out, {} if call.verify else recorded.entries, places)
+        jobs = plan(photos, options, out, {} if call.verify else recorded.entries, storage)
         check_collisions(jobs, options.model)
         deblurrer = load(
             options.model, call.weights, options.restoring, offline=call.offline, quiet=call.quiet
@@ -49,7 +49,7 @@ def batch(call: BatchCall) -> None:
         failed = None
         with _engine(call, reporter) as engine:
             wanted = Batch(
-                PhotoWork(deblurrer, options, out, places),
+                PhotoWork(deblurrer, options, out, storage),
                 engine,
                 jobs,
                 findings.unreadable,

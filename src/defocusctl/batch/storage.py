@@ -21,7 +21,7 @@ FOLDERS = ("file", "local")
 """Protocols of fsspec for what is a path."""
 
 
-class Places(NamedTuple):
+class Storage(NamedTuple):
     """Where the files of a batch really are: on this machine, but for what ``stores`` stand for.
 
     ``stamps`` are those of the objects in stores when these were listed.
@@ -79,7 +79,7 @@ class Places(NamedTuple):
         return text
 
 
-HERE = Places()
+LOCAL = Storage()
 
 
 class Call(NamedTuple):
@@ -87,7 +87,7 @@ class Call(NamedTuple):
 
     inputs: list[str]
     out: Path
-    places: Places
+    storage: Storage
 
 
 @contextmanager
@@ -121,10 +121,10 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Call]:
         yield Call(
             paths,
             Path(_as_path(out)) if target is None else target.local,
-            Places(tuple(stores), stamps),
+            Storage(tuple(stores), stamps),
         )
     except DefocusctlError as error:
-        in_words = Places(tuple(stores)).in_words
+        in_words = Storage(tuple(stores)).in_words
         error.cause, error.remedy = in_words(error.cause), in_words(error.remedy)
         raise
     finally:
