@@ -106,7 +106,7 @@ def test_what_grows_is_complete_when_it_has_stopped_growing(
 def test_what_is_moved_in_is_complete_at_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "WITHOUT_NOTICE", inf)  # only the system can tell of it
+    monkeypatch.setattr(watch, "WITHOUT_NOTICE", inf)  # only the system notices it
     monkeypatch.setattr(watch, "SETTLED", 100.0)
     elsewhere = old(tmp_path / "whole.png")
     tree = tmp_path / "tree/deep"
@@ -174,7 +174,7 @@ def test_a_folder_that_goes_and_comes_back(
         assert observer.next() == ("a.jpg", len(CONTENT))
         shutil.rmtree(folder)
         folder.mkdir()
-        old(folder / "b.jpg")  # the system no longer tells of this one
+        old(folder / "b.jpg")  # the system sends no notice of this one
         assert observer.next() == ("b.jpg", len(CONTENT))
 
 

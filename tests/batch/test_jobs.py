@@ -80,7 +80,7 @@ def test_a_suffix_that_lies_is_set_right(home: Path) -> None:
 
 
 def test_photos_that_are_done_are_not_opened(home: Path) -> None:
-    """What is in them says so: it is no photo any more, which nobody saw."""
+    """What is in them says so: it is not a photo any more, which nobody saw."""
     photo = write_photos(home, ["a.png"]) / "a.png"
     photo = photo.rename(home / "icon.jpg")
     make_old(home)

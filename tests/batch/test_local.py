@@ -82,7 +82,7 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
     weights = str(small_weights(home, "iniknet"))
     settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
     work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))
-    opened = [work.open(job, work.fetch(job)) for job in jobs_for(names)]
+    opened = [work.open(job, *work.fetch(job)) for job in jobs_for(names)]
     alone = [work.restore([one])[0].pixels for one in opened]
     groups: list[list[str]] = []
     all_wait = threading.Event()

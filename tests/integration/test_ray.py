@@ -19,7 +19,7 @@ from defocusctl.batch.manifest import Status, alone_in
 from defocusctl.batch.ray import MOST_LOSSES, RayEngine
 from defocusctl.batch.ray_cluster import Workers
 from defocusctl.batch.ray_worker import Assignment
-from defocusctl.batch.work import Content, PhotoWork
+from defocusctl.batch.work import PhotoWork, Source
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import ExitCode, OutputError
@@ -170,7 +170,7 @@ class Mined(Assignment):
         work = super().work()
         fetch = work.fetch
 
-        def explode(job: Job) -> Content:
+        def explode(job: Job) -> tuple[bytes, Source]:
             if job.name == BOMB:
                 os._exit(1)
             return fetch(job)

@@ -98,10 +98,10 @@ def test_the_next_run_does_what_changed(home: Path, bucket: str, weights: Path) 
     files = fsspec.filesystem("s3")
     files.rm_file(f"{bucket}/out/a.png")
     files.pipe_file(f"{bucket}/in/b.png", (photos / "c.png").read_bytes())
-    told = defocusctl(*call, "--dry-run")
-    reasons = [line.strip().partition("  ")[0] for line in told.out.splitlines()[:3]]
+    preview = defocusctl(*call, "--dry-run")
+    reasons = [line.strip().partition("  ")[0] for line in preview.out.splitlines()[:3]]
     assert reasons == ["its result is gone or changed", "the photo changed", "done already"]
-    assert f"{bucket}/out/a.png" in told.out
+    assert f"{bucket}/out/a.png" in preview.out
     assert defocusctl(*call).code == 0
     then = objects(f"{bucket}/out")
     assert then["a.png"] == first["a.png"]

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from defocusctl.batch.jobs import Job, Outcome
-from defocusctl.batch.work import Content, Opened, PhotoWork
+from defocusctl.batch.work import Opened, PhotoWork, Source
 from defocusctl.deblurrer import RestoredPhoto
 from defocusctl.geometry import Size
 from defocusctl.restoring.restorer import Restorer
@@ -187,12 +187,12 @@ class Steps:
 
     def open(self, job: Job) -> Opened | Outcome:
         """Read the photo; the outcome if that failed."""
-        content: Content | None = None
+        source: Source | None = None
         try:
-            content = self._work.fetch(job)
-            return self._work.open(job, content)
+            data, source = self._work.fetch(job)
+            return self._work.open(job, data, source)
         except Exception as error:
-            return self._work.failure(job, error, content)
+            return self._work.failure(job, error, source)
 
     def finish(self, opened: Opened) -> Outcome:
         """Wait for the photo to be restored and write it; whatever goes wrong is its outcome.
@@ -211,7 +211,7 @@ class Steps:
             self._check_abandoned()
             return Outcome(opened.job, self._work.store(opened, restored, seconds), fatal=False)
         except Exception as error:
-            return self._work.failure(opened.job, error, opened)
+            return self._work.failure(opened.job, error, opened.source)
 
     def close(self) -> None:
         """End the threads when they have done what was asked of them."""

@@ -26,7 +26,7 @@ class BatchOptions:
     """What to do with every photo of a batch.
 
     ``format`` (".png", say) is the suffix of all results, None leaves each photo its own. ``maps`` and
-    ``compare`` are folders to mirror the tree in, the output folder itself for beside the results, or None
+    ``compare`` are folders for trees of their own, the output folder itself for beside the results, or None
     for no such pictures. ``white`` is that of ``read_photo``.
     """
 
@@ -62,7 +62,7 @@ class BatchOptions:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One photo to do.
 
@@ -163,7 +163,7 @@ def _job(found: Found, stamp: str | None, suffix: str, options: BatchOptions, ou
 
 
 def _named_by_content(target: Path, source: Path, suffix: str) -> Path:
-    """``target`` with the ``suffix`` of what ``source`` holds, which its name may not tell.
+    """``target`` with the ``suffix`` of what ``source`` holds, which its name may not say.
 
     Where the photo beside it has that name, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, both
     suffixes: DSCF0001.MPO.jpg.

@@ -135,7 +135,7 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
 
 
 def photo_size(path: Path) -> Size | None:
-    """The size that a photo's header claims; None if it cannot be read."""
+    """The size in a photo's header; None if it cannot be read."""
     from PIL import Image
     from tifffile import TiffFile
 

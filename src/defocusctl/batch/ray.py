@@ -126,7 +126,7 @@ class _Run:
         if outcome is not None:
             return outcome
         problem = DeviceError(f"{MOST_LOSSES} workers were lost while they had '{job.source}'", LOOK)
-        return self._work.failure(job, problem, None)
+        return self._work.failure(job, problem)
 
     def end(self) -> None:
         """End the workers; what they left unfinished is removed."""
@@ -168,7 +168,7 @@ class _Run:
             call = worker.actor.do.options(max_task_retries=0).remote(job.absolute())
             outcome: Outcome | None = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
-            return self._work.failure(job, _cause(error), None)
+            return self._work.failure(job, _cause(error))
         except self._ray.exceptions.RayError as error:
             self._lost(worker, job, error)
             return None
@@ -215,7 +215,7 @@ class _Run:
         while not self._given_up():
             self.closed.wait(POLL)
         for worker in workers:
-            worker.actor.abandon.remote()
+            worker.actor.abandon.options(max_task_retries=0).remote()
         self._ended.wait(GIVE_UP_WITHIN)
         for worker in workers:
             self._ray.kill(worker.actor)

@@ -115,7 +115,7 @@ def choose_workers(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | 
 
     One for each GPU, with its share of the node's CPUs; without GPUs (or with the device ``cpu``) one for
     each CPU, or for several where memory would not do, because photos that are computed side by side wait
-    for each other less than threads do. They claim what they use, so Ray puts no more on a node than it has.
+    for each other less than threads do. Ray puts no more on a node than it has: they reserve what they use.
     ``jobs`` is the number of workers that was asked for: they share the CPUs.
 
     Raises:

@@ -180,7 +180,7 @@ class Batch:
             f"cannot read the folder '{folder.path}' ({folder.reason})", "check its permissions"
         )
         target = self.work.out / folder.name
-        return self.work.failure(Job(f"{folder.name}/", folder.path, target, Outputs(), 0), problem, None)
+        return self.work.failure(Job(f"{folder.name}/", folder.path, target, Outputs(), 0), problem)
 
 
 def _to_do(judged: Sequence[Judged]) -> list[Job]:

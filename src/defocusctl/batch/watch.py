@@ -140,7 +140,7 @@ def _notices(folders: Sequence[str]) -> Iterator[bool]:
         ):
             yield first or bool(changes)
             first = False
-    except (OSError, RuntimeError):  # the latter is how watchfiles tells of what the system says
+    except (OSError, RuntimeError):  # which watchfiles raises for errors of the system
         pass
     while True:
         yield first

@@ -31,14 +31,13 @@ class OwnResultError(DefocusctlError):
     """A photo that this program made is not an input."""
 
 
-class Content(NamedTuple):
-    """The bytes of a file, as they were processed, their SHA-256, and the file's stamp before it was read."""
+class Source(NamedTuple):
+    """What is known of a file that was read: bytes, their hash, its stamp from before, seconds it took."""
 
-    data: bytes
     size: int
     sha256: str
+    stamp: str | None
     seconds: float
-    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,9 @@ class Opened:
 
     job: Job
     photo: Photo
-    size: int
-    sha256: str
+    source: Source
     warnings: tuple[str, ...]
     seconds: float
-    stamp: str | None = None
 
 
 class PhotoWork:
@@ -70,8 +67,8 @@ class PhotoWork:
         self.settings = options.settings(str(deblurrer.weights.digest))
         self._drawing = threading.Lock()
 
-    def fetch(self, job: Job) -> Content:
-        """The bytes of the photo's file.
+    def fetch(self, job: Job) -> tuple[bytes, Source]:
+        """The bytes of the photo's file, and what is to be recorded of them.
 
         Raises:
             InputError: if they cannot be read, or the file changes meanwhile.
@@ -88,9 +85,9 @@ class PhotoWork:
                     f"'{job.source}' changed while it was read", "run the batch again when it is complete"
                 )
             sha256 = hashlib.sha256(data).hexdigest()
-        return Content(data, len(data), sha256, time.perf_counter() - started, stamp)
+        return data, Source(len(data), sha256, stamp, time.perf_counter() - started)
 
-    def open(self, job: Job, content: Content) -> Opened:
+    def open(self, job: Job, data: bytes, source: Source) -> Opened:
         """Decode the photo.
 
         Raises:
@@ -102,16 +99,15 @@ class PhotoWork:
         started = time.perf_counter()
         with enough_memory(f"'{job.source}'"):
             photo = read_photo(
-                content.data,
+                data,
                 named=job.source,
                 max_megapixels=self.options.max_megapixels,
                 white=self.options.white,
             )
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
-        seconds = content.seconds + time.perf_counter() - started
-        warnings = read_warnings(photo, job.target)
-        return Opened(job, photo, content.size, content.sha256, warnings, seconds, content.stamp)
+        seconds = source.seconds + time.perf_counter() - started
+        return Opened(job, photo, source, read_warnings(photo, job.target), seconds)
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
@@ -139,7 +135,7 @@ class PhotoWork:
         warnings = (*opened.warnings, *report.pop("warnings"))
         size = opened.photo.size
         return replace(
-            self._entry(opened.job, Status.DONE, opened),
+            self._entry(opened.job, Status.DONE, opened.source),
             files=hashes,
             stamps=stamps,
             report={**report, "width": size.width, "height": size.height},
@@ -151,12 +147,12 @@ class PhotoWork:
             warnings=warnings,
         )
 
-    def failure(self, job: Job, error: Exception, read: Content | Opened | None) -> Outcome:
-        """The outcome of a job that ended in an error; ``read`` if its file was."""
+    def failure(self, job: Job, error: Exception, source: Source | None = None) -> Outcome:
+        """The outcome of a job that ended in an error, perhaps before its file was read."""
         problem = error if isinstance(error, DefocusctlError) else BugError(error)
         own = isinstance(problem, OwnResultError)
         entry = replace(
-            self._entry(job, Status.SKIPPED if own else Status.FAILED, read),
+            self._entry(job, Status.SKIPPED if own else Status.FAILED, source),
             error=self.storage.in_words(str(problem)),
             exit_code=0 if own else int(problem.exit_code),
         )
@@ -188,15 +184,15 @@ class PhotoWork:
                     path.unlink(missing_ok=True)
         return hashes, {place: stamp for place, stamp in stamps.items() if stamp is not None}
 
-    def _entry(self, job: Job, status: Status, read: Content | Opened | None) -> Entry:
+    def _entry(self, job: Job, status: Status, source: Source | None) -> Entry:
         """A line about a job that ends now, without what came of it."""
         weights = self.deblurrer.weights
         return Entry(
             input=job.name,
             status=status,
             source=self.storage.in_words(str(job.source)),
-            size=None if read is None else read.size,
-            sha256=None if read is None else read.sha256,
+            size=None if source is None else source.size,
+            sha256=None if source is None else source.sha256,
             files={},
             settings=self.settings,
             weights={"name": weights.name, "source": weights.source, "hash": str(weights.digest)},
@@ -207,5 +203,5 @@ class PhotoWork:
             exit_code=0,
             software=f"defocusctl {__version__}",
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            stamp=None if read is None else read.stamp,
+            stamp=None if source is None else source.stamp,
         )
