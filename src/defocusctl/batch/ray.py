@@ -97,8 +97,8 @@ class _Run:
             max_restarts=-1,
             max_task_retries=-1,  # of all but photos: loading the network
         )
-        given = ray.put(assignment)
-        self._workers = [_Worker(actor.remote(given), wanted.calls) for _ in range(wanted.number)]
+        self._assignment = ray.put(assignment)  # kept: a worker that is restarted gets it again
+        self._workers = [_Worker(actor.remote(self._assignment), wanted.calls) for _ in range(wanted.number)]
         self._changed = threading.Condition()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
