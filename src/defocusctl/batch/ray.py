@@ -83,7 +83,6 @@ class _Run:
         self._stop = stop
         self._on_begin = on_begin
         self._wanted = wanted = assignment.workers
-        self._no_more_jobs = False
         self._problem: DefocusctlError | None = None
         """Why no worker is left."""
         self._in_vain = 0
@@ -108,23 +107,20 @@ class _Run:
 
     def do_next(self, next_job: Callable[[], Job | None]) -> Outcome | None:
         """Have a job done as soon as a worker has room for it; None if there is none to do."""
-        with self._room(1, unless=lambda: self._no_more_jobs or self._stop.stopping()) as worker:
-            job = None if worker is None else next_job()
-            if worker is None or job is None:
-                self._no_more_jobs = True
-                return None
-            if self._on_begin is not None:
-                self._on_begin(job)
-            outcome = self._done_by(worker, job)
-        losses = 1
-        while outcome is None and losses < MOST_LOSSES:
-            with self._room(self._wanted.calls, unless=self._given_up) as worker:
-                if worker is None:
-                    raise AbandonedError
-                outcome = self._done_by(worker, job.replacing())  # it may have been written but not reported
+        job = next_job()
+        losses = 0
+        while job is not None and losses < MOST_LOSSES:
+            first = losses == 0
+            with self._room(1 if first else self._wanted.calls, begun=not first) as worker:
+                if first and self._on_begin is not None:
+                    self._on_begin(job)
+                outcome = self._done_by(worker, job)
+            if outcome is not None:
+                return outcome
             losses += 1
-        if outcome is not None:
-            return outcome
+            job = job.replacing()  # it may have been written but not reported
+        if job is None:
+            return None
         problem = DeviceError(f"{MOST_LOSSES} workers were lost while they had '{job.source}'", LOOK)
         return self._work.failure(job, problem)
 
@@ -137,29 +133,30 @@ class _Run:
             remove_abandoned(folder)
 
     @contextmanager
-    def _room(self, need: int, unless: Callable[[], bool]) -> Iterator[_Worker | None]:
-        """A worker with room for so many more photos, when there is one; None if ``unless`` comes first.
+    def _room(self, need: int, *, begun: bool) -> Iterator[_Worker]:
+        """A worker with room for so many more photos, when there is one.
 
         Raises:
+            AbandonedError: if the photo is given up, or not ``begun`` and not to be begun any more.
             DefocusctlError: if no worker is left.
         """
         worker = None
         with self._changed:
-            while worker is None and not unless():
+            while worker is None:
+                if self._given_up() or (self._stop.stopping() and not begun):
+                    raise AbandonedError
                 if self._problem is not None:
                     raise self._problem
                 free = [one for one in self._workers if one.ready and one.room >= need]
                 worker = max(free, key=lambda one: one.room, default=None)
                 if worker is None:
                     self._changed.wait(POLL)
-            if worker is not None:
-                worker.room -= need
+            worker.room -= need
         try:
             yield worker
         finally:
             with self._changed:
-                if worker is not None:
-                    worker.room += need
+                worker.room += need
                 self._changed.notify_all()
 
     def _done_by(self, worker: _Worker, job: Job) -> Outcome | None:
