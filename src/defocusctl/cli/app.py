@@ -11,6 +11,7 @@ from defocusctl.cli import batch, datasets, deblur, export, info, train, weights
 from defocusctl.cli import eval as eval_command
 from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.console import put, say_error
+from defocusctl.cli.deblur_options import DeblurCall
 from defocusctl.cli.options import command_of
 from defocusctl.cli.problems import as_problem, help_called_for
 from defocusctl.cli.standard_output import guard_standard_output
@@ -29,7 +30,7 @@ app = typer.Typer(
     "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
     "1 a bug of this program.",
 )
-app.command("deblur")(deblur.deblur)
+app.command("deblur")(command_of(DeblurCall, deblur.deblur))
 app.command("batch")(command_of(BatchCall, batch.batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)

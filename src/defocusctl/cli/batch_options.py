@@ -19,18 +19,17 @@ from defocusctl.cli.options import (
     OverlapOption,
     PrecisionOption,
     QuietOption,
+    RestoringOptions,
     TileOption,
     WeightsOption,
     WhiteOption,
     check_above_zero,
-    number_or_auto,
 )
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.batch.jobs import BatchOptions
-    from defocusctl.restoring.settings import RestoreSettings
 
 
 class Format(StrEnum):
@@ -64,7 +63,7 @@ class EngineName(StrEnum):
 
 
 @dataclass(frozen=True)
-class BatchCall:
+class BatchCall(RestoringOptions):
     """What one call of ``batch`` was given."""
 
     paths: Annotated[
@@ -213,25 +212,6 @@ class BatchCall:
         if self.file_format is not None:
             _check_writable(self.file_format)
         self.restoring()
-
-    def restoring(self) -> "RestoreSettings":
-        """How to restore each photo.
-
-        Raises:
-            UsageError: if that is not possible.
-        """
-        tile, overlap = number_or_auto("--tile", self.tile), number_or_auto("--overlap", self.overlap)
-
-        from defocusctl.restoring.settings import RestoreSettings
-
-        return RestoreSettings(
-            tile=tile,
-            overlap=overlap,
-            device=self.device,
-            precision=self.precision,
-            strength=self.strength,
-            backend=self.backend.value,
-        )
 
     def options(self, out: Path) -> "BatchOptions":
         """What to do with each photo, with results in ``out``."""

@@ -3,13 +3,16 @@
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import BUILT_IN, check_model, model_names, plugins
+
+if TYPE_CHECKING:
+    from defocusctl.restoring.settings import RestoreSettings
 
 Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
@@ -105,6 +108,36 @@ OverlapOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+
+
+class RestoringOptions:
+    """How to restore, for the options of commands that restore photos."""
+
+    tile: str
+    overlap: str
+    device: str
+    precision: str
+    strength: float
+    backend: Backend
+
+    def restoring(self) -> "RestoreSettings":
+        """The settings that they come to.
+
+        Raises:
+            UsageError: if that is not possible.
+        """
+        tile, overlap = number_or_auto("--tile", self.tile), number_or_auto("--overlap", self.overlap)
+
+        from defocusctl.restoring.settings import RestoreSettings
+
+        return RestoreSettings(
+            tile=tile,
+            overlap=overlap,
+            device=self.device,
+            precision=self.precision,
+            strength=self.strength,
+            backend=self.backend.value,
+        )
 
 
 def check_above_zero(option: str, value: float | None) -> None:
