@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from defocusctl.errors import OutputError
 from defocusctl.system.atomic import write_error
+from defocusctl.system.collector import collector_paused
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "defocusctl-manifest.jsonl"
@@ -164,11 +165,12 @@ class Recorded:
         sizes = (manifest.st_size if manifest else 0, reservations.st_size if reservations else 0)
         if before is not None and before.sizes == sizes:
             return before
-        last = {values.get("input"): values for values in read_json_lines(out / FILE)}
-        entries = [Entry.from_json(values) for values in last.values()]
-        reserved = {str(values.get("file")) for values in read_json_lines(out / RESERVATIONS)}
-        reserved.update(*(entry.files for entry in entries))
-        return cls({entry.input: entry for entry in entries}, reserved, sizes)
+        with collector_paused():
+            last = {values.get("input"): values for values in read_json_lines(out / FILE)}
+            entries = [Entry.from_json(values) for values in last.values()]
+            reserved = {str(values.get("file")) for values in read_json_lines(out / RESERVATIONS)}
+            reserved.update(*(entry.files for entry in entries))
+            return cls({entry.input: entry for entry in entries}, reserved, sizes)
 
 
 def place_in(out: Path, path: Path) -> str:

@@ -19,6 +19,7 @@ from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import InputError, InterruptedByUserError, OutputError, SomeFailedError
+from defocusctl.system.collector import collector_paused
 from defocusctl.system.interruption import Interruption
 
 GO_ON = "the same command goes on where it stopped"
@@ -107,7 +108,8 @@ class Batch:
         work, out = self.work, self.work.out
         with alone_in(out), self._store_records() as records:
             recorded = Recorded.read(out, self.recorded)
-            judged = list(_record_refreshed(out, self._judged(recorded.entries, reporter)))
+            with collector_paused():
+                judged = list(_record_refreshed(out, self._judged(recorded.entries, reporter)))
             to_do = _to_do(judged)
             self._check_foreign(to_do, recorded)
             concurrency = self.engine.concurrency(

@@ -29,6 +29,7 @@ def batch(call: BatchCall) -> None:
     from defocusctl.batch.storage import opened_stores
     from defocusctl.batch.watch import Arrivals, Watch
     from defocusctl.batch.work import PhotoWork
+    from defocusctl.system.collector import collector_paused
 
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, storage):
@@ -37,12 +38,13 @@ def batch(call: BatchCall) -> None:
         search = Search(
             out, call.recursive, tuple(call.include or ()), tuple(call.exclude or ()), call.root, own
         )
-        findings = _find(call, inputs, search)
         options = call.options(out)
         arrivals = Arrivals(search, inputs)
-        photos = arrivals.complete(findings.photos) if call.watch else findings.photos
-        jobs = plan(photos, options, out, {} if call.verify else recorded.entries, storage)
-        check_collisions(jobs, options.model)
+        with collector_paused():
+            findings = _find(call, inputs, search)
+            photos = arrivals.complete(findings.photos) if call.watch else findings.photos
+            jobs = plan(photos, options, out, {} if call.verify else recorded.entries, storage)
+            check_collisions(jobs, options.model)
         deblurrer = load(
             options.model, call.weights, options.restoring, offline=call.offline, quiet=call.quiet
         )
