@@ -29,8 +29,7 @@ import numpy as np
 from PIL import Image
 
 from defocusctl.__main__ import main as defocusctl
-from defocusctl.batch.manifest import FILE, RESERVATIONS
-from defocusctl.batch.stamps import recorded_stamp
+from defocusctl.batch.manifest import FILE, RESERVATIONS, recorded_stamp
 
 ONE, DONE = "one.jpg", "done"
 PER_FOLDER = 1000

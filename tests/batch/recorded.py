@@ -10,10 +10,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from defocusctl.batch.job import BatchSettings, Entry, Status
-from defocusctl.batch.manifest import Manifest
+from defocusctl.batch.inputs import Found
+from defocusctl.batch.jobs import BatchOptions, Job, plan
+from defocusctl.batch.manifest import Entry, Manifest, Status, recorded_stamp
 
-SETTINGS = BatchSettings("iniknet", "sha256:12c5", 1.0, None, None, "auto", None, None, False, False, False)
+SETTINGS = BatchOptions("iniknet").settings("sha256:12c5")
+
+
+def found_in(folder: Path, name: str) -> Found:
+    """A photo as a search finds it."""
+    return Found(str(folder / name), name, stamp=recorded_stamp(folder / name))
+
+
+def job_of(found: Found, out: str = "out", **options: Any) -> Job:
+    """What there is to do for a photo that no earlier run knows."""
+    [job] = plan([found], BatchOptions("iniknet", **options), Path(out), {})
+    return job
 
 
 def sha256(path: Path) -> str:
@@ -31,7 +43,7 @@ def done(out: Path, name: str, source: Path, files: Mapping[str, Path], **change
         size=source.stat().st_size,
         sha256=sha256(source),
         files={place: sha256(path) for place, path in files.items()},
-        settings=SETTINGS.as_json(),
+        settings=SETTINGS,
         weights={"name": "bundled", "source": "bundled", "hash": "sha256:12c5"},
         report={
             "device": "cpu",
@@ -58,7 +70,7 @@ def done(out: Path, name: str, source: Path, files: Mapping[str, Path], **change
 def failed(name: str, error: str) -> Entry:
     """The entry of a photo that could not be read."""
     return Entry(
-        name, Status.FAILED, name, None, None, {}, SETTINGS.as_json(), {"name": "bundled"}, {}, {}, (), error,
+        name, Status.FAILED, name, None, None, {}, SETTINGS, {"name": "bundled"}, {}, {}, (), error,
         3, "defocusctl 0.1.0", "2026-01-02T03:04:05+00:00",
     )  # fmt: skip
 

@@ -12,9 +12,9 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from defocusctl.batch import arrivals
-from defocusctl.batch.arrivals import Arrivals
+from defocusctl.batch import watch
 from defocusctl.batch.inputs import Search
+from defocusctl.batch.watch import Arrivals
 
 CONTENT = b"any bytes" * 1000
 LONG = 60.0  # seconds; only a failing test waits for so long
@@ -32,7 +32,7 @@ class Observer:
 
     def _take(self) -> None:
         for found in self.arrivals.as_they_come(self._stop.is_set):
-            self._came.put((found.name, found.path.stat().st_size))
+            self._came.put((found.name, found.size))
 
     def next(self, timeout: float = LONG) -> tuple[str, int] | None:
         """Name of the photo that comes next and its size when it came; None if none comes in that time."""
@@ -86,8 +86,8 @@ def test_what_grows_is_complete_when_it_has_stopped_growing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(arrivals, "time", clock)
-    monkeypatch.setattr(arrivals, "SETTLED", 700.0)  # longer than this test takes: no file here is old
+    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(watch, "SETTLED", 700.0)  # longer than this test takes: no file here is old
     with observed(folder, tmp_path / "out") as observer:
         with (folder / "slow.jpg").open("wb", buffering=0) as file:
             for _ in range(14):  # longer than a file has to rest
@@ -106,8 +106,8 @@ def test_what_grows_is_complete_when_it_has_stopped_growing(
 def test_what_is_moved_in_is_complete_at_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "WITHOUT_NOTICE", inf)  # only the system can tell of it
-    monkeypatch.setattr(arrivals, "SETTLED", 100.0)
+    monkeypatch.setattr(watch, "WITHOUT_NOTICE", inf)  # only the system notices it
+    monkeypatch.setattr(watch, "SETTLED", 100.0)
     elsewhere = old(tmp_path / "whole.png")
     tree = tmp_path / "tree/deep"
     tree.mkdir(parents=True)
@@ -132,9 +132,9 @@ def test_what_is_there_comes_first_and_not_again(
     (folder / "fresh.jpg").write_bytes(CONTENT)
     later = Arrivals(search, [str(folder)])
     found = search.find([str(folder)]).photos
-    monkeypatch.setattr(arrivals, "SETTLED", 700.0)
+    monkeypatch.setattr(watch, "SETTLED", 700.0)
     assert [photo.name for photo in later.complete(found)] == ["a.jpg", "b.jpg"]
-    monkeypatch.setattr(arrivals, "SETTLED", 0.1)
+    monkeypatch.setattr(watch, "SETTLED", 0.1)
     coming = later.as_they_come(lambda: False)
     assert next(coming).name == "fresh.jpg"
 
@@ -168,13 +168,13 @@ def test_results_hidden_files_and_other_files_do_not_come(folder: Path, tmp_path
 def test_a_folder_that_goes_and_comes_back(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrivals, "WITHOUT_NOTICE", 1.0)
+    monkeypatch.setattr(watch, "WITHOUT_NOTICE", 1.0)
     with observed(folder, tmp_path / "out") as observer:
         old(folder / "a.jpg")
         assert observer.next() == ("a.jpg", len(CONTENT))
         shutil.rmtree(folder)
         folder.mkdir()
-        old(folder / "b.jpg")  # the system no longer tells of this one
+        old(folder / "b.jpg")  # the system sends no notice of this one
         assert observer.next() == ("b.jpg", len(CONTENT))
 
 

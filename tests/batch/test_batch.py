@@ -102,8 +102,8 @@ def test_a_second_run_does_only_what_is_new_or_changed() -> None:
     Path("in/a.png").replace("in/new.png")
     write_photos(Path("in"), ["a.png"], size=(36, 36))
     Path("out/2024/b.jpg").unlink()
-    told = batch("in", "out", "--dry-run", "--json")
-    assert reasons(told) == {
+    preview = batch("in", "out", "--dry-run", "--json")
+    assert reasons(preview) == {
         "a.png": "the photo changed",
         "new.png": "new",
         "2024/b.jpg": "its result is gone or changed",
@@ -131,8 +131,8 @@ def test_what_is_done_is_read_only_where_its_time_changed_or_to_verify() -> None
     replace_unseen(Path("in/a.png"))
     replace_unseen(Path("out/2024/b.jpg"))
     assert events(batch("in", "out", "--json"))[0]["to_do"] == 0
-    told = batch("in", "out", "--verify", "--dry-run", "--json")
-    assert reasons(told) == {
+    preview = batch("in", "out", "--verify", "--dry-run", "--json")
+    assert reasons(preview) == {
         "a.png": "the photo changed",
         "2024/b.jpg": "its result is gone or changed",
         "2024/may/c.ppm": "done already",

@@ -103,7 +103,7 @@ def test_an_input_that_does_not_exist_is_refused(home: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
 def test_links_and_pipes(home: Path) -> None:
-    """A link to a photo is one, and one that leads nowhere is told of; pipes and linked folders are not."""
+    """A link to a photo is one, and one that leads nowhere is listed; pipes and linked folders are not."""
     touch(home, "elsewhere/a.png")
     (home / "in").mkdir()
     (home / "in/link.png").symlink_to(home / "elsewhere/a.png")
@@ -114,7 +114,7 @@ def test_links_and_pipes(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_root")
-def test_a_folder_that_cannot_be_read_is_told_of(home: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_listed(home: Path) -> None:
     touch(home / "in", "a.png", "locked/b.png")
     (home / "in/locked").chmod(0)
     findings = Search(Path("out")).find(["in"])

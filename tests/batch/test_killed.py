@@ -87,8 +87,8 @@ def check_nothing_is_half_done(expected: dict[str, bytes]) -> None:
         assert all(sha256(out / name) == digest for name, digest in entry["files"].items())
 
 
-@pytest.mark.parametrize("state", ["claimed", "unfinished", "unrecorded", "torn"])
-def test_what_a_kill_can_leave_is_mended(home: Path, state: str) -> None:
+@pytest.mark.parametrize("state", ["reserved", "unfinished", "unrecorded", "torn"])
+def test_what_a_kill_can_leave_is_put_right(home: Path, state: str) -> None:
     """The moments that a random kill seldom meets."""
     write_photos(home / "in", TREE)
     small_weights(home, "iniknet")
@@ -97,7 +97,7 @@ def test_what_a_kill_can_leave_is_mended(home: Path, state: str) -> None:
     results, entries = results_in(out), last_entries(out)
     lines = (out / FILE).read_bytes().splitlines(keepends=True)
     last = json.loads(lines[-1])["input"]
-    if state == "claimed":  # before anything was done
+    if state == "reserved":  # before anything was done
         shutil.copy(out / ".defocusctl-batch.claims", home)
         shutil.rmtree(out)
         out.mkdir()

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,23 +12,21 @@ import pytest
 import tifffile
 import torch
 
-from defocusctl.batch.concurrency import Concurrency, choose_concurrency
+from defocusctl.batch.engine import Concurrency, Steps, Stop
 from defocusctl.batch.inputs import Found
-from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
-from defocusctl.batch.local import LocalEngine
-from defocusctl.batch.planning import Layout
-from defocusctl.batch.stop import Stop
-from defocusctl.batch.together import SharedRestoring
+from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.local import LocalEngine, choose_concurrency
+from defocusctl.batch.manifest import Entry, Status
 from defocusctl.batch.work import Opened, PhotoWork
-from defocusctl.deblurrer import Deblurrer
+from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restored
 from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos
+from tests.batch.recorded import job_of
 from tests.cli.command import small_weights
 
-LANES = Concurrency(computing=2, threads=1, reading=1, photos=4)
+TWO_AT_ONCE = Concurrency(computing=2, threads=1, reading=1, photos=4)
 
 
 @pytest.fixture
@@ -40,25 +38,26 @@ def loaded(home: Path) -> Deblurrer:
 
 
 def work_with(loaded: Deblurrer, max_megapixels: float = 1.0) -> PhotoWork:
-    settings = BatchSettings(
-        "iniknet", "hash", 1.0, 64, 16, "auto", None, None, maps=False, maps_data=False, compare=False
-    )
-    return PhotoWork(loaded, settings, Path("out"), max_megapixels)
+    return PhotoWork(loaded, BatchOptions("iniknet", max_megapixels=max_megapixels), Path("out"))
 
 
 def jobs_for(names: Iterable[str]) -> list[Job]:
-    return [Layout(Path("out")).job(Found(Path("in") / name, name, 0)) for name in names]
+    return [job_of(Found(f"in/{name}", name)) for name in names]
 
 
 def outcomes(
     loaded: Deblurrer,
     jobs: Iterable[Job],
     *,
-    concurrency: Concurrency = LANES,
+    concurrency: Concurrency = TWO_AT_ONCE,
     room_for: Callable[[Size], int] = lambda size: 1,
 ) -> list[Outcome]:
-    engine = LocalEngine(work_with(loaded), concurrency, room_for=room_for)
-    return list(engine.outcomes(jobs, Stop()))
+    return list(LocalEngine(room_for=room_for).outcomes(work_with(loaded), jobs, Stop(), concurrency))
+
+
+def run(loaded: Deblurrer, jobs: Iterable[Job], stop: Stop) -> Generator[Outcome, None, None]:
+    """Outcomes as they come, of photos that are restored one by one."""
+    return LocalEngine(room_for=lambda _: 1).outcomes(work_with(loaded), jobs, stop, TWO_AT_ONCE)
 
 
 def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> None:
@@ -83,28 +82,37 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
     weights = str(small_weights(home, "iniknet"))
     settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
     work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))
-    opened = [work.open(job, work.fetch(job)) for job in jobs_for(names)]
+    opened = [work.open(job, *work.fetch(job)) for job in jobs_for(names)]
     alone = [work.restore([one])[0].pixels for one in opened]
     groups: list[list[str]] = []
     all_wait = threading.Event()
 
-    def restore(group: Sequence[Opened]) -> list[Restored]:
-        groups.append([one.job.name for one in group])
-        all_wait.wait()
-        return work.restore(group)
+    class Watched(PhotoWork):
+        """Notes who is restored together, and keeps what becomes of them."""
 
-    sharing = SharedRestoring(restore, 1, lambda size: 3)
+        def restore(self, group: Sequence[Opened], on_tile: object = None) -> list[RestoredPhoto]:
+            groups.append([one.job.name for one in group])
+            all_wait.wait()
+            return super().restore(group)
+
+        def store(self, opened: Opened, restored: RestoredPhoto, seconds: float) -> Entry:
+            together[opened.job.name] = restored.pixels
+            return super().store(opened, restored, seconds)
+
+    together: dict[str, np.ndarray] = {}
+    steps = Steps(Watched(work.deblurrer, work.options, work.out), 1, lambda: False, room_for=lambda size: 3)
     with ThreadPoolExecutor(len(opened)) as pool:
-        answers = []
+        ended = []
         for one in opened:
-            answers.append(pool.submit(sharing.restored, one))
-            while not groups or len(sharing._waiting) < len(answers) - 1:  # the first is taken, others queue
+            ended.append(pool.submit(steps.finish, one))
+            while not groups or len(steps._waiting) < len(ended) - 1:  # the first is taken, others queue
                 time.sleep(0.001)
         all_wait.set()
-        together = [answer.result().restored.pixels for answer in answers]
-    sharing.close()
+    assert [one.result().entry.status for one in ended] == [Status.DONE] * len(opened)
+    steps.close()
     assert groups == [["a.png"], ["b.png", "c.pgm", "d.png"], ["large.png"], ["e.png"]]
-    for one, other in zip(alone, together, strict=True):
+    for one, name in zip(alone, names, strict=True):
+        other = together[name]
         assert one.shape == other.shape
         assert np.abs(one.astype(int) - other).max() <= levels
 
@@ -139,9 +147,9 @@ def test_no_more_photos_are_taken_than_fit(loaded: Deblurrer) -> None:
             yield job
 
     ended = 0
-    for _ in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(supply(), Stop()):
+    for _ in run(loaded, supply(), Stop()):
         ended += 1
-        assert taken <= ended + LANES.photos
+        assert taken <= ended + TWO_AT_ONCE.photos
     assert ended == 12
 
 
@@ -150,9 +158,7 @@ def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: Deblurrer) -
     write_photos(Path("in"), names)
     stop = Stop()
     ended = []
-    for outcome in LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
-        jobs_for(names), stop
-    ):
+    for outcome in run(loaded, jobs_for(names), stop):
         stop.ended = True
         ended.append(outcome.entry)
     assert 1 <= len(ended) < 30
@@ -166,13 +172,12 @@ def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(loaded: Deb
     running = threading.active_count()
     given_up = threading.Event()
     ended = []
-    engine = LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1)
-    for outcome in engine.outcomes(jobs_for(names), Stop(abandoned=given_up.is_set)):
+    for outcome in run(loaded, jobs_for(names), Stop(abandoned=given_up.is_set)):
         given_up.set()
         ended.append(outcome.entry)
     assert threading.active_count() == running
     assert {entry.status for entry in ended} == {Status.DONE}
-    assert len(ended) <= LANES.photos
+    assert len(ended) <= TWO_AT_ONCE.photos
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(entry.input for entry in ended)
 
 
@@ -180,9 +185,7 @@ def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> No
     names = [f"{i}.png" for i in range(8)]
     write_photos(Path("in"), names, size=(96, 96))
     running = threading.active_count()
-    running_outcomes = LocalEngine(work_with(loaded), LANES, room_for=lambda _: 1).outcomes(
-        jobs_for(names), Stop()
-    )
+    running_outcomes = run(loaded, jobs_for(names), Stop())
     next(running_outcomes)
     running_outcomes.close()
     assert threading.active_count() == running

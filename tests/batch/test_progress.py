@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.batch.job import Entry, Job, Status
+from defocusctl.batch.jobs import Job
+from defocusctl.batch.manifest import Entry, Status
 from defocusctl.batch.progress import Progress
 from defocusctl.deblurrer.outputs import Outputs
 
@@ -50,7 +51,7 @@ def test_the_time_left_goes_by_bytes() -> None:
     assert progress.failures == {"b": "broken"}
 
 
-def test_photos_that_arrive_are_counted_and_a_mended_one_is_no_failure() -> None:
+def test_photos_that_arrive_are_counted_and_one_that_succeeds_later_is_not_a_failure() -> None:
     progress = Progress({"a": 300}, before=0)
     progress.add(replace(DONE, status=Status.FAILED, error="cut short", report={}))
     progress.expect(Job("a", Path("a"), Path("out/a"), Outputs(), 400))

@@ -4,20 +4,19 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from defocusctl.batch import stamps
-from defocusctl.batch.inputs import Found
-from defocusctl.batch.job import BatchSettings, Entry, Job, Status
-from defocusctl.batch.planning import Layout
-from defocusctl.batch.resume import Judged, Reason, changes, judge
-from defocusctl.batch.stamps import recorded_stamp
+from defocusctl.batch import manifest
+from defocusctl.batch.jobs import BatchOptions, Job
+from defocusctl.batch.manifest import Entry, Status, recorded_stamp
+from defocusctl.batch.resume import Judge, Judged, Reason, changes
 from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
+from tests.batch.recorded import found_in, job_of
 
-SETTINGS = BatchSettings(
-    "iniknet", "sha256:1", 1.0, None, None, "auto", None, None, maps=False, maps_data=False, compare=False
-)
+SETTINGS = BatchOptions("iniknet").settings("sha256:1")
+Settings = dict[str, Any]
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def job(home: Path) -> Job:
     write_photos(home / "in", ["a.png"])
     write_photos(home / "out", ["a.png"], size=(20, 20))
     make_old(home)
-    return Layout(Path("out")).job(Found(Path("in/a.png"), "a.png", 1))
+    return job_of(found_in(Path("in"), "a.png"))
 
 
 def entry_of(job: Job, status: Status = Status.DONE) -> Entry:
@@ -36,7 +35,7 @@ def entry_of(job: Job, status: Status = Status.DONE) -> Entry:
         size=1,
         sha256=sha256(job.source),
         files={"a.png": sha256(job.target)} if status is Status.DONE else {},
-        settings=SETTINGS.as_json(),
+        settings=SETTINGS,
         weights={},
         report={},
         seconds={},
@@ -60,14 +59,12 @@ def judged_again(job: Job, entry: Entry, *, verify: bool = False) -> Judged:
     """As the next run judges it, which finds the photo anew."""
     found = replace(job, stamp=recorded_stamp(job.source))
     entries = {entry.input: Entry.from_json(entry.as_json())}
-    return next(judge([found], entries, SETTINGS, Path("out"), force=False, verify=verify))
+    return next(Judge(SETTINGS, Path("out"), verify=verify).judge([found], entries))
 
 
-def reason(
-    job: Job, entry: Entry | None, settings: BatchSettings = SETTINGS, *, force: bool = False
-) -> Reason:
+def reason(job: Job, entry: Entry | None, settings: Settings = SETTINGS, *, force: bool = False) -> Reason:
     entries = {} if entry is None else {entry.input: Entry.from_json(entry.as_json())}
-    return next(judge([job], entries, settings, Path("out"), force=force)).reason
+    return next(Judge(settings, Path("out"), force=force).judge([job], entries)).reason
 
 
 def test_the_same_again_is_done(job: Job) -> None:
@@ -82,7 +79,7 @@ def test_the_same_again_is_done(job: Job) -> None:
     "change", [{"strength": 0.5}, {"weights": "sha256:2"}, {"quality": 90}, {"maps": True}]
 )
 def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, object]) -> None:
-    entry, other = entry_of(job), replace(SETTINGS, **change)  # type: ignore[arg-type]
+    entry, other = entry_of(job), SETTINGS | change
     assert reason(job, entry, other) is Reason.SETTINGS
     line = changes([Judged(job, Reason.SETTINGS)], {"a.png": entry}, other)
     assert line is not None
@@ -95,15 +92,15 @@ def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:
     del entry["settings"]["white"]
     entries = {job.name: Entry.from_json(entry)}
 
-    def why(settings: BatchSettings) -> Reason:
-        return next(judge([job], entries, settings, Path("out"), force=False)).reason
+    def why(settings: Settings) -> Reason:
+        return next(Judge(settings, Path("out")).judge([job], entries)).reason
 
     assert why(SETTINGS) is Reason.DONE
-    assert why(replace(SETTINGS, white=255.0)) is Reason.SETTINGS
+    assert why(SETTINGS | {"white": 255.0}) is Reason.SETTINGS
 
 
 def test_other_files_are_other_settings(job: Job) -> None:
-    elsewhere = Layout(Path("out"), suffix=".jpg").job(Found(Path("in/a.png"), "a.png", 1))
+    elsewhere = job_of(found_in(Path("in"), "a.png"), format=".jpg")
     assert reason(elsewhere, entry_of(job)) is Reason.SETTINGS
 
 
@@ -165,21 +162,21 @@ def test_a_file_that_may_change_within_the_tick_of_its_clock_has_no_stamp(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = stamped(job)
-    monkeypatch.setattr(stamps, "TICK", 10**19)
+    monkeypatch.setattr(manifest, "TICK", 10**19)
     assert recorded_stamp(job.target) is None
     replace_unseen(job.target)
     assert judged_again(job, entry).reason is Reason.OUTPUT
 
 
 def test_whole_seconds_are_the_times_of_a_coarse_clock(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stamps, "COARSE_TICK", 10**19)
+    monkeypatch.setattr(manifest, "COARSE_TICK", 10**19)
     assert recorded_stamp(job.target) is not None
     os.utime(job.target, (0, 1_700_000_000))
     assert recorded_stamp(job.target) is None
 
 
 def test_a_setting_that_an_older_version_did_not_have_counts_as_null(job: Job) -> None:
-    older = {key: value for key, value in SETTINGS.as_json().items() if key != "quality"}
+    older = {key: value for key, value in SETTINGS.items() if key != "quality"}
     assert reason(job, replace(entry_of(job), settings=older)) is Reason.DONE
     del older["strength"]
     assert reason(job, replace(entry_of(job), settings=older)) is Reason.SETTINGS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from defocusctl.batch import arrivals
+from defocusctl.batch import watch
 from defocusctl.batch.manifest import FILE, REPORT
 from defocusctl.system.json_lines import read_json_lines
 from tests.batch.recorded import sha256
@@ -62,7 +62,7 @@ class Meanwhile:
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files have to rest for a moment only, so none may be seen before it is whole."""
-    monkeypatch.setattr(arrivals, "SETTLED", 0.3)
+    monkeypatch.setattr(watch, "SETTLED", 0.3)
 
 
 def appear(path: Path, content: bytes) -> None:
@@ -85,7 +85,7 @@ def test_photos_are_done_as_they_arrive(home: Path, monkeypatch: pytest.MonkeyPa
     def others(meanwhile: Meanwhile) -> None:
         meanwhile.wait_for("there.png", "done")
         with monkeypatch.context() as patch, (folder / "slow.png").open("wb", buffering=0) as file:
-            patch.setattr(arrivals, "SETTLED", LONG)
+            patch.setattr(watch, "SETTLED", LONG)
             for place in range(0, len(content), -(-len(content) // 8)):
                 file.write(content[place : place + -(-len(content) // 8)])
                 time.sleep(0.1)

@@ -8,7 +8,7 @@ import pytest
 from rich.table import Table
 
 from defocusctl.cli import info
-from defocusctl.cli.batch_given import Format
+from defocusctl.cli.batch_options import Format
 from defocusctl.cli.console import plain, put, put_table
 from defocusctl.cli.standard_output import guard_standard_output
 from defocusctl.errors import ExitCode, InputError, printable

@@ -3,7 +3,7 @@
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from defocusctl.batch.job import BatchSettings, Job, Outcome, Status
-from defocusctl.batch.manifest import alone_in
-from defocusctl.batch.places import HERE
-from defocusctl.batch.ray_cluster import Crew
-from defocusctl.batch.ray_engine import MOST_LOSSES, RayEngine
+from defocusctl.batch.engine import Concurrency, Stop
+from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.manifest import Status, alone_in
+from defocusctl.batch.ray import MOST_LOSSES, RayEngine
+from defocusctl.batch.ray_cluster import Workers
 from defocusctl.batch.ray_worker import Assignment
-from defocusctl.batch.stop import Stop
-from defocusctl.batch.work import Content, PhotoWork
+from defocusctl.batch.work import PhotoWork, Source
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import ExitCode, OutputError
@@ -34,8 +33,8 @@ pytest.importorskip("ray", reason="Ray is not installed (pip install 'defocusctl
 
 WORKER = "PhotoWorker"
 BOMB = "bomb.png"
-TWO = Crew(workers=2, cpus=1, gpus=0, calls=2, neighbours=2)
-ONE = Crew(workers=1, cpus=1, gpus=0, calls=2, neighbours=1)
+TWO = Workers(number=2, cpus=1, gpus=0, calls=2, per_node=2)
+ONE = Workers(number=1, cpus=1, gpus=0, calls=2, per_node=1)
 """A worker takes seconds to begin."""
 
 
@@ -73,24 +72,12 @@ def jobs_of(photos: Path, out: Path) -> list[Job]:
     return [Job(name.as_posix(), photos / name, out / name, Outputs(), 0) for name in found]
 
 
-def engine_for(
-    deblurrer: Deblurrer, out: Path, crew: Crew = ONE, kind: type[Assignment] = Assignment
-) -> RayEngine:
-    settings = BatchSettings(
-        "iniknet", str(deblurrer.weights.checksum), 1.0, None, None, "auto", None, None, False, False, False
-    )
-    assignment = kind(
-        weights=deblurrer.weights,
-        content=deblurrer.weights.path.read_bytes(),
-        restoring=deblurrer.restorer.settings,
-        settings=settings,
-        out=out,
-        max_megapixels=300.0,
-        places=HERE,
-        threads=1,
-        neighbours=crew.neighbours,
-    )
-    return RayEngine(assignment, crew, PhotoWork(deblurrer, settings, out, 300.0))
+def outcomes_of(
+    engine: RayEngine, deblurrer: Deblurrer, out: Path, jobs: Iterable[Job], stop: Stop | None = None
+) -> Iterator[Outcome]:
+    work = PhotoWork(deblurrer, BatchOptions("iniknet", deblurrer.restorer.settings), out)
+    concurrency: Concurrency = engine.concurrency(deblurrer.restorer, 100)
+    return engine.outcomes(work, jobs, stop or Stop(), concurrency)
 
 
 def status_of(outcomes: list[Outcome]) -> dict[str, Status]:
@@ -104,7 +91,7 @@ class TestEngine:
         photos = make_photos(home / "photos", *names, height=120, width=120)
         outcomes = []
         killed: list[int] = []
-        for outcome in engine_for(deblurrer, out, TWO).outcomes(jobs_of(photos, out), Stop()):
+        for outcome in outcomes_of(RayEngine(TWO), deblurrer, out, jobs_of(photos, out)):
             outcomes.append(outcome)
             if len(outcomes) == 2:
                 victim = workers()[0]
@@ -127,7 +114,7 @@ class TestEngine:
 
         photos = make_photos(home / "photos", "a.png", "b.png", BOMB, "c.png", "d.png")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["*"]))
-        outcomes = list(engine_for(deblurrer, out, kind=Mined).outcomes(jobs_of(photos, out), Stop()))
+        outcomes = list(outcomes_of(MinedEngine(ONE), deblurrer, out, jobs_of(photos, out)))
         bad = {outcome.job.name: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
         assert list(bad) == [BOMB]
         assert bad[BOMB].exit_code == ExitCode.DEVICE
@@ -141,7 +128,7 @@ class TestEngine:
         photos = make_photos(home / "photos", *names, height=120, width=120)
         done: list[Outcome] = []
         stop = Stop(abandoned=lambda: bool(done))
-        for outcome in engine_for(deblurrer, out).outcomes(jobs_of(photos, out), stop):
+        for outcome in outcomes_of(RayEngine(ONE), deblurrer, out, jobs_of(photos, out), stop):
             done.append(outcome)
         assert 1 <= len(done) <= 1 + ONE.calls
         assert set(hashes(out)) == set(status_of(done))
@@ -161,7 +148,7 @@ class TestEngine:
 
         done: list[Outcome] = []
         stop = Stop(requested=lambda: len(done) > 2)
-        for outcome in engine_for(deblurrer, out).outcomes(slowly(), stop):
+        for outcome in outcomes_of(RayEngine(ONE), deblurrer, out, slowly(), stop):
             done.append(outcome)
             ended.set()
         assert done[0].job.name == "00.png"
@@ -172,7 +159,7 @@ class TestEngine:
         photos = make_photos(home / "photos", "a.png")
         unseen = home / "unseen"
         with pytest.raises(OutputError, match="does not see the folder"):
-            list(engine_for(deblurrer, unseen).outcomes(jobs_of(photos, unseen), Stop()))
+            list(outcomes_of(RayEngine(ONE), deblurrer, unseen, jobs_of(photos, unseen)))
 
 
 @dataclass(frozen=True)
@@ -183,13 +170,17 @@ class Mined(Assignment):
         work = super().work()
         fetch = work.fetch
 
-        def explode(job: Job) -> Content:
+        def explode(job: Job) -> tuple[bytes, Source]:
             if job.name == BOMB:
                 os._exit(1)
             return fetch(job)
 
         work.fetch = explode  # type: ignore[method-assign]
         return work
+
+
+class MinedEngine(RayEngine):
+    assignment = Mined
 
 
 def test_the_command_works_on_a_cluster_that_runs(

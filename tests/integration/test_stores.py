@@ -14,9 +14,9 @@ import fsspec
 import pytest
 from moto.moto_api import recorder
 
-from defocusctl.batch.mirror import Mirror
-from defocusctl.batch.mirror_records import LOCK, LOCK_LASTS, SEGMENTS, StoreRecords, bring
-from defocusctl.batch.mirrored_call import mirrored_call
+from defocusctl.batch.storage import opened_stores
+from defocusctl.batch.store_records import LOCK, LOCK_LASTS, SEGMENTS, StoreRecords, fetch_records
+from defocusctl.batch.stores import Store
 from defocusctl.errors import ExitCode, InputError, OutputError, UsageError
 from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload
@@ -25,18 +25,18 @@ MANIFEST = "defocusctl-manifest.jsonl"
 KILLED = """
 import os, signal
 from defocusctl.__main__ import main
-from defocusctl.batch import mirror_records
-from defocusctl.batch.mirror import Mirror
+from defocusctl.batch import store_records
+from defocusctl.batch.stores import Store
 
-write = Mirror.write
+write = Store.write
 
-def write_and_die(mirror, path, content):
-    write(mirror, path, content)
-    if mirror_records.SEGMENTS in path.parts:
+def write_and_die(store, path, content):
+    write(store, path, content)
+    if store_records.SEGMENTS in path.parts:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Mirror.write = write_and_die
-mirror_records.SHIP_EVERY = 0.05
+Store.write = write_and_die
+store_records.SHIP_EVERY = 0.05
 main()
 """
 """The program, which puts entries in the store at once and is killed when the first are there."""
@@ -98,10 +98,10 @@ def test_the_next_run_does_what_changed(home: Path, bucket: str, weights: Path) 
     files = fsspec.filesystem("s3")
     files.rm_file(f"{bucket}/out/a.png")
     files.pipe_file(f"{bucket}/in/b.png", (photos / "c.png").read_bytes())
-    told = defocusctl(*call, "--dry-run")
-    reasons = [line.strip().partition("  ")[0] for line in told.out.splitlines()[:3]]
+    preview = defocusctl(*call, "--dry-run")
+    reasons = [line.strip().partition("  ")[0] for line in preview.out.splitlines()[:3]]
     assert reasons == ["its result is gone or changed", "the photo changed", "done already"]
-    assert f"{bucket}/out/a.png" in told.out
+    assert f"{bucket}/out/a.png" in preview.out
     assert defocusctl(*call).code == 0
     then = objects(f"{bucket}/out")
     assert then["a.png"] == first["a.png"]
@@ -161,7 +161,7 @@ def test_a_bad_object_is_told_by_its_address(home: Path, bucket: str, weights: P
     assert "a.png" in kept
 
 
-def test_strangers_in_the_store_stay(home: Path, bucket: str, weights: Path) -> None:
+def test_foreign_objects_in_the_store_stay(home: Path, bucket: str, weights: Path) -> None:
     upload(make_photos(home / "photos", "a.png"), f"{bucket}/in")
     fsspec.filesystem("s3").pipe_file(f"{bucket}/out/a.png", b"mine")
     answer = defocusctl("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
@@ -190,14 +190,14 @@ def test_results_cannot_replace_inputs(home: Path, bucket: str, out: str) -> Non
     upload(make_photos(home / "photos", "a.png"), f"{bucket}/in")
     with (
         pytest.raises(UsageError, match="could replace inputs"),
-        mirrored_call([f"{bucket}/in"], bucket + out),
+        opened_stores([f"{bucket}/in"], bucket + out),
     ):
         pass
 
 
 def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None:
     upload(make_photos(home / "photos", "a.png", "done/a.png"), bucket)
-    with mirrored_call([bucket], f"{bucket}/done") as call:
+    with opened_stores([bucket], f"{bucket}/done") as call:
         assert sorted(Path(call.inputs[0]).rglob("*.png")) == [Path(call.inputs[0]) / "a.png"]
         assert (call.out / "a.png").exists()
 
@@ -210,7 +210,7 @@ def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None
     ],
 )
 def test_what_cannot_be_opened(store: None, url: str, problem: type[Exception], text: str) -> None:
-    with pytest.raises(problem, match=text), mirrored_call([url], "out"):
+    with pytest.raises(problem, match=text), opened_stores([url], "out"):
         pass
 
 
@@ -239,26 +239,26 @@ def test_what_does_not_go_with_stores(
 
 
 def test_a_second_batch_is_kept_out_until_the_lock_is_old(tmp_path: Path, bucket: str) -> None:
-    first, second = (Mirror(tmp_path / name, f"{bucket}/out") for name in ("first", "second"))
+    first, second = (Store(tmp_path / name, f"{bucket}/out") for name in ("first", "second"))
     first.local.mkdir()
     second.local.mkdir()
-    with StoreRecords(first):
-        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords(second):
+    with StoreRecords.kept(first):
+        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords.kept(second):
             pass
-        with StoreRecords(second, clock=lambda: time.time() + LOCK_LASTS + 1):
+        with StoreRecords.kept(second, clock=lambda: time.time() + LOCK_LASTS + 1):
             assert json.loads(objects(f"{bucket}/out")[LOCK])["renewed"] > time.time()
     assert LOCK not in objects(f"{bucket}/out")
 
 
 def test_segments_of_a_killed_run_are_folded(tmp_path: Path, bucket: str) -> None:
-    out = Mirror(tmp_path, f"{bucket}/out")
+    out = Store(tmp_path, f"{bucket}/out")
     old, new, newer = (f'{{"input": "a", "number": {number}}}\n'.encode() for number in range(3))
     out.write(tmp_path / MANIFEST, old + new)
     out.write(tmp_path / SEGMENTS / "000000000-x.jsonl", new)
     out.write(tmp_path / SEGMENTS / "000000001-x.jsonl", newer)
-    assert len(bring(out)) == 2
+    assert len(fetch_records(out)) == 2
     assert (tmp_path / MANIFEST).read_bytes() == old + new + newer
-    with StoreRecords(out):
+    with StoreRecords.kept(out):
         assert set(objects(f"{bucket}/out")) == {MANIFEST, LOCK}
         with (tmp_path / MANIFEST).open("ab") as manifest:
             manifest.write(old)
@@ -274,7 +274,7 @@ def test_a_killed_run_goes_on(home: Path, bucket: str, weights: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert fsspec.filesystem("s3").find(f"{bucket}/out/{SEGMENTS}")
     lost = objects(f"{bucket}/out")
-    out = Mirror(home, f"{bucket}/out")
+    out = Store(home, f"{bucket}/out")
     out.write(home / LOCK, json.dumps({"run": "killed", "renewed": 0}).encode())
     answer = defocusctl(*call)
     assert answer.code == 0, answer.err

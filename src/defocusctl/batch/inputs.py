@@ -9,25 +9,29 @@ import codecs
 import glob
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from defocusctl.batch.manifest import REPORT
+from defocusctl.batch.manifest import REPORT, Stamp, status_of
 from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.folders import is_passed_over
 from defocusctl.photo.targets import may_be_photo
 
 
 class Found(NamedTuple):
-    """A photo, its path below the folder it was searched in (with slashes), and its bytes (0: unknown)."""
+    """A photo, its path below the folder it was searched in (with slashes), and what is known of its file.
 
-    path: Path
+    ``size`` is in bytes, 0 if unknown; ``stamp`` is for comparing with the manifest's.
+    """
+
+    path: str
     name: str
-    size: int
+    size: int = 0
+    stamp: str | None = None
 
 
 class Unreadable(NamedTuple):
@@ -78,8 +82,8 @@ class Search:
             self._take(text, self.root, findings)
         for text in listed:
             self._take(text, self.root or Path.cwd(), findings)
-        reals = real_paths(found.path for found in findings.photos)
-        unique = {(found.name, real): found for found, real in zip(findings.photos, reals, strict=True)}
+        resolve = path_resolver()
+        unique = {(found.name, resolve(found.path)): found for found in findings.photos}
         findings.photos = [found for found in unique.values() if self._is_wanted(found.name)]
         return findings
 
@@ -88,7 +92,7 @@ class Search:
         if path.is_dir():
             self._take_below(path, root or path, findings)
         elif path.exists() or not glob.has_magic(text):
-            findings.photos.append(Found(path, _name(path, root or path.parent), _size(path)))
+            findings.photos.append(_found(text, _name(path, root or path.parent), status_of(text)))
         else:
             fixed = _fixed_part(path)
             out = self.out.resolve()
@@ -102,8 +106,8 @@ class Search:
                     continue
                 if match.is_dir():
                     self._take_below(match, base, findings)
-                elif self._is_photo(match, real_path(match)):
-                    findings.photos.append(Found(match, _name(match, base), _size(match)))
+                elif may_be_photo(match.name) and real_path(match) not in self.own:
+                    self._add(str(match), _name(match, base), findings)
 
     def _take_below(self, top: Path, root: Path, findings: Findings) -> None:
         out = self.out.resolve()
@@ -119,20 +123,18 @@ class Search:
             shown = [name for name in sorted(folders) if not is_passed_over(name) and name != REPORT]
             entered = shown if self.recursive else []
             folders[:] = [name for name in entered if (here / name).resolve() != out]
-            below, real = PurePosixPath(_name(here, root)), os.path.realpath(here)
+            below, real = _name(here, root), os.path.realpath(here)
+            prefix = str(here).rstrip(os.sep)
             for name in sorted(files):
-                if self._is_photo(path := here / name, f"{real}{os.sep}{name}"):
-                    findings.photos.append(Found(path, str(below / name), _size(path)))
+                if is_passed_over(name) or not may_be_photo(name) or f"{real}{os.sep}{name}" in self.own:
+                    continue
+                self._add(f"{prefix}{os.sep}{name}", name if below == "." else f"{below}/{name}", findings)
 
-    def _is_photo(self, path: Path, real: str) -> bool:
-        """By its name. A broken link counts, so that it is reported; pipes and devices do not."""
-        if is_passed_over(path.name) or not may_be_photo(path):
-            return False
-        try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-        except OSError:
-            regular = True
-        return regular and real not in self.own
+    def _add(self, path: str, name: str, findings: Findings) -> None:
+        """A file by its name. A broken link counts, so that it is reported; pipes and devices do not."""
+        status = status_of(path)
+        if status is None or stat.S_ISREG(status.st_mode):
+            findings.photos.append(_found(path, name, status))
 
     def _is_wanted(self, name: str) -> bool:
         included = not self.include or _matches(name, self.include)
@@ -169,18 +171,20 @@ def _wide_encoding(content: bytes) -> str | None:
     return None
 
 
-def real_path(path: Path) -> str:
+def real_path(path: str | Path) -> str:
     """The file, its folders without links."""
-    [real] = real_paths([path])
-    return real
+    return path_resolver()(path)
 
 
-def real_paths(paths: Iterable[Path]) -> Iterator[str]:
-    """As ``real_path`` of each; every folder is looked up once."""
+def path_resolver() -> Callable[[str | Path], str]:
+    """``real_path`` for many files: every folder is looked up once."""
     real_folder = cache(os.path.realpath)
-    for path in paths:
-        folder, name = os.path.split(path)
-        yield f"{real_folder(folder)}{os.sep}{name}"
+
+    def resolve(path: str | Path) -> str:
+        folder, separator, name = str(path).rpartition(os.sep)
+        return f"{real_folder(folder + separator)}{os.sep}{name}"
+
+    return resolve
 
 
 def _is_within(path: Path, folder: Path) -> bool:
@@ -217,8 +221,7 @@ def _fixed_part(pattern: Path) -> Path:
     return fixed
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def _found(path: str, name: str, status: os.stat_result | None) -> Found:
+    if status is None:
+        return Found(path, name)
+    return Found(path, name, status.st_size, Stamp.of_status(status).recorded)

@@ -1,11 +1,33 @@
-"""How far a batch is: counts, throughput and the time left, from the entries as they come."""
+"""How far a batch is, from the entries as they come; and what it would take, before it is begun.
+
+What is said before is an estimate, from the sizes in the files' headers and a measured probe. Time counts
+the network alone, at the speed of a small piece of noise and as if photos did not get into each other's way.
+Memory is what the process takes after that piece, the float tensors of one tile for each photo that is
+computed, and the largest photos there are, as read and as restored with 16 bits, in every place.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
 
-from defocusctl.batch.job import Entry, Job, Status
+import numpy as np
+import psutil
+
+from defocusctl.batch.engine import Concurrency, threads_each
+from defocusctl.batch.jobs import Job
+from defocusctl.batch.manifest import Entry, Status
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.geometry import Size
+from defocusctl.photo.targets import format_of_suffix
+from defocusctl.restoring.restorer import Restorer
+
+PROBE = 320
+"""Pixels a side of the piece that the speed is measured on."""
+BYTES_PER_PIXEL = 12
+"""Of a photo in memory: three colours of 16 bits, as read and as restored."""
 
 
 @dataclass
@@ -77,3 +99,62 @@ class Progress:
             "megapixels_per_second": round(self.megapixels_per_second, 4),
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
         }
+
+
+class Estimate(NamedTuple):
+    """``megapixels`` and ``seconds`` of the whole batch, ``memory`` in bytes; ``unknown`` files have no
+    header that could be read and count as much as the others on average."""
+
+    megapixels: float
+    seconds: float
+    memory: int
+    unknown: int
+
+
+def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency) -> Estimate:
+    """What restoring the photos of all jobs would take on this machine now."""
+    restorer = deblurrer.restorer
+    sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
+    if not sizes:
+        return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
+    with threads_each(concurrency):
+        seconds_per_pixel = _probe(restorer)
+    plans = [restorer.plan(size) for size in sizes]
+    computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
+    tile = max(plan.tile.pixels for plan in plans)
+    largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
+    memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
+    if restorer.device.type == "cpu":
+        memory += concurrency.computing * tile * deblurrer.network.bytes_per_pixel
+    return Estimate(
+        megapixels=mean(size.megapixels for size in sizes) * len(jobs),
+        seconds=computed * seconds_per_pixel / concurrency.computing,
+        memory=memory,
+        unknown=len(jobs) - len(sizes),
+    )
+
+
+def photo_size(path: Path) -> Size | None:
+    """The size in a photo's header; None if it cannot be read."""
+    from PIL import Image
+    from tifffile import TiffFile
+
+    try:
+        if format_of_suffix(path.suffix) == "TIFF":
+            with TiffFile(path) as file:
+                page = file.pages.first
+                return Size(page.imagelength, page.imagewidth)
+        with Image.open(path) as image:
+            return Size(image.height, image.width)
+    except Exception:  # libraries may raise anything on broken files
+        return None
+
+
+def _probe(restorer: Restorer) -> float:
+    """Seconds that a pixel of a tile takes."""
+    noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
+    for _ in range(2):  # the first one warms up
+        started = time.perf_counter()
+        restorer.restore(noise, full_scale=255.0)
+    plan = restorer.plan(Size(PROBE, PROBE))
+    return (time.perf_counter() - started) / (plan.count * plan.tile.pixels)

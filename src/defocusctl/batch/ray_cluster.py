@@ -23,20 +23,20 @@ MEMORY_EACH = 3 * 2**30
 """Bytes that a worker on CPUs should have: the network's feature maps of a tile (docs/restoring.md)."""
 CALLS_EACH_CPU = 2
 CALLS_EACH_GPU = 8
-"""Photos in the hands of a worker: one being restored, others being read or written; small ones together."""
+"""Photos that a worker has: one being restored, others being read or written; small ones together."""
 
 
-class Crew(NamedTuple):
-    """``workers`` like each other, each with ``cpus`` and ``gpus`` of its own and ``calls`` photos.
+class Workers(NamedTuple):
+    """``number`` workers like each other, each with ``cpus`` and ``gpus`` of its own and ``calls`` photos.
 
-    At most ``neighbours`` of them share the memory of a machine.
+    At most ``per_node`` of them share the memory of a machine.
     """
 
-    workers: int
+    number: int
     cpus: int
     gpus: int
     calls: int
-    neighbours: int
+    per_node: int
 
     @property
     def device(self) -> str:
@@ -71,6 +71,20 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def workers_of(address: str | None, device: str, jobs: int | None) -> Iterator[Workers]:
+    """Connect to a cluster, or start one here, until the end of the block; what workers it has room for.
+
+    Raises:
+        UsageError: if Ray is not installed.
+        DeviceError: if there is no such cluster, or it has no such device.
+    """
+    with connected(address):
+        import ray
+
+        yield choose_workers(ray.nodes(), device, jobs)
+
+
 def _connect(address: str) -> None:
     """To a cluster, or to one that is started: Ray does not wait long enough for one on a busy machine."""
     import ray
@@ -96,12 +110,12 @@ def in_short(error: BaseException) -> str:
     return "; ".join(line.strip()[:200] for line in dict.fromkeys((lines[0], lines[-1])))
 
 
-def choose_crew(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | None) -> Crew:
-    """Workers for the nodes of a cluster, as ``ray.nodes()`` tells of them.
+def choose_workers(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | None) -> Workers:
+    """Workers for the nodes of a cluster, as ``ray.nodes()`` lists them.
 
     One for each GPU, with its share of the node's CPUs; without GPUs (or with the device ``cpu``) one for
     each CPU, or for several where memory would not do, because photos that are computed side by side wait
-    for each other less than threads do. They claim what they use, so Ray puts no more on a node than it has.
+    for each other less than threads do. Ray puts no more on a node than it has: they reserve what they use.
     ``jobs`` is the number of workers that was asked for: they share the CPUs.
 
     Raises:
@@ -113,7 +127,7 @@ def choose_crew(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | Non
         shares = [
             int(each.get("CPU", 0)) // int(each["GPU"]) for each in resources if each.get("GPU", 0) >= 1
         ]
-        return Crew(min(jobs or gpus, gpus), min(shares), 1, CALLS_EACH_GPU, 1)
+        return Workers(min(jobs or gpus, gpus), min(shares), 1, CALLS_EACH_GPU, 1)
     if device not in ("auto", "cpu"):
         raise DeviceError("the Ray cluster has no GPU", "use --device auto or cpu, or add GPU nodes")
     cpus = [int(each.get("CPU", 0)) for each in resources if each.get("CPU", 0) >= 1]
@@ -122,7 +136,7 @@ def choose_crew(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | Non
     threads = max(1, sum(cpus) // jobs) if jobs else max(map(_threads_each, resources))
     threads = min(threads, *cpus)
     count = sum(each // threads for each in cpus)
-    return Crew(
+    return Workers(
         min(jobs or count, count), threads, 0, CALLS_EACH_CPU, min(max(cpus) // threads, jobs or count)
     )
 

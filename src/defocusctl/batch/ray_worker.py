@@ -1,24 +1,21 @@
 """What runs in a worker of a Ray cluster: the network, and photo after photo from file to file."""
 
-import os
 import socket
 import tempfile
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Self
 
 from defocusctl import __version__
-from defocusctl.batch.job import BatchSettings, Job, Outcome
+from defocusctl.batch.engine import AbandonedError, Steps
+from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import LOCK
-from defocusctl.batch.mirrored_work import MirroredWork
-from defocusctl.batch.places import Places
-from defocusctl.batch.together import SharedRestoring
-from defocusctl.batch.work import Content, Opened, PhotoWork
-from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.batch.ray_cluster import Workers
+from defocusctl.batch.storage import Storage
+from defocusctl.batch.work import PhotoWork
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import DeviceError, OutputError
-from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.weights.resolve import ResolvedWeights
 
 
@@ -26,20 +23,25 @@ from defocusctl.weights.resolve import ResolvedWeights
 class Assignment:
     """Everything that the workers of a batch have in common; it can be pickled.
 
-    ``content`` is the file of the weights: it need not be on their machines. ``threads`` compute in each
-    worker; ``neighbours`` is how many share a machine's memory.
+    ``content`` is the file of the weights: it need not be on their machines.
     """
 
     weights: ResolvedWeights
     content: bytes
-    restoring: RestoreSettings
-    settings: BatchSettings
+    options: BatchOptions
     out: Path
-    max_megapixels: float
-    places: Places
-    threads: int
-    neighbours: int
+    storage: Storage
+    workers: Workers
     software: str = __version__
+
+    @classmethod
+    def of(cls, work: PhotoWork, workers: Workers) -> Self:
+        """The same work for workers elsewhere."""
+        weights = work.deblurrer.weights
+        restoring = replace(work.options.restoring, device=workers.device)
+        options = replace(work.options, restoring=restoring)
+        storage = Storage(work.storage.stores)
+        return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), storage, workers)
 
     def work(self) -> PhotoWork:
         """Load the network and bring it to its device.
@@ -50,16 +52,10 @@ class Assignment:
         with tempfile.TemporaryDirectory(prefix="defocusctl-weights-") as folder:
             path = Path(folder) / self.weights.path.name
             path.write_bytes(self.content)
-            deblurrer = Deblurrer.from_resolved(replace(self.weights, path=path), self.restoring)
-        deblurrer.restorer.at_once = self.neighbours
-        return MirroredWork(deblurrer, self.settings, self.out, self.max_megapixels, self.places)
-
-
-class Ready(NamedTuple):
-    """A worker that can begin."""
-
-    host: str
-    process: int
+            weights = replace(self.weights, path=path)
+            deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
+        deblurrer.restorer.at_once = self.workers.per_node
+        return PhotoWork(deblurrer, self.options, self.out, self.storage)
 
 
 class PhotoWorker:
@@ -68,58 +64,49 @@ class PhotoWorker:
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         self._abandoned = threading.Event()
+        self._loading = threading.Lock()
+        self._steps: Steps | None = None
 
-    def prepare(self) -> Ready:
-        """Load the network. Called once, before anything else.
+    def prepare(self) -> None:
+        """Load the network, unless it is there.
 
         Raises:
             DeviceError: if another version of this program is installed here, or there is no such device.
             OutputError: if the output folder is not here.
             WeightsError: if the weights cannot be loaded.
         """
-        import torch
-
-        given, host = self._assignment, socket.gethostname()
-        if given.software != __version__:
-            raise DeviceError(
-                f"'{host}' has defocusctl {__version__}, this is {given.software}", "install the same version"
-            )
-        if given.places.mirror_of(given.out) is None and not (given.out / LOCK).exists():
-            raise OutputError(
-                f"'{host}' does not see the folder '{given.out}'",
-                "give one that all machines share, or a store such as s3://bucket/folder",
-            )
-        torch.set_num_threads(given.threads)
-        self._work = given.work()
-        self._restoring = SharedRestoring(self._restore, 1, self._work.deblurrer.restorer.room_for)
-        return Ready(host, os.getpid())
+        self._loaded()
 
     def do(self, job: Job) -> Outcome | None:
         """One photo from file to file; whatever goes wrong with it is its outcome. None if abandoned."""
-        read: Content | Opened | None = None
+        steps = self._loaded()
         try:
-            read = self._work.fetch(job)
-            read = opened = self._work.open(job, read)
-            restored, seconds = self._restoring.restored(opened)
-            self._check_abandoned()
-            return Outcome(job, self._work.store(opened, restored, seconds), fatal=False)
-        except _AbandonedError:
+            opened = steps.open(job)
+            return opened if isinstance(opened, Outcome) else steps.finish(opened)
+        except AbandonedError:
             return None
-        except Exception as error:
-            return self._work.failure(job, error, read)
 
     def abandon(self) -> None:
         """Let what is being restored end in nothing, with the tile at hand."""
         self._abandoned.set()
 
-    def _restore(self, opened: Sequence[Opened]) -> list[RestoredPhoto]:
-        self._check_abandoned()
-        return self._work.restore(opened, on_tile=lambda _done, _total: self._check_abandoned())
+    def _loaded(self) -> Steps:
+        import torch
 
-    def _check_abandoned(self) -> None:
-        if self._abandoned.is_set():
-            raise _AbandonedError
-
-
-class _AbandonedError(Exception):
-    """Nobody waits for the photo any more."""
+        given, host = self._assignment, socket.gethostname()
+        with self._loading:
+            if self._steps is not None:
+                return self._steps
+            if given.software != __version__:
+                raise DeviceError(
+                    f"'{host}' has defocusctl {__version__}, this is {given.software}",
+                    "install the same version",
+                )
+            if given.storage.store_of(given.out) is None and not (given.out / LOCK).exists():
+                raise OutputError(
+                    f"'{host}' does not see the folder '{given.out}'",
+                    "give one that all machines share, or a store such as s3://bucket/folder",
+                )
+            torch.set_num_threads(max(1, given.workers.cpus))
+            self._steps = Steps(given.work(), 1, self._abandoned.is_set)
+            return self._steps

@@ -4,17 +4,17 @@ import errno
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from defocusctl import __version__
-from defocusctl.batch.job import BatchSettings, Entry, Job, Outcome, Status
-from defocusctl.batch.manifest import place_in
-from defocusctl.batch.stamps import TICK, Stamp, recorded_stamp
+from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, place_in, recorded_stamp
+from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer, RestoredPhoto
 from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
@@ -23,7 +23,7 @@ from defocusctl.system.atomic import write_error
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checksums import Checksum
 
-HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """What the system says when no other result could be written either."""
 
 
@@ -31,14 +31,13 @@ class OwnResultError(DefocusctlError):
     """A photo that this program made is not an input."""
 
 
-class Content(NamedTuple):
-    """The bytes of a file, as they were processed, their SHA-256, and the file's stamp before it was read."""
+class Source(NamedTuple):
+    """What is known of a file that was read: bytes, their hash, its stamp from before, seconds it took."""
 
-    data: bytes
     size: int
     sha256: str
+    stamp: str | None
     seconds: float
-    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,45 +46,48 @@ class Opened:
 
     job: Job
     photo: Photo
-    size: int
-    sha256: str
+    source: Source
     warnings: tuple[str, ...]
     seconds: float
-    stamp: str | None = None
 
 
 class PhotoWork:
-    """The steps, with the network, the settings and the output folder that all photos share."""
+    """The steps, with the network, the options and the output folder that all photos share.
+
+    What ``storage`` says is in a store is fetched from there and published there; nothing of it stays here.
+    """
 
     def __init__(
-        self, deblurrer: Deblurrer, settings: BatchSettings, out: Path, max_megapixels: float
+        self, deblurrer: Deblurrer, options: BatchOptions, out: Path, storage: Storage = LOCAL
     ) -> None:
         self.deblurrer = deblurrer
-        self.settings = settings
+        self.options = options
         self.out = out
-        self.max_megapixels = max_megapixels
+        self.storage = storage
+        self.settings = options.settings(str(deblurrer.weights.checksum))
         self._drawing = threading.Lock()
 
-    def fetch(self, job: Job) -> Content:
-        """The bytes of the photo's file.
+    def fetch(self, job: Job) -> tuple[bytes, Source]:
+        """The bytes of the photo's file, and what is to be recorded of them.
 
         Raises:
             InputError: if they cannot be read, or the file changes meanwhile.
             DeviceError: if they do not fit into memory.
         """
         started = time.perf_counter()
-        with enough_memory(f"'{job.source}'"):
+        here = self.storage.store_of(job.source) is None
+        with enough_memory(f"'{job.source}'"), self.storage.fetched(job.source):
             before = Stamp.of(job.source)
-            stamp = None if before is None else before.recorded
+            stamp = (before and before.recorded) if here else job.stamp
             data = read_content(job.source)
             if before != Stamp.of(job.source):
                 raise InputError(
                     f"'{job.source}' changed while it was read", "run the batch again when it is complete"
                 )
             sha256 = hashlib.sha256(data).hexdigest()
-        return Content(data, len(data), sha256, time.perf_counter() - started, stamp)
+        return data, Source(len(data), sha256, stamp, time.perf_counter() - started)
 
-    def open(self, job: Job, content: Content) -> Opened:
+    def open(self, job: Job, data: bytes, source: Source) -> Opened:
         """Decode the photo.
 
         Raises:
@@ -97,16 +99,15 @@ class PhotoWork:
         started = time.perf_counter()
         with enough_memory(f"'{job.source}'"):
             photo = read_photo(
-                content.data,
+                data,
                 named=job.source,
-                max_megapixels=self.max_megapixels,
-                white=self.settings.white,
+                max_megapixels=self.options.max_megapixels,
+                white=self.options.white,
             )
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
-        seconds = content.seconds + time.perf_counter() - started
-        warnings = read_warnings(photo, job.target)
-        return Opened(job, photo, content.size, content.sha256, warnings, seconds, content.stamp)
+        seconds = source.seconds + time.perf_counter() - started
+        return Opened(job, photo, source, read_warnings(photo, job.target), seconds)
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
@@ -114,7 +115,8 @@ class PhotoWork:
         """Restore one photo, or several of one size together.
 
         Raises:
-            The errors of ``pipeline.restore_photos``.
+            InputError: if a photo has pixels that are not numbers.
+            DeviceError: if even the smallest tile does not fit into memory.
         """
         with enough_memory(", ".join(f"'{one.job.source}'" for one in opened)):
             photos = [one.photo for one in opened]
@@ -127,29 +129,15 @@ class PhotoWork:
             OutputError: if something cannot be written; what was written before it is whole.
         """
         started = time.perf_counter()
-        job = opened.job
-        files = job.files(self.deblurrer.weights.model)
-        try:
-            for folder in {path.parent for path in files}:
-                folder.mkdir(parents=True, exist_ok=True)
-            with self._drawing if len(files) > 1 else nullcontext():
-                write_result(self.deblurrer.network, restored, job.target, job.outputs)
-            time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
-            stamps = {place_in(self.out, path): recorded_stamp(path) for path in files}
-            hashes = {place_in(self.out, path): Checksum.of_file(path, "sha256").hex for path in files}
-        except OSError as error:
-            raise write_error(Path(error.filename or job.target), error) from error
+        files = opened.job.files(self.options.model)
+        hashes, stamps = self._written(opened.job, restored, files)
         report = asdict(restored.report)
         warnings = (*opened.warnings, *report.pop("warnings"))
         size = opened.photo.size
-        return self._entry(
-            job,
-            Status.DONE,
-            size=opened.size,
-            sha256=opened.sha256,
-            stamp=opened.stamp,
+        return replace(
+            self._entry(opened.job, Status.DONE, opened.source),
             files=hashes,
-            stamps={place: stamp for place, stamp in stamps.items() if stamp is not None},
+            stamps=stamps,
             report={**report, "width": size.width, "height": size.height},
             seconds={
                 "read": round(opened.seconds, 3),
@@ -159,59 +147,61 @@ class PhotoWork:
             warnings=warnings,
         )
 
-    def failure(self, job: Job, error: Exception, read: Content | Opened | None) -> Outcome:
-        """The outcome of a job that ended in an error; ``read`` if its file was."""
+    def failure(self, job: Job, error: Exception, source: Source | None = None) -> Outcome:
+        """The outcome of a job that ended in an error, perhaps before its file was read."""
         problem = error if isinstance(error, DefocusctlError) else BugError(error)
         own = isinstance(problem, OwnResultError)
-        entry = self._entry(
-            job,
-            Status.SKIPPED if own else Status.FAILED,
-            size=None if read is None else read.size,
-            sha256=None if read is None else read.sha256,
-            stamp=None if read is None else read.stamp,
-            error=str(problem),
+        entry = replace(
+            self._entry(job, Status.SKIPPED if own else Status.FAILED, source),
+            error=self.storage.in_words(str(problem)),
             exit_code=0 if own else int(problem.exit_code),
         )
-        return Outcome(job, entry, _is_hopeless(problem))
+        cause = problem.__cause__
+        return Outcome(job, entry, fatal=isinstance(cause, OSError) and cause.errno in FATAL)
 
-    def _entry(
-        self,
-        job: Job,
-        status: Status,
-        *,
-        size: int | None,
-        sha256: str | None,
-        stamp: str | None = None,
-        files: Mapping[str, str] | None = None,
-        stamps: Mapping[str, str] | None = None,
-        report: Mapping[str, Any] | None = None,
-        seconds: Mapping[str, float] | None = None,
-        warnings: tuple[str, ...] = (),
-        error: str | None = None,
-        exit_code: int = 0,
-    ) -> Entry:
+    def _written(
+        self, job: Job, restored: RestoredPhoto, files: Sequence[Path]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Write the files of a photo, wherever they belong; their hashes and, as far as known, stamps."""
+        hashes, stamps = {}, {}
+        try:
+            for folder in {path.parent for path in files}:
+                folder.mkdir(parents=True, exist_ok=True)
+            with self._drawing if len(files) > 1 else nullcontext():
+                write_result(self.deblurrer.network, restored, job.target, job.outputs)
+            time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
+            for path in files:
+                stamps[place_in(self.out, path)] = recorded_stamp(path)
+                hashes[place_in(self.out, path)] = Checksum.of_file(path, "sha256").hex
+            for path in reversed(files):  # the photo last
+                if store := self.storage.store_of(path):
+                    stamps[place_in(self.out, path)] = store.publish(path)
+        except OSError as error:
+            raise write_error(Path(error.filename or job.target), error) from error
+        finally:
+            for path in files:
+                if self.storage.store_of(path):
+                    path.unlink(missing_ok=True)
+        return hashes, {place: stamp for place, stamp in stamps.items() if stamp is not None}
+
+    def _entry(self, job: Job, status: Status, source: Source | None) -> Entry:
+        """A line about a job that ends now, without what came of it."""
         weights = self.deblurrer.weights
         return Entry(
             input=job.name,
             status=status,
-            source=str(job.source),
-            size=size,
-            sha256=sha256,
-            files=files or {},
-            settings=self.settings.as_json(),
+            source=self.storage.in_words(str(job.source)),
+            size=None if source is None else source.size,
+            sha256=None if source is None else source.sha256,
+            files={},
+            settings=self.settings,
             weights={"name": weights.name, "source": weights.source, "hash": str(weights.checksum)},
-            report=report or {},
-            seconds=seconds or {},
-            warnings=warnings,
-            error=error,
-            exit_code=exit_code,
+            report={},
+            seconds={},
+            warnings=(),
+            error=None,
+            exit_code=0,
             software=f"defocusctl {__version__}",
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            stamp=stamp,
-            stamps=stamps or {},
+            stamp=None if source is None else source.stamp,
         )
-
-
-def _is_hopeless(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in HOPELESS

@@ -9,7 +9,10 @@ import typer
 from defocusctl import __version__
 from defocusctl.cli import batch, datasets, deblur, export, info, train, weights
 from defocusctl.cli import eval as eval_command
+from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.console import put, say_error
+from defocusctl.cli.deblur_options import DeblurCall
+from defocusctl.cli.options import command_of
 from defocusctl.cli.problems import as_problem, help_called_for
 from defocusctl.cli.standard_output import guard_standard_output
 from defocusctl.errors import ExitCode, InterruptedByUserError
@@ -27,8 +30,8 @@ app = typer.Typer(
     "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
     "1 a bug of this program.",
 )
-app.command("deblur")(deblur.deblur)
-app.command("batch")(batch.batch)
+app.command("deblur")(command_of(DeblurCall, deblur.deblur))
+app.command("batch")(command_of(BatchCall, batch.batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
 app.command("eval")(eval_command.evaluate)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defocusctl.cli.deblur_options import DeblurCall
 from defocusctl.cli.outputs import check_outputs
 from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box
@@ -14,36 +15,6 @@ if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Outputs
 
 STREAM = "-"
-ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the options ask for, the same for every input.
-
-    Raises:
-        UsageError: if a picture or the arrays are to have a name of another format.
-    """
-
-    model: str
-    output: str | None
-    region: Box | None
-    quality: int | None
-    force: bool
-    maps: bool
-    maps_dir: Path | None
-    maps_data: Path | None
-    compare: bool
-    compare_to: Path | None
-
-    def __post_init__(self) -> None:
-        for option, name in (("--compare-to", self.compare_to), ("--maps-data", self.maps_data)):
-            ending = ENDINGS[option]
-            if name is not None and name.suffix.lower() != ending:
-                raise UsageError(
-                    f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
-                    "give it another name",
-                )
 
 
 @dataclass(frozen=True)
@@ -59,7 +30,7 @@ class Job:
     """Every file it will write."""
 
 
-def plan_job(text: str, wanted: Wanted) -> Job:
+def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
     """Find where everything goes, and refuse what cannot work before anything is computed.
 
     Raises:
@@ -76,21 +47,21 @@ def plan_job(text: str, wanted: Wanted) -> Job:
     else:
         source = named = Path(text)
         check_is_photo(source)
-    to_stream = wanted.output == STREAM or (wanted.output is None and text == STREAM)
-    target = None if to_stream else target_of(named, wanted.output, wanted.region)
+    to_stream = call.output == STREAM or (call.output is None and text == STREAM)
+    target = None if to_stream else target_of(named, call.output, region)
     place = Path() if target is None else target.parent
     stem = stem_of(target)
     outputs = Outputs(
-        quality=wanted.quality,
-        force=wanted.force,
-        maps=wanted.maps_dir or (place if wanted.maps else None),
-        maps_data=wanted.maps_data,
-        compare=wanted.compare_to or (place / f"{stem}_compare.png" if wanted.compare else None),
+        quality=call.quality,
+        force=call.force,
+        maps=call.maps_dir or (place if call.maps else None),
+        maps_data=call.maps_data,
+        compare=call.compare_to or (place / f"{stem}_compare.png" if call.compare else None),
     )
-    check_targets(source, target, wanted.model, outputs)
-    pictures = outputs.pictures(stem, wanted.model)
+    check_targets(source, target, call.model, outputs)
+    pictures = outputs.pictures(stem, call.model)
     written = pictures if target is None else (target, *pictures)
-    return Job(text, source, target, wanted.region, outputs, written)
+    return Job(text, source, target, region, outputs, written)
 
 
 def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool) -> None:

@@ -1,7 +1,9 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -9,6 +11,10 @@ from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import BUILT_IN, check_model, model_names, plugins
 
+if TYPE_CHECKING:
+    from defocusctl.restoring.settings import RestoreSettings
+
+Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
 
@@ -19,6 +25,18 @@ class Backend(StrEnum):
     TORCH = "torch"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+
+
+def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
+    """``run`` as Typer wants it: a function with a parameter for each field of the dataclass ``options``."""
+
+    def command(**values: Any) -> None:
+        run(options(**values))
+
+    command.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = get_type_hints(options, include_extras=True)
+    command.__doc__ = run.__doc__
+    return command
 
 
 def known_model(name: str) -> str:
@@ -90,6 +108,36 @@ OverlapOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+
+
+class RestoringOptions:
+    """How to restore, for the options of commands that restore photos."""
+
+    tile: str
+    overlap: str
+    device: str
+    precision: str
+    strength: float
+    backend: Backend
+
+    def restoring(self) -> "RestoreSettings":
+        """The settings that they come to.
+
+        Raises:
+            UsageError: if that is not possible.
+        """
+        tile, overlap = number_or_auto("--tile", self.tile), number_or_auto("--overlap", self.overlap)
+
+        from defocusctl.restoring.settings import RestoreSettings
+
+        return RestoreSettings(
+            tile=tile,
+            overlap=overlap,
+            device=self.device,
+            precision=self.precision,
+            strength=self.strength,
+            backend=self.backend.value,
+        )
 
 
 def check_above_zero(option: str, value: float | None) -> None:

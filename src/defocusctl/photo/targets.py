@@ -50,9 +50,10 @@ def format_of_suffix(suffix: str) -> str | None:
     return _KINDS.get(suffix.lower())
 
 
-def may_be_photo(path: Path) -> bool:
+def may_be_photo(path: str | Path) -> bool:
     """Whether a file has a suffix of photos that this program reads."""
-    return path.suffix.lower() in ONLY_READ or format_of_suffix(path.suffix) is not None
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path, for many thousands
+    return suffix in ONLY_READ or suffix in _KINDS
 
 
 def written_format(kind: str) -> str:

@@ -14,8 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from defocusctl import __version__
-from defocusctl.batch.job import Entry, Status
-from defocusctl.batch.manifest import FILE, REPORT
+from defocusctl.batch.manifest import FILE, REPORT, Entry, Status
 from defocusctl.errors import OutputError
 from defocusctl.reports.gallery_pictures import key_of, make_pictures
 from defocusctl.reports.page import write_page

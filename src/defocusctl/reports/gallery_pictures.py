@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from defocusctl.batch.job import Entry
+from defocusctl.batch.manifest import Entry
 from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
 from defocusctl.maps.details import telling_details

@@ -14,18 +14,18 @@ from rich.progress import Progress as Bars
 from defocusctl.cli.console import Words, console, put, put_json, say, say_error, say_warning, step_bar
 
 if TYPE_CHECKING:
-    from defocusctl.batch.concurrency import Concurrency
-    from defocusctl.batch.estimate import Estimate
+    from defocusctl.batch.engine import Concurrency
     from defocusctl.batch.inputs import Unreadable
-    from defocusctl.batch.job import Entry, Job
-    from defocusctl.batch.progress import Progress
+    from defocusctl.batch.jobs import Job
+    from defocusctl.batch.manifest import Entry
+    from defocusctl.batch.progress import Estimate, Progress
     from defocusctl.batch.resume import Reason
 
 LISTED_FAILURES = 20
 
 
-class BatchShow:
-    """Told of everything that happens in a batch, from any thread."""
+class BatchReporter:
+    """Called with everything that happens in a batch, by any thread."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._as_json = as_json
@@ -53,7 +53,7 @@ class BatchShow:
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
     ) -> None:
-        """Told what there is to do before it is begun."""
+        """What there is to do, before it is begun."""
         if changed is not None:
             say(changed)
         self._event(
@@ -93,7 +93,7 @@ class BatchShow:
                 self._bars.update(self._tasks[job.name], completed=done, total=total)
 
     def ended(self, entry: "Entry") -> None:
-        """Told of a photo that has ended, after ``progress`` was."""
+        """A photo that has ended, which ``progress`` has counted."""
         progress = self._progress
         assert progress is not None
         with self._lock:
@@ -117,14 +117,14 @@ class BatchShow:
             )
 
     def stopping(self) -> None:
-        """Told of the first Ctrl-C."""
+        """The first Ctrl-C."""
         say("finishing the photos in flight; Ctrl-C again gives them up")
 
     def unreadable(self, folder: "Unreadable") -> None:
         say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
 
     def watching(self, folders: Sequence[str]) -> None:
-        """Told before a batch that goes on."""
+        """Before a batch that goes on."""
         self._event("watching", folders=list(folders))
         if self._plain:
             say(f"watching {', '.join(folders)} for photos; Ctrl-C ends it")
@@ -136,7 +136,7 @@ class BatchShow:
             yield lambda done, total: advance(done, total, "")
 
     def reported(self, page: Path) -> None:
-        """Told of the gallery when it is there."""
+        """The gallery is there."""
         self._event("report", page=str(page))
         if self._plain:
             say(f"report: {page}")

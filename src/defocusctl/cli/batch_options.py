@@ -1,0 +1,247 @@
+"""The options of ``batch``, and what cannot be asked for together."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from defocusctl.cli.options import (
+    DEFAULT_MAX_MEGAPIXELS,
+    Backend,
+    BackendOption,
+    CompareOption,
+    DeviceOption,
+    MapsOption,
+    ModelOption,
+    OfflineOption,
+    OverlapOption,
+    PrecisionOption,
+    QuietOption,
+    RestoringOptions,
+    TileOption,
+    WeightsOption,
+    WhiteOption,
+    check_above_zero,
+)
+from defocusctl.errors import UsageError
+from defocusctl.models.plugins import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from defocusctl.batch.jobs import BatchOptions
+
+
+class Format(StrEnum):
+    """The formats of results by the suffix of their names; the tests hold them against ``photo.targets``."""
+
+    JPG = "jpg"
+    JPEG = "jpeg"
+    JPE = "jpe"
+    JFIF = "jfif"
+    PNG = "png"
+    TIF = "tif"
+    TIFF = "tiff"
+    WEBP = "webp"
+    BMP = "bmp"
+    DIB = "dib"
+    PPM = "ppm"
+    PGM = "pgm"
+    PNM = "pnm"
+    AVIF = "avif"
+    HEIC = "heic"
+    HEIF = "heif"
+    HIF = "hif"
+    JXL = "jxl"
+
+
+class EngineName(StrEnum):
+    """Who does the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@dataclass(frozen=True)
+class BatchCall(RestoringOptions):
+    """What one call of ``batch`` was given."""
+
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Folders, photos, quoted patterns like 'in/**/*.jpg'; last, the folder for the results.",
+        ),
+    ]
+    model: ModelOption = DEFAULT_MODEL
+    weights: WeightsOption = None
+    listed: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE|-", help="A list of further inputs, one a line; '-' is stdin."),
+    ] = None
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the names of results begin. [default: each IN; of a list, here]"
+        ),
+    ] = None
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Look into the folders of folders.")
+    ] = True
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only photos whose name, or a part of it, fits; repeatable."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="No photos that fit; repeatable.")
+    ] = None
+    strength: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
+    ] = 1.0
+    file_format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="SUFFIX",
+            help="Of all results, any that 'deblur -o' writes. [default: that of each photo]",
+            show_default=False,
+        ),
+    ] = None
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
+        ),
+    ] = None
+    maps: MapsOption = False
+    maps_dir: Annotated[
+        str | None, typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree here instead.")
+    ] = None
+    maps_data: Annotated[
+        bool, typer.Option("--maps-data", help="Save the maps as arrays beside the results.")
+    ] = False
+    compare: CompareOption = False
+    compare_to: Annotated[
+        str | None, typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree here instead.")
+    ] = None
+    tile: TileOption = "auto"
+    overlap: OverlapOption = "auto"
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
+    backend: BackendOption = Backend.TORCH
+    jobs_at_once: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, metavar="N", help="Photos computed at the same time. [default: what suits]"
+        ),
+    ] = None
+    engine: Annotated[
+        EngineName, typer.Option(help="Who computes: this process, or the workers of a Ray cluster.")
+    ] = EngineName.LOCAL
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A running Ray cluster. [default: RAY_ADDRESS, else one is started on this machine]",
+        ),
+    ] = None
+    max_megapixels: Annotated[
+        float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
+    ] = DEFAULT_MAX_MEGAPIXELS
+    white: WhiteOption = None
+    force: Annotated[bool, typer.Option("--force", help="Do everything again, whatever is there.")] = False
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=0, metavar="N", help="Stop if more than N failed.")
+    ] = None
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all that is done, whatever its size and time of change say."),
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be done, with time and memory.")
+    ] = False
+    report: Annotated[
+        bool, typer.Option("--report", help="Make a gallery to look at, OUT/defocusctl-report/index.html.")
+    ] = False
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with photos as they arrive in the folders, until Ctrl-C.")
+    ] = False
+    offline: OfflineOption = False
+    as_json: Annotated[bool, typer.Option("--json", help="Events on stdout, one JSON object a line.")] = False
+    quiet: QuietOption = False
+
+    @property
+    def inputs(self) -> list[str]:
+        return self.paths[:-1]
+
+    @property
+    def out(self) -> str:
+        return self.paths[-1]
+
+    def check(self) -> None:
+        """Refuse what does not go together, before anything is read.
+
+        Raises:
+            UsageError: if that is so, or a format needs a package that is not installed.
+        """
+        if not self.inputs and self.listed is None:
+            raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
+        check_above_zero("--max-megapixels", self.max_megapixels)
+        check_above_zero("--white", self.white)
+        stored = any(map(_is_url, self.inputs))
+        folders = all(Path(text).is_dir() for text in self.inputs)
+        if self.watch and (self.listed is not None or _is_url(self.out) or not folders):
+            raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
+        if self.report and (stored or _is_url(self.out)):
+            raise UsageError(
+                "--report shows folders only", "leave it out, or copy photos and results to folders"
+            )
+        if self.root is not None and stored:
+            raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
+        if self.dry_run and (self.watch or self.report):
+            raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
+        if self.ray_address is not None and self.engine is not EngineName.RAY:
+            raise UsageError("--ray-address is for --engine ray", "give both or none")
+        for option, folder in (("--maps", self.maps_dir), ("--compare", self.compare_to)):
+            if folder is not None and _is_url(folder):
+                name = "--maps-dir" if option == "--maps" else "--compare-to"
+                raise UsageError(
+                    f"{name} draws in no store", f"give {option} instead: pictures beside the results"
+                )
+        if self.file_format is not None:
+            _check_writable(self.file_format)
+        self.restoring()
+
+    def options(self, out: Path) -> "BatchOptions":
+        """What to do with each photo, with results in ``out``."""
+        from defocusctl.batch.jobs import BatchOptions
+
+        def tree(wanted: bool, folder: str | None) -> Path | None:
+            return Path(folder) if folder is not None else out if wanted else None
+
+        return BatchOptions(
+            model=self.model,
+            restoring=self.restoring(),
+            format=None if self.file_format is None else f".{self.file_format.value}",
+            quality=self.quality,
+            maps=tree(self.maps, self.maps_dir),
+            maps_data=self.maps_data,
+            compare=tree(self.compare, self.compare_to),
+            white=self.white,
+            max_megapixels=self.max_megapixels,
+        )
+
+
+def _is_url(text: str) -> bool:
+    return "://" in text
+
+
+def _check_writable(chosen: Format) -> None:
+    """Refuse a format that cannot be written here."""
+    from defocusctl.photo.extras import missing_package
+    from defocusctl.photo.targets import format_of_suffix
+
+    lack = missing_package(format_of_suffix(f".{chosen.value}") or "")
+    if lack is not None:
+        raise UsageError(f"--format {chosen.value}: {lack[0]}", lack[1])
