@@ -8,7 +8,7 @@ SAMPLE := samples/circuit-board.png
 help:
 	@echo "make demo    deblur a sample photo with the bundled weights"
 	@echo "make test    run the tests"
-	@echo "make test-lowest  the tests without extras, with the lowest versions that pyproject.toml allows"
+	@echo "make test-lowest  the tests without most extras, with the lowest versions that pyproject.toml allows"
 	@echo "make check   format, lint, types, import layers and tests"
 	@echo "make docs    build the documentation as a site, in the folder site"
 	@echo "make reference  write the manual page and docs/cli-reference.md anew from the commands"
@@ -23,16 +23,15 @@ demo: .venv/installed
 	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
 	@echo "and at the other pictures in demo-output/ for the coefficient maps."
 
-# In several processes of one thread each; the tests of a file stay together and share its fixtures.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# In several processes of one thread each; tests/conftest.py says which tests stay together.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
 
 test: .venv/installed-dev
 	$(TEST)
 
-# What needs an extra or the tools of .venv; and what makes TIFF files that only newer packages can encode.
+# What needs another extra or the tools of .venv.
 NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/models/test_plugins.py \
-	tests/test_documentation.py tests/photo/test_photo_bad_input.py tests/photo/test_photo_extras.py \
-	tests/photo/test_photo_heif.py tests/photo/test_photo_jxl.py tests/photo/test_photo_raw.py
+	tests/test_documentation.py
 
 # Old packages meet newer ones that deprecate what they use: such warnings are not errors here.
 test-lowest: .venv-lowest/installed
@@ -41,7 +40,8 @@ test-lowest: .venv-lowest/installed
 .venv-lowest/installed: pyproject.toml scripts/lowest_versions.py
 	$(PYTHON) -m venv .venv-lowest
 	$(PYTHON) scripts/lowest_versions.py >.venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt --editable . \
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt \
+		--editable '.[heif,jxl,raw]' \
 		pytest pytest-timeout hypothesis
 	@touch $@
 

@@ -29,9 +29,9 @@ def psnr(image: Tensor, target: Tensor) -> float:
 
 
 @torch.inference_mode()
-def measured(network: NRKNet, pair: ValidationPair, order: list[int]) -> tuple[list[float], list[float]]:
+def measured(network: NRKNet, pair: ValidationPair) -> tuple[list[float], list[float]]:
     """Gains after each term, and for each scale the PSNR of X_t and of D_t X_t against Y_t."""
-    blurred, sharp = pair.blurred[order][None], pair.sharp[order][None]
+    blurred, sharp = pair.blurred[None], pair.sharp[None]
     prediction = network(blurred)
     estimate, gains, fits = blurred, [], []
     for t, y, x in zip(SCALES, halvings(blurred), halvings(sharp), strict=True):
@@ -55,14 +55,12 @@ def main() -> None:
     checkpoint = load_checkpoint(given.weights, model_name="nrknet")
     network = checkpoint.model.eval()
     assert isinstance(network, NRKNet)
-    order = [2, 1, 0] if checkpoint.metadata.channel_order == "BGR" else [0, 1, 2]
     recipe = read_recipe(given.recipe)
     validation = recipe.validation.model_copy(update={"limit": given.limit})
     scales, fits = [], []
     for name, pairs in ValidationSets(validation, recipe.data.rendering, given.data).sets.items():
         gains, fit = (
-            np.mean(part, axis=0)
-            for part in zip(*(measured(network, pair, order) for pair in pairs), strict=True)
+            np.mean(part, axis=0) for part in zip(*(measured(network, pair) for pair in pairs), strict=True)
         )
         scales.append(f"| {name} | " + " | ".join(f"{gain:+.2f}" for gain in gains) + " |")
         fits.append(

@@ -109,7 +109,7 @@ def plain_runner(network: Network) -> Run:
 
 
 def default_runner(network: Network) -> Run:
-    restorer = Restorer(network, "RGB", RestoreSettings(device="cpu"))
+    restorer = Restorer(network, RestoreSettings(device="cpu"))
 
     def run(photo: Photo) -> str:
         report = restorer.restore(photo, full_scale=255.0).report

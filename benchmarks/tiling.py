@@ -55,7 +55,7 @@ def measure(model: str, weights: Path, photos: Sequence[Floats], device: str) ->
     def restored(precision: str, tile: int, overlap: int) -> list[Floats]:
         settings = RestoreSettings(tile=tile, overlap=overlap, device=device, precision=precision)
         checkpoint = load_checkpoint(weights, model_name=model)
-        restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings)
+        restorer = Restorer(checkpoint.model, settings)
         return [restorer.restore(photo, full_scale=1.0).pixels for photo in photos]
 
     def worst(results: Sequence[Floats]) -> str:

@@ -94,7 +94,7 @@ def state(recipe: Recipe, device: torch.device) -> TrainingState:
     torch.manual_seed(recipe.seed)
     network = network_class(recipe.model)()
     network.initialise()
-    return TrainingState(recipe, network, "RGB", device)
+    return TrainingState(recipe, network, device)
 
 
 def step_crops(recipe: Recipe, root: Path, steps: int) -> StepCrops:

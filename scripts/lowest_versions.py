@@ -2,7 +2,8 @@
 
     python scripts/lowest_versions.py > constraints-lowest.txt
 
-``make test-lowest`` installs exactly these and runs the tests that need no extra.
+``make test-lowest`` installs exactly these, with the extras that read and write further formats, and runs the
+tests that need no other extra.
 """
 
 import re
@@ -10,16 +11,19 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+FORMATS = ("heif", "jxl", "raw")
 
 
 def lowest_versions() -> list[str]:
-    """``name==version`` for each dependency.
+    """``name==version`` for each dependency and each package of the formats' extras.
 
     Raises:
         ValueError: if one has no lowest version.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [_lowest(requirement) for requirement in project["dependencies"]]
+    extras = project["optional-dependencies"]
+    requirements = project["dependencies"] + [each for name in FORMATS for each in extras[name]]
+    return list(dict.fromkeys(map(_lowest, requirements)))  # a package has a line for each of its platforms
 
 
 def _lowest(requirement: str) -> str:

@@ -11,6 +11,16 @@ from tests.machine import make_fresh_machine
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In several processes, the tests of a file stay together; so do all that need the exported graphs."""
+    for item in items:
+        together = (
+            "graphs" if "graphs" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        )
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The working folder of a fresh machine without a network."""

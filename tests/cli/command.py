@@ -51,9 +51,7 @@ def small_weights(folder: Path, model: str, trained_on: str = "nothing") -> Path
     """The file of ``small_network``."""
     path = folder / f"{model}.safetensors"
     network = small_network(model)
-    metadata = WeightsMetadata.of_network(
-        network, channel_order="RGB", source="a test", licence="MIT", trained_on=trained_on
-    )
+    metadata = WeightsMetadata.of_network(network, source="a test", licence="MIT", trained_on=trained_on)
     save_checkpoint(path, network, metadata, dtype=torch.float32)
     return path
 

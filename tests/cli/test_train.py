@@ -45,8 +45,7 @@ def test_the_real_networks_train_from_scratch(
     assert "--resume" in told
     assert run([*arguments, "--resume"], debug=False) == ExitCode.OK
     assert "2 of 2 steps" in capsys.readouterr().err
-    weights = load_checkpoint(out / "weights.safetensors", model_name=model)
-    assert weights.metadata.channel_order == "RGB"
+    load_checkpoint(out / "weights.safetensors", model_name=model)
     assert run(arguments, debug=False) == ExitCode.DATA
     assert "already holds a run" in capsys.readouterr().err
 

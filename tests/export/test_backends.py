@@ -33,10 +33,10 @@ def test_every_backend_restores_the_same(graphs: Graphs, backend: str, model: st
     pixels = textured(75, 110).astype(np.float32) / 255
     chosen = {"device": "cpu", "precision": "fp32", "tile": 80, "overlap": 16}
     graph = graphs.onnx[model]
-    theirs = Restorer(checkpoint.model, "BGR", RestoreSettings(**chosen, backend=backend), graph).restore(
+    theirs = Restorer(checkpoint.model, RestoreSettings(**chosen, backend=backend), graph).restore(
         pixels, full_scale=1.0, keep_coefficients=True
     )
-    ours = Restorer(checkpoint.model, "BGR", RestoreSettings(**chosen)).restore(
+    ours = Restorer(checkpoint.model, RestoreSettings(**chosen)).restore(
         pixels, full_scale=1.0, keep_coefficients=True
     )
     assert (theirs.report.backend, theirs.report.precision) == (backend, "fp32")
@@ -115,7 +115,7 @@ def greedy_graph(path: Path) -> Path:
 
 def test_tiles_are_halved_until_they_fit(tmp_path: Path) -> None:
     settings = RestoreSettings(tile=160, overlap=8, backend="onnxruntime")
-    restorer = Restorer(small_network("iniknet"), "RGB", settings, greedy_graph(tmp_path / "greedy.onnx"))
+    restorer = Restorer(small_network("iniknet"), settings, greedy_graph(tmp_path / "greedy.onnx"))
     photo = textured(68, 168)  # 100 x 200 with its context
     first = restorer.restore(photo, full_scale=255)
     assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)

@@ -115,9 +115,7 @@ def overflowing(home: Path) -> Path:
     with torch.no_grad():
         network.get_parameter("unet.enter1.0.weight")[0, 0, 0, 0] = 1e6
     path = home / "overflowing.safetensors"
-    metadata = WeightsMetadata.of_network(
-        network, channel_order="BGR", source="a test", licence="MIT", trained_on="nothing"
-    )
+    metadata = WeightsMetadata.of_network(network, source="a test", licence="MIT", trained_on="nothing")
     save_checkpoint(path, network, metadata, dtype=torch.float32)
     return path
 

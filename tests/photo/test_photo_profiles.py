@@ -90,7 +90,7 @@ def test_every_format_gets_a_profile_for_the_pixels_that_it_stores(
     write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
     again = read_photo(target)
     assert again.metadata.icc is not None and icc.fits(again.metadata.icc, again.pixels.shape[2])
-    if suffix not in (".heic", ".jxl"):  # which Pillow does not read
+    if suffix not in (".heic", ".jxl", ".avif"):  # Pillow does not read these, or not as grey before 13
         with Image.open(target) as image:
             stored, space = image.info["icc_profile"], "L" if image.mode in ("L", "LA") else "RGB"
         np.testing.assert_allclose(in_srgb(stored, space), in_srgb(GREY_PROFILE, "L"), atol=1)

@@ -71,7 +71,7 @@ def run(
     keep: bool = False,
     **settings: Any,
 ) -> Restored:
-    restorer = Restorer(network, "RGB", RestoreSettings(device="cpu", **({"precision": "fp32"} | settings)))
+    restorer = Restorer(network, RestoreSettings(device="cpu", **({"precision": "fp32"} | settings)))
     full_scale = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
     return restorer.restore(pixels, full_scale=full_scale, region=region, keep_coefficients=keep)
 
@@ -98,16 +98,15 @@ def test_any_size(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", ["iniknet", "nrknet"])
 def test_the_photo_is_the_networks_output(name: str) -> None:
-    """Against the plain network on the whole, reflected photo, with the colours swapped for BGR weights."""
+    """Against the plain network on the whole, reflected photo."""
     pixels = photo(40, 70, dtype=np.float32)
     network = small(name).eval()
-    padded = np.pad(pixels, ((16, 24), (16, 26), (0, 0)), mode="reflect")[..., ::-1]
+    padded = np.pad(pixels, ((16, 24), (16, 26), (0, 0)), mode="reflect")
     with torch.inference_mode():
         expected = network(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None]).image[0, :, 16:56, 16:86]
-    expected_rgb = expected.clamp(0, 1).numpy()[::-1].transpose(1, 2, 0)
     settings = RestoreSettings(device="cpu", precision="fp32")
-    restored = Restorer(network, "BGR", settings).restore(pixels, full_scale=1.0).pixels
-    np.testing.assert_allclose(restored, expected_rgb, atol=2e-6)
+    restored = Restorer(network, settings).restore(pixels, full_scale=1.0).pixels
+    np.testing.assert_allclose(restored, expected.clamp(0, 1).numpy().transpose(1, 2, 0), atol=2e-6)
 
 
 def test_reflection_then_the_last_reflected_pixel() -> None:
@@ -200,7 +199,7 @@ def test_pixels_that_are_not_finite(value: float) -> None:
     "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.int64)]
 )
 def test_arrays_that_are_not_photos(pixels: npt.NDArray[Any]) -> None:
-    restorer = Restorer(small("iniknet"), "RGB", RestoreSettings(device="cpu"))
+    restorer = Restorer(small("iniknet"), RestoreSettings(device="cpu"))
     with pytest.raises(InputError):
         restorer.restore(pixels, full_scale=255)
 
@@ -236,7 +235,7 @@ def test_colours_within_one_level_are_neutral() -> None:
 
 def test_progress_counts_the_tiles() -> None:
     seen: list[tuple[int, int]] = []
-    restorer = Restorer(small("iniknet"), "RGB", RestoreSettings(device="cpu", tile=64, overlap=8))
+    restorer = Restorer(small("iniknet"), RestoreSettings(device="cpu", tile=64, overlap=8))
     report = restorer.restore(
         photo(64, 150), full_scale=255, on_progress=lambda done, total: seen.append((done, total))
     ).report
@@ -279,10 +278,10 @@ def test_tiles_are_halved_until_they_fit() -> None:
     pixels = photo(68, 168)  # 100 x 200 with its context
     settings = RestoreSettings(device="cpu", tile=160, overlap=8)
     network = lively(Greedy(SMALL_INIKNET))
-    restorer = Restorer(network, "RGB", settings)
+    restorer = Restorer(network, settings)
     first = restorer.restore(pixels, full_scale=255)
     assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)
-    planned = Restorer(network, "RGB", replace(settings, tile=64)).restore(pixels, full_scale=255)
+    planned = Restorer(network, replace(settings, tile=64)).restore(pixels, full_scale=255)
     assert first.report.tile == planned.report.tile <= 64
     assert np.array_equal(first.pixels, planned.pixels)
     network.limit = 160  # other programs have ended

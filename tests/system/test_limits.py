@@ -167,7 +167,7 @@ def test_pytorch_takes_no_more_threads_than_there_are_processors(root: Path) -> 
 
 def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
     """A photo of 48 megapixels in float32: 3 GiB, 1 of them used, on a host with 400 GiB free."""
-    restorer = Restorer(NRKNet(), "RGB", RestoreSettings(device="cpu", precision="fp32"))
+    restorer = Restorer(NRKNet(), RestoreSettings(device="cpu", precision="fp32"))
     size = Size(6000, 8000)
     need = NRKNet.bytes_per_pixel
     free = restorer.plan(size).tile

@@ -4,10 +4,10 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from defocusctl.errors import DataError, InputError, OutputError, WeightsError
@@ -15,7 +15,8 @@ from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.training.loop import Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
-from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.checksums import checked_metadata
 from tests.training.tiny import tiny_network, write_data, write_weights
 
 CPU = torch.device("cpu")
@@ -107,7 +108,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str, al
 
 def test_ema_is_the_running_mean_of_the_weights(tmp_path: Path) -> None:
     recipe = read_recipe(write_data(tmp_path, "iniknet"))  # decay 0.5
-    state = TrainingState(recipe, tiny_network("iniknet"), "RGB", CPU)
+    state = TrainingState(recipe, tiny_network("iniknet"), CPU)
     name, parameter = next(iter(state.network.named_parameters()))
     for value in (1.0, 2.0, 4.0):
         torch.nn.init.constant_(parameter, value)
@@ -142,27 +143,20 @@ def first_loss(recipe: Path, out: Path) -> float:
     return seen[0].loss
 
 
-def test_bgr_weights_are_trained_in_their_own_order(tmp_path: Path) -> None:
-    """The same network with its colours turned around and called BGR has the same loss."""
+def test_a_run_on_bgr_images_does_not_go_on_with_rgb_ones(tmp_path: Path) -> None:
+    """Earlier versions trained weights for BGR images as such; their checkpoints do not name the order."""
     recipe = write_data(tmp_path, "iniknet")
     weights = tmp_path / "iniknet.safetensors"
-    rgb = first_loss(recipe, tmp_path / "rgb")
-    checkpoint = load_checkpoint(weights)
-    network = checkpoint.model
-    metadata = replace(checkpoint.metadata, channel_order="BGR")
-    save_checkpoint(weights, network, metadata, dtype=torch.float32)
-    mislabelled = first_loss(recipe, tmp_path / "mislabelled")
-    with torch.no_grad():
-        network.unet.enter1[0].weight.copy_(network.unet.enter1[0].weight.flip(1))
-        mixing = network.filtering.sum
-        per_colour = mixing.weight.view(3, network.config.kernel_sizes, 3, network.config.atoms)
-        mixing.weight.copy_(per_colour.flip(0, 2).reshape(mixing.weight.shape))
-        mixing.bias.copy_(mixing.bias.flip(0))
-    save_checkpoint(weights, network, metadata, dtype=torch.float32)
-    assert first_loss(recipe, tmp_path / "bgr") == pytest.approx(rgb, rel=1e-6)
-    assert mislabelled != pytest.approx(rgb, rel=1e-5)
-    saved = load_checkpoint(tmp_path / "bgr" / "weights.safetensors")
-    assert saved.metadata.channel_order == "BGR"
+    texts = {**checked_metadata(weights.read_bytes()), "channel_order": "BGR"}
+    safetensors.torch.save_file(safetensors.torch.load_file(weights), weights, texts)
+    out = tmp_path / "run"
+    first_loss(recipe, out)
+    run(recipe, out, resume=True, max_minutes=0)  # begun by this version
+    saved = torch.load(out / FILE, weights_only=True)
+    del saved["channel_order"]
+    torch.save(saved, out / FILE)
+    with pytest.raises(DataError, match="a version that trained on BGR images"):
+        run(recipe, out, resume=True, max_minutes=0)
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -58,14 +58,13 @@ def test_gains_are_relative_to_the_untouched_input(tmp_path: Path) -> None:
     network = tiny_network("iniknet").eval()
     torch.nn.init.zeros_(network.filtering.sum.weight)
     torch.nn.init.zeros_(network.filtering.sum.bias)
-    for order in ("RGB", "BGR"):
-        gain = validation.measure(network, order, CPU)["real"]
-        assert gain.psnr == pytest.approx(gain.input_psnr, abs=1e-5)
-        assert gain.ssim == pytest.approx(gain.input_ssim, abs=1e-6)
-        assert gain.worst_gain == pytest.approx(0, abs=1e-5)
+    gain = validation.measure(network, CPU)["real"]
+    assert gain.psnr == pytest.approx(gain.input_psnr, abs=1e-5)
+    assert gain.ssim == pytest.approx(gain.input_ssim, abs=1e-6)
+    assert gain.worst_gain == pytest.approx(0, abs=1e-5)
     pair = validation.sets["real"][0]
     assert pair.blurred.shape == (3, 48, 48)
-    strips = validation.strips(network, "RGB", CPU)
+    strips = validation.strips(network, CPU)
     assert strips.shape == (2 * 48, 3 * 48, 3)
     assert strips.dtype == np.uint8
     assert np.array_equal(strips[:48, :48], (pair.blurred.permute(1, 2, 0) * 255).round().byte().numpy())
@@ -75,7 +74,7 @@ def test_a_scene_that_equals_its_target_has_a_finite_score(tmp_path: Path) -> No
     write_photo(tmp_path / "sharp" / "a.png", seed=1, size=60)
     rendering = Rendering(sharp=1, camera=Camera(highlights=0, noise=0, jpeg=0))
     settings = Validation.model_validate({"sharp": ["sharp"], "crop": 32})
-    gain = ValidationSets(settings, rendering, tmp_path).measure(tiny_network("nrknet").eval(), "RGB", CPU)
+    gain = ValidationSets(settings, rendering, tmp_path).measure(tiny_network("nrknet").eval(), CPU)
     assert gain["rendered"].input_psnr == PSNR_CEILING
     assert np.isfinite(gain["rendered"].worst_gain)
 

@@ -75,9 +75,7 @@ def tiny_network(model: str) -> Network:
 def write_weights(path: Path, model: str) -> Path:
     network = tiny_network(model)
     network.initialise()
-    metadata = WeightsMetadata.of_network(
-        network, channel_order="RGB", source="test", licence="MIT", trained_on="nothing"
-    )
+    metadata = WeightsMetadata.of_network(network, source="test", licence="MIT", trained_on="nothing")
     save_checkpoint(path, network, metadata, dtype=torch.float32)
     return path
 

@@ -48,9 +48,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def metadata_of(network: Network) -> WeightsMetadata:
-    return WeightsMetadata.of_network(
-        network, channel_order="RGB", source="a test", licence="MIT", trained_on="nothing"
-    )
+    return WeightsMetadata.of_network(network, source="a test", licence="MIT", trained_on="nothing")
 
 
 def saved(path: Path, model: str = "iniknet", dtype: torch.dtype = torch.float32) -> Path:
@@ -106,7 +104,8 @@ def test_a_release_of_full_size_is_recognised(tmp_path: Path, model: str, prefix
     path = tmp_path / "release.pth"
     torch.save({prefix + key: tensor for key, tensor in released.items()}, path)
     checkpoint = load_checkpoint(path, model_name=model)
-    assert checkpoint.metadata.channel_order == "BGR"
+    assert checkpoint.was_bgr
+    checkpoint.model.reverse_colours()
     for key, tensor in from_upstream(model, released).items():
         torch.testing.assert_close(checkpoint.model.state_dict()[key], tensor, rtol=0, atol=0)
 
@@ -123,6 +122,8 @@ def test_a_release_is_converted_once(tmp_path: Path, model: str, prefix: str) ->
     converted = converted_file(Checksum.of_file(path, "sha256"))
     again = load_checkpoint(converted)
     assert again.metadata == checkpoint.metadata
+    assert (checkpoint.was_bgr, again.was_bgr) == (True, False)
+    again.model.reverse_colours()
     for key, tensor in TINY[model].state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[key], tensor, rtol=0, atol=0)
     made = converted.stat().st_mtime_ns
@@ -152,7 +153,7 @@ channel_order = "RGB"
     )
     monkeypatch.setenv("DEFOCUSCTL_WEIGHTS", str(registry))
     metadata = load_checkpoint(path).metadata
-    assert (metadata.licence, metadata.trained_on, metadata.channel_order) == ("CC0", "my photos", "RGB")
+    assert (metadata.licence, metadata.trained_on) == ("CC0", "my photos")
     assert (metadata.source, metadata.digest) == ("https://example.org/net.pth", str(digest))
     assert load_checkpoint(converted_file(digest)).metadata == metadata
 
@@ -247,7 +248,7 @@ def test_a_nested_state_dict_is_found(tmp_path: Path, wrapper: str) -> None:
 
 def test_of_a_training_run_the_weights_are_pointed_to(tmp_path: Path) -> None:
     recipe = read_recipe(write_data(tmp_path, "iniknet"))
-    TrainingState(recipe, tiny_network("iniknet"), "RGB", torch.device("cpu")).save(tmp_path)
+    TrainingState(recipe, tiny_network("iniknet"), torch.device("cpu")).save(tmp_path)
     message = complaint(tmp_path / FILE)
     assert "state of a training run" in message
     assert f"give {tmp_path / 'weights.safetensors'}" in message
@@ -393,6 +394,27 @@ def test_damage_anywhere_in_a_pickle_never_escapes(tmp_path: Path) -> None:
     for position in range(0, len(whole), 5):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x15]) + whole[position + 1 :])
         complaint(path)
+
+
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+@torch.inference_mode()
+def test_weights_for_bgr_images_restore_rgb_ones(tmp_path: Path, model: str) -> None:
+    """An image and its reverse are restored alike by weights marked RGB and the same ones marked BGR."""
+    path = saved(tmp_path / "net.safetensors", model)
+    rgb = load_checkpoint(path).model
+    metadata = {**checked_metadata(path.read_bytes()), "channel_order": "BGR"}
+    safetensors.torch.save_file(TINY[model].state_dict(), path, metadata)
+    turned = load_checkpoint(path)
+    assert turned.was_bgr
+    image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(2))
+    expected = rgb(image.flip(1))
+    actual = turned.model(image)
+    torch.testing.assert_close(actual.image.flip(1), expected.image)
+    for name, maps in expected.coefficients.items():
+        torch.testing.assert_close(actual.coefficients[name], maps)
+    save_checkpoint(path, turned.model, turned.metadata, dtype=torch.float32)
+    assert not load_checkpoint(path).was_bgr
+    torch.testing.assert_close(load_checkpoint(path).model(image).image, actual.image, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

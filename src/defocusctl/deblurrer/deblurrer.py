@@ -101,7 +101,7 @@ class Deblurrer:
         """``load`` for weights that are on this machine."""
         checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
         graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
-        restorer = Restorer(checkpoint.model, checkpoint.metadata.channel_order, settings, graph)
+        restorer = Restorer(checkpoint.model, settings, graph)
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
     @overload

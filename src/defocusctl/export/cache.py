@@ -17,7 +17,7 @@ SETTINGS = ExportSettings(format="onnx", precision="fp32", coefficients=True)
 
 def graph_file(weights: ResolvedWeights) -> Path:
     """Where the graph of ``weights`` goes."""
-    made_by = f"{__version__}-torch{torch.__version__.partition('+')[0]}"
+    made_by = f"{__version__}-rgb-torch{torch.__version__.partition('+')[0]}"
     name = f"{weights.model}-{weights.digest.kind}-{weights.digest.hex}-{made_by}.onnx"
     return paths.cache_dir() / "graphs" / name
 

@@ -17,7 +17,7 @@ from defocusctl.restoring.tiles import Floats, padded_size
 from defocusctl.weights.checkpoint import Checkpoint
 
 Consumer = Callable[[Floats], Sequence[Floats]]
-"""(B, 3, H, W) in the weights' channel order -> the restored photos, and the exported coefficients."""
+"""(B, 3, H, W) RGB -> the restored photos, and the exported coefficients."""
 
 PHOTO = Path(__file__).with_name("photo.jpg")
 """A photo for those who bring none."""
@@ -93,10 +93,9 @@ def _case(
     parts: Sequence[np.ndarray], full_scale: float, checkpoint: Checkpoint
 ) -> tuple[Floats, Sequence[Floats]]:
     size = Size(*parts[0].shape[:2])
-    order = ["RGB".index(colour) for colour in checkpoint.metadata.channel_order]
     box = Box(0, 0, *padded_size(size))
     tiles = [read_tile(part, full_scale, box) for part in parts]
-    extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[order] for tile in tiles])
+    extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
     model = checkpoint.model
     with code_of(model.name), torch.inference_mode():
         image, coefficients = model(torch.from_numpy(extended))

@@ -24,7 +24,7 @@ def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str
         "weights_hash": str(weights.digest),
         "licence": metadata.licence,
         "trained_on": metadata.trained_on,
-        "channel_order": metadata.channel_order,
+        "channel_order": "RGB",
         "value_range": "0 to 1 in the photo's own encoding (sRGB, say); the result may leave it: clip it",
         "precision": precision,
         "software": f"defocusctl {__version__}",

@@ -35,7 +35,7 @@ class HalfPrecision(nn.Module):
 
 
 class PhotoGraph(nn.Module):
-    """(B, 3, H, W) photos in [0, 1], in the weights' channel order -> the restored ones, and coefficients.
+    """(B, 3, H, W) RGB photos in [0, 1] -> the restored ones, and coefficients.
 
     The photo is extended at the bottom and on the right by its reflection, to multiples of 16. The restored
     one has the photo's size again and is not clipped; the coefficients have the size of the extended photo.

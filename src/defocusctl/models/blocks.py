@@ -3,6 +3,7 @@
 Axes: B batch, C channels, H rows, W columns.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_unshuffle
 
@@ -31,6 +32,14 @@ def padded(image: Tensor, multiple: int) -> Tensor:
     return pad(
         image, (0, right, 0, bottom), mode="reflect" if bottom < height and right < width else "replicate"
     )
+
+
+def reverse_colours(tensor: Tensor | None, shape: tuple[int, ...], *dims: int) -> None:
+    """Exchange red and blue of a parameter in place, along the ``dims`` of its view as ``shape``."""
+    assert tensor is not None
+    with torch.no_grad():
+        view = tensor.view(shape)
+        view.copy_(view.flip(dims))
 
 
 def conv_block(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from defocusctl.models.blocks import conv_block, enlarged, padded, res_blocks, unshuffled, up_block
+from defocusctl.models.blocks import (
+    conv_block,
+    enlarged,
+    padded,
+    res_blocks,
+    reverse_colours,
+    unshuffled,
+    up_block,
+)
 from defocusctl.models.inverse_atoms import InverseAtoms, InverseFiltering
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
 from defocusctl.models.recurrence import DuplexRecurrence
@@ -126,6 +134,12 @@ class INIKNet(Network):
         targets = [resized(sharp, scale) for scale in SCALES]
         pairs = reversed(list(zip(estimates, targets, strict=True)))
         return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
+
+    def reverse_colours(self) -> None:
+        config = self.config
+        reverse_colours(self.unet.get_parameter("enter1.0.weight"), (config.width, 3, -1, 3, 3), 1)
+        reverse_colours(self.filtering.sum.weight, (3, config.kernel_sizes, 3, config.atoms), 0, 2)
+        reverse_colours(self.filtering.sum.bias, (3,), 0)
 
     def initialise(self) -> None:
         """PyTorch's default weights, no bias in ``sum``: as products of small numbers they start near x."""

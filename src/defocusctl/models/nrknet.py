@@ -21,6 +21,7 @@ from defocusctl.models.blocks import (
     enlarged,
     padded,
     reflect_conv,
+    reverse_colours,
     unshuffled,
     up_block,
 )
@@ -150,6 +151,12 @@ class NRKNet(Network):
         """D_t applied to an image, in float32 whatever precision predicted gamma: pixels need the bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.blurring.forward(image, gamma)
+
+    def reverse_colours(self) -> None:
+        reverse_colours(self.unet.get_parameter("enter1.0.weight"), (self.config.width, 3, -1, 3, 3), 1)
+        reverse_colours(self.blurring.kernels.logits, (self.config.atoms - 1, 3, 2), 1)
+        reverse_colours(self.blurring.sum.weight, (3, self.config.atoms, 3), 0, 2)
+        reverse_colours(self.blurring.sum.bias, (3,), 0)
 
     def initialise(self) -> None:
         """Xavier weights (section 4.1), then D_t close to the identity so that the output starts near x.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Prediction(NamedTuple):
     """A restored batch and the coefficients that made it.
 
-    ``image`` is (B, 3, H, W) float32 in the channel order of the input, nominally in [0, 1] but not clipped.
+    ``image`` is (B, 3, H, W) RGB float32, nominally in [0, 1] but not clipped.
     ``coefficients`` maps the papers' names to (B, K, H/s, W/s) maps, s being 1, 2 or 4; a network without
     such maps has none.
     """
@@ -69,7 +69,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Prediction:
-        """(B, 3, H, W) float32 in [0, 1], H and W multiples of 16 and at least 32 -> the restored image."""
+        """(B, 3, H, W) RGB float32 in [0, 1], sides multiples of 16 and at least 32 -> the restored image."""
         raise NotImplementedError
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
@@ -78,6 +78,13 @@ class Network(nn.Module):
         A network without this method can be used, but not trained.
         """
         raise NotImplementedError
+
+    def reverse_colours(self) -> None:
+        """Turn weights that were trained on BGR images into those for RGB ones, where they are read.
+
+        A network without this method takes RGB weights only.
+        """
+        raise NotImplementedError(f"{self.name} takes no weights for BGR images")
 
     def initialise(self) -> None:
         """Random weights for training, close to passing the input through unchanged; as made by default."""

@@ -1,4 +1,4 @@
-"""Restoring a photo with a network: the one place that pads, tiles, swaps channels, blends and crops.
+"""Restoring a photo with a network: the one place that pads, tiles, blends and crops.
 
 The photo stays in host memory as it was read. One tile after the other becomes a float tensor on the device,
 and what comes back is written to the result as soon as no other tile can change it: beside the photo and the
@@ -73,9 +73,7 @@ class Restorer:
         DeviceError: if the device, the precision or the backend is not there.
     """
 
-    def __init__(
-        self, network: Network, channel_order: str, settings: RestoreSettings, graph: Path | None = None
-    ) -> None:
+    def __init__(self, network: Network, settings: RestoreSettings, graph: Path | None = None) -> None:
         self.settings = settings
         self._network = network
         use_allowed_processors()
@@ -85,7 +83,7 @@ class Restorer:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.precision = self._engine.precision
-        self._runner = TileRunner(self._engine, channel_order, clip=settings.clip)
+        self._runner = TileRunner(self._engine, clip=settings.clip)
         self.at_once = 1
         """Photos that are restored at the same time, in a thread each: they share the free memory."""
 

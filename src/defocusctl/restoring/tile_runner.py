@@ -40,14 +40,10 @@ class TileResult:
 
 
 class TileRunner:
-    """An engine that is fed with tiles in the channel order of its weights."""
+    """An engine that is fed with tiles."""
 
-    def __init__(self, engine: Engine, channel_order: str, *, clip: bool) -> None:
-        if sorted(channel_order.upper()) != sorted("RGB"):
-            raise ValueError(f"channel order {channel_order!r}")
+    def __init__(self, engine: Engine, *, clip: bool) -> None:
         self._engine = engine
-        self._order = ["RGB".index(colour) for colour in channel_order.upper()]
-        self._back = [channel_order.upper().index(colour) for colour in "RGB"]
         self._range = (0.0, 1.0) if clip else (-inf, inf)
 
     def run(self, pictures: Sequence[Picture], box: Box) -> list[TileResult]:
@@ -57,12 +53,12 @@ class TileRunner:
         again by itself in float32.
         """
         tiles = [read_tile(picture.pixels, picture.full_scale, box) for picture in pictures]
-        images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:]))[self._order] for tile in tiles])
+        images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
         results = self._predict(images, exactly=False)
         for i, result in enumerate(results):
             if result.rejected and self._engine.has_exact:
                 results[i] = self._predict(images[i : i + 1], exactly=True)[0]
-        return [self._in_colours_of(*pair) for pair in zip(pictures, results, strict=True)]
+        return [_in_colours_of(*pair) for pair in zip(pictures, results, strict=True)]
 
     def _predict(self, images: Floats, *, exactly: bool) -> list[TileResult]:
         """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
@@ -78,13 +74,14 @@ class TileRunner:
             results.append(TileResult(change, maps, rejected))
         return results
 
-    def _in_colours_of(self, picture: Picture, result: TileResult) -> TileResult:
-        """The change in red, green, blue; for a grey or neutral picture the mean of the three."""
-        colours = picture.pixels.shape[2]
-        if colours == 3 and not picture.neutral:
-            return replace(result, change=result.change[self._back])
-        mean = result.change.mean(axis=0)
-        return replace(result, change=np.broadcast_to(mean, (colours, *mean.shape)))
+
+def _in_colours_of(picture: Picture, result: TileResult) -> TileResult:
+    """The change in red, green, blue; for a grey or neutral picture the mean of the three."""
+    colours = picture.pixels.shape[2]
+    if colours == 3 and not picture.neutral:
+        return result
+    mean = result.change.mean(axis=0)
+    return replace(result, change=np.broadcast_to(mean, (colours, *mean.shape)))
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:

@@ -69,10 +69,10 @@ def train(
     _check_nothing_is_replaced(out)
     crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
     validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
-    network, channel_order = _network(recipe, data_root)
-    state = TrainingState(recipe, network, channel_order, device)
+    network, was_bgr = _network(recipe, data_root)
+    state = TrainingState(recipe, network, device)
     if resume and (out / FILE).exists():
-        state.load(out)
+        state.load(out, was_bgr)
     deadline = inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,6 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
     recipe = state.recipe
     metadata = WeightsMetadata.of_network(
         state.averaged,
-        channel_order=state.channel_order,
         source=f"defocusctl train, seed {recipe.seed}, {state.step} of {recipe.steps} steps",
         licence=recipe.licence,
         trained_on=recipe.trained_on,
@@ -143,10 +142,10 @@ def _run(
         if validation.sets and (
             state.step % recipe.validation.every_steps == 0 or state.step == recipe.steps
         ):
-            gains = dict(validation.measure(state.averaged, state.channel_order, device))
+            gains = dict(validation.measure(state.averaged, device))
             for name, gain in gains.items():
                 journal.write(state.step, {f"{name}/{key}": value for key, value in gain._asdict().items()})
-            strips = validation.strips(state.averaged, state.channel_order, device)
+            strips = validation.strips(state.averaged, device)
             journal.picture(state.step, strips)
         on_progress(Progress(state.step, recipe.steps, loss, gains))
         if interruption.requested or time.monotonic() >= deadline:
@@ -159,8 +158,6 @@ def _run(
 def _step(state: TrainingState, crops: Crops, device: torch.device) -> float:
     recipe = state.recipe
     blurred, sharp = render_crops(_moved(crops, device), recipe.data.rendering, recipe.seed)
-    if state.channel_order == "BGR":
-        blurred, sharp = blurred.flip(1), sharp.flip(1)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe.optimiser, state.step, recipe.steps)
     state.network.train()
@@ -215,8 +212,8 @@ def _moved(crops: Crops, device: torch.device) -> Crops:
     return Crops(crops.step, crops.sharp.to(device), to_device(crops.blurred), to_device(crops.depth))
 
 
-def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
-    """The network to begin with and its channel order."""
+def _network(recipe: Recipe, data_root: Path) -> tuple[Network, bool]:
+    """The network to begin with, and whether its weights come from a file for BGR images."""
     kind = network_class(recipe.model)
     if kind.training_output is Network.training_output:
         raise DataError(
@@ -226,14 +223,14 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Network, str]:
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:
         checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
-        return checkpoint.model, checkpoint.metadata.channel_order
+        return checkpoint.model, checkpoint.was_bgr
     try:
         network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
     with code_of(network.name):
         network.initialise()
-    return network, "RGB"
+    return network, False
 
 
 def _sources(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:

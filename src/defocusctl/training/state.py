@@ -19,14 +19,10 @@ PART = f".{FILE}.part"
 
 
 class TrainingState:
-    """The network, its exponential moving average, the optimiser and the number of steps done.
+    """The network, its exponential moving average, the optimiser and the number of steps done."""
 
-    ``channel_order`` is the order of colours of the network's input and output, RGB or BGR.
-    """
-
-    def __init__(self, recipe: Recipe, network: Network, channel_order: str, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, network: Network, device: torch.device) -> None:
         self.recipe = recipe
-        self.channel_order = channel_order
         self.execution = choose_execution(recipe, network, device)
         self.network = self.execution.prepare(network, device)
         average = get_ema_multi_avg_fn(recipe.optimiser.ema_decay)
@@ -52,6 +48,7 @@ class TrainingState:
         content = {
             "recipe": self.recipe.model_dump(mode="json"),
             "step": self.step,
+            "channel_order": "RGB",
             "seconds": self.seconds,
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
@@ -71,11 +68,11 @@ class TrainingState:
         finally:
             part.unlink(missing_ok=True)
 
-    def load(self, folder: Path) -> None:
-        """Go on from the checkpoint in ``folder``.
+    def load(self, folder: Path, was_bgr: bool) -> None:
+        """Go on from the checkpoint in ``folder``; ``was_bgr`` is that of the weights the run started from.
 
         Raises:
-            DataError: if it is damaged or belongs to another recipe.
+            DataError: if it is damaged, belongs to another recipe, or is of a network for BGR images.
         """
         path = folder / FILE
         try:
@@ -87,6 +84,11 @@ class TrainingState:
             raise DataError(
                 f"the checkpoint '{path}' was made with another recipe",
                 "resume with that recipe, or start in a new folder with 'start_from'",
+            )
+        if was_bgr and "channel_order" not in saved:
+            raise DataError(
+                f"the checkpoint '{path}' is of a version that trained on BGR images as its weights did",
+                "finish the run with that version, or start again in a new folder",
             )
         try:
             self.network.load_state_dict(saved["network"])

@@ -60,22 +60,20 @@ class ValidationSets:
             self.sets[name] = [_central(pair, settings.crop, cache) for pair in pairs]
 
     @torch.inference_mode()
-    def measure(self, network: Network, channel_order: str, device: torch.device) -> Mapping[str, Gain]:
+    def measure(self, network: Network, device: torch.device) -> Mapping[str, Gain]:
         """Quality of every set under ``network`` (evaluation mode, float32)."""
         return {
-            name: _gain([(pair, _restored(network, channel_order, pair.blurred, device)) for pair in pairs])
+            name: _gain([(pair, _restored(network, pair.blurred, device)) for pair in pairs])
             for name, pairs in self.sets.items()
         }
 
     @torch.inference_mode()
-    def strips(
-        self, network: Network, channel_order: str, device: torch.device, count: int = 3
-    ) -> NDArray[np.uint8]:
+    def strips(self, network: Network, device: torch.device, count: int = 3) -> NDArray[np.uint8]:
         """A picture: ``count`` crops of every set, each blurred | restored | sharp, (H, W, 3)."""
         rows = []
         for pairs in self.sets.values():
             for pair in pairs[:: max(len(pairs) // count, 1)][:count]:
-                restored = _restored(network, channel_order, pair.blurred, device)
+                restored = _restored(network, pair.blurred, device)
                 row = torch.cat([pair.blurred, restored.clamp(0, 1), pair.sharp], dim=2)
                 rows.append((_array(row) * 255).round().astype(np.uint8))
         width = max(row.shape[1] for row in rows)
@@ -118,12 +116,11 @@ def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
     return ValidationPair(*tensors)
 
 
-def _restored(network: Network, channel_order: str, blurred: Tensor, device: torch.device) -> Tensor:
-    """The network's answer to one RGB crop, in RGB on the CPU."""
-    order = [2, 1, 0] if channel_order == "BGR" else [0, 1, 2]
+def _restored(network: Network, blurred: Tensor, device: torch.device) -> Tensor:
+    """The network's answer to one crop, on the CPU."""
     with code_of(network.name):
-        image: Tensor = network(blurred[order].unsqueeze(0).to(device)).image
-    return image.squeeze(0).float().cpu()[order]
+        image: Tensor = network(blurred.unsqueeze(0).to(device)).image
+    return image.squeeze(0).float().cpu()
 
 
 def _gain(results: list[tuple[ValidationPair, Tensor]]) -> Gain:

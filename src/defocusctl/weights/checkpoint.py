@@ -36,13 +36,12 @@ TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of
 class WeightsMetadata:
     """What travels with a network's tensors.
 
-    ``configuration`` are the fields of the network's configuration, ``channel_order`` is RGB or BGR, and
-    ``digest`` the id of the published file that the weights were converted from, empty for our own.
+    ``configuration`` are the fields of the network's configuration, and ``digest`` is the id of the published
+    file that the weights were converted from, empty for our own.
     """
 
     model: str
     configuration: Mapping[str, Any]
-    channel_order: str
     source: str
     licence: str
     trained_on: str
@@ -53,7 +52,6 @@ class WeightsMetadata:
         cls,
         network: Network,
         *,
-        channel_order: str,
         source: str,
         licence: str,
         trained_on: str,
@@ -61,15 +59,19 @@ class WeightsMetadata:
     ) -> Self:
         """The metadata of ``network``, its name and configuration read from itself."""
         configuration = asdict(network.config)
-        return cls(network.name, configuration, channel_order, source, licence, trained_on, digest)
+        return cls(network.name, configuration, source, licence, trained_on, digest)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network in evaluation mode, float32, on the CPU, and what is known about its weights."""
+    """A network for RGB images in evaluation mode, float32, on the CPU, and what is known about its weights.
+
+    ``was_bgr`` is true if the weights in the file are for BGR images.
+    """
 
     model: Network
     metadata: WeightsMetadata
+    was_bgr: bool = False
 
 
 def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
@@ -106,7 +108,8 @@ def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dt
         key: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    texts = {**asdict(metadata), "configuration": json.dumps(dict(metadata.configuration), sort_keys=True)}
+    configuration = json.dumps(dict(metadata.configuration), sort_keys=True)
+    texts = {**asdict(metadata), "configuration": configuration, "channel_order": "RGB"}
     with atomic_write(path, force=True) as handle:
         handle.write(with_content_checksum(safetensors.torch.save(tensors, texts)))
 
@@ -128,7 +131,14 @@ def _load_safetensors(path: Path) -> Checkpoint:
         if configuration.get(key) != value:
             cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
             raise WeightsError(cause, "get the file again")
-    return Checkpoint(network, metadata)
+    return _for_rgb(network, metadata, texts["channel_order"])
+
+
+def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) -> Checkpoint:
+    if channel_order == "BGR":
+        with code_of(network.name):
+            network.reverse_colours()
+    return Checkpoint(network, metadata, channel_order == "BGR")
 
 
 def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
@@ -138,7 +148,7 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
     except (KeyError, ValueError, TypeError) as error:
         remedy = "give a file saved by defocusctl, or an authors' .pth"
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
-    if values["channel_order"] not in CHANNEL_ORDERS or not isinstance(configuration, dict):
+    if texts.get("channel_order") not in CHANNEL_ORDERS or not isinstance(configuration, dict):
         raise WeightsError(f"the metadata of {path} make no sense", "get the file again")
     return WeightsMetadata(configuration=configuration, **values)
 
@@ -179,13 +189,12 @@ def _converted(path: Path, entry: WeightsEntry | None, digest: Checksum) -> Chec
         raise WeightsError(cause, "fix the entry")
     metadata = WeightsMetadata.of_network(
         network,
-        channel_order=entry.channel_order if entry else "BGR",
         source=source_of(entry, path) if entry else path.name,
         licence=entry.licence if entry else "unknown",
         trained_on=entry.trained_on if entry else "unknown",
         digest=str(digest),
     )
-    return Checkpoint(network, metadata)
+    return _for_rgb(network, metadata, entry.channel_order if entry else "BGR")
 
 
 def _state_dict_in(path: Path) -> dict[str, Tensor]:
