@@ -31,7 +31,10 @@ class Storage(NamedTuple):
     stamps: Mapping[str, str | None] = {}
 
     def store_of(self, path: str | Path) -> Store | None:
-        return next((store for store in self.stores if store.holds(path)), None)
+        for store in self.stores:
+            if store.holds(path):
+                return store
+        return None
 
     def sha256(self, path: Path) -> str | None:
         """The hash of a file's content; None if it cannot be read."""
