@@ -23,7 +23,7 @@ import torch
 
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.photo import read_photo
+from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.settings import RestoreSettings
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "circuit-board.png"
@@ -121,9 +121,9 @@ def timed(model: str, contender: str, photo: np.ndarray, file: Path) -> Timing:
         model, "bundled", RestoreSettings(**CONTENDERS[contender]), offline=True
     ).restorer
     ready = time.perf_counter() - started
-    restorer.restore(np.ascontiguousarray(photo[:WARM_UP, :WARM_UP]), full_scale=1.0)
+    restorer.restore([Photo.of_pixels(np.ascontiguousarray(photo[:WARM_UP, :WARM_UP]), 1.0)])[0]
     started, processor = time.perf_counter(), time.process_time()
-    restored = restorer.restore(photo, full_scale=1.0)
+    restored = restorer.restore([Photo.of_pixels(photo, 1.0)])[0]
     clock, processor = time.perf_counter() - started, time.process_time() - processor
     np.save(file, restored.pixels)
     return Timing(ready, clock, processor, restored.report.peak_memory / 2**20, restorer.precision)

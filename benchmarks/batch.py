@@ -32,9 +32,8 @@ from PIL import Image
 
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
-from defocusctl.photo import read_photo
+from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.limits import processors
 
 WAYS = ("network", "batch, one at a time", "batch", "deblur")
@@ -125,23 +124,23 @@ def timed(way: str, folder: Path, model: str) -> Timing:
 def network(photos: list[Path], model: str) -> Timing:
     """Every tile of every photo and nothing else, in the faster of two ways."""
     restorer = Deblurrer.load(model, "bundled", RestoreSettings(), offline=True).restorer
-    pictures = [Picture(photo.pixels, photo.full_scale) for photo in map(read_photo, photos)]
+    opened = [read_photo(path) for path in photos]
     threads = torch.get_num_threads()
 
-    def through(picture: Picture) -> None:
-        plan = restorer.plan(Size(*picture.pixels.shape[:2]))
+    def through(photo: Photo) -> None:
+        plan = restorer.plan(photo.size)
         for tile in plan.tiles:
-            restorer._runner.run([picture], tile.read.shifted(-plan.context))
+            restorer._runner.run([photo], tile.read.shifted(-plan.context))
 
     timings = []
     for concurrency in sorted({1, threads}):
-        restorer.at_once = concurrency
+        restorer.concurrency = concurrency
         torch.set_num_threads(threads // concurrency)
         with ThreadPoolExecutor(concurrency) as pool:
-            list(pool.map(through, pictures[:concurrency]))  # warms up
+            list(pool.map(through, opened[:concurrency]))  # warms up
             started = time.perf_counter()
-            list(pool.map(through, pictures))
-            seconds = (time.perf_counter() - started) / len(pictures)
+            list(pool.map(through, opened))
+            seconds = (time.perf_counter() - started) / len(opened)
         timings.append(Timing(seconds, f"{concurrency} x {threads // concurrency}"))
     print(timings, file=sys.stderr)
     return min(timings)

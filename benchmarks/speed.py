@@ -25,13 +25,14 @@ import torch
 from defocusctl.geometry import Box, Size
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
+from defocusctl.photo import Photo
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import read_tile
 from defocusctl.restoring.tiles import padded_size
 
-Photo: TypeAlias = npt.NDArray[np.uint8]
-Run: TypeAlias = Callable[[Photo], str]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Run: TypeAlias = Callable[[Pixels], str]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def plain_runner(network: Network) -> Run:
     network.eval()
 
     @torch.inference_mode()
-    def run(photo: Photo) -> str:
+    def run(photo: Pixels) -> str:
         tile = read_tile(photo, 255.0, Box(0, 0, *padded_size(Size(*photo.shape[:2]))))
         network(torch.from_numpy(tile)[None])
         return "whole, fp32"
@@ -111,8 +112,8 @@ def plain_runner(network: Network) -> Run:
 def default_runner(network: Network) -> Run:
     restorer = Restorer(network, RestoreSettings(device="cpu"))
 
-    def run(photo: Photo) -> str:
-        report = restorer.restore(photo, full_scale=255.0).report
+    def run(photo: Pixels) -> str:
+        report = restorer.restore([Photo.of_pixels(photo, 255.0)])[0].report
         return f"{report.tiles} tiles of {report.tile}, overlap {report.overlap}, {report.precision}"
 
     return run

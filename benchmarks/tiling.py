@@ -15,7 +15,7 @@ import numpy.typing as npt
 from receptive_field import receptive_radius
 
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.photo import read_photo
+from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
@@ -56,7 +56,7 @@ def measure(model: str, weights: Path, photos: Sequence[Floats], device: str) ->
         settings = RestoreSettings(tile=tile, overlap=overlap, device=device, precision=precision)
         checkpoint = load_checkpoint(weights, model_name=model)
         restorer = Restorer(checkpoint.model, settings)
-        return [restorer.restore(photo, full_scale=1.0).pixels for photo in photos]
+        return [restorer.restore([Photo.of_pixels(photo, 1.0)])[0].pixels for photo in photos]
 
     def worst(results: Sequence[Floats]) -> str:
         differences = [np.abs(one - other) * 255 for one, other in zip(results, whole, strict=True)]

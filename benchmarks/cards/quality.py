@@ -20,6 +20,7 @@ from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache, as_float
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import Quality, quality
+from defocusctl.photo import Photo
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.training.recipe import Recipe, read_recipe
 from defocusctl.training.validation import ValidationSets
@@ -68,7 +69,7 @@ def pairs_of(recipe: Recipe, data: Path, limit: int | None) -> Iterator[tuple[st
 
 def restored(deblurrer: Deblurrer, pixels: np.ndarray) -> np.ndarray:
     """The photo through the default path, as 8-bit samples."""
-    return deblurrer.restorer.restore(pixels, full_scale=255.0).pixels
+    return deblurrer.restorer.restore([Photo.of_pixels(pixels, 255.0)])[0].pixels
 
 
 def scores_of(pair: Pair, deblurrer: Deblurrer, full: Deblurrer | None, twice: bool) -> Scores:

@@ -18,9 +18,10 @@ from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.local import LocalEngine, choose_concurrency
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.batch.work import Opened, PhotoWork
-from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
+from defocusctl.restoring.restorer import Restored
 from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos
 from tests.batch.recorded import job_of
@@ -90,12 +91,12 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
     class Watched(PhotoWork):
         """Notes who is restored together, and keeps what becomes of them."""
 
-        def restore(self, group: Sequence[Opened], on_tile: object = None) -> list[RestoredPhoto]:
+        def restore(self, group: Sequence[Opened], on_tile: object = None) -> list[Restored]:
             groups.append([one.job.name for one in group])
             all_wait.wait()
             return super().restore(group)
 
-        def store(self, opened: Opened, restored: RestoredPhoto, seconds: float) -> Entry:
+        def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
             together[opened.job.name] = restored.pixels
             return super().store(opened, restored, seconds)
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from defocusctl.cli.options import Backend
 from defocusctl.errors import ExitCode
+from defocusctl.photo import Photo
 from defocusctl.restoring.backends.engine import BACKENDS
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
@@ -34,11 +35,11 @@ def test_every_backend_restores_the_same(graphs: Graphs, backend: str, model: st
     chosen = {"device": "cpu", "precision": "fp32", "tile": 80, "overlap": 16}
     graph = graphs.onnx[model]
     theirs = Restorer(checkpoint.model, RestoreSettings(**chosen, backend=backend), graph).restore(
-        pixels, full_scale=1.0, keep_coefficients=True
-    )
+        [Photo.of_pixels(pixels, 1.0)], keep_coefficients=True
+    )[0]
     ours = Restorer(checkpoint.model, RestoreSettings(**chosen)).restore(
-        pixels, full_scale=1.0, keep_coefficients=True
-    )
+        [Photo.of_pixels(pixels, 1.0)], keep_coefficients=True
+    )[0]
     assert (theirs.report.backend, theirs.report.precision) == (backend, "fp32")
     assert theirs.report.tiles == ours.report.tiles > 1
     np.testing.assert_allclose(theirs.pixels, ours.pixels, rtol=0, atol=1e-5)
@@ -117,6 +118,6 @@ def test_tiles_are_halved_until_they_fit(tmp_path: Path) -> None:
     settings = RestoreSettings(tile=160, overlap=8, backend="onnxruntime")
     restorer = Restorer(small_network("iniknet"), settings, greedy_graph(tmp_path / "greedy.onnx"))
     photo = textured(68, 168)  # 100 x 200 with its context
-    first = restorer.restore(photo, full_scale=255)
+    first = restorer.restore([Photo.of_pixels(photo, 255.0)])[0]
     assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)
     assert np.array_equal(first.pixels, photo)

@@ -8,6 +8,7 @@ import pytest
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
 from defocusctl.maps import pictures_reduction
+from defocusctl.photo import Photo
 from defocusctl.restoring.output import LARGEST_REDUCTION, Map, OutputBuffer
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import TilePlan, plan_tiles
@@ -58,7 +59,9 @@ def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
     maps = {"gamma_1": np.zeros((22, *plan.tile), np.float32)}
     result = TileResult(np.zeros((3, *plan.tile), np.float32), maps, rejected=None)
     tracemalloc.start()
-    buffer = OutputBuffer(pixels, 255.0, strength=1.0, keep_coefficients=True, map_reduction=8)
+    buffer = OutputBuffer(
+        Photo.of_pixels(pixels, 255.0), strength=1.0, keep_coefficients=True, map_reduction=8
+    )
     buffer.begin(plan)
     for tile in plan.tiles:
         buffer.add(tile, result)

@@ -16,6 +16,7 @@ from defocusctl.models.fast_layers import for_inference
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network, Prediction
+from defocusctl.photo import Photo
 from defocusctl.restoring.output import OutputBuffer
 from defocusctl.restoring.restorer import Restored, Restorer
 from defocusctl.restoring.settings import RestoreSettings
@@ -73,7 +74,7 @@ def run(
 ) -> Restored:
     restorer = Restorer(network, RestoreSettings(device="cpu", **({"precision": "fp32"} | settings)))
     full_scale = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
-    return restorer.restore(pixels, full_scale=full_scale, region=region, keep_coefficients=keep)
+    return restorer.restore([Photo.of_pixels(pixels, full_scale)], region=region, keep_coefficients=keep)[0]
 
 
 @pytest.mark.parametrize("name", ["iniknet", "nrknet"])
@@ -105,7 +106,7 @@ def test_the_photo_is_the_networks_output(name: str) -> None:
     with torch.inference_mode():
         expected = network(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None]).image[0, :, 16:56, 16:86]
     settings = RestoreSettings(device="cpu", precision="fp32")
-    restored = Restorer(network, settings).restore(pixels, full_scale=1.0).pixels
+    restored = Restorer(network, settings).restore([Photo.of_pixels(pixels, 1.0)])[0].pixels
     np.testing.assert_allclose(restored, expected.clamp(0, 1).numpy().transpose(1, 2, 0), atol=2e-6)
 
 
@@ -201,7 +202,7 @@ def test_pixels_that_are_not_finite(value: float) -> None:
 def test_arrays_that_are_not_photos(pixels: npt.NDArray[Any]) -> None:
     restorer = Restorer(small("iniknet"), RestoreSettings(device="cpu"))
     with pytest.raises(InputError):
-        restorer.restore(pixels, full_scale=255)
+        restorer.restore([Photo.of_pixels(pixels, 255.0)])
 
 
 def test_grey_is_the_mean_of_three_equal_channels() -> None:
@@ -236,9 +237,10 @@ def test_colours_within_one_level_are_neutral() -> None:
 def test_progress_counts_the_tiles() -> None:
     seen: list[tuple[int, int]] = []
     restorer = Restorer(small("iniknet"), RestoreSettings(device="cpu", tile=64, overlap=8))
-    report = restorer.restore(
-        photo(64, 150), full_scale=255, on_progress=lambda done, total: seen.append((done, total))
-    ).report
+    (restored,) = restorer.restore(
+        [Photo.of_pixels(photo(64, 150), 255.0)], on_progress=lambda done, total: seen.append((done, total))
+    )
+    report = restored.report
     assert seen == [(done, report.tiles) for done in range(report.tiles + 1)]
     assert report.tiles > 1
     assert report.peak_memory > 1e7
@@ -250,7 +252,7 @@ def test_beside_the_photo_only_the_result_and_open_seams_are_held() -> None:
     plan = plan_tiles(Size(900, 1200), tile=160, overlap=8)
     result = TileResult(np.zeros((3, *plan.tile), np.float32), {}, rejected=None)
     tracemalloc.start()
-    buffer = OutputBuffer(pixels, 255.0, strength=1.0, keep_coefficients=False)
+    buffer = OutputBuffer(Photo.of_pixels(pixels, 255.0), strength=1.0)
     buffer.begin(plan)
     for tile in plan.tiles:
         buffer.add(tile, result)
@@ -279,13 +281,14 @@ def test_tiles_are_halved_until_they_fit() -> None:
     settings = RestoreSettings(device="cpu", tile=160, overlap=8)
     network = lively(Greedy(SMALL_INIKNET))
     restorer = Restorer(network, settings)
-    first = restorer.restore(pixels, full_scale=255)
+    wanted = [Photo.of_pixels(pixels, 255.0)]
+    first = restorer.restore(wanted)[0]
     assert first.report.warnings == ("cpu ran out of memory with tiles of 128 pixels, went on with 64",)
-    planned = Restorer(network, replace(settings, tile=64)).restore(pixels, full_scale=255)
+    planned = Restorer(network, replace(settings, tile=64)).restore(wanted)[0]
     assert first.report.tile == planned.report.tile <= 64
     assert np.array_equal(first.pixels, planned.pixels)
     network.limit = 160  # other programs have ended
-    again = restorer.restore(pixels, full_scale=255)
+    again = restorer.restore(wanted)[0]
     assert (again.report.tile, again.report.warnings) == (128, ())
 
 

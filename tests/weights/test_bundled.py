@@ -14,6 +14,7 @@ from defocusctl.data.synthesis.camera import to_light, to_pixels
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import quality
 from defocusctl.models.catalogue import NETWORKS
+from defocusctl.photo import Photo
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import smallest_tile
 from defocusctl.weights.cache import bundled_file, is_intact
@@ -54,7 +55,7 @@ def test_a_constant_picture_stays_constant_at_its_borders(
     loaded: Deblurrer, colour: tuple[int, int, int]
 ) -> None:
     plain = np.broadcast_to(np.array(colour, np.float32), (75, 102, 3))
-    restored = loaded.restorer.restore(plain, full_scale=255).pixels
+    restored = loaded.restorer.restore([Photo.of_pixels(plain, 255.0)])[0].pixels
     assert np.abs(restored - restored[37, 51]).max() <= 1
     assert np.abs(restored - plain).max() < 1.5
 
@@ -66,7 +67,7 @@ def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: Deblurrer
     kernel = point_spread(lens, torch.tensor([[2.5]]), 160, 224)[0]
     spread = torch.fft.irfft2(torch.fft.rfft2(light) * torch.fft.rfft2(kernel), s=(160, 224))
     blurred = (to_pixels(spread) * 255).round().byte().permute(1, 2, 0).numpy()
-    restored = loaded.restorer.restore(blurred, full_scale=255).pixels
+    restored = loaded.restorer.restore([Photo.of_pixels(blurred, 255.0)])[0].pixels
     inner = slice(16, -16), slice(16, -16)
     reference, before, after = (
         (image[inner] / np.float32(255)).astype(np.float32) for image in (sharp, blurred, restored)
@@ -77,7 +78,7 @@ def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: Deblurrer
 
 def test_a_flat_photo_stays_as_it_is(loaded: Deblurrer) -> None:
     flat = np.full((64, 96, 3), 140, np.uint8)
-    restored = loaded.restorer.restore(flat, full_scale=255).pixels
+    restored = loaded.restorer.restore([Photo.of_pixels(flat, 255.0)])[0].pixels
     assert np.abs(restored.astype(int) - 140).max() <= 2
 
 
@@ -93,7 +94,7 @@ def largest_difference(model: str, pixels: np.ndarray, one: RestoreSettings, oth
     """Of two ways to restore a photo, anywhere, in grey levels of 255."""
     results = [
         Deblurrer.load(model, "bundled", settings, offline=True)
-        .restorer.restore(pixels, full_scale=65535)
+        .restorer.restore([Photo.of_pixels(pixels, 65535.0)])[0]
         .pixels
         for settings in (one, other)
     ]

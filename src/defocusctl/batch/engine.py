@@ -17,9 +17,8 @@ import torch
 
 from defocusctl.batch.jobs import Job, Outcome
 from defocusctl.batch.work import Opened, PhotoWork, Source
-from defocusctl.deblurrer import RestoredPhoto
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.restorer import Restored, Restorer
 
 OnBegin = Callable[[Job], None]
 """Called with each job when its restoration begins; perhaps by another thread."""
@@ -156,7 +155,7 @@ def outcomes_of_threads(
 @dataclass(frozen=True)
 class _Request:
     opened: Opened
-    restored: "Future[RestoredPhoto]" = field(default_factory=Future)
+    restored: "Future[Restored]" = field(default_factory=Future)
 
 
 class Steps:
@@ -246,7 +245,7 @@ class Steps:
             self._waiting.remove(mate)
         return [first, *mates]
 
-    def _restore(self, group: Sequence[_Request]) -> list[RestoredPhoto]:
+    def _restore(self, group: Sequence[_Request]) -> list[Restored]:
         opened = [request.opened for request in group]
 
         def note(done: int, total: int) -> None:

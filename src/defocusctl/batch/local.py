@@ -69,7 +69,7 @@ class LocalEngine:
         closed = threading.Event()
         reading = threading.Semaphore(concurrency.reading)
         room = _Room(PIXELS_PER_WORKER * concurrency.computing)
-        work.deblurrer.restorer.at_once = concurrency.computing
+        work.deblurrer.restorer.concurrency = concurrency.computing
         steps = Steps(
             work,
             concurrency.computing,

@@ -21,6 +21,7 @@ from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
+from defocusctl.photo import Photo
 from defocusctl.photo.targets import format_of_suffix
 from defocusctl.restoring.restorer import Restorer
 
@@ -155,6 +156,6 @@ def _probe(restorer: Restorer) -> float:
     noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
-        restorer.restore(noise, full_scale=255.0)
+        restorer.restore([Photo.of_pixels(noise, 255.0)])
     plan = restorer.plan(Size(PROBE, PROBE))
     return (time.perf_counter() - started) / (plan.count * plan.tile.pixels)

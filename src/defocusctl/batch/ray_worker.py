@@ -54,7 +54,7 @@ class Assignment:
             path.write_bytes(self.content)
             weights = replace(self.weights, path=path)
             deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
-        deblurrer.restorer.at_once = self.workers.per_node
+        deblurrer.restorer.concurrency = self.workers.per_node
         return PhotoWork(deblurrer, self.options, self.out, self.storage)
 
 

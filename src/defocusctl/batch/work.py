@@ -15,10 +15,11 @@ from defocusctl import __version__
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, place_in, recorded_stamp
 from defocusctl.batch.storage import LOCAL, Storage
-from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
+from defocusctl.restoring.restorer import Restored
 from defocusctl.system.atomic import write_error
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checksums import Checksum
@@ -111,7 +112,7 @@ class PhotoWork:
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
-    ) -> list[RestoredPhoto]:
+    ) -> list[Restored]:
         """Restore one photo, or several of one size together.
 
         Raises:
@@ -122,7 +123,7 @@ class PhotoWork:
             photos = [one.photo for one in opened]
             return restore_photos(self.deblurrer, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
 
-    def store(self, opened: Opened, restored: RestoredPhoto, seconds: float) -> Entry:
+    def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
         """Write the result, with its pictures and folders; ``seconds`` is what restoring took.
 
         Raises:
@@ -160,7 +161,7 @@ class PhotoWork:
         return Outcome(job, entry, fatal=isinstance(cause, OSError) and cause.errno in FATAL)
 
     def _written(
-        self, job: Job, restored: RestoredPhoto, files: Sequence[Path]
+        self, job: Job, restored: Restored, files: Sequence[Path]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Write the files of a photo, wherever they belong; their hashes and, as far as known, stamps."""
         hashes, stamps = {}, {}
@@ -168,7 +169,7 @@ class PhotoWork:
             for folder in {path.parent for path in files}:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
-                write_result(self.deblurrer.network, restored, job.target, job.outputs)
+                write_result(self.deblurrer, restored, job.target, job.outputs)
             time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
             for path in files:
                 stamps[place_in(self.out, path)] = recorded_stamp(path)

@@ -1,7 +1,6 @@
 """A network that is loaded once and deblurs any number of images: what programs and the command line use."""
 
 from defocusctl.deblurrer.deblurrer import Deblurrer
-from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.deblurrer.result import DeblurResult
 
-__all__ = ["DeblurResult", "Deblurrer", "RestoredPhoto"]
+__all__ = ["DeblurResult", "Deblurrer"]

@@ -1,30 +1,26 @@
 """``Deblurrer``: weights found and network loaded once, then any number of images."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import RLock
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, overload
 
 import torch
 from torch import Tensor
 
-from defocusctl.deblurrer.given import Array
+from defocusctl.deblurrer.given import Array, Given
 from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
-from defocusctl.deblurrer.restored import RestoredPhoto
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Photo, cropped
-from defocusctl.photo.alpha import filled
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS
 from defocusctl.restoring.backends.choose import check_backend
-from defocusctl.restoring.output import Pixels
+from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.restorer import Progress, Restorer
 from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.restoring.tile_runner import Picture
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.checkpoint import load_checkpoint
 from defocusctl.weights.hub import OnProgress
@@ -35,15 +31,14 @@ from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
 class Deblurrer:
     """A network with its weights, ready on its device.
 
-    It may be called from several threads: one image is restored at a time, and the others wait their turn.
-    ``trained_on`` says what the weights learned from.
+    It may be called from several threads, of which ``restorer.concurrency`` restore at the same time: one,
+    unless it is set. ``trained_on`` says what the weights learned from.
     """
 
     network: Network
     restorer: Restorer
     weights: ResolvedWeights
     trained_on: str
-    _turn: RLock = field(default_factory=RLock, init=False)
 
     @classmethod
     def from_pretrained(
@@ -160,6 +155,8 @@ class Deblurrer:
     ) -> Any:
         """Deblur an image; a list or tuple of images is answered with a list of results.
 
+        On a GPU, images of one size that follow each other are restored together, as many as it pays.
+
         - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
         - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
           uint8, uint16, or floats.
@@ -179,85 +176,46 @@ class Deblurrer:
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
 
-        def one(single: Any) -> DeblurResult[Any]:
-            source = Path(single) if isinstance(single, str | os.PathLike) else None
-            with enough_memory(f"'{source}'" if source else "the image"):
-                given = opened(single, max_megapixels, white)
-                box = parse_region(region) if isinstance(region, str) else region
-                restored = self.restore(given.photo, region=box, coefficients=coefficients, on_tile=on_tile)
-                return DeblurResult((restored,), lambda: given.give_back(restored.after), source)
-
-        if isinstance(image, list | tuple):
-            results = []
-            for number, single in enumerate(image, start=1):
-                with of_several(f"image {number} of {len(image)}"):
-                    results.append(one(single))
-            return results
-        if isinstance(image, Tensor) and image.ndim == 4 and len(image):
-            results = [one(single) for single in image]
+        box = parse_region(region) if isinstance(region, str) else region
+        is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
+        images = list(image) if is_batch or isinstance(image, list | tuple) else [image]
+        results: list[DeblurResult[Any]] = []
+        for group in self._groups(images, max_megapixels, white):
+            done = len(results)
+            with of_several(done + 1, done + len(group), len(images)), enough_memory(_name(group[0])):
+                restored = self.restorer.restore(
+                    [given.photo for given in group],
+                    region=box,
+                    keep_coefficients=coefficients,
+                    on_progress=on_tile,
+                )
+            for given, one in zip(group, restored, strict=True):
+                make_image = partial(given.give_back, one.after)
+                results.append(DeblurResult((one,), self.weights, make_image, given.source))
+        if is_batch:
             parts = tuple(result.parts[0] for result in results)
-            return DeblurResult(parts, lambda: torch.stack([each.image for each in results]), is_batch=True)
-        return one(image)
+            whole = partial(_stacked, results)
+            return DeblurResult(parts, self.weights, whole, is_batch=True)
+        return results if isinstance(image, list | tuple) else results[0]
 
-    def restore(
-        self,
-        photo: Photo,
-        *,
-        region: Box | None = None,
-        coefficients: bool = False,
-        map_reduction: int = 1,
-        on_tile: Progress | None = None,
-    ) -> RestoredPhoto:
-        """Restore a photo that has been read; what everything that deblurs goes through.
-
-        ``map_reduction`` is that of ``Restorer.restore``, which also says what is raised.
-        """
-        with self._turn:
-            (restored,) = self.restore_together(
-                [photo],
-                region=region,
-                coefficients=coefficients,
-                map_reduction=map_reduction,
-                on_tile=on_tile,
-            )
-        return restored
-
-    def restore_together(
-        self,
-        photos: Sequence[Photo],
-        *,
-        region: Box | None = None,
-        coefficients: bool = False,
-        map_reduction: int = 1,
-        on_tile: Progress | None = None,
-    ) -> list[RestoredPhoto]:
-        """Restore photos of one size in one batch; threads that call it must fit into memory together.
-
-        Colours under alpha 0 stay as they are and change nothing that is visible.
-
-        Raises:
-            The errors of ``Restorer.restore_together``.
-        """
-        restored = self.restorer.restore_together(
-            [Picture(_shown(photo), photo.full_scale) for photo in photos],
-            region=region,
-            keep_coefficients=coefficients,
-            map_reduction=map_reduction,
-            on_progress=on_tile,
-        )
-        parts = [photo if region is None else cropped(photo, region) for photo in photos]
-        return [
-            RestoredPhoto(
-                before=part,
-                pixels=_with_hidden(part, answer.pixels),
-                coefficients=answer.coefficients,
-                report=answer.report,
-                weights=self.weights,
-                settings=self.restorer.settings,
-                region=region,
-            )
-            for part, answer in zip(parts, restored, strict=True)
-        ]
+    def _groups(
+        self, images: Sequence[Any], max_megapixels: float, white: float | None
+    ) -> Iterator[list[Given[Any]]]:
+        """The images as photos; those together that follow each other, have one size, and suit the device."""
+        group: list[Given[Any]] = []
+        for number, image in enumerate(images, start=1):
+            with of_several(number, number, len(images)), enough_memory(_name(image)):
+                given = opened(image, max_megapixels, white)
+                check_pixels(given.photo.pixels)
+            if group and given.photo.size != group[0].photo.size:
+                yield group
+                group = []
+            group.append(given)
+            if len(group) >= self.restorer.room_for(given.photo.size):
+                yield group
+                group = []
+        if group:
+            yield group
 
     def __repr__(self) -> str:
         return (
@@ -266,14 +224,10 @@ class Deblurrer:
         )
 
 
-def _shown(photo: Photo) -> Pixels:
-    """The photo's pixels, with no colour in them that its alpha hides."""
-    return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
+def _name(image: Any) -> str:
+    source = image.source if isinstance(image, Given) else image
+    return f"'{source}'" if isinstance(source, str | os.PathLike) else "the image"
 
 
-def _with_hidden(photo: Photo, restored: Pixels) -> Pixels:
-    """The restored pixels with the photo's own where its alpha hides them."""
-    if photo.transparency is not None:
-        hidden = photo.transparency <= 0
-        restored[hidden] = photo.pixels[hidden]
-    return restored
+def _stacked(results: Sequence[DeblurResult[Tensor]]) -> Tensor:
+    return torch.stack([result.image for result in results])

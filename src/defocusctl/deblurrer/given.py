@@ -5,6 +5,7 @@ Axes: H rows, W columns, C channels, which are grey, grey and alpha, RGB, or RGB
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,22 +14,20 @@ import torch
 from torch import Tensor
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo
+from defocusctl.photo import IN_MEMORY, Photo
 from defocusctl.photo.white import white_of
 
 Array: TypeAlias = npt.NDArray[Any]
 ImageT = TypeVar("ImageT")
 
-IN_MEMORY = "image in memory"
-"""The format of a photo that is not a file."""
-
 
 @dataclass(frozen=True)
 class Given(Generic[ImageT]):
-    """An image as a photo, and how a photo becomes an image of that kind again."""
+    """An image as a photo, how a photo becomes an image of that kind again, and the file it is, or None."""
 
     photo: Photo
     give_back: Callable[[Photo], ImageT]
+    source: Path | None = None
 
 
 def from_array(image: Array, white: float | None) -> Given[Array]:

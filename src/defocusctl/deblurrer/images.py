@@ -31,8 +31,9 @@ def opened(image: Any, max_megapixels: float, white: float | None) -> Given[Any]
     """
     match image:
         case str() | os.PathLike():
-            photo = read_photo(Path(image), max_megapixels=max_megapixels, white=white)
-            return Given(photo, array_of)
+            source = Path(image)
+            photo = read_photo(source, max_megapixels=max_megapixels, white=white)
+            return Given(photo, array_of, source)
         case bytes():
             named = "the bytes given"
             photo = read_photo(image, named=named, max_megapixels=max_megapixels, white=white)
@@ -51,9 +52,12 @@ def opened(image: Any, max_megapixels: float, white: float | None) -> Given[Any]
 
 
 @contextmanager
-def of_several(name: str) -> Iterator[None]:
-    """An error in this block says which image of several it is about."""
+def of_several(first: int, last: int, count: int) -> Iterator[None]:
+    """Errors in this block say which of ``count`` images they are about, if there are several."""
     try:
         yield
     except DefocusctlError as error:
-        raise type(error)(f"{name}: {error.cause}", error.remedy) from error
+        if count == 1:
+            raise
+        name = f"image {last}" if first == last else f"images {first} to {last}"
+        raise type(error)(f"{name} of {count}: {error.cause}", error.remedy) from error

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from defocusctl.deblurrer import Deblurrer, RestoredPhoto
+from defocusctl.deblurrer.deblurrer import Deblurrer
+from defocusctl.deblurrer.result import write_restored
 from defocusctl.errors import OutputError
 from defocusctl.geometry import Box
 from defocusctl.maps import (
@@ -30,7 +31,8 @@ from defocusctl.photo import (
     read_photo,
 )
 from defocusctl.restoring.output import LARGEST_REDUCTION
-from defocusctl.restoring.settings import RestoreReport, RestoreSettings
+from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.settings import RestoreReport
 from defocusctl.system.devices import enough_memory
 from defocusctl.weights.resolve import ResolvedWeights
 
@@ -75,7 +77,6 @@ class Deblurred:
     input: str
     output: str
     weights: ResolvedWeights
-    settings: RestoreSettings
     report: RestoreReport
     region: Box | None
     pictures: tuple[Path, ...]
@@ -94,7 +95,6 @@ class Deblurred:
                 "hash": str(self.weights.checksum),
                 "note": self.weights.note,
             },
-            "strength": self.settings.strength,
             "region": None if self.region is None else self.region.text,
             **report,
             "pictures": [str(path) for path in self.pictures],
@@ -166,12 +166,11 @@ def deblur_photo(
             on_photo(photo)
         read_warnings(photo, target)  # which refuses a target before any computing
         restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
-        pictures = write_result(deblurrer.network, restored, target, outputs)
+        pictures = write_result(deblurrer, restored, target, outputs)
         return Deblurred(
             input=str(source) if isinstance(source, Path) else "-",
             output=str(target) if isinstance(target, Path) else "-",
-            weights=restored.weights,
-            settings=restored.settings,
+            weights=deblurrer.weights,
             report=restored.report,
             region=region,
             pictures=pictures,
@@ -195,7 +194,7 @@ def restore_photos(
     region: Box | None = None,
     outputs: Outputs,
     on_tile: Callable[[int, int], None] | None = None,
-) -> list[RestoredPhoto]:
+) -> list[Restored]:
     """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
 
     Raises:
@@ -204,28 +203,28 @@ def restore_photos(
         DeviceError: if even the smallest tile does not fit into memory.
     """
     drawn = photos[0].size if region is None else region.size
-    return deblurrer.restore_together(
+    return deblurrer.restorer.restore(
         photos,
         region=region,
-        coefficients=outputs.wants_coefficients,
+        keep_coefficients=outputs.wants_coefficients,
         map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
-        on_tile=on_tile,
+        on_progress=on_tile,
     )
 
 
 def write_result(
-    network: Network, restored: RestoredPhoto, target: Path | BinaryIO, outputs: Outputs
+    deblurrer: Deblurrer, restored: Restored, target: Path | BinaryIO, outputs: Outputs
 ) -> tuple[Path, ...]:
     """Write the restored photo with its provenance, then the pictures; return the pictures' paths.
 
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.
     """
-    restored.write(target, quality=outputs.quality, force=outputs.force)
-    return _draw(network, restored, stem_of(target), outputs)
+    write_restored(restored, deblurrer.weights, target, quality=outputs.quality, force=outputs.force)
+    return _draw(deblurrer.network, restored, stem_of(target), outputs)
 
 
-def _draw(network: Network, restored: RestoredPhoto, stem: str, outputs: Outputs) -> tuple[Path, ...]:
+def _draw(network: Network, restored: Restored, stem: str, outputs: Outputs) -> tuple[Path, ...]:
     before, coefficients = restored.before, restored.coefficients
     pictures: list[Path] = []
     if coefficients is not None and outputs.maps is not None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from defocusctl.deblurrer.given import IN_MEMORY, Given, array_of, parted
+from defocusctl.deblurrer.given import Given, array_of, parted
 from defocusctl.errors import InputError
-from defocusctl.photo import Decoded, Metadata, Photo, Resolution, upright_photo
+from defocusctl.photo import IN_MEMORY, Decoded, Metadata, Photo, Resolution, upright_photo
 
 EXIF_MARK = b"Exif\0\0"
 AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")

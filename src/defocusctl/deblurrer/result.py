@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.deblurrer.restored import RestoredPhoto
+from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.photo import check_writable_target, conversion_warnings
+from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
 from defocusctl.restoring.output import Halves
+from defocusctl.restoring.restorer import Restored
 from defocusctl.restoring.settings import RestoreReport
 from defocusctl.restoring.tiles import Floats
 from defocusctl.weights.resolve import ResolvedWeights
@@ -26,10 +27,12 @@ SampleT = TypeVar("SampleT", bound=np.generic)
 class DeblurResult(Generic[ImageT]):
     """One deblurred image, or one tensor of several; ``Deblurrer.deblur`` makes it.
 
-    ``parts`` are the images, one unless ``is_batch``; ``source`` is the file that was read, or None.
+    ``parts`` are the images, one unless ``is_batch``; ``weights`` those that were used, with ``model``,
+    ``name``, ``source``, ``checksum`` and ``note``; ``source`` is the file that was read, or None.
     """
 
-    parts: tuple[RestoredPhoto, ...]
+    parts: tuple[Restored, ...]
+    weights: ResolvedWeights
     make_image: Callable[[], ImageT]
     source: Path | None = None
     is_batch: bool = False
@@ -66,11 +69,6 @@ class DeblurResult(Generic[ImageT]):
 
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
-
-    @property
-    def weights(self) -> ResolvedWeights:
-        """The weights that were used: ``model``, ``name``, ``source``, ``checksum``, ``note``."""
-        return self.parts[0].weights
 
     @property
     def report(self) -> RestoreReport:
@@ -112,7 +110,7 @@ class DeblurResult(Generic[ImageT]):
             raise OutputError(f"'{target}' is a folder", "give the result a file name in it")
         check_writable_target(self.source or Path("-"), target, force=force)
         lost = conversion_warnings(self.parts[0].before, target)
-        self.parts[0].write(target, quality=quality, force=force)
+        write_restored(self.parts[0], self.weights, target, quality=quality, force=force)
         return lost
 
     def __repr__(self) -> str:
@@ -126,7 +124,39 @@ class DeblurResult(Generic[ImageT]):
         return joined
 
 
-def _coefficients_of(part: RestoredPhoto) -> Mapping[str, Halves]:
+def _coefficients_of(part: Restored) -> Mapping[str, Halves]:
     if part.coefficients is None:
         raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
     return part.coefficients
+
+
+def write_restored(
+    restored: Restored,
+    weights: ResolvedWeights,
+    target: Path | BinaryIO,
+    *,
+    quality: int | None,
+    force: bool,
+) -> None:
+    """Write a restored photo whole or not at all, with its metadata and what made it.
+
+    Raises:
+        OutputError: as ``photo.write_photo`` does.
+    """
+    report, before = restored.report, restored.before
+    settings: dict[str, str | int | float] = {
+        "model": weights.model,
+        "weights": weights.name,
+        "weightsHash": str(weights.checksum),
+        "strength": report.strength,
+        "backend": report.backend,
+        "precision": report.precision,
+        "tile": report.tile,
+        "overlap": report.overlap,
+    }
+    if restored.region is not None:
+        settings["region"] = restored.region.text
+    if before.white is not None:
+        settings["white"] = before.white
+    provenance = Provenance(software=f"defocusctl {__version__}", settings=settings)
+    write_photo(before, restored.pixels, target, quality=quality, provenance=provenance, force=force)

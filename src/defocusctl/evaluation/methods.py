@@ -15,6 +15,7 @@ from defocusctl.evaluation.classical import CLASSICAL
 from defocusctl.evaluation.results import Method
 from defocusctl.models.plugin_faults import code_of
 from defocusctl.models.prediction import Network
+from defocusctl.photo import Photo
 
 INPUT = "input"
 _PROBE = 128  # pixels a side of the image that multiply-adds are counted on
@@ -56,7 +57,7 @@ def network(loaded: Deblurrer) -> Candidate:
         macs=macs_per_pixel(loaded.network),
         trained_on=loaded.trained_on,
     )
-    return Candidate(info, lambda image: restorer.restore(image, full_scale=1.0).pixels)
+    return Candidate(info, lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels)
 
 
 def macs_per_pixel(network: Network) -> float:

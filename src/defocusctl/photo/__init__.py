@@ -2,7 +2,7 @@
 
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.description import cropped
-from defocusctl.photo.model import Decoded, Metadata, Photo, Provenance, Resolution
+from defocusctl.photo.model import IN_MEMORY, Decoded, Metadata, Photo, Provenance, Resolution
 from defocusctl.photo.read import (
     DEFAULT_MAX_MEGAPIXELS,
     check_is_photo,
@@ -16,6 +16,7 @@ from defocusctl.photo.xmp import has_provenance
 
 __all__ = [
     "DEFAULT_MAX_MEGAPIXELS",
+    "IN_MEMORY",
     "Decoded",
     "Metadata",
     "Photo",

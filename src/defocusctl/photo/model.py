@@ -5,7 +5,7 @@ Axes: H rows, W columns, C colours (1 grey or 3 RGB).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -158,6 +158,10 @@ class Decoded:
     associated: bool = False
 
 
+IN_MEMORY = "image in memory"
+"""The format of a photo that is not of a file."""
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photo as read from a file, upright.
@@ -175,6 +179,11 @@ class Photo:
     metadata: Metadata = field(default_factory=Metadata)
     warnings: tuple[str, ...] = ()
     white: float | None = None
+
+    @classmethod
+    def of_pixels(cls, pixels: Samples, white: float) -> Self:
+        """(H, W, 1 or 3) pixels that are not of a file, whose white is ``white``."""
+        return cls(pixels, None, IN_MEMORY, white=white)
 
     @property
     def size(self) -> Size:

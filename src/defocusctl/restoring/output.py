@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
+from defocusctl.photo import Photo
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
 
@@ -19,26 +20,29 @@ LARGEST_REDUCTION = 8
 
 
 class OutputBuffer:
-    """A photo (H, W, C) and the array its restored pixels are written to, each exactly once per plan.
+    """A photo and the array its restored pixels (H, W, C) are written to, each exactly once per plan.
 
     The networks' change is added to the photo's own values and rounded once, so that a pixel that is not
-    changed stays exactly as it is, and values beyond black and white survive.
+    changed stays exactly as it is, and values beyond black and white survive. The colours of a ``neutral``
+    photo all get the mean of their changes, as a grey one does.
 
     Maps are kept as means over blocks of the photo; ``map_reduction`` is their side, 1, 2, 4 or 8 pixels.
     """
 
     def __init__(
         self,
-        source: Pixels,
-        full_scale: float,
+        photo: Photo,
         strength: float,
-        keep_coefficients: bool,
+        *,
+        neutral: bool = False,
+        keep_coefficients: bool = False,
         map_reduction: int = 1,
     ) -> None:
-        self.source = source
-        self.full_scale = full_scale
-        self.pixels = np.empty_like(source)
-        self._gain = np.float32(strength * full_scale)
+        self.photo = photo
+        self.pixels = np.empty_like(photo.pixels)
+        self._gain = np.float32(strength * photo.full_scale)
+        self._colours = photo.pixels.shape[2]
+        self._mixed = neutral or self._colours == 1
         self._keep_coefficients = keep_coefficients
         self._map_reduction = map_reduction
         self._maps: dict[str, Map] = {}
@@ -46,12 +50,16 @@ class OutputBuffer:
     def begin(self, plan: TilePlan) -> None:
         """Expect the tiles of ``plan``, in its order; what was there before is overwritten."""
         self._plan = plan
-        self._changes = Stitcher(plan, self.source.shape[2])
+        self._changes = Stitcher(plan, self._colours)
         self._maps.clear()
 
     def add(self, tile: Tile, result: TileResult) -> None:
         """Write what this tile completes."""
-        box, change = self._changes.join(tile, result.change)
+        change = result.change
+        if self._mixed:
+            mean = change.mean(axis=0)
+            change = np.broadcast_to(mean, (self._colours, *mean.shape))
+        box, change = self._changes.join(tile, change)
         self._write(box, change)
         if self._keep_coefficients:
             for name, values in result.coefficients.items():
@@ -69,11 +77,12 @@ class OutputBuffer:
 
     def _write(self, box: Box, change: Floats) -> None:
         place = box.shifted(-self._plan.context)
-        shown = place.within(Size(*self.source.shape[:2]))
-        values = self.source[shown.slices].astype(np.float32)
+        source = self.photo.pixels
+        shown = place.within(self.photo.size)
+        values = source[shown.slices].astype(np.float32)
         values += self._gain * change[:, *shown.relative_to(place).slices].transpose(1, 2, 0)
-        if self.source.dtype != np.float32:
-            np.clip(np.rint(values, out=values), 0, self.full_scale, out=values)
+        if source.dtype != np.float32:
+            np.clip(np.rint(values, out=values), 0, self.photo.full_scale, out=values)
         self.pixels[shown.slices] = values
 
 

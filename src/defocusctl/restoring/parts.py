@@ -1,9 +1,11 @@
-"""What of a photo is restored: pixels that can be, a region that is inside, the context around it."""
+"""What of a photo is restored: pixels that can be and are visible, a region inside, its context."""
 
 import numpy as np
 
 from defocusctl.errors import InputError, UsageError
 from defocusctl.geometry import Box, Size, round_up
+from defocusctl.photo import Photo
+from defocusctl.photo.alpha import filled
 from defocusctl.restoring.output import Pixels
 from defocusctl.restoring.tiles import STEP
 
@@ -21,6 +23,19 @@ def is_neutral(pixels: Pixels, full_scale: float) -> bool:
     bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
     spreads = (band.max(axis=2) - band.min(axis=2) for band in bands)
     return all(float(spread.max()) <= NEUTRAL_SPREAD * full_scale for spread in spreads)
+
+
+def visible(photo: Photo) -> Pixels:
+    """The photo's pixels, with no colour in them that its alpha hides."""
+    return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
+
+
+def with_hidden(photo: Photo, restored: Pixels) -> Pixels:
+    """The restored pixels with the photo's own where its alpha hides them."""
+    if photo.transparency is not None:
+        hidden = photo.transparency <= 0
+        restored[hidden] = photo.pixels[hidden]
+    return restored
 
 
 def check_pixels(pixels: Pixels) -> None:

@@ -8,9 +8,9 @@ result, only the open seams are held.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import isqrt
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TypeAlias
 
 import numpy as np
@@ -18,11 +18,20 @@ import numpy as np
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.prediction import Network
+from defocusctl.photo import Photo, cropped
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.output import Halves, OutputBuffer, Pixels
-from defocusctl.restoring.parts import check_pixels, inside, is_neutral, moved, with_context
+from defocusctl.restoring.parts import (
+    check_pixels,
+    inside,
+    is_neutral,
+    moved,
+    visible,
+    with_context,
+    with_hidden,
+)
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
-from defocusctl.restoring.tile_runner import Picture, TileRunner
+from defocusctl.restoring.tile_runner import TileRunner
 from defocusctl.restoring.tiles import (
     CONTEXT,
     STEP,
@@ -51,23 +60,32 @@ MOST_TOGETHER = 32
 """Small photos that share a batch on a GPU at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restored:
-    """The restored pixels, of the photo's shape and type (or of the region's), and how they came about.
+    """What became of a photo: the restored pixels, and how they came about.
 
+    ``before`` is the photo, or the part of it that ``region`` names; ``pixels`` have its shape and type.
     ``coefficients`` maps the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4, sizes rounded up),
     stitched like the pixels; None where they were not asked for.
     """
 
+    before: Photo
+    region: Box | None
     pixels: Pixels
     coefficients: Mapping[str, Halves] | None
     report: RestoreReport
+
+    @property
+    def after(self) -> Photo:
+        """The photo with its restored pixels, and everything that it came with."""
+        return replace(self.before, pixels=self.pixels)
 
 
 class Restorer:
     """A network on its device, ready for any number of photos.
 
-    Backends other than ``torch`` need its exported ``graph``.
+    It may be called from several threads: ``concurrency`` of them restore at the same time, sharing the free
+    memory, and the others wait their turn. Backends other than ``torch`` need its exported ``graph``.
 
     Raises:
         DeviceError: if the device, the precision or the backend is not there.
@@ -84,122 +102,71 @@ class Restorer:
             keep_freed_memory()
         self.precision = self._engine.precision
         self._runner = TileRunner(self._engine, clip=settings.clip)
-        self.at_once = 1
-        """Photos that are restored at the same time, in a thread each: they share the free memory."""
+        self.concurrency = 1
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads restore at the same time; to be set while none does."""
+        return self._concurrency
+
+    @concurrency.setter
+    def concurrency(self, count: int) -> None:
+        self._concurrency = count
+        self._turns = BoundedSemaphore(count)
 
     def restore(
         self,
-        pixels: Pixels,
-        *,
-        full_scale: float,
-        region: Box | None = None,
-        keep_coefficients: bool = False,
-        map_reduction: int = 1,
-        on_progress: Progress | None = None,
-    ) -> Restored:
-        """Restore (H, W, 1 or 3) uint8, uint16 or float32 pixels in RGB order; ``full_scale`` is white.
-
-        With a ``region`` only that part is restored (with context from around it) and returned. Float pixels
-        may lie below 0 or above white: the network sees them clipped, its change is added to them. Neutral
-        pixels (``parts.is_neutral``) stay neutral.
-        ``map_reduction`` (1, 2, 4 or 8) keeps the maps as means over blocks of so many pixels each way.
-        ``on_progress`` is called with the number of tiles done and their total; after running out of memory
-        it starts again from 0.
-
-        Raises:
-            InputError: if the pixels are not finite or of another shape or type.
-            UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
-            DeviceError: if even the smallest tile needs more memory than there is.
-            ModelError: if what the network returns is not what ``Network`` asks for.
-        """
-        return self.restore_together(
-            [Picture(pixels, full_scale)],
-            region=region,
-            keep_coefficients=keep_coefficients,
-            map_reduction=map_reduction,
-            on_progress=on_progress,
-        )[0]
-
-    def restore_together(
-        self,
-        pictures: Sequence[Picture],
+        photos: Sequence[Photo],
         *,
         region: Box | None = None,
         keep_coefficients: bool = False,
         map_reduction: int = 1,
         on_progress: Progress | None = None,
     ) -> list[Restored]:
-        """Restore photos of one size (H, W) in one batch of the network, each as ``restore`` does.
+        """Restore photos of one size (H, W), together in batches of the network.
 
-        Their pixels are those of ``restore`` but for what a device rounds differently in batches.
-        ``room_for`` says how many are worthwhile; where memory runs out, they are split into halves.
+        Float pixels may lie below 0 or above white: the network sees them clipped, its change is added to
+        them. Neutral photos (``parts.is_neutral``) stay neutral, and colours under alpha 0 stay as they are.
+        ``room_for`` says how many photos are worthwhile; alone they differ by what a device rounds
+        differently in batches.
+
+        With a ``region`` only that part is restored (with context from around it) and returned.
+        ``map_reduction`` (1, 2, 4 or 8) keeps the maps as means over blocks of so many pixels each way.
+        ``on_progress`` is called with the number of tiles done and their total; after running out of memory
+        it starts again from 0.
 
         Raises:
-            The errors of ``restore``.
+            InputError: if pixels are not finite or of another shape or type.
+            UsageError: if the region lies outside the photo, or the overlap does not fit into the tile.
+            DeviceError: if even the smallest tile needs more memory than there is.
+            ModelError: if what the network returns is not what ``Network`` asks for.
         """
-        for picture in pictures:
-            check_pixels(picture.pixels)
-        started = time.perf_counter()
-        reset_peak_memory(self.device)
-        photo = Size(*pictures[0].pixels.shape[:2])
-        wanted = Box(0, 0, *photo) if region is None else inside(region, photo)
-        read = wanted if region is None else with_context(wanted, self.overlap, photo)
-        parts = [
-            Picture(pixels[read.slices], full_scale, is_neutral(pixels, full_scale))
-            for pixels, full_scale, _ in pictures
-        ]
-        buffers = [
-            OutputBuffer(
-                part.pixels, part.full_scale, self.settings.strength, keep_coefficients, map_reduction
-            )
-            for part in parts
-        ]
-        warnings: list[str] = []
-        plan = self.plan(read.size)
-        while True:
-            try:
-                rejected = self._run_tiles(parts, buffers, plan, on_progress)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            release_memory(self.device)
-            if len(pictures) > 1:
-                middle = len(pictures) // 2
-                parted = partial(
-                    self.restore_together,
-                    region=region,
-                    keep_coefficients=keep_coefficients,
-                    map_reduction=map_reduction,
-                    on_progress=on_progress,
-                )
-                return parted(pictures[:middle]) + parted(pictures[middle:])
-            tried, smaller = max(plan.tile), self._smaller_tile(plan)
-            warnings.append(
-                f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
-            )
-            plan = self.plan(read.size, smaller)
-        report = RestoreReport(
-            backend=self.settings.backend,
-            device=str(self.device),
-            precision=self.precision,
-            tile=max(plan.tile),
-            overlap=plan.overlap,
-            tiles=plan.count,
-            seconds=(time.perf_counter() - started) / len(pictures),
-            megapixels=wanted.size.megapixels,
-            peak_memory=peak_memory(self.device),
-            warnings=tuple(warnings),
-        )
+        for photo in photos:
+            check_pixels(photo.pixels)
+        size = photos[0].size
+        wanted = Box(0, 0, *size) if region is None else inside(region, size)
+        read = wanted if region is None else with_context(wanted, self.overlap, size)
         own = wanted.relative_to(read)
-        return [
-            Restored(
-                np.ascontiguousarray(buffer.pixels[own.slices]),
-                buffer.coefficients(own),
-                replace(report, warnings=(*warnings, *_left_alone(boxes, read))),
-            )
-            for buffer, boxes in zip(buffers, rejected, strict=True)
-        ]
+        with self._turns:
+            buffers = []
+            for photo in photos:
+                pixels = visible(photo)
+                buffers.append(
+                    OutputBuffer(
+                        Photo.of_pixels(pixels[read.slices], photo.full_scale),
+                        self.settings.strength,
+                        neutral=is_neutral(pixels, photo.full_scale),
+                        keep_coefficients=keep_coefficients,
+                        map_reduction=map_reduction,
+                    )
+                )
+            reports = self._fill(buffers, read, wanted.size.megapixels, on_progress)
+        answers = []
+        for photo, buffer, report in zip(photos, buffers, reports, strict=True):
+            before = photo if region is None else cropped(photo, region)
+            pixels = with_hidden(before, np.ascontiguousarray(buffer.pixels[own.slices]))
+            answers.append(Restored(before, region, pixels, buffer.coefficients(own), report))
+        return answers
 
     @property
     def overlap(self) -> int:
@@ -230,21 +197,58 @@ class Restorer:
         """Of a tile; half precision takes about half (docs/restoring.md)."""
         return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
+    def _fill(
+        self, buffers: Sequence[OutputBuffer], read: Box, megapixels: float, on_progress: Progress | None
+    ) -> list[RestoreReport]:
+        """Restore into the buffers, with smaller tiles or fewer at a time where memory runs out."""
+        started = time.perf_counter()
+        reset_peak_memory(self.device)
+        warnings: list[str] = []
+        plan = self.plan(read.size)
+        while True:
+            try:
+                rejected = self._run_tiles(buffers, plan, on_progress)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            release_memory(self.device)
+            if len(buffers) > 1:
+                middle = len(buffers) // 2
+                first = self._fill(buffers[:middle], read, megapixels, on_progress)
+                return first + self._fill(buffers[middle:], read, megapixels, on_progress)
+            tried, smaller = max(plan.tile), self._smaller_tile(plan)
+            warnings.append(
+                f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
+            )
+            plan = self.plan(read.size, smaller)
+        report = RestoreReport(
+            strength=self.settings.strength,
+            backend=self.settings.backend,
+            device=str(self.device),
+            precision=self.precision,
+            tile=max(plan.tile),
+            overlap=plan.overlap,
+            tiles=plan.count,
+            seconds=(time.perf_counter() - started) / len(buffers),
+            megapixels=megapixels,
+            peak_memory=peak_memory(self.device),
+            warnings=tuple(warnings),
+        )
+        return [replace(report, warnings=(*warnings, *_left_alone(boxes, read))) for boxes in rejected]
+
     def _run_tiles(
-        self,
-        pictures: Sequence[Picture],
-        buffers: Sequence[OutputBuffer],
-        plan: TilePlan,
-        on_progress: Progress | None,
+        self, buffers: Sequence[OutputBuffer], plan: TilePlan, on_progress: Progress | None
     ) -> list[list[tuple[Box, str]]]:
         """Restore into the buffers tile by tile; return for each the parts that were left alone, and why."""
         for buffer in buffers:
             buffer.begin(plan)
+        photos = [buffer.photo for buffer in buffers]
         rejected: list[list[tuple[Box, str]]] = [[] for _ in buffers]
         for done, tile in enumerate(plan.tiles):
             if on_progress is not None:
                 on_progress(done, plan.count)
-            results = self._runner.run(pictures, tile.read.shifted(-plan.context))
+            results = self._runner.run(photos, tile.read.shifted(-plan.context))
             for buffer, result, parts in zip(buffers, results, rejected, strict=True):
                 buffer.add(tile, result)
                 if result.rejected:
@@ -257,7 +261,7 @@ class Restorer:
         """The tile to plan with: the one asked for, or one that is fast and fits into memory."""
         if self.settings.tile is not None:
             return self.settings.tile
-        share = free_memory(self.device) // self.at_once
+        share = free_memory(self.device) // self.concurrency
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
         about = min(affordable // 2, AUTO_TILE[self.device.type])
         return fitting_tile(size, about, self.overlap, CONTEXT)

@@ -36,11 +36,12 @@ class RestoreSettings:
 class RestoreReport:
     """What was done.
 
-    ``tile`` (the longer side) and ``overlap`` are in pixels, ``peak_memory`` in bytes: on a GPU what its
-    tensors took at most, else the largest size the whole process ever had. ``seconds`` of photos that were
-    restored together are their share.
+    ``strength`` is that of the settings. ``tile`` (the longer side) and ``overlap`` are in pixels.
+    ``peak_memory`` is in bytes: on a GPU what its tensors took at most, else the largest size the whole
+    process ever had. ``seconds`` of photos that were restored together are their share.
     """
 
+    strength: float
     backend: str
     device: str
     precision: str

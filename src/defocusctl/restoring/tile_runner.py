@@ -4,14 +4,15 @@ Photo pixels are (H, W, C), C = 1 for grey and 3 for red, green, blue; tiles are
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from defocusctl.geometry import Box, Size
+from defocusctl.photo import Photo
 from defocusctl.restoring.backends.engine import Engine
 from defocusctl.restoring.tiles import Floats
 
@@ -19,17 +20,9 @@ GROSS_SHIFT = 0.15
 """Mean change of a colour over a tile, of full scale, that no deblurring makes: it moves light around."""
 
 
-class Picture(NamedTuple):
-    """Photo pixels (H, W, C), their value of white, and whether their colours have to stay equal."""
-
-    pixels: npt.NDArray[Any]
-    full_scale: float
-    neutral: bool = False
-
-
 @dataclass(frozen=True)
 class TileResult:
-    """What the network changes in a tile, (C, h, w) in units of full scale, and its maps, each (K, h/s, w/s).
+    """What the network changes in a tile, (3, h, w) in units of full scale, and its maps, each (K, h/s, w/s).
 
     ``rejected`` says why the network's answer was not used; the change is then zero.
     """
@@ -46,19 +39,19 @@ class TileRunner:
         self._engine = engine
         self._range = (0.0, 1.0) if clip else (-inf, inf)
 
-    def run(self, pictures: Sequence[Picture], box: Box) -> list[TileResult]:
+    def run(self, photos: Sequence[Photo], box: Box) -> list[TileResult]:
         """Restore the tile that ``box`` cuts from each reflected photo, together, all of them of one size.
 
         A tile fails if the answer is not finite or a colour's mean is shifted grossly; it is then restored
         again by itself in float32.
         """
-        tiles = [read_tile(picture.pixels, picture.full_scale, box) for picture in pictures]
+        tiles = [read_tile(photo.pixels, photo.full_scale, box) for photo in photos]
         images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
         results = self._predict(images, exactly=False)
         for i, result in enumerate(results):
             if result.rejected and self._engine.has_exact:
                 results[i] = self._predict(images[i : i + 1], exactly=True)[0]
-        return [_in_colours_of(*pair) for pair in zip(pictures, results, strict=True)]
+        return results
 
     def _predict(self, images: Floats, *, exactly: bool) -> list[TileResult]:
         """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
@@ -73,15 +66,6 @@ class TileRunner:
                 maps = {name: np.nan_to_num(values) for name, values in maps.items()}
             results.append(TileResult(change, maps, rejected))
         return results
-
-
-def _in_colours_of(picture: Picture, result: TileResult) -> TileResult:
-    """The change in red, green, blue; for a grey or neutral picture the mean of the three."""
-    colours = picture.pixels.shape[2]
-    if colours == 3 and not picture.neutral:
-        return result
-    mean = result.change.mean(axis=0)
-    return replace(result, change=np.broadcast_to(mean, (colours, *mean.shape)))
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
