@@ -202,3 +202,29 @@ def test_a_damaged_image_of_pillow_is_refused(deblurrer: Deblurrer, tmp_path: Pa
     path.write_bytes(path.read_bytes()[:200])
     with Image.open(path) as image, pytest.raises(InputError, match="cannot be read"):
         deblurrer.deblur(image)
+
+
+def test_images_of_one_size_that_follow_each_other_are_restored_together(
+    deblurrer: Deblurrer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where there is room for three; each as if alone but for the rounding of batches."""
+    groups: list[int] = []
+    restore = deblurrer.restorer.restore
+
+    def counted(photos: Any, **options: Any) -> Any:
+        groups.append(len(photos))
+        return restore(photos, **options)
+
+    sizes = [(32, 48)] * 4 + [(40, 40), (32, 48)]
+    images = [np.roll(textured(*size), i, axis=0) for i, size in enumerate(sizes)]
+    alone = [result.image for result in deblurrer.deblur(images)]
+    monkeypatch.setattr(deblurrer.restorer, "room_for", lambda size: 3)
+    monkeypatch.setattr(deblurrer.restorer, "restore", counted)
+    together = [result.image for result in deblurrer.deblur(images)]
+    assert groups == [3, 1, 1, 1]
+    for one, other in zip(alone, together, strict=True):
+        assert one.shape == other.shape
+        assert np.abs(one.astype(int) - other).max() <= 1
+    broken = [RGB.astype(np.float32) / 255, np.full((32, 48, 3), np.nan, np.float32)]
+    with pytest.raises(InputError, match="image 2 of 2: the photo has pixels that are infinite"):
+        deblurrer.deblur(broken)
