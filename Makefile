@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := samples/circuit-board.png
 
-.PHONY: help demo test test-lowest check lint docs reference clean
+.PHONY: help demo test quick test-lowest check lint docs reference clean
 
 help:
 	@echo "make demo    deblur a sample photo with the bundled weights"
 	@echo "make test    run the tests"
+	@echo "make quick   the tests that take under a minute together"
 	@echo "make test-lowest  the tests without most extras, with the lowest versions that pyproject.toml allows"
 	@echo "make check   format, lint, types, import layers and tests"
 	@echo "make docs    build the documentation as a site, in the folder site"
@@ -24,10 +25,13 @@ demo: .venv/installed
 	@echo "and at the other pictures in demo-output/ for the coefficient maps."
 
 # In several processes of one thread each; tests/conftest.py says which tests stay together.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: .venv/installed-dev
 	$(TEST)
+
+quick: .venv/installed-dev
+	$(TEST) -m "not (browser or ray or store or slow)"
 
 # What needs another extra or the tools of .venv.
 NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/models/test_plugins.py \

@@ -2,23 +2,34 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.browser import CHROMIUM, DRIVER
 from tests.machine import make_fresh_machine
 
 # A shell ignores Ctrl-C on behalf of what it runs in the background, perhaps these tests and their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In several processes, the tests of a file stay together; so do all that need the exported graphs."""
     for item in items:
-        together = (
-            "graphs" if "graphs" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        )
-        item.add_marker(pytest.mark.xdist_group(together))
+        if item.get_closest_marker("browser") and not (CHROMIUM and DRIVER):
+            item.add_marker(pytest.mark.skip("no chromium and chromedriver (Debian's chromium-driver) here"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In several processes, the tests of a file stay together, and those that share the exported graphs."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/export" if file.startswith("tests/export/") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from defocusctl.batch import watch
 from defocusctl.batch.inputs import Search
 from defocusctl.batch.watch import Arrivals
 
+pytestmark = pytest.mark.slow
+
 CONTENT = b"any bytes" * 1000
 LONG = 60.0  # seconds; only a failing test waits for so long
 

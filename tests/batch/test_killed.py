@@ -16,7 +16,7 @@ from defocusctl.system.json_lines import read_json_lines
 from tests.batch.folders import TREE, last_entries, results_in, sha256, write_photos
 from tests.cli.command import defocusctl, small_weights
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and kill")
+pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs fork and kill"), pytest.mark.slow]
 
 KILLS = 36
 PHOTOS = (*TREE, "e.bmp", "f.webp", "g.tif", "h/i.png")

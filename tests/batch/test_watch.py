@@ -18,6 +18,8 @@ from tests.batch.recorded import sha256
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
 from tests.reports.test_gallery import rows
 
+pytestmark = pytest.mark.slow
+
 LONG = 280.0  # seconds, below the limit of a test; only a failing one waits for so long
 
 

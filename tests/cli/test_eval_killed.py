@@ -19,6 +19,8 @@ import os, signal
 from defocusctl.__main__ import main
 from defocusctl.evaluation.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 write, written = Journal.write, []
 
 def write_or_die(journal, rows):

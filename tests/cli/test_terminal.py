@@ -12,7 +12,10 @@ import pytest
 from defocusctl.errors import ExitCode
 from tests.cli.command import photo_file, small_weights
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals and signals")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals and signals"),
+    pytest.mark.slow,
+]
 
 PROGRAM = [sys.executable, "-m", "defocusctl"]
 

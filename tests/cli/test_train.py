@@ -17,6 +17,8 @@ from defocusctl.training.recipe import read_recipe
 from defocusctl.weights.checkpoint import load_checkpoint
 from tests.training.tiny import write_data, write_photo
 
+pytestmark = pytest.mark.slow
+
 OWN_PHOTOS = Path(__file__).parents[2] / "recipes" / "own-photos.toml"
 
 FULL_SIZE = """

@@ -20,6 +20,8 @@ from defocusctl.weights.checkpoint import load_checkpoint
 from tests.cli.command import defocusctl, photo_file, small_network, textured
 from tests.export.conftest import Graphs
 
+pytestmark = pytest.mark.slow
+
 OTHERS = ("onnxruntime", "openvino")
 
 

@@ -23,6 +23,8 @@ from defocusctl.weights.checksums import Checksum
 from tests.cli.command import defocusctl, photo_file, small_network
 from tests.export.conftest import Graphs
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("iniknet", "nrknet")
 
 

@@ -20,6 +20,8 @@ from tests.export.hub import Hub, serving
 from tests.loopback import dead_url
 from tests.machine import make_fresh_machine
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "hf_aTokenThatNobodyMayRead"
 
 

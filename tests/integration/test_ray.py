@@ -29,6 +29,8 @@ from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload
 from tests.loopback import dead_url
 
+pytestmark = pytest.mark.ray
+
 pytest.importorskip("ray", reason="Ray is not installed (pip install 'defocusctl[ray]')")
 
 WORKER = "PhotoWorker"

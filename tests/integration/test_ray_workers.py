@@ -7,6 +7,8 @@ import pytest
 from defocusctl.batch.ray_cluster import MEMORY_EACH, choose_workers
 from defocusctl.errors import DeviceError
 
+pytestmark = pytest.mark.ray
+
 
 def node(cpus: float, gpus: float = 0, workers_of_memory: int = 1000, alive: bool = True) -> dict[str, Any]:
     resources = {"CPU": cpus, "memory": float(workers_of_memory * MEMORY_EACH)}

@@ -28,6 +28,8 @@ from defocusctl.__main__ import main
 from defocusctl.batch import store_records
 from defocusctl.batch.stores import Store
 
+pytestmark = pytest.mark.store
+
 write = Store.write
 
 def write_and_die(store, path, content):

@@ -22,6 +22,8 @@ from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 
+pytestmark = pytest.mark.slow
+
 SHAPES = [(1, 1), (61, 37), (20, 190), (300, 9)]
 
 

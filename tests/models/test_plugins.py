@@ -19,6 +19,8 @@ from defocusctl.weights.registry import load_registry
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
 from tests.training.tiny import write_data
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1].parent
 PLUGIN = ROOT / "tests" / "plugin"
 MODULE = "defocusctl_tinynet"

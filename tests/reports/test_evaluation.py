@@ -20,7 +20,7 @@ from defocusctl.evaluation.published import PublishedRow
 from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
 from defocusctl.reports.evaluation import distribution, write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture, choose_pictures
-from tests.browser import assert_silent, browser_on, column, in_browser, press, touch
+from tests.browser import assert_silent, browser_on, column, press, touch
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it'.png"
 IMAGES = ("img2.png", "img10.png", "img1.png", MARKUP)
@@ -250,7 +250,7 @@ def heads(browser: Any) -> dict[str, Any]:
     return {head.text.split(" (")[0]: head for head in browser.find_elements("css selector", "#rows th")}
 
 
-@in_browser
+@pytest.mark.browser
 def test_sorting_both_ways_on_numbers_and_text(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -275,7 +275,7 @@ def test_sorting_both_ways_on_numbers_and_text(opened: Any) -> None:
     assert column(opened, 0) == ["img10.png", "img2.png", "img1.png", MARKUP]
 
 
-@in_browser
+@pytest.mark.browser
 def test_what_is_missing_is_sorted_last_either_way(opened: Any) -> None:
     choose(opened, "method", "all")
     button = heads(opened)["Seconds"].find_element("tag name", "button")
@@ -284,7 +284,7 @@ def test_what_is_missing_is_sorted_last_either_way(opened: Any) -> None:
         assert column(opened, 6) == ["1.00"] * 4 + ["–"] * 4
 
 
-@in_browser
+@pytest.mark.browser
 def test_filter_and_choices(opened: Any) -> None:
     choose(opened, "method", "all")
     field = opened.find_element("id", "filter")
@@ -306,7 +306,7 @@ def test_filter_and_choices(opened: Any) -> None:
     assert len(column(opened, 0)) == 4
 
 
-@in_browser
+@pytest.mark.browser
 def test_the_divider_uncovers_the_other_picture(opened: Any) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
@@ -340,7 +340,7 @@ def edge(stage: Any) -> float:
     return float(red.sum() / len(row))
 
 
-@in_browser
+@pytest.mark.browser
 def test_names_with_markup_are_shown_literally(opened: Any) -> None:
     assert opened.find_element("css selector", ".picture .name").text == MARKUP
     assert opened.find_element("css selector", ".problems li").text == "'a<b>.png' cannot be read"
@@ -349,7 +349,7 @@ def test_names_with_markup_are_shown_literally(opened: Any) -> None:
     assert opened.find_elements("css selector", "[onerror]") == []
 
 
-@in_browser
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [400, 1200])
 def test_the_page_fits_its_window(opened: Any, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -362,7 +362,7 @@ def test_the_page_fits_its_window(opened: Any, width: int) -> None:
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@in_browser
+@pytest.mark.browser
 def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
@@ -387,6 +387,6 @@ def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) ->
     opened.get(here)
 
 
-@in_browser
+@pytest.mark.browser
 def test_nothing_was_asked_for_and_nothing_went_wrong(opened: Any) -> None:
     assert_silent(opened)

@@ -13,9 +13,9 @@ from defocusctl.evaluation.published import PublishedRow
 from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
 from defocusctl.reports.evaluation import write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture
-from tests.browser import assert_silent, browser_on, column, in_browser, open_file, press, touch
+from tests.browser import assert_silent, browser_on, column, open_file, press, touch
 
-pytestmark = in_browser
+pytestmark = pytest.mark.browser
 
 LONG = "runs/2024-08-17_a-very-long-name-of-an-experiment_with_every_parameter_in_it/weights.safetensors"
 INPUT = Method("input", "input")

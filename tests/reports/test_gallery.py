@@ -19,7 +19,7 @@ from defocusctl.photo import read_photo
 from defocusctl.reports.gallery import write_gallery
 from defocusctl.reports.gallery_pictures import screen_picture
 from tests.batch.recorded import done, failed, photo, record
-from tests.browser import browser_on, in_browser, requested
+from tests.browser import browser_on, requested
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it' é.png"
 RED, BLUE = (220, 20, 20), (20, 20, 220)
@@ -293,7 +293,7 @@ def edge(stage: Any) -> float:
     return float(red.sum() / len(row))
 
 
-@in_browser
+@pytest.mark.browser
 def test_pictures_are_loaded_as_one_scrolls(opened: Any) -> None:
     def thumbnails() -> set[str]:
         asked = [address for address in requested(opened) if address.endswith("thumbnail.webp")]
@@ -322,7 +322,7 @@ def test_pictures_are_loaded_as_one_scrolls(opened: Any) -> None:
     opened.execute_script("window.scrollTo({top: 0, behavior: 'instant'})")
 
 
-@in_browser
+@pytest.mark.browser
 def test_choosing_and_ordering(opened: Any) -> None:
     choices = [option.text for option in opened.find_elements("css selector", "#status option")]
     assert choices == ["all", "deblurred", "failed", "with warnings", "without pictures"]
@@ -353,7 +353,7 @@ def test_choosing_and_ordering(opened: Any) -> None:
     field.send_keys(" ")
 
 
-@in_browser
+@pytest.mark.browser
 def test_before_and_after_with_the_divider(opened: Any) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
@@ -387,7 +387,7 @@ def test_before_and_after_with_the_divider(opened: Any) -> None:
     choose(opened, "status", "all")
 
 
-@in_browser
+@pytest.mark.browser
 def test_all_of_it_with_the_keyboard(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -422,7 +422,7 @@ def test_all_of_it_with_the_keyboard(opened: Any) -> None:
     field.send_keys(" ")
 
 
-@in_browser
+@pytest.mark.browser
 def test_what_cannot_be_compared_is_shown_as_far_as_it_is_there(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -442,7 +442,7 @@ def test_what_cannot_be_compared_is_shown_as_far_as_it_is_there(opened: Any) -> 
     choose(opened, "status", "all")
 
 
-@in_browser
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1200])
 def test_the_page_fits_its_window(opened: Any, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -454,7 +454,7 @@ def test_the_page_fits_its_window(opened: Any, width: int) -> None:
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@in_browser
+@pytest.mark.browser
 def test_nothing_was_asked_of_others_and_nothing_went_wrong(opened: Any, gallery: Path) -> None:
     assert opened.get_log("browser") == []
     opened.refresh()

@@ -20,6 +20,8 @@ from defocusctl.restoring.tiles import smallest_tile
 from defocusctl.weights.cache import bundled_file, is_intact
 from defocusctl.weights.registry import load_registry
 
+pytestmark = pytest.mark.slow
+
 MODELS = list(NETWORKS)
 SAMPLE = Path(__file__).parents[2] / "samples" / "circuit-board.png"
 
