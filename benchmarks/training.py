@@ -69,11 +69,11 @@ def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: flo
     contenders = [Contender("fixed", state(fixed, device)), Contender("auto", state(auto, device))]
     chosen = contenders[1].state.execution
     contenders[1].name = f"auto: {chosen.precision}, {chosen.layout}"
-    crops = step_crops(recipe, root, rounds + 1)
+    crops = step_crops(recipe, root)
     for step in range(rounds + 1):  # the first warms up
         for contender in contenders:
             run_step(contender, crops, step, device)
-    work = flop(contenders[0].state, render_crops(crops[0], recipe.data.rendering, 0))
+    work = flop(contenders[0].state, render_crops(crops[0], recipe.stages[-1].rendering, 0))
     for contender in contenders:
         for seconds in (contender.loader, contender.renderer, contender.network):
             del seconds[0]
@@ -97,30 +97,32 @@ def state(recipe: Recipe, device: torch.device) -> TrainingState:
     return TrainingState(recipe, network, device)
 
 
-def step_crops(recipe: Recipe, root: Path, steps: int) -> StepCrops:
+def step_crops(recipe: Recipe, root: Path) -> StepCrops:
     data, stage = recipe.data, recipe.stages[-1]
     photos = [path for folder in data.sharp for path in photos_in(root / folder)]
     depth = [path for folder in data.depth for path in photos_in(root / folder)]
-    source = RenderedSource(photos, depth, data.rendering, 1.0)
-    return StepCrops([source], [(stage.batch, stage.crop)] * steps, recipe.seed, PixelCache(CACHE))
+    source = RenderedSource(photos, depth, 1.0)
+    cache = PixelCache(CACHE)
+    return StepCrops([source], stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed)
 
 
 def run_step(contender: Contender, crops: StepCrops, step: int, device: torch.device) -> None:
     """One step of training, timed in its three parts."""
     state = contender.state
     recipe = state.recipe
+    stage = recipe.stages[-1]
     clock = clock_of(device)
     times = [clock()]
     read = crops[step]
     depth = None if read.depth is None else read.depth.to(device)
     read = Crops(step, read.sharp.to(device), None, depth)
     times.append(clock())
-    blurred, sharp = render_crops(read, recipe.data.rendering, recipe.seed)
+    blurred, sharp = render_crops(read, stage.rendering, stage.seed)
     times.append(clock())
     state.network.train()
     state.optimiser.zero_grad(set_to_none=True)
     state.execution.loss(state.network, blurred, sharp, recipe).backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.clip_norm or torch.inf)
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), stage.optimiser.clip_norm or torch.inf)
     state.optimiser.step()
     state.ema.update_parameters(state.network)
     times.append(clock())

@@ -156,7 +156,7 @@ def test_own_photos_need_one_folder_only(tmp_path: Path, capsys: pytest.CaptureF
 def test_contact_sheet_has_the_crop_of_the_last_stage(tmp_path: Path, crop: int, side: int) -> None:
     recipe = tmp_path / "full.toml"
     recipe.write_text(FULL_SIZE.format(model="nrknet").replace("crop = 32", f"crop = {crop}"))
-    assert tile_side(read_recipe(recipe)) == side
+    assert tile_side(read_recipe(recipe).stages[-1]) == side
 
 
 def test_contact_sheet_is_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,11 @@ from tests.training.tiny import write_photo
 RENDERING = Rendering(max_radius=(1, 3))
 
 
-def rendered(photos: list[Path], depth: list[Path], seed: int = 7) -> StepCrops:
-    source = RenderedSource(photos, depth, RENDERING, 1.0)
-    return StepCrops([source], [(2, 32), (2, 32), (1, 48)], seed, PixelCache(2**20))
+def rendered(
+    photos: list[Path], depth: list[Path], *, seed: int = 7, batch: int = 2, crop: int = 32
+) -> StepCrops:
+    source = RenderedSource(photos, depth, 1.0)
+    return StepCrops([source], RENDERING, PixelCache(2**20), batch=batch, crop=crop, seed=seed)
 
 
 def test_the_same_step_is_the_same_batch_and_others_differ(tmp_path: Path) -> None:
@@ -35,8 +37,8 @@ def test_the_same_step_is_the_same_batch_and_others_differ(tmp_path: Path) -> No
     assert not torch.equal(first.sharp, rendered(photos, depth)[0].sharp)
     assert not torch.equal(first.sharp, rendered(photos, depth, seed=8)[1].sharp)
     assert not torch.equal(pairs[0][0], render_crops(first, RENDERING, 8)[0])
-    larger = render_crops(rendered(photos, depth)[2], RENDERING, 7)
-    assert larger[0].shape == (1, 3, 48, 48), "every stage has its own batch and crop size"
+    larger = render_crops(rendered(photos, depth, batch=1, crop=48)[1], RENDERING, 7)
+    assert larger[0].shape == (1, 3, 48, 48)
 
 
 @pytest.mark.parametrize("size", [1, 5, 40])
@@ -53,7 +55,7 @@ def test_pairs_are_cut_and_turned_alike(tmp_path: Path) -> None:
     (tmp_path / "sharp").mkdir()
     Image.fromarray(255 - image[..., ::-1]).save(tmp_path / "sharp" / "a.png")
     source = PairSource(pairs_in(tmp_path / "blurred", tmp_path / "sharp"), 1.0)
-    crops = StepCrops([source], [(8, 32)], 3, PixelCache(0))[0]
+    crops = StepCrops([source], RENDERING, PixelCache(0), batch=8, crop=32, seed=3)[0]
     assert crops.blurred is not None
     assert torch.allclose(crops.blurred + crops.sharp, torch.ones(8, 3, 32, 32))
     assert len({tuple(crop.flatten()[:8].tolist()) for crop in crops.sharp}) > 4, "augmented"
@@ -62,8 +64,8 @@ def test_pairs_are_cut_and_turned_alike(tmp_path: Path) -> None:
 
 def test_a_source_is_drawn_by_its_weight(tmp_path: Path) -> None:
     photo = write_photo(tmp_path / "a.png", seed=1, size=70)
-    sources = [RenderedSource([photo], [], RENDERING, 0.0), PairSource([PhotoPair("a", photo, photo)], 2.0)]
-    steps = StepCrops(sources, [(1, 32)] * 5, 3, PixelCache(2**20))
+    sources = [RenderedSource([photo], [], 0.0), PairSource([PhotoPair("a", photo, photo)], 2.0)]
+    steps = StepCrops(sources, RENDERING, PixelCache(2**20), batch=1, crop=32, seed=3)
     drawn: list[Crops] = [steps[step] for step in range(5)]
     assert all(crops.blurred is not None for crops in drawn)
 
@@ -140,7 +142,7 @@ def test_damaged_photos_and_pairs_of_two_sizes_are_named(tmp_path: Path) -> None
     large = write_photo(tmp_path / "large.png", seed=0, size=48)
     source = PairSource([PhotoPair("a", small, large)], 1.0)
     with pytest.raises(DataError, match=r"small.png.*large.png.* 40x40 and 48x48"):
-        StepCrops([source], [(1, 32)], 0, PixelCache(0))[0]
+        StepCrops([source], RENDERING, PixelCache(0), batch=1, crop=32, seed=0)[0]
     small.write_bytes(small.read_bytes()[:60])
     with pytest.raises(InputError, match=r"small\.png"):
         rendered([small], [])[0]

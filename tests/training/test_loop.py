@@ -15,7 +15,7 @@ from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.training.loop import Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
-from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import checked_metadata
 from tests.training.tiny import tiny_network, write_data, write_weights
 
@@ -83,10 +83,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str, al
     assert torch.load(parts / FILE, weights_only=True)["step"] == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert run(recipe, parts, resume=True).step == 4
-    for part in ("network", "ema", "optimiser"):
-        first, second = tensors(whole, part), tensors(parts, part)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(value, second[key]) for key, value in first.items()), part
+    assert_same_state(whole, parts)
     assert [progress.step for progress in seen] == [1, 2, 3, 4]
     assert [bool(progress.gains) for progress in seen] == [False, False, True, True]
 
@@ -104,6 +101,115 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str, al
     averaged = tensors(parts, "ema")
     for key, value in loaded.model.state_dict().items():
         assert torch.equal(value, averaged[f"module.{key}"])
+
+
+PART_ONE = """
+[[stages]]
+steps = 2
+batch = 1
+crop = 32
+[[stages]]
+steps = 1
+batch = 2
+crop = 48
+seed = 4
+rendering = { max_radius = [2.0, 5.0] }
+optimiser = { learning_rate = 2e-3, schedule = "nrknet" }
+"""
+PART_TWO = """
+steps = 2
+batch = 1
+crop = 32
+seed = 5
+rendering = { max_radius = [2.0, 5.0], sharp = 0.5 }
+optimiser = { algorithm = "muon", warmup_steps = 0, ema_decay = 0.8, schedule_steps = 4 }
+"""
+PART_THREE = """
+steps = 2
+batch = 1
+crop = 32
+optimiser = { learning_rate = 5e-4 }
+"""
+
+
+def with_stages(recipe: Path, stages: str, start_from: Path | None = None) -> Path:
+    """The recipe with other stages, in a file of its own."""
+    text = re.sub(r"(\[\[stages\]\][^[]*)+", stages, recipe.read_text())
+    if start_from is not None:
+        text = re.sub(r"start_from = .*", f'start_from = "{start_from}"', text)
+    path = recipe.with_stem(f"stages-{len(list(recipe.parent.glob('*.toml')))}")
+    path.write_text(text)
+    return path
+
+
+def staged(recipe: Path) -> Path:
+    two, three = (f'[[stages]]\nrestart_from = "{weights}"\n' for weights in ("averaged", "last"))
+    return with_stages(recipe, f"{PART_ONE}{two}{PART_TWO}{three}{PART_THREE}\n")
+
+
+def assert_same_state(first: Path, second: Path) -> None:
+    for part in ("network", "ema", "optimiser"):
+        one, other = tensors(first, part), tensors(second, part)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[key]) for key, value in one.items()), part
+
+
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])
+def test_a_run_can_stop_after_any_step_of_any_stage(tmp_path: Path, model: str) -> None:
+    recipe = staged(write_data(tmp_path, model))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    seen: list[Progress] = []
+    run(recipe, whole, on_progress=seen.append)
+    assert [(progress.step, progress.steps) for progress in seen] == [(step, 7) for step in range(1, 8)]
+    assert [progress.step for progress in seen if progress.gains] == [2, 3, 5, 6, 7], "ends of stages too"
+    for step in range(1, 8):
+        assert run(recipe, parts, resume=True, max_minutes=0).step == step
+    assert_same_state(whole, parts)
+    logs = [
+        [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()] for out in (whole, parts)
+    ]
+    for lines in logs:
+        for line in lines:
+            line.pop("seconds", None)
+    assert logs[0] == logs[1]
+    rates = [line["learning_rate"] for line in logs[0] if "loss" in line]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 1e-3, 1e-3 * (1 + 0.5**0.5) / 2, 5e-4, 5e-4])
+
+
+def test_a_restart_is_a_run_that_starts_from_the_weights(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    run(staged(recipe), tmp_path / "staged")
+    run(with_stages(recipe, f"{PART_ONE}\n"), tmp_path / "one")
+    # the schedule of part two is of four steps, of which it takes two
+    two = with_stages(
+        recipe,
+        "[[stages]]"
+        + PART_TWO.replace("steps = 2", "steps = 4", 1).replace(", schedule_steps = 4", "")
+        + "\n",
+        tmp_path / "one" / "weights.safetensors",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(two, tmp_path / "two", on_progress=interrupt_after(2))
+    last = tiny_network("iniknet")
+    last.load_state_dict(tensors(tmp_path / "two", "network"))
+    metadata = WeightsMetadata.of_network(last, source="test", licence="MIT", trained_on="noise")
+    save_checkpoint(tmp_path / "last.safetensors", last, metadata, dtype=torch.float32)
+    three = with_stages(recipe, f"[[stages]]{PART_THREE}\n", tmp_path / "last.safetensors")
+    run(three, tmp_path / "three")
+    assert_same_state(tmp_path / "staged", tmp_path / "three")
+
+
+def test_a_run_from_before_stages_had_settings_goes_on(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+    run(recipe, out, max_minutes=0)
+    saved = torch.load(out / FILE, weights_only=True)
+    saved["recipe"]["stages"] = [
+        {key: stage[key] for key in ("steps", "batch", "crop")} for stage in saved["recipe"]["stages"]
+    ]
+    del saved["recipe"]["optimiser"]["schedule_steps"]
+    torch.save(saved, out / FILE)
+    assert run(recipe, out, resume=True).step == 4
 
 
 def test_ema_is_the_running_mean_of_the_weights(tmp_path: Path) -> None:

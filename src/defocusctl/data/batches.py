@@ -36,7 +36,6 @@ class RenderedSource:
 
     photos: Sequence[Path]
     depth: Sequence[Path]
-    rendering: Rendering
     weight: float
 
 
@@ -49,36 +48,39 @@ class PairSource:
 
 
 class StepCrops(Dataset[Crops]):
-    """Item ``step`` is the whole batch of that step: one source, random crops, flips and quarter turns."""
+    """Item ``step`` is the whole batch of that step: one source, random crops, flips and quarter turns.
+
+    ``crop`` is in pixels; photos that are to be rendered are cut larger by what ``rendering`` blurs.
+    """
 
     def __init__(
         self,
         sources: Sequence[RenderedSource | PairSource],
-        stage_of: Sequence[tuple[int, int]],
-        seed: int,
+        rendering: Rendering,
         cache: PixelCache,
+        *,
+        batch: int,
+        crop: int,
+        seed: int,
     ) -> None:
-        """``stage_of[step]`` is (batch size, crop size in pixels)."""
         self._sources = sources
-        self._stage_of = stage_of
-        self._seed = seed
+        self._border = margin(rendering)
         self._cache = cache
-
-    def __len__(self) -> int:
-        return len(self._stage_of)
+        self._batch = batch
+        self._crop = crop
+        self._seed = seed
 
     def __getitem__(self, step: int) -> Crops:
         random = np.random.default_rng([self._seed, step])
-        batch, crop = self._stage_of[step]
         weights = np.array([source.weight for source in self._sources])
         source = self._sources[int(random.choice(len(weights), p=weights / weights.sum()))]
         if isinstance(source, PairSource):
-            crops = [self._pair(source, crop, random) for _ in range(batch)]
+            crops = [self._pair(source, self._crop, random) for _ in range(self._batch)]
             blurred, sharp = (torch.stack(side) for side in zip(*crops, strict=True))
             return Crops(step, sharp, blurred, None)
-        size = crop + 2 * margin(source.rendering)
-        photos = [self._photo(source, size, random) for _ in range(batch)]
-        depth = [self._depth(source, size, random) for _ in range(batch)] if source.depth else None
+        size = self._crop + 2 * self._border
+        photos = [self._photo(source, size, random) for _ in range(self._batch)]
+        depth = [self._depth(source, size, random) for _ in range(self._batch)] if source.depth else None
         return Crops(step, torch.stack(photos), None, torch.stack(depth) if depth else None)
 
     def _pair(self, source: PairSource, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:

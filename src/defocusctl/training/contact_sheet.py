@@ -12,19 +12,19 @@ from defocusctl.data.pixels import PixelCache
 from defocusctl.data.synthesis.defocus import render
 from defocusctl.errors import DataError, OutputError, UsageError
 from defocusctl.system.atomic import atomic_write
-from defocusctl.training.recipe import Recipe
+from defocusctl.training.recipe import Recipe, Stage
 
 PAIRS_PER_ROW = 3
 SMALLEST_CROP, LARGEST_CROP = 64, 256
 
 
-def tile_side(recipe: Recipe) -> int:
-    """The crop of the recipe's last stage in pixels, within what can be looked at."""
-    return min(max(recipe.stages[-1].crop, SMALLEST_CROP), LARGEST_CROP)
+def tile_side(stage: Stage) -> int:
+    """The crop of a stage in pixels, within what can be looked at."""
+    return min(max(stage.crop, SMALLEST_CROP), LARGEST_CROP)
 
 
 def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, force: bool) -> None:
-    """Render ``count`` pairs as training would and draw them with their radius maps in pixels.
+    """Render ``count`` pairs as the recipe's last stage would and draw them with their radius maps in pixels.
 
     Raises:
         UsageError: if the picture is to be anything but a PNG.
@@ -42,16 +42,18 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
     )
     if target.exists() and any(target.samefile(path) for path in (*photos, *depth)):
         raise OutputError(f"'{target}' is a photo of the recipe", "give another name with -o")
-    source = RenderedSource(photos, depth, data.rendering, 1.0)
+    source = RenderedSource(photos, depth, 1.0)
     cache = PixelCache(0, data.white)
-    crops = StepCrops([source], [(count, tile_side(recipe))], recipe.seed, cache)[0]
-    generator = torch.Generator().manual_seed(recipe.seed)
-    pairs = render(data.rendering, crops.sharp, crops.depth, generator)
+    stage = recipe.stages[-1]
+    side = tile_side(stage)
+    crops = StepCrops([source], stage.rendering, cache, batch=count, crop=side, seed=stage.seed)[0]
+    generator = torch.Generator().manual_seed(stage.seed)
+    pairs = render(stage.rendering, crops.sharp, crops.depth, generator)
     rows = -(-count // PAIRS_PER_ROW)
     figure = Figure(figsize=(4.2 * PAIRS_PER_ROW, 1.32 * rows + 0.3), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 3 * PAIRS_PER_ROW, squeeze=False)
-    largest = data.rendering.max_radius[1]
+    largest = stage.rendering.max_radius[1]
     for axis in axes.flat:
         axis.set_axis_off()
     for index in range(count):

@@ -23,7 +23,7 @@ from defocusctl.models.prediction import Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
-from defocusctl.training.recipe import Recipe
+from defocusctl.training.recipe import Recipe, Span
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
@@ -67,7 +67,7 @@ def train(
     if (out / FILE).exists() and not resume:
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
-    crops = StepCrops(_sources(recipe, data_root), _stages(recipe), recipe.seed, _cache(recipe))
+    sources = _sources(recipe, data_root)
     validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
     network, was_bgr = _network(recipe, data_root)
     state = TrainingState(recipe, network, device)
@@ -77,7 +77,7 @@ def train(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with closing(Journal(out, state.step)) as journal, Interruption() as interruption:
-            _run(state, crops, validation, journal, out, deadline, interruption, on_progress)
+            _run(state, sources, validation, journal, out, deadline, interruption, on_progress)
             state.save(out)
     except OSError as error:
         raise OutputError(
@@ -115,7 +115,7 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
 
 def _run(
     state: TrainingState,
-    crops: StepCrops,
+    sources: list[RenderedSource | PairSource],
     validation: ValidationSets,
     journal: Journal,
     out: Path,
@@ -124,28 +124,25 @@ def _run(
     on_progress: Callable[[Progress], None],
 ) -> None:
     recipe = state.recipe
-    device = next(state.network.parameters()).device
+    ends = [span.end for span in recipe.spans]
     saved = started = time.monotonic()
     losses: list[float] = []
-    for batch in _batches(crops, state.step, recipe):
-        loss = _step(state, batch, device)
+    for loss in _steps(state, sources):
         now = time.monotonic()
         state.seconds += now - started
         started = now
         losses.append(loss)
         gains: dict[str, Gain] | None = None
         if state.step % recipe.log_every == 0:
-            rate = learning_rate(recipe.optimiser, state.step - 1, recipe.steps)
+            rate = state.optimiser.param_groups[0]["lr"]
             mean = sum(losses) / len(losses)
             journal.write(state.step, {"loss": mean, "learning_rate": rate, "seconds": state.seconds})
             losses.clear()
-        if validation.sets and (
-            state.step % recipe.validation.every_steps == 0 or state.step == recipe.steps
-        ):
-            gains = dict(validation.measure(state.averaged, device))
+        if validation.sets and (state.step % recipe.validation.every_steps == 0 or state.step in ends):
+            gains = dict(validation.measure(state.averaged, state.device))
             for name, gain in gains.items():
                 journal.write(state.step, {f"{name}/{key}": value for key, value in gain._asdict().items()})
-            strips = validation.strips(state.averaged, device)
+            strips = validation.strips(state.averaged, state.device)
             journal.picture(state.step, strips)
         on_progress(Progress(state.step, recipe.steps, loss, gains))
         if interruption.requested or time.monotonic() >= deadline:
@@ -155,17 +152,34 @@ def _run(
             saved = time.monotonic()
 
 
-def _step(state: TrainingState, crops: Crops, device: torch.device) -> float:
-    recipe = state.recipe
-    blurred, sharp = render_crops(_moved(crops, device), recipe.data.rendering, recipe.seed)
+def _steps(state: TrainingState, sources: list[RenderedSource | PairSource]) -> Iterator[float]:
+    """Take the steps that are left, stage by stage; yields the loss of each."""
+    data = state.recipe.data
+    cache = PixelCache(int(data.cache_gib * 2**30), data.white)
+    for span in state.recipe.spans:
+        if state.step >= span.end:
+            continue
+        stage = span.stage
+        if state.step == span.start:
+            state.enter(stage)
+        crops = StepCrops(
+            sources, stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed
+        )
+        for batch in _batches(crops, range(state.step - span.origin, span.end - span.origin), data.workers):
+            yield _step(state, batch, span)
+
+
+def _step(state: TrainingState, crops: Crops, span: Span) -> float:
+    optimiser = span.stage.optimiser
+    blurred, sharp = render_crops(_moved(crops, state.device), span.stage.rendering, span.stage.seed)
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(recipe.optimiser, state.step, recipe.steps)
+        group["lr"] = learning_rate(optimiser, crops.step, span.schedule_steps)
     state.network.train()
-    loss = state.execution.loss(state.network, blurred, sharp, recipe)
+    loss = state.execution.loss(state.network, blurred, sharp, state.recipe)
     state.optimiser.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimiser)
-    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimiser.clip_norm or inf)
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), optimiser.clip_norm or inf)
     if not torch.isfinite(loss + norm) and not _skipped_by(state.scaler):
         raise DataError(
             f"the loss of step {state.step + 1} or its gradient is not a finite number",
@@ -183,15 +197,15 @@ def _skipped_by(scaler: GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() > 1
 
 
-def _batches(crops: StepCrops, first: int, recipe: Recipe) -> Iterator[Crops]:
+def _batches(crops: StepCrops, steps: range, workers: int) -> Iterator[Crops]:
     loader = DataLoader(
         crops,
         batch_size=None,
-        sampler=range(first, recipe.steps),
-        num_workers=recipe.data.workers,
+        sampler=steps,
+        num_workers=workers,
         worker_init_fn=_leave_interrupts_to_parent,
     )
-    following = first
+    following = steps.start
     try:
         for batch in loader:
             following = batch.step + 1
@@ -241,13 +255,5 @@ def _sources(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
     if data.sharp:
         photos = [path for folder in data.sharp for path in photos_in(root / folder)]
         depth = [path for folder in data.depth for path in photos_in(root / folder)]
-        sources.append(RenderedSource(photos, depth, data.rendering, data.rendered_weight))
+        sources.append(RenderedSource(photos, depth, data.rendered_weight))
     return sources
-
-
-def _stages(recipe: Recipe) -> list[tuple[int, int]]:
-    return [(stage.batch, stage.crop) for stage in recipe.stages for _ in range(stage.steps)]
-
-
-def _cache(recipe: Recipe) -> PixelCache:
-    return PixelCache(int(recipe.data.cache_gib * 2**30), recipe.data.white)

@@ -1,7 +1,9 @@
 """Training recipes: TOML in, typed and checked settings out."""
 
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,9 +14,13 @@ from defocusctl.system.toml import Table, read_toml
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 RENDERED = "rendered"
 """What the validation set of rendered photos is called."""
+
+NEEDS_RESTART = "algorithm", "weight_decay", "ema_decay"
+"""What cannot change while optimiser and running mean go on."""
 
 
 class Pairs(Table):
@@ -48,14 +54,6 @@ class Data(Table):
         return self
 
 
-class Stage(Table):
-    """A part of the training with one batch and crop size."""
-
-    steps: Count
-    batch: Count = 4
-    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
-
-
 class Optimiser(Table):
     """Adam (AdamW where ``weight_decay`` is above 0) or Muon, and the course of its learning rate."""
 
@@ -63,10 +61,38 @@ class Optimiser(Table):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     schedule: Literal["iniknet", "nrknet", "cosine"] = "cosine"
     """The papers' halvings, scaled to the number of steps, or a warm-up and half a cosine down to zero."""
+    schedule_steps: Count | None = None
+    """Where the schedule ends; by default at the next restart, or with the run."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     weight_decay: Weight = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class Stage(Table):
+    """A part of the training. Its seed and its tables lie over those at the top of the recipe."""
+
+    steps: Count
+    batch: Count = 4
+    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
+    restart_from: Literal["averaged", "last"] | None = None
+    """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before:
+    with a new optimiser, a new running mean, and steps that count from 0 for seed and schedule."""
+    seed: Seed = 0
+    rendering: Rendering = Rendering()
+    optimiser: Optimiser = Optimiser()
+
+
+class Span(NamedTuple):
+    """Where a stage lies in the run, in steps from 0."""
+
+    stage: Stage
+    start: int
+    end: int
+    origin: int
+    """Where the last restart was, or 0: crops and learning rate depend on the steps since then."""
+    schedule_steps: int
+    """Steps since ``origin`` at which the learning-rate schedule ends."""
 
 
 class Loss(Table):
@@ -100,7 +126,7 @@ class Recipe(Table):
     """The network; its package is imported when the run begins."""
     network: dict[str, int | float] = Field(default_factory=dict)
     """Fields of the network's configuration that differ from its usual sizes; not with ``start_from``."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Of autocast; ``auto`` takes what a probe at the start of every run finds fastest on its device."""
     layout: Literal["auto", "channels_last", "nchw", "mixed"] = "channels_last"
@@ -112,10 +138,26 @@ class Recipe(Table):
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     log_every: Count = 20
     data: Data
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
     validation: Validation = Validation()
+    stages: Annotated[
+        tuple[Stage, ...], Field(min_length=1)
+    ]  # last: errors in what they inherit are named first
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_inherit(cls, content: Any) -> Any:
+        match content:
+            case {"stages": [*stages]}:
+                data = content.get("data")
+                shared = {
+                    "seed": content.get("seed", 0),
+                    "rendering": data.get("rendering", {}) if isinstance(data, dict) else {},
+                    "optimiser": content.get("optimiser", {}),
+                }
+                return {**content, "stages": [_laid_over(shared, stage) for stage in stages]}
+        return content
 
     @field_validator("model")
     @classmethod
@@ -137,9 +179,46 @@ class Recipe(Table):
             raise ValueError("'start_from' brings its own sizes; leave out [network]")
         return self
 
+    @model_validator(mode="after")
+    def _stages_follow(self) -> "Recipe":
+        if self.stages[0].restart_from is not None:
+            raise ValueError(
+                "stages entry 1 has nothing to restart from; weights of another run are 'start_from'"
+            )
+        for number, span in enumerate(self.spans, 1):
+            if span.end - span.origin > span.schedule_steps:
+                raise ValueError(f"stages entry {number} goes on after the end of its 'schedule_steps'")
+        for number, (before, stage) in enumerate(pairwise(self.stages), 2):
+            for key in NEEDS_RESTART if stage.restart_from is None else ():
+                if getattr(stage.optimiser, key) != getattr(before.optimiser, key):
+                    raise ValueError(f"stages entry {number} changes '{key}', which needs a 'restart_from'")
+        return self
+
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def spans(self) -> list[Span]:
+        """The stages in their order, and where they lie."""
+        ends = list(accumulate(stage.steps for stage in self.stages))
+        starts = [0, *ends[:-1]]
+        restarted = [start for start, stage in zip(starts, self.stages, strict=True) if stage.restart_from]
+        spans = []
+        for stage, start, end in zip(self.stages, starts, ends, strict=True):
+            origin = max(step for step in (0, *restarted) if step <= start)
+            following = min(step for step in (*restarted, self.steps) if step > start)
+            scheduled = stage.optimiser.schedule_steps or following - origin
+            spans.append(Span(stage, start, end, origin, scheduled))
+        return spans
+
+
+def _laid_over(shared: Mapping[str, Any], own: Any) -> Any:
+    """The keys of both tables, and of tables in them; where both have one, its own value."""
+    if not isinstance(own, dict):
+        return own
+    both = {key: _laid_over(shared[key], own[key]) for key in own if isinstance(shared.get(key), dict)}
+    return {**shared, **own, **both}
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -12,7 +12,7 @@ from defocusctl.models.prediction import Network
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
 from defocusctl.training.optimisers import optimiser_of
-from defocusctl.training.recipe import Recipe
+from defocusctl.training.recipe import Optimiser, Recipe, Stage
 
 FILE = "checkpoint.pt"
 PART = f".{FILE}.part"
@@ -25,12 +25,26 @@ class TrainingState:
         self.recipe = recipe
         self.execution = choose_execution(recipe, network, device)
         self.network = self.execution.prepare(network, device)
-        average = get_ema_multi_avg_fn(recipe.optimiser.ema_decay)
-        self.ema = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
-        self.optimiser = optimiser_of(recipe.optimiser, self.network)
-        self.scaler = GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.device = device
         self.step = 0
         self.seconds = 0.0
+        for stage in recipe.stages:  # a missing package is an error now, not hours later
+            optimiser_of(stage.optimiser, self.network)
+        self._begin(recipe.stages[0].optimiser)
+
+    def _begin(self, settings: Optimiser) -> None:
+        """New optimiser, running mean and loss scale, for the network's weights as they are."""
+        average = get_ema_multi_avg_fn(settings.ema_decay)
+        self.ema = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.optimiser = optimiser_of(settings, self.network)
+        self.scaler = GradScaler(self.device.type, enabled=self.recipe.precision == "fp16")
+
+    def enter(self, stage: Stage) -> None:
+        """Restart if the stage that begins now says so; otherwise everything goes on."""
+        if stage.restart_from == "averaged":
+            self.network.load_state_dict(self.ema.module.state_dict())
+        if stage.restart_from is not None:
+            self._begin(stage.optimiser)
 
     @property
     def averaged(self) -> Network:
@@ -91,13 +105,14 @@ class TrainingState:
                 "finish the run with that version, or start again in a new folder",
             )
         try:
+            self.step = saved["step"]
+            self._begin(next(span.stage for span in self.recipe.spans if self.step <= span.end).optimiser)
             self.network.load_state_dict(saved["network"])
             self.ema.load_state_dict(saved["ema"])
             self.optimiser.load_state_dict(saved["optimiser"])
             self.scaler.load_state_dict(saved["scaler"])
-            self.step = saved["step"]
             self.seconds = saved["seconds"]
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
             raise DataError(
                 f"the checkpoint '{path}' does not fit its recipe", "start again in a new folder"
             ) from error

@@ -88,8 +88,8 @@ def _rendered(photos: list[Path], rendering: Rendering, crop: int, cache: PixelC
 def _rendered_pair(
     photo: Path, rendering: Rendering, crop: int, seed: int, cache: PixelCache
 ) -> ValidationPair:
-    source = RenderedSource([photo], [], rendering, 1.0)
-    crops = StepCrops([source], [(1, crop)], seed, cache)[0]
+    source = RenderedSource([photo], [], 1.0)
+    crops = StepCrops([source], rendering, cache, batch=1, crop=crop, seed=seed)[0]
     for attempt in range(ATTEMPTS):
         blurred, sharp = render_crops(crops, rendering, seed + SEED * attempt)
         pair = ValidationPair(blurred[0], sharp[0])
