@@ -13,7 +13,7 @@ from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
 from defocusctl.photo.formats.heif_items import items_not_carried
 from defocusctl.photo.model import HeifCoding
-from defocusctl.photo.orientation import upright
+from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
