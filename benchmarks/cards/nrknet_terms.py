@@ -1,11 +1,11 @@
-"""What the parts of NRKNet do: the Neumann term of each scale, and the blurring that the network found.
+"""What the parts of NRKNet contribute: the Neumann terms of each scale, and the predicted blurring.
 
 python benchmarks/cards/nrknet_terms.py WEIGHTS.safetensors --data DIR --recipe RECIPE.toml [--limit N]
 
-On the validation crops of the recipe, in float32. The first table has the mean PSNR gain in dB over Y, the
-input, after the terms (I - D_t)^t Y_t of the scales t = 1, 2, 3 are added one after the other (eq. (10)).
-The second has the PSNR of X_t, the sharp crop at each scale, against Y_t, and that of D_t X_t against Y_t:
-what the reblurring loss (eq. (14)) trains.
+On the recipe's validation crops, in float32. The first table shows the mean PSNR gain in dB over the input Y
+as the terms (I - D_t)^t Y_t of the scales t = 1, 2, 3 are added one by one (eq. (10)). The second shows the
+PSNR against Y_t of X_t, the sharp crop at each scale, and of D_t X_t, which the reblurring loss (eq. (14))
+trains.
 """
 
 import argparse
