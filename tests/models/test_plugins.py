@@ -107,7 +107,7 @@ def test_it_is_trained_scored_and_used_like_the_built_in_ones(installed: Path) -
     result = Deblurrer.from_pretrained("tinynet", weights).deblur("pairs/source/0.png", coefficients=True)
     assert result.image.shape == (48, 48, 3)
     assert result.coefficients == {}
-    with pytest.raises(UsageError, match="tinynet tells no blur extent"):
+    with pytest.raises(UsageError, match="tinynet has no blur extent"):
         _ = result.blur_extent
 
 
