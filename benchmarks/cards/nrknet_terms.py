@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from defocusctl.models.nrknet import NRKNet, halvings
+from defocusctl.models.nrknet import NRKNet, pyramid
 from defocusctl.models.recurrence import resize
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.validation import ValidationPair, ValidationSets
@@ -34,7 +34,7 @@ def measured(network: NRKNet, pair: ValidationPair) -> tuple[list[float], list[f
     blurred, sharp = pair.blurred[None], pair.sharp[None]
     prediction = network(blurred)
     estimate, gains, fits = blurred, [], []
-    for t, y, x in zip(SCALES, halvings(blurred), halvings(sharp), strict=True):
+    for t, y, x in zip(SCALES, pyramid(blurred), pyramid(sharp), strict=True):
         gamma, term = prediction.coefficients[f"gamma_{t}"], y
         for _ in range(t):
             term = term - network.reblur(term, gamma)

@@ -230,7 +230,7 @@ def packages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("Net = 5", "not a subclass of Network"),
         ("class Net: pass", "not a subclass of Network"),
         ("", "AttributeError"),
-        (WHOLE.replace(FACTS, "bytes_per_pixel = 99"), "does not say its default_overlap"),
+        (WHOLE.replace(FACTS, "bytes_per_pixel = 99"), "does not define its default_overlap"),
         (WHOLE.replace("def forward", "def backward"), "has no forward"),
         (WHOLE.replace("def from_state", "def to_state"), "has no from_state"),
         (WHOLE.replace('"broken"', '"whole"'), "is not called 'broken'"),

@@ -31,7 +31,7 @@ def _imported(plugin: Plugin) -> type[Network]:
         raise broken(plugin, f"{plugin.entry.value} is not a subclass of Network")
     for fact in ("default_overlap", "bytes_per_pixel"):
         if not isinstance(getattr(found, fact, None), int):
-            raise broken(plugin, f"{plugin.entry.value} does not say its {fact}")
+            raise broken(plugin, f"{plugin.entry.value} does not define its {fact}")
     for method in ("from_state", "forward"):
         if inspect.getattr_static(found, method) is inspect.getattr_static(Network, method):
             raise broken(plugin, f"{plugin.entry.value} has no {method}")

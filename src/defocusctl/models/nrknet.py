@@ -118,7 +118,7 @@ class NRKNet(Network):
 
     def forward(self, x: Tensor) -> Prediction:
         """Z_0 of eq. (10); coefficients are gamma_1 (B, J, H, W), gamma_2 and gamma_3 at 1/2 and 1/4."""
-        images = halvings(x)
+        images = pyramid(x)
         gammas = self._gammas(images)
         z0 = x
         for t, image, gamma in zip(SCALES, images, gammas, strict=True):
@@ -131,7 +131,7 @@ class NRKNet(Network):
         Z_t = Y_t + sum_{k=1..t} (I - D_t)^k Y_t. The released script leaves the reblurring loss out of its
         sum; it is included here because the paper's ablation relies on it.
         """
-        images, targets = halvings(blurred), halvings(sharp)
+        images, targets = pyramid(blurred), pyramid(sharp)
         gammas = self._gammas(images)
         z0 = blurred
         restored = []
@@ -193,7 +193,7 @@ class NRKNet(Network):
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Gamma of every image, finest first; states are passed from coarse to fine."""
         factor = self.config.feature_scale
-        inputs = images if factor == 1 else halvings(padded(images[0], STEP * factor))
+        inputs = images if factor == 1 else pyramid(padded(images[0], STEP * factor))
         coarsest = inputs[-1]
         height, width = (length // (2 * factor) for length in coarsest.shape[-2:])
         size = (coarsest.shape[0], self.config.atoms, height, width)
@@ -219,7 +219,7 @@ class NRKNet(Network):
         return terms
 
 
-def halvings(image: Tensor) -> list[Tensor]:
+def pyramid(image: Tensor) -> list[Tensor]:
     """The image at scales 1, 2, 3; each halving keeps the even rows and columns (nearest neighbour)."""
     half = image[..., ::2, ::2]
     return [image, half, half[..., ::2, ::2]]

@@ -113,7 +113,7 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
         lost = [name for name, content in parts.items() if content]
     elif kind == "JPEG":
         crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP)
-        lost = ["record of how it was made, beside its XMP"] if crowded else []
+        lost = ["provenance in addition to its XMP"] if crowded else []
     else:
         lost = []
     if metadata.icc and kind not in WITHOUT_METADATA and profile_for(photo, kind) is None:

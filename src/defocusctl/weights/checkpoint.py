@@ -149,7 +149,7 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
         remedy = "give a file saved by defocusctl, or an authors' .pth"
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
     if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
-        raise WeightsError(f"the metadata of {path} make no sense", "get the file again")
+        raise WeightsError(f"the metadata of {path} are invalid", "get the file again")
     return WeightsMetadata(configuration=configuration, **values)
 
 
@@ -222,7 +222,7 @@ def _state_dict_in(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds no state dict", "give a file with a network's tensors by name")
     for key, tensor in content.items():
         if not _holds_all_its_numbers(tensor):
-            cause = f"{path} claims more numbers for {key} than it holds"
+            cause = f"{path} declares more numbers for {key} than it holds"
             raise WeightsError(cause, "give an unchanged release")
     return content
 

@@ -45,7 +45,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:
-        raise InputError("animated AVIF is not supported", "save the frame you want as an AVIF of its own")
+        raise InputError("animated AVIF is not supported", "save the frame you want as a separate AVIF")
     samples = np.asarray(image)
     if samples.dtype != np.uint8:
         raise damaged("unexpected kind of pixels")

@@ -97,7 +97,7 @@ def _refuse_further_frames(data: bytes, first: Samples) -> None:
         imagecodecs.jpegxl_decode(data, out=np.empty_like(first))
     except ValueError as error:
         raise InputError(
-            "animated JPEG XL is not supported", "save the frame you want as a file of its own"
+            "animated JPEG XL is not supported", "save the frame you want as a separate file"
         ) from error
 
 

@@ -63,7 +63,7 @@ def _colour_description(codestream: bytes) -> tuple[int, int, int, bool]:
     if bits.take(2):
         raise ValueError("extensions")
     if not bits.take(1):
-        raise ValueError("a transform of its own")
+        raise ValueError("a custom transform")
     return before, after, bits.position, grey
 
 

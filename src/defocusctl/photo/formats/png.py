@@ -53,7 +53,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pieces, warnings, end = _read_chunks(data, max_megapixels)
     names = [name for name, _ in pieces]
     if b"fdAT" in names:  # frames in addition to the default picture
-        raise InputError("animated PNG is not supported", "save the frame you want as a PNG of its own")
+        raise InputError("animated PNG is not supported", "save the frame you want as a separate PNG")
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
     header = bytes(pieces[0][1])
@@ -165,7 +165,7 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
             "convert it first, for example with: pngcrush -revert-iphone-optimizations",
         )
     if name != b"IHDR" or len(payload) != 13:
-        raise damaged("its header is not where it should be")
+        raise damaged("its header is misplaced")
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", payload)
     check_size(width, height, max_megapixels)
     if depth not in DEPTHS.get(colour_type, ()) or compression or filters or interlace > 1:

@@ -93,7 +93,7 @@ def _raw(
     end = start + length
     if data[end : end + 2] in (b"P4", b"P5", b"P6"):
         raise InputError(
-            "it holds several pictures, which is not supported", "split it into one file each first"
+            "it holds several pictures, which is not supported", "split it into separate files first"
         )
     if bitmap:
         return np.unpackbits(stored.reshape(height, -1), axis=1, count=width), end

@@ -71,7 +71,7 @@ def refuse_several_pages(tiff: Any) -> list[str]:
     if len(further) == MAX_PAGES or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
         count = f"{len(further) + 1}{' or more' if len(further) == MAX_PAGES else ''}"
         raise InputError(
-            f"it has {count} pages, which is not supported", "save each page as a TIFF of its own first"
+            f"it has {count} pages, which is not supported", "save each page as a separate TIFF first"
         )
     return ["the preview pages of the file are left out"] if further else []
 

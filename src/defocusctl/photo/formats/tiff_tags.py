@@ -60,9 +60,9 @@ def read(data: bytes, page: Any) -> Directory:
     icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
     order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
     offset = page.offset
-    beyond: list[str] = []
+    dropped: list[str] = []
     if page.parent.is_bigtiff:
-        data, beyond = _as_classic(data, order, offset)
+        data, dropped = _as_classic(data, order, offset)
         offset = exif.first_directory(data)
     entries, _ = exif.read_directory(data, offset)
     numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
@@ -80,7 +80,7 @@ def read(data: bytes, page: Any) -> Directory:
         if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    warnings = (*unread, *left_out.warning([*_not_carried(tags), *beyond]))
+    warnings = (*unread, *left_out.warning([*_not_carried(tags), *dropped]))
     return Directory(icc, block, xmp, orientation, other, warnings)
 
 
@@ -90,23 +90,23 @@ def _as_classic(data: bytes, order: exif.ByteOrder, offset: int) -> tuple[bytes,
     Also returns names for tags that do not fit.
     """
     budget = exif.ReadBudget.of(data)
-    beyond: list[str] = []
-    main = _big_directory(data, order, offset, budget, beyond)
+    dropped: list[str] = []
+    main = _big_directory(data, order, offset, budget, dropped)
     subs: dict[int, list[TiffTag]] = {}
     waiting = list(main)
     for tag in waiting:  # grows by the entries of the EXIF directory
         place = next(iter(exif.integers(tag, order)), 0)
         if tag.code in exif.POINTERS and tag.code not in subs and place:
-            subs[tag.code] = _big_directory(data, order, place, budget, beyond)
+            subs[tag.code] = _big_directory(data, order, place, budget, dropped)
             waiting += subs[tag.code] if tag.code == exif.EXIF_IFD else []
     apart = {code: [tag for tag in tags if tag.code not in subs] for code, tags in subs.items()}
-    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), beyond
+    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), dropped
 
 
 def _big_directory(
-    data: bytes, order: exif.ByteOrder, offset: int, budget: exif.ReadBudget, beyond: list[str]
+    data: bytes, order: exif.ByteOrder, offset: int, budget: exif.ReadBudget, dropped: list[str]
 ) -> list[TiffTag]:
-    """The tags of a BigTIFF directory; names of those that do not fit or cannot be read go to ``beyond``."""
+    """The tags of a BigTIFF directory; names of those that do not fit or cannot be read go to ``dropped``."""
     tags = []
     (count,) = struct.unpack_from(order + "Q", data[offset : offset + 8].ljust(8, b"\0"))
     start = offset + 8
@@ -121,7 +121,7 @@ def _big_directory(
         readable = length > 0 and budget.take(length) and len(value) >= length
         tag = _narrow(TiffTag(code, kind, number, value[:length]), order) if readable else None
         if tag is None:
-            beyond.append(f"tag {code}, which cannot be read")
+            dropped.append(f"tag {code}, which cannot be read")
         else:
             tags.append(tag)
     return tags

@@ -35,7 +35,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             further.append(f"a second chunk {left_out.printable(name)}")
     frames = [payload for name, payload in pieces if name == b"ANMF"]
     if len(frames) > 1:
-        raise InputError("animated WebP is not supported", "save the frame you want as a WebP of its own")
+        raise InputError("animated WebP is not supported", "save the frame you want as a separate WebP")
     width, height = _size(chunks)
     check_size(width, height, max_megapixels)
     samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)

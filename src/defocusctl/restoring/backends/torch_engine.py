@@ -41,7 +41,7 @@ class TorchEngine:
         if not isinstance(output, Prediction):
             wrong = f"returns a {type(output).__name__}, not a Prediction"
         elif output.image.shape != images.shape:
-            wrong = f"makes {tuple(output.image.shape)} of images {tuple(images.shape)}"
+            wrong = f"returns {tuple(output.image.shape)} for images of {tuple(images.shape)}"
         elif output.image.dtype is not torch.float32:
             wrong = f"returns {output.image.dtype}, which rounds the image"
         else:
