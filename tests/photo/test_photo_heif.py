@@ -268,5 +268,5 @@ def test_damage_and_bombs() -> None:
 
 def test_sides_have_a_limit() -> None:
     long = Photo(np.zeros((1, 40000, 1), np.uint8), None, "PNG")
-    with pytest.raises(OutputError, match="HEIC ends at 32768"):
+    with pytest.raises(OutputError, match="HEIC allows at most 32768"):
         conversion_warnings(long, Path("out.heic"))

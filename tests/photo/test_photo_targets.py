@@ -107,7 +107,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     for name in ("out.jpg", "out.ppm"):
         with pytest.raises(OutputError, match="transparency"):
             write_photo(CLEAR, CLEAR.pixels, tmp_path / name, provenance=files.PROVENANCE)
-    with pytest.raises(OutputError, match="no colours"):
+    with pytest.raises(OutputError, match="cannot hold colour"):
         conversion_warnings(DEEP, Path("out.pgm"))
     long = Photo(np.zeros((1, 20000, 1), np.uint8), None, "PNG")
     with pytest.raises(OutputError, match="16383"):
