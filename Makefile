@@ -1,4 +1,4 @@
-# Everything happens in this folder's own .venv; no command needs anything but Python, make and a package registry.
+# Everything runs in this folder's own .venv; all that is needed is Python, make and a package registry.
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := samples/circuit-board.png
@@ -8,23 +8,23 @@ SAMPLE := samples/circuit-board.png
 help:
 	@echo "make demo    deblur a sample photo with the bundled weights"
 	@echo "make test    run the tests"
-	@echo "make quick   the tests that take under a minute together"
-	@echo "make test-lowest  the tests without most extras, with the lowest versions that pyproject.toml allows"
-	@echo "make check   format, lint, types, import layers and tests"
+	@echo "make quick   run the tests that together take under a minute"
+	@echo "make test-lowest  run the tests without most extras, with the lowest allowed versions"
+	@echo "make check   check format, lint, types and import layers, and run the tests"
 	@echo "make docs    build the documentation as a site, in the folder site"
-	@echo "make reference  write the manual page and docs/cli-reference.md anew from the commands"
-	@echo "make clean   remove .venv, .venv-lowest, site and what the demo wrote"
+	@echo "make reference  regenerate the manual page and docs/cli-reference.md from the commands"
+	@echo "make clean   remove .venv, .venv-lowest, site and the demo's output"
 
 demo: .venv/installed
 	@rm -rf demo-output && mkdir demo-output
-	@echo "Deblurring $(SAMPLE); this takes a minute at most on two cores."
+	@echo "Deblurring $(SAMPLE); this takes up to a minute on two cores."
 	$(BIN)/defocusctl deblur $(SAMPLE) --model iniknet --offline --weights bundled --maps --compare -o demo-output/
 	@echo
 	@echo "Done. The sharper photo is demo-output/$(basename $(notdir $(SAMPLE)))_deblurred.png;"
-	@echo "look at demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
-	@echo "and at the other pictures in demo-output/ for the coefficient maps."
+	@echo "see demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
+	@echo "and the other pictures in demo-output/ for the coefficient maps."
 
-# In several processes of one thread each; tests/conftest.py says which tests stay together.
+# Several processes with one thread each; tests/conftest.py says which tests share a process.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: .venv/installed-dev
@@ -33,11 +33,11 @@ test: .venv/installed-dev
 quick: .venv/installed-dev
 	$(TEST) -m "not (browser or ray or store or slow)"
 
-# What needs another extra or the tools of .venv.
+# Tests that need another extra or the tools in .venv.
 NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/models/test_plugins.py \
 	tests/test_documentation.py
 
-# Old packages meet newer ones that deprecate what they use: such warnings are not errors here.
+# Old packages may use what newer ones have deprecated, so warnings are not errors here.
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -W default $(addprefix --ignore=,$(NOT_LOWEST))
 
@@ -68,12 +68,12 @@ reference: .venv/installed
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	@echo "Installing defocusctl and PyTorch into .venv; this takes some minutes."
+	@echo "Installing defocusctl and PyTorch into .venv; this takes a few minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	@echo "Installing defocusctl and its tools into .venv; this takes some minutes."
+	@echo "Installing defocusctl and its tools into .venv; this takes a few minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ .venv/installed
 

@@ -1,11 +1,11 @@
-"""The backends of ``deblur`` side by side on the CPU: seconds, and how far each is from PyTorch in float32.
+"""Compares the backends of ``deblur`` on the CPU: seconds, and the difference from PyTorch in float32.
 
     python benchmarks/backends.py [PHOTO] [--size 480x320] [--rounds 3]
 
-The middle of the photo (of the sample photo, if none is given) through the tiler, with the bundled weights.
-Each round runs all backends, one after the other, each in a process of its own with a small part of the photo
-to warm up; the table shows the medians. The graphs are exported first, into the cache. On a busy machine only
-processor time means anything, with OMP_NUM_THREADS=1.
+Restores the middle of the photo (by default, the sample photo) in tiles, with the bundled weights. Each round
+runs all backends one after the other, each in its own process after a warm-up on a small part of the photo;
+the table shows medians. The graphs are exported to the cache beforehand. On a busy machine, only processor
+time is meaningful, with OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -39,7 +39,7 @@ CONTENDERS = {
 
 @dataclass(frozen=True)
 class Timing:
-    """One photo: seconds to get ready, seconds by the clock and of all processors, MiB at most, precision."""
+    """One photo: seconds to get ready, wall-clock and processor seconds, peak MiB, precision."""
 
     ready: float
     clock: float
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def compared(model: str, rounds: int, folder: Path) -> list[str]:
-    """The rows of one network."""
+    """The rows for one network."""
     for contender in ("onnxruntime", "openvino"):  # the export is not timed
         Deblurrer.load(model, "bundled", RestoreSettings(**CONTENDERS[contender]), offline=True)
     timings: dict[str, list[Timing]] = {contender: [] for contender in CONTENDERS}
@@ -99,7 +99,7 @@ def compared(model: str, rounds: int, folder: Path) -> list[str]:
 
 
 def one_process(model: str, contender: str, folder: Path) -> Timing:
-    """One timing in a process of its own; what it restored is left in the folder."""
+    """One timing in a separate process, which leaves the restored photo in the folder."""
     file = folder / f"{model}-{contender}.npy"
     command = [sys.executable, __file__, *sys.argv[1:], "--only", model, contender, str(file)]
     return Timing(**json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
@@ -115,7 +115,7 @@ def middle(path: Path, height: int, width: int) -> np.ndarray:
 
 
 def timed(model: str, contender: str, photo: np.ndarray, file: Path) -> Timing:
-    """Restore ``photo`` once after a small part of it, and save it."""
+    """Restore a small part of ``photo``, then time all of it, and save the result."""
     started = time.perf_counter()
     restorer = Deblurrer.load(
         model, "bundled", RestoreSettings(**CONTENDERS[contender]), offline=True

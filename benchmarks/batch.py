@@ -1,16 +1,16 @@
-"""`defocusctl batch` against the bare network on the same tiles, and against one `deblur` per photo.
+"""Compares `defocusctl batch` with the bare network on the same tiles, and with one `deblur` per photo.
 
     python benchmarks/batch.py [--model iniknet] [--photos 16] [--width 960] [--height 640] [--rounds 3]
     python benchmarks/batch.py --memory
 
-Each round measures in turn, each in a process of its own and on the same JPEG photos: the bare network (every
-tile of each photo's plan through the network as `batch` runs it, no file, no blending; with one photo in all
-threads or one photo in each, whichever is faster), `batch` with one photo at a time in all threads, `batch`
-as it chooses by itself, and `deblur` called once for each of the first photos. Network and `batch` are
-timed from the loaded network on, `batch` until the last photo is on the disk, `deblur` as a user waits for
-it. Printed are medians over the rounds, shares of the bare network of the same round.
+Each round measures the following, each in its own process and on the same JPEG photos: the bare network (all
+tiles of all photos as `batch` runs them, without files or blending; one photo on all threads or one per
+thread, whichever is faster), `batch` with one photo at a time on all threads, `batch` with its own choice,
+and one `deblur` for each of the first photos. Times of network and `batch` start when the network is loaded,
+and `batch` ends when the last photo is on the disk; `deblur` includes everything. The table shows medians
+over the rounds; shares are relative to the bare network in the same round.
 
-`--memory` prints instead the peak memory of `batch` over 10 and over 600 photos of 32 x 32 pixels.
+`--memory` instead prints the peak memory of `batch` for 10 and for 600 photos of 32 x 32 pixels.
 """
 
 import argparse
@@ -38,12 +38,12 @@ from defocusctl.system.limits import processors
 
 WAYS = ("network", "batch, one at a time", "batch", "deblur")
 DEBLURRED = 3
-"""Photos that `deblur` is called for; more only take longer."""
+"""The number of photos that `deblur` is called for; more only take longer."""
 MEBIBYTE = 2**20
 
 
 class Timing(NamedTuple):
-    """Seconds per photo, and how many photos were computed at once by how many threads each."""
+    """Seconds per photo, the number of concurrent photos and the threads for each."""
 
     seconds: float
     concurrency: str
@@ -91,7 +91,7 @@ def compare_speed(model: str, photos: int, size: Size, count: int) -> None:
 
 
 def compare_memory(model: str) -> None:
-    """Peak resident memory of whole runs, each in a process of its own."""
+    """Peak resident memory of whole runs, each in its own process."""
     print("| photos | peak, MiB |")
     print("|---:|---:|")
     for photos in (10, 600):
@@ -101,12 +101,12 @@ def compare_memory(model: str) -> None:
             _, status, usage = os.wait4(run.pid, 0)
             if status != 0:
                 raise SystemExit("batch failed")
-            unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+            unit = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
             print(f"| {photos} | {usage.ru_maxrss * unit / MEBIBYTE:.1f} |", flush=True)
 
 
 def in_a_process(way: str, folder: str, model: str) -> Timing:
-    """``timed`` in a process of its own."""
+    """Call ``timed`` in a separate process."""
     arguments = [sys.executable, __file__, "--model", model, "--only", way, folder]
     answer = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
     return Timing(*json.loads(answer.splitlines()[-1]))
@@ -122,7 +122,7 @@ def timed(way: str, folder: Path, model: str) -> Timing:
 
 
 def network(photos: list[Path], model: str) -> Timing:
-    """Every tile of every photo and nothing else, in the faster of two ways."""
+    """Run all tiles of all photos and nothing else, in the faster of two ways."""
     restorer = Deblurrer.load(model, "bundled", RestoreSettings(), offline=True).restorer
     opened = [read_photo(path) for path in photos]
     threads = torch.get_num_threads()
@@ -147,7 +147,7 @@ def network(photos: list[Path], model: str) -> Timing:
 
 
 def batch(folder: Path, model: str, options: list[str]) -> Timing:
-    """As its last event says: from the first photo begun to the last one recorded."""
+    """Taken from its last event: from the start of the first photo until the last one is recorded."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         program = [*command("batch", model), "in", out, "--json", *options]
         answer = subprocess.run(program, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -157,7 +157,7 @@ def batch(folder: Path, model: str, options: list[str]) -> Timing:
 
 
 def deblur(photos: list[Path], folder: Path, model: str) -> Timing:
-    """One process per photo, from its start to its end."""
+    """One process per photo, timed from start to end."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         started = time.perf_counter()
         for photo in photos:

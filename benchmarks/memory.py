@@ -1,10 +1,10 @@
-"""Peak memory of `defocusctl deblur` on a small and a large photo, and what of its growth is the photo.
+"""Peak memory of `defocusctl deblur` on a small and a large photo, and how much of the growth is the photo.
 
     python benchmarks/memory.py [--models iniknet nrknet] [--megapixels 6 48] [--tile 256]
 
-Every photo is a file that the command deblurs in a process of its own with the bundled weights. The peak is
-the largest resident size of that process, reading and writing included. The image's own buffers are the
-pixels as read and as restored (both uint8 RGB) and the encoded file that is read and the one that is written.
+The command deblurs each file in its own process with the bundled weights. The peak is the largest resident
+size of that process, including reading and writing. The photo's own buffers are its pixels before and after
+(both uint8 RGB) and the encoded input and output files.
 """
 
 import argparse
@@ -52,12 +52,12 @@ def main() -> None:
 
 
 def measure(model: str, suffix: str, megapixels: float, tile: str) -> Measurement:
-    """Deblur one photo of 4 : 3 in a process of its own."""
+    """Deblur one photo of 4 : 3 in a separate process."""
     height = round(math.sqrt(megapixels * 1e6 * 3 / 4))
     width = round(height * 4 / 3)
     with tempfile.TemporaryDirectory() as folder:
         photo, result = (Path(folder) / f"{name}.{suffix}" for name in ("photo", "result"))
-        # In a process of its own: a child's peak is never below what its parent had when it was started.
+        # In a separate process: a child's peak is never below its parent's size when it was started.
         maker = multiprocessing.Process(target=make_photo, args=(photo, height, width))
         maker.start()
         maker.join()
@@ -66,13 +66,13 @@ def measure(model: str, suffix: str, megapixels: float, tile: str) -> Measuremen
         _, status, usage = os.wait4(subprocess.Popen(command).pid, 0)
         if status != 0:
             raise SystemExit(f"{' '.join(command)} failed")
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+        unit = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
         files = photo.stat().st_size + result.stat().st_size
         return Measurement(usage.ru_maxrss * unit, 2 * 3 * height * width, files)
 
 
 def make_photo(path: Path, height: int, width: int) -> None:
-    """Waves with grain: files as large as those of real photos."""
+    """Waves with grain, so that files are as large as those of real photos."""
     import numpy as np
     from PIL import Image
 

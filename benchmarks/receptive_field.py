@@ -1,12 +1,12 @@
-"""How far the networks look: the radius, in pixels, of what one restored pixel depends on.
+"""The networks' receptive radius: how many pixels away a restored pixel depends on the input.
 
-Both networks are local. The reach is found by following every layer of a network along one axis: a feature
-is described by the first and the last image column that each of its columns depends on, and each kind of
-layer moves these bounds in a simple way. The walk below takes the steps of ``iniknet.py`` and ``nrknet.py``
-in their order; ``tests/models/test_receptive_field.py`` compares it with the gradients of the real networks.
+Both networks are local. This follows every layer along one axis: a feature is described by the first and last
+image column that each of its columns depends on, and each kind of layer changes these bounds in a simple way.
+The code mirrors ``iniknet.py`` and ``nrknet.py`` step by step; ``tests/models/test_receptive_field.py``
+compares it with the gradients of the real networks.
 
-What a pixel depends on also varies with its place in the grid of the strided layers, 16 x 16 pixels, or
-32 x 32 where features are at half size; the reach is that of the worst place.
+The radius varies with a pixel's position in the grid of the strided layers, 16 x 16 pixels, or 32 x 32 with
+features at half size; the largest one counts.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 
 ROW = 4096
-"""Columns of the imaginary image; far more than twice any reach, so that its middle knows no border."""
+"""Columns of the virtual image; so many that its borders do not affect its middle."""
 
 GRID = 32
 
@@ -37,7 +37,7 @@ class Footprint:
         return len(self.first)
 
     def gather(self, columns: int, lowest: "Taps", highest: "Taps") -> "Footprint":
-        """A layer of ``columns`` outputs, output i of which reads the inputs lowest(i) to highest(i)."""
+        """A layer of ``columns`` outputs, where output i reads the inputs lowest(i) to highest(i)."""
         outputs = np.arange(columns)
         limit = len(self) - 1
         return Footprint(
@@ -45,7 +45,7 @@ class Footprint:
         )
 
     def convolved(self, kernel: int = 3, *, stride: int = 1, times: int = 1) -> "Footprint":
-        """After ``times`` convolutions in a row."""
+        """After ``times`` convolutions in sequence."""
         half = kernel // 2
         step = self.gather(len(self) // stride, lambda i: i * stride - half, lambda i: i * stride + half)
         return step if times == 1 else step.convolved(kernel, stride=stride, times=times - 1)
@@ -75,11 +75,11 @@ class Footprint:
         return self.gather(len(self) // 2, lambda o: 2 * o, lambda o: 2 * o + 1)
 
     def doubled(self) -> "Footprint":
-        """After nearest enlargement by 2."""
+        """After nearest-neighbour enlargement by 2."""
         return self.gather(2 * len(self), lambda o: o // 2, lambda o: o // 2)
 
     def shrunk(self, factor: int) -> "Footprint":
-        """After ``factor`` columns became channels of one."""
+        """After pixel unshuffling by ``factor``."""
         return self.gather(len(self) // factor, lambda o: factor * o, lambda o: factor * o + factor - 1)
 
     def enlarged(self, factor: int) -> "Footprint":
@@ -87,7 +87,7 @@ class Footprint:
         return self if factor == 1 else self.bilinear(factor)
 
     def __or__(self, other: "Footprint") -> "Footprint":
-        """Of something computed from both, column by column."""
+        """The footprint of something computed from both, column by column."""
         return Footprint(np.minimum(self.first, other.first), np.maximum(self.last, other.last))
 
 
@@ -106,7 +106,7 @@ def receptive_radius(network: Network) -> int:
         case NRKNet():
             result = _nrknet(network.config, _image())
         case _:
-            raise TypeError(f"the reach of {type(network).__name__} is not described")
+            raise TypeError(f"the receptive field of {type(network).__name__} is not described")
     middle = np.arange(ROW // 2, ROW // 2 + GRID)
     return int(max((middle - result.first[middle]).max(), (result.last[middle] - middle).max()))
 

@@ -1,13 +1,13 @@
-"""How long `defocusctl batch` takes over a tree that is done, and how long if it reads all of it. Linux only.
+"""Times `defocusctl batch` on a finished tree, with and without verification. Linux only.
 
     python benchmarks/resume.py [--photos 100000] [--side 64] [--only folders|store]
 
-One JPEG photo of noise is deblurred with the bundled weights; photo, result and the line of the manifest are
-then multiplied, in folders of 1,000. Over these the command runs in processes of their own: as it is, and
-with `--verify`, which reads all photos and results and compares hashes. The files were just written, so
-reading them is as quick as it can be. The store is a dictionary in the memory of the command's process,
-behind fsspec's interface: what is measured is the command's own work, not the network. The first line is the
-command over the one photo, which is the start. CPU seconds include the system's.
+One JPEG photo of noise is deblurred with the bundled weights; photo, result and manifest line are then
+duplicated into folders of 1,000. The command runs on these in separate processes: as it is, and with
+`--verify`, which reads all photos and results and compares checksums. The files were just written, so they
+are cached. The store is a dictionary in the process's memory behind fsspec's interface, so only the command's
+own work is measured, not the network. The first line is the startup time, measured with one photo. CPU
+seconds include system time.
 """
 
 import argparse
@@ -37,7 +37,7 @@ WEIGHTS = ("--weights", "bundled", "--json")
 
 
 class Timing(NamedTuple):
-    """Seconds by the clock and of the CPU."""
+    """Wall-clock and CPU seconds."""
 
     wall: float
     cpu: float
@@ -62,7 +62,7 @@ def main() -> None:
         first = [sys.executable, "-m", "defocusctl", "batch", str(root / ONE), str(root / DONE), *WEIGHTS]
         subprocess.run(first, check=True, stdout=subprocess.DEVNULL)
         print("| photos | where | s | CPU s | photos/s |\n|---:|---|---:|---:|---:|", flush=True)
-        show(1, "the start", timed(first))
+        show(1, "startup", timed(first))
         if arguments.only != "store":
             in_folders(root, arguments.photos)
         if arguments.only != "folders":
@@ -76,13 +76,13 @@ def in_folders(root: Path, photos: int) -> None:
             path = root / base / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    time.sleep(1)  # the stamps of files that were just written are not recorded
+    time.sleep(1)  # time stamps of files that were just written are not recorded
     stamps = {
         name: (recorded_stamp(root / "in" / name), recorded_stamp(root / "out" / name))
         for name in names(photos)
     }
     (root / "out" / FILE).write_bytes(manifest(root, stamps))
-    (root / "out" / RESERVATIONS).write_bytes(claims(photos))
+    (root / "out" / RESERVATIONS).write_bytes(reservations(photos))
     command = [sys.executable, "-m", "defocusctl", "batch", str(root / "in"), str(root / "out"), *WEIGHTS]
     show(photos, "folders", timed(command))
     show(photos, "folders, `--verify`", timed([*command, "--verify"]))
@@ -96,7 +96,7 @@ def in_a_store(root: Path, photos: int) -> None:
 
 
 def run_in_store(root: Path, photos: int, options: list[str]) -> None:
-    """In a process of its own: fill the store and time the command, which runs in this process."""
+    """Fill the store and time the command in this process, which was started for it."""
     fsspec.register_implementation("gs", Store, clobber=True)
     photo, result = (root / ONE).read_bytes(), (root / DONE / ONE).read_bytes()
     for name in names(photos):
@@ -104,7 +104,7 @@ def run_in_store(root: Path, photos: int, options: list[str]) -> None:
         Store.put(f"bucket/out/{name}", result)
     stamp, result_stamp = (f"{len(content)}-{tag(content)}" for content in (photo, result))
     Store.put(f"bucket/out/{FILE}", manifest(root, dict.fromkeys(names(photos), (stamp, result_stamp))))
-    Store.put(f"bucket/out/{RESERVATIONS}", claims(photos))
+    Store.put(f"bucket/out/{RESERVATIONS}", reservations(photos))
     sys.argv = ["defocusctl", "batch", "gs://bucket/in", "gs://bucket/out", *WEIGHTS]
     sys.argv += [f"--{option}" for option in options]
     started, before = time.perf_counter(), sum(os.times()[:2])
@@ -121,7 +121,7 @@ def names(photos: int) -> Iterator[str]:
 
 
 def manifest(root: Path, stamps: dict[str, tuple[str | None, str | None]]) -> bytes:
-    """The lines that so many runs of the one photo would have left."""
+    """The manifest lines for all copies of the photo."""
     entry = json.loads((root / DONE / FILE).read_text())
     [digest] = entry["files"].values()
     lines = []
@@ -131,7 +131,7 @@ def manifest(root: Path, stamps: dict[str, tuple[str | None, str | None]]) -> by
     return b"".join(lines)
 
 
-def claims(photos: int) -> bytes:
+def reservations(photos: int) -> bytes:
     return b"".join(json.dumps({"file": name}).encode() + b"\n" for name in names(photos))
 
 
@@ -152,7 +152,7 @@ def tag(content: bytes) -> str:
 
 
 class Store(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Objects in memory, as of a store that answers at once; one for the process."""
+    """Objects in memory, like a store without latency; one per process."""
 
     protocol = "gs"
     objects: ClassVar[dict[str, tuple[bytes, str]]] = {}

@@ -1,13 +1,13 @@
-"""Throughput of `defocusctl batch` on this machine by engine, cores and number of workers. Linux only.
+"""Throughput of `defocusctl batch` by engine, cores and number of workers. Linux only.
 
     python benchmarks/scaling.py [--model iniknet] [--photos 12] [--width 480] [--height 320]
                                  [--engines local ray] [--cores 1 2] [--rounds 1]
 
-Every line is the command in a process of its own on so many cores, with the bundled weights, on JPEG files
-of noise: once with one worker that has all these cores, once with one worker for each. A worker computes one
-photo at a time (`--jobs`): threads of one process (local), or a process (ray). "steady" leaves out the
-start: it counts the photos after each worker's first; "whole" is from the start of the command to the end
-of the last photo. Of several rounds the medians are printed.
+Every line is one run of the command on the given cores, with the bundled weights, on JPEG files of noise:
+once with a single worker for all cores, once with one worker per core. A worker (`--jobs`) is a thread
+(local) or a process (ray) that restores one photo at a time. "steady" excludes startup and each worker's
+first photo; "whole" is from the start of the command to the end of the last photo. The table shows medians
+over the rounds.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class Setup(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """Megapixels per second without and with the start, and seconds to the first photo that was done."""
+    """Megapixels per second without and with startup, and seconds until the first photo is done."""
 
     steady: float
     whole: float
@@ -81,7 +81,7 @@ def make_photos(folder: Path, count: int, width: int, height: int) -> None:
 
 
 def measure(photos: Path, out: Path, model: str, setup: Setup) -> Measurement:
-    """Run the command on the first cores and note when each photo ended."""
+    """Run the command on the first cores and record when each photo is done."""
     command = [sys.executable, "-m", "defocusctl", "batch", str(photos), str(out), "--model", model]
     command += ["--weights", "bundled", "--offline", "--json"]
     command += ["--engine", setup.engine, "--jobs", str(setup.workers)]

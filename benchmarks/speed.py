@@ -1,11 +1,11 @@
-"""The default path against the plain float32 network on the whole photo, side by side on the CPU.
+"""Compares the default path with the plain float32 network on a whole photo, on the CPU.
 
     python benchmarks/speed.py [--width 1200] [--height 800] [--rounds 3]
 
-Times do not depend on the weights: initial ones are used. Each round runs both, one after the other, in their
-own processes (the default path tells the C library to keep freed memory, which would help the plain network
-too); the table shows medians of the seconds and of the rounds' ratios, by the clock and by processor time. On
-a busy machine only the latter means anything, with OMP_NUM_THREADS=1.
+Times do not depend on the weights, so initial ones are used. Each round runs both, one after the other, in
+separate processes (the default path makes the C library keep freed memory, which would also help the plain
+network); the table shows medians of seconds and of each round's ratio, in wall-clock and processor time. On a
+busy machine, only the latter is meaningful, with OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Run: TypeAlias = Callable[[Pixels], str]
 
 @dataclass(frozen=True)
 class Timing:
-    """One photo: seconds by the clock, seconds of all processors together, and the settings."""
+    """One photo: wall-clock seconds, processor seconds, and the settings."""
 
     clock: float
     processor: float
@@ -77,14 +77,14 @@ def main() -> None:
 
 
 def one_process(model: str, path: str) -> Timing:
-    """One timing in a process of its own."""
+    """One timing in a separate process."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", model, path]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Timing(**json.loads(answer))
 
 
 def timed(model: str, path: str, size: Size) -> Timing:
-    """Seconds for one photo after a small one that warms up, and what was run."""
+    """Time one photo after a warm-up on a small one."""
     torch.manual_seed(0)
     network = NETWORKS[model]()
     network.initialise()

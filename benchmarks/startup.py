@@ -1,9 +1,9 @@
-"""What a command takes that only shows something, beside Python with the terminal libraries alone.
+"""Startup time of informational commands, relative to importing only the terminal libraries.
 
     python benchmarks/startup.py [--rounds 9]
 
-Each round runs all of them one after the other, each in a process of its own; the table shows medians of the
-seconds, by the clock, and of the rounds' ratios to the bare import.
+Each round runs all of them one after the other, each in its own process; the table shows medians of the
+wall-clock seconds and of each round's ratio to the bare import.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     calls = {"Typer and Rich alone": BARE, **COMMANDS}
-    for call in calls.values():  # compiled and in the system's cache from here on
+    for call in calls.values():  # warm up: byte code and file cache
         seconds(call)
     timings = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
     print("| command | s | times the bare import |")
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def seconds(call: list[str]) -> float:
-    """Those that Python takes for the arguments, from start to end."""
+    """The wall-clock time of Python with these arguments."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *call], stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - started

@@ -1,9 +1,9 @@
-"""What overlap and precision cost in accuracy: greatest differences from the whole photo in float32.
+"""The accuracy cost of overlap and precision: largest differences from the whole photo in float32.
 
     python benchmarks/tiling.py PHOTO... [--weights-iniknet FILE] [--weights-nrknet FILE]
 
-Every photo is cut to at most 384 x 640 pixels from its centre. Differences are in grey levels of 255, the
-largest over all pixels and photos. Tiles are as small as the overlap allows, which makes the most seams.
+Every photo is cropped to at most 384 x 640 pixels at its centre. Differences are in grey levels (of 255), the
+largest over all pixels and photos. Tiles are as small as the overlap allows, to have the most seams.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def centre(path: Path) -> Floats:
-    """The middle of a photo in [0, 1], in float so that nothing is rounded."""
+    """The middle of a photo in [0, 1], in floating point so that nothing is rounded."""
     photo = read_photo(path)
     height, width, _ = photo.pixels.shape
     top, left = max(0, height - 384) // 2, max(0, width - 640) // 2
@@ -66,7 +66,7 @@ def measure(model: str, weights: Path, photos: Sequence[Floats], device: str) ->
 
     whole = restored("fp32", 0, 0)
     network = load_checkpoint(weights, model_name=model).model
-    print(f"\n{model} (reach {receptive_radius(network)}), {len(photos)} photos\n")
+    print(f"\n{model} (receptive radius {receptive_radius(network)}), {len(photos)} photos\n")
     print("| what | largest | RMS |\n|---|---:|---:|")
     change = [np.abs(one - photo).max() * 255 for one, photo in zip(whole, photos, strict=True)]
     print(f"| (largest change the network makes) | {max(change):9.1f} | |")

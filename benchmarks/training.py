@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/training.py RECIPE... --data DIR [--rounds 5] [--device cpu]
 
-Each recipe's last stage is trained from random weights as `train` does it, twice side by side: in float32 and
-channels_last ("fixed"), as recipes did before they had `precision` and `layout`, and with `auto` for both. A
-round takes one step of each; the table shows the medians. "Convolutions" is the share of the rate, in FLOP
-per second, that a 3 x 3 convolution of 64 channels reaches on this device in the same run. With one thread,
-times are those of the processor, which other programs' work hardly disturbs.
+Each recipe's last stage is trained from random weights as in `train`, in two variants: float32 and
+channels_last ("fixed"), and `auto` for both `precision` and `layout`. A round takes one step of each; the
+table shows medians. "Convolutions" is the rate in FLOP per second, relative to that of a 3 x 3 convolution of
+64 channels on this device in the same run. With one thread, processor time is measured, which other programs
+hardly affect.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from defocusctl.training.execution import clock_of
 from defocusctl.training.recipe import Recipe, read_recipe
 from defocusctl.training.state import TrainingState
 
-CACHE = 2 * 2**30  # bytes, as recipes have it
+CACHE = 2 * 2**30  # bytes, as in recipes
 COLUMNS = "recipe", "contender", "s/step", "samples/h", "loader", "renderer", "convolutions", "speed-up"
 
 
 @dataclass
 class Contender:
-    """One way to train and the seconds of its steps so far: reading, rendering, and all the rest."""
+    """A variant of training and the seconds of its steps: reading, rendering, everything else."""
 
     name: str
     state: TrainingState
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: float) -> None:
-    """Print a recipe's rows."""
+    """Print the rows for a recipe."""
     recipe = read_recipe(path)
     fixed = recipe.model_copy(update={"precision": "fp32", "layout": "channels_last"})
     auto = recipe.model_copy(update={"precision": "auto", "layout": "auto"})
@@ -70,7 +70,7 @@ def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: flo
     chosen = contenders[1].state.execution
     contenders[1].name = f"auto: {chosen.precision}, {chosen.layout}"
     crops = step_crops(recipe, root)
-    for step in range(rounds + 1):  # the first warms up
+    for step in range(rounds + 1):  # the first is a warm-up
         for contender in contenders:
             run_step(contender, crops, step, device)
     work = flop(contenders[0].state, render_crops(crops[0], recipe.stages[-1].rendering, 0))
@@ -107,7 +107,7 @@ def step_crops(recipe: Recipe, root: Path) -> StepCrops:
 
 
 def run_step(contender: Contender, crops: StepCrops, step: int, device: torch.device) -> None:
-    """One step of training, timed in its three parts."""
+    """One training step, timed in three parts."""
     state = contender.state
     recipe = state.recipe
     stage = recipe.stages[-1]

@@ -1,10 +1,10 @@
-"""What the blur extent says of blur that is known.
+"""Measures the blur extent for known blur.
 
 python benchmarks/cards/blur_extent.py MODEL WEIGHTS --photos DIR [--limit 6]
 
 The central 256 x 256 pixels of each sharp photo are blurred by a uniform disc, in linear light, without
-noise. Prints a Markdown table: the median blur extent over the pixels, its mean over the photos, and the
-lowest and highest photo.
+noise. Prints a Markdown table: the mean over the photos of each photo's median blur extent, and the lowest
+and highest median.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from defocusctl.data.synthesis.camera import to_light, to_pixels
 from defocusctl.deblurrer import Deblurrer
 
 SIZE = 256
-RIM = 24  # pixels; blurring wraps around
+RIM = 24  # pixels, because blurring wraps around
 RADII = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)
 DISC = ApertureShapes(*(torch.zeros(1, 1, 1, 1) for _ in range(5)))
 
 
 def blurred(photo: np.ndarray, radius: float) -> np.ndarray:
-    """8-bit RGB (SIZE, SIZE, 3): the middle of a photo out of focus by a disc of ``radius`` pixels."""
+    """8-bit RGB (SIZE, SIZE, 3): the middle of a photo, blurred by a disc of ``radius`` pixels."""
     top, left = ((length - SIZE) // 2 for length in photo.shape[:2])
     crop = np.ascontiguousarray(photo[top : top + SIZE, left : left + SIZE])
     if radius == 0:

@@ -1,8 +1,8 @@
-"""How constant a picture of one colour stays: the largest error at its borders and inside, in levels of 255.
+"""How well a uniform colour is preserved: the largest error overall and inside, in grey levels (of 255).
 
     python benchmarks/cards/borders.py [--size 128x96] [--models iniknet nrknet]
 
-The bundled weights in float32 on the CPU. "Inside" is what lies at least 32 pixels from every border.
+The bundled weights in float32 on the CPU. "Inside" is at least 32 pixels away from every border.
 """
 
 import argparse

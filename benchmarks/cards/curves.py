@@ -1,8 +1,8 @@
-"""Mean gain on the real sets over the steps of several runs, one after the other, as a picture.
+"""Plots the mean gain on the real sets over the steps of consecutive runs.
 
 python benchmarks/cards/curves.py OUT.png --runs TITLE RUN [RUN...] [--runs TITLE RUN...] [--first-part 4]
 
-Reads the scores from `log.jsonl` of every run folder. Every title gets a panel; dotted lines part the runs.
+Reads the scores from `log.jsonl` in every run folder. Each title gets a panel; dotted lines separate runs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SETS = {"lytro": "#0072b2", "stacks": "#d55e00", "handheld": "#009e73"}
 
 
 def draw(axes: Axes, title: str, runs: list[Path], first_part: int) -> None:
-    """One panel."""
+    """Draw one panel."""
     curves = defaultdict(list)
     before = 0
     for part, run in enumerate(runs, first_part):
@@ -38,7 +38,7 @@ def draw(axes: Axes, title: str, runs: list[Path], first_part: int) -> None:
         axes.plot(*zip(*points, strict=True), "o-", markersize=4, color=SETS[name], label=name)
     axes.set_title(title)
     axes.set_xlabel(f"steps since part {first_part} began")
-    axes.axhline(0, color="grey", linewidth=0.8)  # keeps zero in the picture
+    axes.axhline(0, color="grey", linewidth=0.8)  # makes zero visible
     axes.grid(alpha=0.3)
 
 

@@ -1,8 +1,8 @@
-"""Details of photos that were not trained on, before and after: the sheet in the model cards.
+"""Before and after details of photos outside the training set: the picture in the model cards.
 
 python benchmarks/cards/details.py --data DIR -o docs/images/crops.jpg
 
-Each row is 300 x 220 pixels at 1:1, restored with 96 pixels around them: photo, INIKNet, NRKNet (bundled).
+Each row shows 300 x 220 pixels at 1:1, restored with 96 pixels around them: photo, INIKNet, NRKNet (bundled).
 """
 
 import argparse
@@ -25,7 +25,7 @@ DETAILS = (
     ("sharp-val/kodak_23.jpg", 230, 40),
     ("sharp-val/kodak_19.jpg", 60, 160),
 )
-"""Photo, left and top."""
+"""Photo, left, top."""
 
 WIDTH, HEIGHT, AROUND, GAP, HEAD = 300, 220, 96, 4, 24
 

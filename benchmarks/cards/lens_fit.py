@@ -1,13 +1,13 @@
-"""Which gamma and which aperture explain real defocus best.
+"""Finds the gamma and the aperture that explain real defocus best.
 
 python benchmarks/cards/lens_fit.py SET [SET...] [--patches 4] [--limit N]
 
-Every SET holds `source` (blurred) and `target` (sharp). From each pair come the patches of 64 x 64 pixels
-that differ most among 60 random ones. For each the sharp patch is shifted (steps of half a pixel), taken to
-light by a gamma, blurred by one kernel of the renderer, scaled to the exposure of the blurred one and taken
-back; the best of 22 radii from 0.6 to 13 pixels counts. Patches that no disc at gamma 2.2 explains to half
-of the error are left out. Prints, as Markdown, the median over the patches of the error in dB relative to
-that of the unblurred patch (lower explains better), and the radii.
+Every SET holds `source` (blurred) and `target` (sharp). Of 60 random patches of 64 x 64 pixels per pair,
+those that differ most are used. The sharp patch is shifted (in steps of half a pixel), linearised with a
+gamma, blurred by a kernel of the renderer, scaled to the exposure of the blurred patch and converted back;
+the best of 22 radii from 0.6 to 13 pixels counts. Patches for which no disc at gamma 2.2 halves the error are
+skipped. Prints, as Markdown, the median error over the patches in dB relative to the unblurred patch (lower
+is better), and the radii.
 """
 
 import argparse
@@ -32,7 +32,7 @@ FX = torch.fft.rfftfreq(FULL).view(1, -1)
 
 
 class Patch(NamedTuple):
-    """Pixels in [0, 1]: (3, SIZE, SIZE) blurred, (3, FULL, FULL) sharp around the same place."""
+    """Pixels in [0, 1]: (3, SIZE, SIZE) blurred, (3, FULL, FULL) sharp with the same centre."""
 
     blurred: Tensor
     sharp: Tensor
@@ -46,7 +46,7 @@ def lens(*, soft_edge: float = 0.0, aberration: float = 0.0) -> Tensor:
 
 
 def gaussian() -> Tensor:
-    """Spectra of Gaussians with the second moment of the discs, sigma = radius / 2."""
+    """Spectra of Gaussians with the same second moments as the discs, sigma = radius / 2."""
     sigma = RADII.view(-1, 1, 1) / 2
     return torch.exp(-2 * torch.pi**2 * sigma**2 * (FY**2 + FX**2))
 
@@ -61,7 +61,7 @@ LENSES = {
 
 
 def errors(patch: Patch, gamma: float, spectra: Tensor, shift: tuple[float, float]) -> Tensor:
-    """Mean squared error in pixel values for every radius."""
+    """Mean squared error of pixel values for every radius."""
     moved = torch.exp(-2j * torch.pi * (FY * shift[0] + FX * shift[1]))
     light = torch.fft.rfft2(patch.sharp**gamma)
     spread = torch.fft.irfft2(light * (spectra * moved).unsqueeze(1), s=(FULL, FULL))
@@ -87,7 +87,7 @@ def patches_of(blurred: Tensor, sharp: Tensor, count: int, rng: np.random.Genera
 
 
 def unblurred(patch: Patch) -> Tensor:
-    """The error of the sharp patch as it is."""
+    """The error of the sharp patch without any blur."""
     return ((patch.sharp[:, MARGIN:-MARGIN, MARGIN:-MARGIN] - patch.blurred) ** 2).mean()
 
 

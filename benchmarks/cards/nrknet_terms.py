@@ -1,11 +1,11 @@
-"""What the parts of NRKNet do: the Neumann term of each scale, and the blurring that the network found.
+"""What the parts of NRKNet contribute: the Neumann terms of each scale, and the predicted blurring.
 
 python benchmarks/cards/nrknet_terms.py WEIGHTS.safetensors --data DIR --recipe RECIPE.toml [--limit N]
 
-On the validation crops of the recipe, in float32. The first table has the mean PSNR gain in dB over Y, the
-input, after the terms (I - D_t)^t Y_t of the scales t = 1, 2, 3 are added one after the other (eq. (10)).
-The second has the PSNR of X_t, the sharp crop at each scale, against Y_t, and that of D_t X_t against Y_t:
-what the reblurring loss (eq. (14)) trains.
+On the recipe's validation crops, in float32. The first table shows the mean PSNR gain in dB over the input Y
+as the terms (I - D_t)^t Y_t of the scales t = 1, 2, 3 are added one by one (eq. (10)). The second shows the
+PSNR against Y_t of X_t, the sharp crop at each scale, and of D_t X_t, which the reblurring loss (eq. (14))
+trains.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from defocusctl.models.nrknet import NRKNet, halvings
+from defocusctl.models.nrknet import NRKNet, pyramid
 from defocusctl.models.recurrence import resize
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.validation import ValidationPair, ValidationSets
@@ -34,7 +34,7 @@ def measured(network: NRKNet, pair: ValidationPair) -> tuple[list[float], list[f
     blurred, sharp = pair.blurred[None], pair.sharp[None]
     prediction = network(blurred)
     estimate, gains, fits = blurred, [], []
-    for t, y, x in zip(SCALES, halvings(blurred), halvings(sharp), strict=True):
+    for t, y, x in zip(SCALES, pyramid(blurred), pyramid(sharp), strict=True):
         gamma, term = prediction.coefficients[f"gamma_{t}"], y
         for _ in range(t):
             term = term - network.reblur(term, gamma)

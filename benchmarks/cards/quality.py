@@ -1,12 +1,12 @@
-"""How good weights are.
+"""Measures the quality of weights.
 
 python benchmarks/cards/quality.py MODEL WEIGHTS --data DIR --recipe RECIPE.toml [--twice] [--full FILE]
     [--limit N]
 
-PSNR and SSIM of whole photos through the default restoring path beside the untouched input's, for every pair
-folder of the recipe's validation table and for rendered defocus of its sharp photos; how far already sharp
-photos are changed. --twice deblurs every result once more; --full compares the weights with the same ones in
-single precision. Prints Markdown tables.
+PSNR and SSIM of whole photos, restored with default settings and untouched, for every pair folder of the
+recipe's validation table and for rendered defocus of its sharp photos; also how much sharp photos change.
+--twice deblurs every result again; --full compares the weights with their single-precision version. Prints
+Markdown tables.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
 
 
 def pairs_of(recipe: Recipe, data: Path, limit: int | None) -> Iterator[tuple[str, Iterable[Pair]]]:
-    """Every set of the recipe by its name; the sharp photos, as their own targets, come last."""
+    """The recipe's sets by name; the sharp photos, as their own targets, come last."""
     validation = recipe.validation
     for name, folder in validation.pairs.items():
         listed = pairs_in(data / folder / "source", data / folder / "target")[:limit]
@@ -68,12 +68,12 @@ def pairs_of(recipe: Recipe, data: Path, limit: int | None) -> Iterator[tuple[st
 
 
 def restored(deblurrer: Deblurrer, pixels: np.ndarray) -> np.ndarray:
-    """The photo through the default path, as 8-bit samples."""
+    """The photo, restored with default settings, as 8-bit samples."""
     return deblurrer.restorer.restore([Photo.of_pixels(pixels, 255.0)])[0].pixels
 
 
 def scores_of(pair: Pair, deblurrer: Deblurrer, full: Deblurrer | None, twice: bool) -> Scores:
-    """One pair, with as few passes of the network as there are images."""
+    """The scores of one pair, with one network pass per distinct image."""
     once = restored(deblurrer, pair.blurred)
 
     def against_target(pixels: np.ndarray) -> Quality:
@@ -88,7 +88,7 @@ def scores_of(pair: Pair, deblurrer: Deblurrer, full: Deblurrer | None, twice: b
 
 
 def gain_row(name: str, scores: list[Scores]) -> str:
-    """One line of the table of gains."""
+    """One row of the table of gains."""
     gains = [score.once.psnr - score.before.psnr for score in scores]
     before, after = np.mean([s.before for s in scores], axis=0), np.mean([s.once for s in scores], axis=0)
     means = f"{before[0]:.2f} / {before[1]:.4f} | {after[0]:.2f} / {after[1]:.4f}"
@@ -98,7 +98,7 @@ def gain_row(name: str, scores: list[Scores]) -> str:
 
 
 def twice_row(name: str, scores: list[Scores]) -> str:
-    """One line of the table of gains after one and after two passes."""
+    """One row of the table of gains after one and two passes."""
     first = [s.once.psnr - s.before.psnr for s in scores]
     second = [s.twice.psnr - s.before.psnr for s in scores if s.twice]
     means = f"{np.mean(first):+.2f} | {np.mean(second):+.2f}"
@@ -106,7 +106,7 @@ def twice_row(name: str, scores: list[Scores]) -> str:
 
 
 def half_row(name: str, scores: list[Scores]) -> str:
-    """One line of the table of what half precision costs."""
+    """One row of the table of losses from half precision."""
     losses = [s.full.psnr - s.once.psnr for s in scores if s.full]
     return f"| {name} | {np.mean(losses):+.4f} | {max(losses):+.4f} |"
 

@@ -1,8 +1,8 @@
-"""The rendered validation crops of a recipe as files, so that ``defocusctl eval`` can score them.
+"""Writes the rendered validation crops of a recipe as files for ``defocusctl eval``.
 
     python benchmarks/cards/rendered_pairs.py RECIPE.toml --data DIR OUT
 
-Writes OUT/source and OUT/target, 8-bit PNG, a pair per photo of the recipe's validation folder.
+Writes 8-bit PNGs to OUT/source and OUT/target, one pair per photo in the recipe's validation folder.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def write(path: Path, image: Tensor) -> None:
-    """One crop, (3, H, W) in [0, 1], as an 8-bit file."""
+    """Write one crop, (3, H, W) in [0, 1], as an 8-bit file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.round(image.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
 

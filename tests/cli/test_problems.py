@@ -13,7 +13,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs, deblur_photo
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError
 from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.system.devices import enough_memory
+from defocusctl.system.devices import memory_errors
 from tests.cli.command import defocusctl, photo_file, small_weights
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -112,7 +112,7 @@ def test_memory_that_runs_out_is_no_bug(home: Path) -> None:
     with pytest.raises(DeviceError, match=r"not enough memory for '.*photo\.png'") as caught:
         deblur_photo(deblurrer, photo, NoRoom(), outputs=Outputs(), max_megapixels=1)
     assert caught.value.remedy
-    with pytest.raises(DeviceError, match="for the rest"), enough_memory("the rest"):
+    with pytest.raises(DeviceError, match="for the rest"), memory_errors("the rest"):
         bytearray(sys.maxsize)
 
 

@@ -75,7 +75,7 @@ def test_graphs_run_on_the_cpu_in_float32(home: Path) -> None:
     for option in (("--precision", "bf16"), ("--device", "cuda")):
         answer = defocusctl("deblur", photo, *chosen, *option)
         assert answer.code == ExitCode.DEVICE
-        assert "computes on the CPU and in fp32: leave out --device and --precision" in answer.err
+        assert "runs only on the CPU and in fp32: leave out --device and --precision" in answer.err
 
 
 @pytest.mark.parametrize(("backend", "extra"), [("onnxruntime", "onnx"), ("openvino", "openvino")])

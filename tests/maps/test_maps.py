@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from defocusctl.errors import OutputError
 from defocusctl.maps import blur_extent, map_paths, write_comparison, write_maps, write_maps_data
 from defocusctl.maps.atoms import atom_arrays, spectrum
-from defocusctl.maps.details import telling_details
+from defocusctl.maps.details import improved_details
 from defocusctl.maps.dictionaries import atoms_sheet
 from defocusctl.maps.extent import STRIP_PIXELS
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
@@ -278,7 +278,7 @@ class TestComparison:
         before = np.full((400, 600, 3), 128, dtype=np.uint8)
         after = before.copy()
         after[200:260, 420:480] = photo(60, 60)
-        first, *others = telling_details(before, after, 255.0, side=60, count=3)
+        first, *others = improved_details(before, after, 255.0, side=60, count=3)
         assert first.top <= 230 < first.bottom and first.left <= 450 < first.right
         for one, other in itertools.combinations([first, *others], 2):
             assert abs(one.top - other.top) >= 60 or abs(one.left - other.left) >= 60
@@ -290,17 +290,17 @@ class TestComparison:
         after[60:120, 60:120, 0] += rng.normal(0, 0.05, (60, 60))
         ripples = 0.06 * np.sin(np.arange(60, dtype=np.float32) * 2 * np.pi / 9)  # nine pixels a period
         after[200:260, 420:480, 0] += ripples
-        first = telling_details(before, after, 1.0, side=60, count=1)[0]
+        first = improved_details(before, after, 1.0, side=60, count=1)[0]
         assert first.top <= 230 < first.bottom and first.left <= 450 < first.right
 
     def test_details_keep_off_the_border_where_there_is_room(self) -> None:
         after = photo(400, 600)
         after[20:380, 30:570] //= 4
-        boxes = telling_details(np.zeros_like(after), after, 255.0, side=60, count=3)
+        boxes = improved_details(np.zeros_like(after), after, 255.0, side=60, count=3)
         assert len(boxes) == 3
         for box in boxes:
             assert min(box.top, 400 - box.bottom) >= 16 and min(box.left, 600 - box.right) >= 24
-        (box,) = telling_details(np.zeros_like(after[:62]), after[:62], 255.0, side=60, count=1)
+        (box,) = improved_details(np.zeros_like(after[:62]), after[:62], 255.0, side=60, count=1)
         assert box.top == 0
 
     def test_details_are_enlarged_pixel_for_pixel(self, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_large_photos_are_read_in_strips() -> None:
     mu = np.broadcast_to(np.float16(1 / 8), (8, *size))
     tracemalloc.start()
     mu_sheet(PhotoPixels(pixels, 65535.0), mu)
-    telling_details(pixels, pixels, 65535.0, side=200, count=3)
+    improved_details(pixels, pixels, 65535.0, side=200, count=3)
     extent = blur_extent("iniknet", {"mu": mu})
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -10,7 +10,7 @@ import torch
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.inverse_atoms import InverseAtoms
-from defocusctl.models.nrknet import NRKNet, halvings
+from defocusctl.models.nrknet import NRKNet, pyramid
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from tests.golden_weights import released_state
 
@@ -103,7 +103,7 @@ def test_nrknet_reblurring() -> None:
     assert_close(output.restored[0][1], arrays["y"])
     for t, (_, reblurred, target) in enumerate(output.reblurred, start=1):
         assert_close(reblurred, arrays[f"reblurred_{t}"])
-        assert torch.equal(target, halvings(arrays["x"])[t - 1])
+        assert torch.equal(target, pyramid(arrays["x"])[t - 1])
 
 
 def test_the_centre_of_every_atom_is_sampled_at_exactly_zero() -> None:

@@ -109,7 +109,7 @@ def test_it_is_trained_scored_and_used_like_the_built_in_ones(installed: Path) -
     result = Deblurrer.from_pretrained("tinynet", weights).deblur("pairs/source/0.png", coefficients=True)
     assert result.image.shape == (48, 48, 3)
     assert result.coefficients == {}
-    with pytest.raises(UsageError, match="tinynet tells no blur extent"):
+    with pytest.raises(UsageError, match="tinynet has no blur extent"):
         _ = result.blur_extent
 
 
@@ -232,7 +232,7 @@ def packages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("Net = 5", "not a subclass of Network"),
         ("class Net: pass", "not a subclass of Network"),
         ("", "AttributeError"),
-        (WHOLE.replace(FACTS, "bytes_per_pixel = 99"), "does not say its default_overlap"),
+        (WHOLE.replace(FACTS, "bytes_per_pixel = 99"), "does not define its default_overlap"),
         (WHOLE.replace("def forward", "def backward"), "has no forward"),
         (WHOLE.replace("def from_state", "def to_state"), "has no from_state"),
         (WHOLE.replace('"broken"', '"whole"'), "is not called 'broken'"),

@@ -23,7 +23,7 @@ from defocusctl.photo.formats.jxl_header import (
 )
 from tests.photo import photo_files as files
 
-BEYOND = "its premultiplied colours exceed their alpha in places and are clipped to it"
+BEYOND = "some of its premultiplied colours exceed their alpha and are clipped to it"
 
 
 def rewritten(photo: Photo, pixels: np.ndarray | None = None, quality: int | None = None) -> bytes:

@@ -85,7 +85,7 @@ def test_bytes_after_the_end_are_named(data: bytes) -> None:
     plain = read_photo(data)
     photo = read_photo(data + MP4)
     assert plain.warnings == () and len(photo.warnings) == 1
-    assert "film of a motion photo" in photo.warnings[0]
+    assert "video of a motion photo" in photo.warnings[0]
     np.testing.assert_array_equal(photo.pixels, plain.pixels)
     assert read_photo(data + bytes(500)).warnings == ()
 
@@ -101,7 +101,12 @@ def test_text_after_a_plain_picture_is_named(data: bytes, rest: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [(b"jumb", "Content Credentials"), (b"jhgm", "gain map"), (b"mpvd", "film"), (b"abcd", "the box (abcd)")],
+    [
+        (b"jumb", "Content Credentials"),
+        (b"jhgm", "gain map"),
+        (b"mpvd", "video"),
+        (b"abcd", "the box (abcd)"),
+    ],
 )
 @pytest.mark.parametrize("data", [files.pillow(RGB, "AVIF"), extra.heic(RGB), extra.jxl(RGB)])
 def test_boxes_that_are_not_carried_are_named(data: bytes, name: bytes, words: str) -> None:

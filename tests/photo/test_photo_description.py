@@ -1,4 +1,4 @@
-"""Metadata do not show, claim or place what the result does not: previews, films, faces, sizes."""
+"""Metadata do not show, claim or place what the result does not: previews, videos, faces, sizes."""
 
 import io
 import struct
@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from defocusctl.geometry import Box, Size
-from defocusctl.photo import Photo, cropped, exif, exif_previews, read_photo, write_photo
+from defocusctl.photo import Photo, cropped, exif, exif_embedded, read_photo, write_photo
 from defocusctl.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD
 from defocusctl.photo.model import TiffTag
-from defocusctl.photo.orientation import upright
 from defocusctl.photo.photoshop import iptc_without_preview
-from defocusctl.photo.reframing import Area, Reframing
+from defocusctl.photo.reframing import Area, Reframing, upright
 from tests.photo import photo_files as files
 
 THUMBNAIL = files.pillow(files.scene(12, 20), "JPEG", quality=60)
@@ -119,7 +118,7 @@ def test_a_directory_that_shares_the_values_of_the_first_costs_it_nothing() -> N
     first = block(TiffTag(271, 2, 7, b"Camera\0"), exif=[tag(40962, 4, 40)])
     _, link = exif.read_directory(first, 8)
     looped = first[:link] + struct.pack("<I", 8) + first[link + 4 :]
-    assert exif_previews.blanked(looped) == first
+    assert exif_embedded.without_previews(looped) == first
 
 
 def test_photoshop_resources_lose_their_previews_only() -> None:
@@ -142,7 +141,7 @@ def test_photoshop_resources_lose_their_previews_only() -> None:
         assert kept[0] + kept[1] in written
         assert THUMBNAIL[100:140] not in written and b"pixels" not in written
         part = cropped(photo, Box(0, 0, 12, 20))
-        assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
+        assert part.warnings == ("left out, because the picture is cropped: Photoshop paths",)
         assert kept[0] in rewritten(part) and kept[1] not in rewritten(part)
 
 
@@ -199,7 +198,7 @@ def test_photoshop_resources_in_a_raw_profile_lose_their_previews(kind: bytes, c
     photo = read_photo(profile(KEPT + PREVIEW + PATHS))
     assert photo.warnings == () and found(rewritten(photo)) == KEPT + PATHS
     part = cropped(photo, Box(0, 0, 12, 20))
-    assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
+    assert part.warnings == ("left out, because the picture is cropped: Photoshop paths",)
     assert found(rewritten(part)) == KEPT
     assert b"Raw profile" not in rewritten(read_photo(profile(PREVIEW)))
     untouched = profile(b"\x1c\x02\x78\0\5words")
@@ -219,7 +218,7 @@ def test_xmp_and_photoshop_data_within_exif_are_edited(kind: str) -> None:
     assert b"Thumbnails" not in photo.metadata.exif and THUMBNAIL[100:140] not in photo.metadata.exif
     assert KEPT + PATHS in photo.metadata.exif and "rating" in xmp_of(photo).lower()
     part = cropped(photo, Box(0, 0, 12, 20))
-    assert part.warnings == ("left out, because the picture is cut: Photoshop paths",)
+    assert part.warnings == ("left out, because the picture is cropped: Photoshop paths",)
     assert part.metadata.exif is not None and PATHS not in part.metadata.exif and KEPT in part.metadata.exif
 
 
@@ -229,9 +228,9 @@ def test_the_sizes_of_a_pixel_turn_with_the_picture() -> None:
     assert files.png_chunk(b"sCAL", b"\x010.25\x000.5") in rewritten(read_photo(turned))
 
 
-RESERVATIONS = {
-    'GCamera:MicroVideo="1" GCamera:MicroVideoOffset="4000"': "film",
-    'GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"': "film",
+REFERENCES = {
+    'GCamera:MicroVideo="1" GCamera:MicroVideoOffset="4000"': "video",
+    'GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"': "video",
     'hdrgm:Version="1.0" hdrgm:GainMapMax="2"': "gain map",
     'GDepth:Format="RangeInverse" GDepth:Mime="image/png"': "depth map",
     "<Container:Directory><rdf:Seq><rdf:li>item</rdf:li></rdf:Seq></Container:Directory>": "Container",
@@ -241,7 +240,7 @@ RESERVATIONS = {
 }
 
 
-@pytest.mark.parametrize("claim", RESERVATIONS)
+@pytest.mark.parametrize("claim", REFERENCES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -> None:
     attributes, elements = ("", claim) if claim.startswith("<") else (claim, "")
@@ -250,7 +249,7 @@ def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -
     words = xmp_of(photo)
     name = "xmpGImg:image" if "xmpGImg" in claim else claim.strip("<").split("=")[0].split(">")[0]
     assert name not in words and 'xmp:Rating="4"' in words and 'GCamera:BurstID="7"' in words
-    assert (RESERVATIONS[claim] in "".join(photo.warnings)) if RESERVATIONS[claim] else photo.warnings == ()
+    assert (REFERENCES[claim] in "".join(photo.warnings)) if REFERENCES[claim] else photo.warnings == ()
     assert name.encode() not in rewritten(photo)
 
 
@@ -259,7 +258,7 @@ def test_points_go_where_their_pixels_go(orientation: int) -> None:
     stored = np.zeros((6, 10, 1), np.uint8)
     stored[1, 3] = 255
     turned = upright(stored, orientation)
-    turning = Reframing.turning(Size(*turned.shape[:2]), orientation)
+    turning = Reframing.rotation(Size(*turned.shape[:2]), orientation)
     assert turning.before == (6, 10)
     (row,), (column,) = np.nonzero(turned[:, :, 0])
     assert turning.point(3.5, 1.5) == (column + 0.5, row + 0.5)
@@ -301,7 +300,7 @@ def test_faces_and_subject_follow_turning_and_cutting(kind: str) -> None:
     assert "<rdf:li>18</rdf:li><rdf:li>10</rdf:li><rdf:li>4</rdf:li>" in words
     part = cropped(photo, Box(0, 12, 20, 24))  # the upper right half in both directions
     words = xmp_of(part)
-    assert part.warnings == ("left out, because the picture is cut: marked regions (faces and the like)",)
+    assert part.warnings == ("left out, because the picture is cropped: marked regions (faces and the like)",)
     assert 'stArea:x="0.5" stArea:y="0.5" stArea:w="0.2" stArea:h="0.4"' in words and "Bea" not in words
     assert 'stDim:w="12" stDim:h="20"' in words and "<rdf:li>6</rdf:li><rdf:li>10</rdf:li>" in words
     assert b'exif:PixelXDimension="12"' in rewritten(part)
@@ -313,7 +312,7 @@ def test_what_cannot_follow_is_taken_out_with_a_warning() -> None:
     assert photo.warnings == () and "GPano" in xmp_of(photo) and "crs:CropTop" in xmp_of(photo)
     part = cropped(photo, Box(0, 0, 12, 20))
     assert part.warnings == (
-        "left out, because the picture is cut: the geometry of a panorama, Camera Raw's crop and masks",
+        "left out, because the picture is cropped: the geometry of a panorama, Camera Raw's crop and masks",
     )
     kept = xmp_of(part).partition("rdf:about")[2]
     assert "FullPano" not in kept and "Crop" not in kept and 'crs:Exposure2012="0.5"' in kept
@@ -327,7 +326,7 @@ def test_exif_subject_follows(kind: int) -> None:
     assert found == {37396: [18, 10, 2, 4], 41492: [4, 30]}
     part = cropped(photo, Box(0, 12, 20, 24))
     assert {e.tag.code: exif.integers(e.tag, "<") for e in details(part)} == {37396: [6, 10, 2, 4]}
-    assert part.warnings == ("left out, because the picture is cut: the subject's place",)
+    assert part.warnings == ("left out, because the picture is cropped: the subject's position",)
 
 
 def details(photo: Photo) -> list[exif.Entry]:
@@ -341,7 +340,7 @@ def test_the_place_on_the_page_goes() -> None:
     photo = read_photo(files.tiff(files.scene(), photometric="rgb", extratags=places))
     assert photo.warnings == ()
     part = cropped(photo, Box(4, 12, 10, 20))
-    assert part.warnings == ("left out, because the picture is cut: the place on the page",)
+    assert part.warnings == ("left out, because the picture is cropped: the page position",)
     with Image.open(io.BytesIO(rewritten(part))) as image:
         assert not {286, 287} & set(image.tag_v2)
 
@@ -364,7 +363,7 @@ def test_the_place_on_the_map_moves_with_the_corner() -> None:
         with Image.open(io.BytesIO(rewritten(part))) as image:
             assert image.tag_v2[code] == expected and image.tag_v2[33550] == scale
     turned = placed(33922, ties, orientation=6)
-    assert turned.warnings == ("left out, because the picture is turned: the place on the map (GeoTIFF)",)
+    assert turned.warnings == ("left out, because the picture is rotated: the map position (GeoTIFF)",)
     with Image.open(io.BytesIO(rewritten(turned))) as image:
         assert not {33550, 33922} & set(image.tag_v2)
 
@@ -374,7 +373,7 @@ def test_ome_xml_of_another_frame_is_left_out() -> None:
     photo = read_photo(files.tiff(files.scene(), photometric="rgb", description=text))
     assert text.encode() in rewritten(photo)
     part = cropped(photo, Box(0, 0, 12, 20))
-    assert part.warnings == ("left out, because the picture is cut: OME-XML",)
+    assert part.warnings == ("left out, because the picture is cropped: OME-XML",)
     assert b"<OME" not in rewritten(part)
 
 

@@ -9,7 +9,7 @@ import pytest
 from defocusctl.data.pairs import photos_in
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import check_is_photo, output_path, read_photo, write_photo
-from defocusctl.photo.extras import EXTRAS, HEIC, JPEG_XL, missing_package
+from defocusctl.photo.header import EXTRAS, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.targets import SUFFIXES
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
@@ -83,7 +83,7 @@ def test_a_missing_package_is_one_line_with_the_command(tmp_path: Path) -> None:
 def test_where_there_is_no_package_to_install_the_hint_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    monkeypatch.setattr("defocusctl.photo.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("defocusctl.photo.header.find_spec", lambda _: None)
     lack = missing_package(JPEG_XL)
     assert lack is not None
     assert "no build for Linux aarch64" in lack[0]

@@ -13,7 +13,7 @@ from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
 from defocusctl.photo.formats.heif_items import items_not_carried
 from defocusctl.photo.model import HeifCoding
-from defocusctl.photo.orientation import upright
+from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 
@@ -268,5 +268,5 @@ def test_damage_and_bombs() -> None:
 
 def test_sides_have_a_limit() -> None:
     long = Photo(np.zeros((1, 40000, 1), np.uint8), None, "PNG")
-    with pytest.raises(OutputError, match="HEIC ends at 32768"):
+    with pytest.raises(OutputError, match="HEIC allows at most 32768"):
         conversion_warnings(long, Path("out.heic"))

@@ -129,7 +129,7 @@ MANY: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "subjects": (lambda: png_with_exif(subjects(0x00050005)), ()),
     "subjects outside of the picture": (
         lambda: png_with_exif(subjects(0x0FFF0FFF)),
-        ("left out, because the picture is turned: the subject's place",),
+        ("left out, because the picture is rotated: the subject's position",),
     ),
     "beginnings of pictures": (lambda: png_with_exif(files.exif_block() + b"\xff\xd8\xff\xe0" * 100_000), ()),
     "beginnings that lead far": (

@@ -64,7 +64,7 @@ def test_makers_text_segments_are_carried() -> None:
 @pytest.mark.parametrize(
     ("rest", "words"),
     [
-        (b"\0\0\0\x18ftypmp42" + bytes(40), "film of a motion photo (52 bytes"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "video of a motion photo (52 bytes"),
         (bytes(9) + DATA, "further pictures"),
         (b"image data SEFHe\0\0\0SEFT", "Samsung"),
         (b"x", "1 byte after the end"),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from defocusctl.photo import read_photo, write_photo
-from defocusctl.photo.orientation import upright
+from defocusctl.photo.reframing import upright
 from tests.photo import photo_files as files
 
 STORED = np.array([[1, 2, 3], [4, 5, 6]])

@@ -100,7 +100,7 @@ def test_a_grey_profile_that_no_rgb_picture_can_have_is_named(tmp_path: Path) ->
     photo = Photo(RAMP[..., None], None, "PNG", Metadata(LAB))
     assert conversion_warnings(photo, tmp_path / "grey.png") == ()
     assert conversion_warnings(photo, tmp_path / "grey.webp") == (
-        "WEBP has no room for the photo's grey ICC profile",
+        "WEBP cannot hold the photo's grey ICC profile",
     )
     write_photo(photo, photo.pixels, tmp_path / "grey.webp", provenance=files.PROVENANCE)
     assert read_photo(tmp_path / "grey.webp").metadata.icc is None

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import check_is_photo, check_writable_target, output_path, read_photo, write_photo
 from defocusctl.photo.formats import raw_metadata
-from defocusctl.photo.orientation import upright
+from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
 

@@ -377,9 +377,7 @@ def test_the_profile_of_a_bmp_is_read(tmp_path: Path) -> None:
     photo = read_photo(start + header + pixels + files.ICC)
     assert photo.metadata.icc == files.ICC and photo.warnings == ()
     np.testing.assert_array_equal(photo.pixels, RGB)
-    assert conversion_warnings(photo, tmp_path / "out.bmp") == (
-        "BMP has no room for the photo's ICC profile",
-    )
+    assert conversion_warnings(photo, tmp_path / "out.bmp") == ("BMP cannot hold the photo's ICC profile",)
     assert conversion_warnings(photo, tmp_path / "out.png") == ()
 
 

@@ -107,7 +107,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     for name in ("out.jpg", "out.ppm"):
         with pytest.raises(OutputError, match="transparency"):
             write_photo(CLEAR, CLEAR.pixels, tmp_path / name, provenance=files.PROVENANCE)
-    with pytest.raises(OutputError, match="no colours"):
+    with pytest.raises(OutputError, match="cannot hold colour"):
         conversion_warnings(DEEP, Path("out.pgm"))
     long = Photo(np.zeros((1, 20000, 1), np.uint8), None, "PNG")
     with pytest.raises(OutputError, match="16383"):
@@ -118,7 +118,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
 def test_lost_metadata_are_said(tmp_path: Path) -> None:
     photo = read_photo(files.DATA / "icc-exif.jpg")
     assert conversion_warnings(photo, Path("out.bmp")) == (
-        "BMP has no room for the photo's ICC profile, EXIF, XMP, IPTC or Photoshop data",
+        "BMP cannot hold the photo's ICC profile, EXIF, XMP, IPTC or Photoshop data",
     )
     assert conversion_warnings(photo, Path("out.jpg")) == ()
     write_photo(photo, photo.pixels, tmp_path / "out.ppm", provenance=files.PROVENANCE)
@@ -149,8 +149,8 @@ def test_what_only_a_png_holds_is_said(target: str) -> None:
 def test_what_only_a_jpeg_holds_is_said(target: str) -> None:
     iptc = (files.DATA / "icc-exif.jpg").read_bytes()
     comment = files.pillow(files.scene(), "JPEG", comment=b"a moth")
-    assert lost(iptc, target).endswith("no room for the photo's IPTC or Photoshop data")
-    assert lost(comment, target).endswith("no room for the photo's comment")
+    assert lost(iptc, target).endswith("cannot hold the photo's IPTC or Photoshop data")
+    assert lost(comment, target).endswith("cannot hold the photo's comment")
     assert lost(iptc, "out.jpg") == lost(comment, "out.jpg") == ""
 
 

@@ -51,7 +51,7 @@ def test_samples_around_zero_are_refused() -> None:
 )
 def test_a_doubtful_white_is_said(pixels: np.ndarray, words: str) -> None:
     (warning,) = read_photo(tiff(pixels)).warnings
-    assert words in warning and warning.endswith("say it with --white")
+    assert words in warning and warning.endswith("give it with --white")
 
 
 def test_a_few_highlights_beyond_white_are_usual() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
-from defocusctl.maps import pictures_reduction
+from defocusctl.maps import picture_reduction
 from defocusctl.photo import Photo
 from defocusctl.restoring.output import LARGEST_REDUCTION, Map, OutputBuffer
 from defocusctl.restoring.tile_runner import TileResult
@@ -50,7 +50,7 @@ def test_a_reduced_map_holds_the_means_of_the_full_one(tile: int, divisor: int, 
     [(Size(600, 800), 1), (Size(2000, 3000), 2), (Size(6000, 8000), 4), (Size(30000, 40000), 8)],
 )
 def test_pictures_need_no_more_of_the_maps_than_their_largest_panel_has(size: Size, expected: int) -> None:
-    assert pictures_reduction(size, LARGEST_REDUCTION) == expected
+    assert picture_reduction(size, LARGEST_REDUCTION) == expected
 
 
 def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:

@@ -305,7 +305,7 @@ def test_an_allocation_that_cannot_be_made_is_recognised() -> None:
 def test_not_even_the_smallest_tile_fits() -> None:
     network = Greedy(SMALL_INIKNET)
     network.limit = 16
-    with pytest.raises(DeviceError, match="not enough memory even for tiles of 48"):
+    with pytest.raises(DeviceError, match="not have enough memory even for tiles of 48"):
         run(network, photo(100, 200), tile=160, overlap=8)
 
 

@@ -12,7 +12,7 @@ from defocusctl.models.nrknet import NRKNet
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system import limits
-from defocusctl.system.devices import use_allowed_processors
+from defocusctl.system.devices import limit_threads
 from defocusctl.system.limits import available_memory, processor_quota, processors, total_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
@@ -156,10 +156,10 @@ def test_pytorch_takes_no_more_threads_than_there_are_processors(root: Path) -> 
     try:
         torch.set_num_threads(3)
         write(root / "sys/fs/cgroup", cpu__max="400000 100000")
-        use_allowed_processors()
+        limit_threads()
         assert torch.get_num_threads() == 3
         write(root / "sys/fs/cgroup", cpu__max="150000 100000")
-        use_allowed_processors()
+        limit_threads()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -172,11 +172,11 @@ def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
     need = NRKNet.bytes_per_pixel
     free = restorer.plan(size).tile
     assert min(free) >= 640
-    assert restorer.most_at_once() == 400 * GIB // 2 // ((2 * 640) ** 2 * need)
+    assert restorer.max_concurrency() == 400 * GIB // 2 // ((2 * 640) ** 2 * need)
     limited(root)
     tile = restorer.plan(size).tile
     assert tile.pixels * need <= 2 * GIB // 2
     assert tile.pixels < free.pixels
-    assert restorer.most_at_once() == 1
+    assert restorer.max_concurrency() == 1
     limited(root, used=3 * GIB)
     assert restorer.plan(size).tile == Size(*[restorer.plan(Size(176, 176)).tile.height] * 2)

@@ -353,7 +353,7 @@ def test_a_tensor_that_is_larger_than_its_file_is_refused_cheaply(
     path = tmp_path / "expanded.pth"
     torch.save({**tiny_release("iniknet"), "sum.bias": tensor}, path)
     with little_memory(200_000_000):
-        assert "claims more numbers for sum.bias than it holds" in complaint(path)
+        assert "declares more numbers for sum.bias than it holds" in complaint(path)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -423,8 +423,8 @@ def test_weights_for_bgr_images_restore_rgb_ones(tmp_path: Path, model: str) -> 
     [
         ({"model": "unet"}, "holds weights of 'unet': known networks: iniknet, nrknet"),
         ({"model": "nrknet"}, "lacks the tensors of nrknet"),
-        ({"channel_order": "GBR"}, "make no sense"),
-        ({"configuration": "[]"}, "make no sense"),
+        ({"channel_order": "GBR"}, "are invalid"),
+        ({"configuration": "[]"}, "are invalid"),
         ({"configuration": "{"}, "lacks the metadata"),
         ({"configuration": json.dumps({"width": 5})}, "says width = 5, but its tensors say 4"),
     ],

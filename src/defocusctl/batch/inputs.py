@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from defocusctl.batch.manifest import REPORT, Stamp, status_of
 from defocusctl.errors import InputError, UsageError
-from defocusctl.photo.folders import is_passed_over
-from defocusctl.photo.targets import may_be_photo
+from defocusctl.photo.targets import is_passed_over, may_be_photo
 
 
 class Found(NamedTuple):

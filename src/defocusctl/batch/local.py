@@ -58,7 +58,7 @@ class LocalEngine:
             restorer.device.type,
             photos=photos,
             threads=torch.get_num_threads(),
-            affordable=restorer.most_at_once(),
+            affordable=restorer.max_concurrency(),
             jobs=self._jobs,
         )
 

@@ -21,7 +21,7 @@ from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
 from defocusctl.restoring.restorer import Restored
 from defocusctl.system.atomic import write_error
-from defocusctl.system.devices import enough_memory
+from defocusctl.system.devices import memory_errors
 from defocusctl.weights.checksums import Checksum
 
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -77,7 +77,7 @@ class PhotoWork:
         """
         started = time.perf_counter()
         here = self.storage.store_of(job.source) is None
-        with enough_memory(f"'{job.source}'"), self.storage.fetched(job.source):
+        with memory_errors(f"'{job.source}'"), self.storage.fetched(job.source):
             before = Stamp.of(job.source)
             stamp = (before and before.recorded) if here else job.stamp
             data = read_content(job.source)
@@ -98,7 +98,7 @@ class PhotoWork:
             OwnResultError: if this program made it.
         """
         started = time.perf_counter()
-        with enough_memory(f"'{job.source}'"):
+        with memory_errors(f"'{job.source}'"):
             photo = read_photo(
                 data,
                 named=job.source,
@@ -119,7 +119,7 @@ class PhotoWork:
             InputError: if a photo has pixels that are not numbers.
             DeviceError: if even the smallest tile does not fit into memory.
         """
-        with enough_memory(", ".join(f"'{one.job.source}'" for one in opened)):
+        with memory_errors(", ".join(f"'{one.job.source}'" for one in opened)):
             photos = [one.photo for one in opened]
             return restore_photos(self.deblurrer, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
 

@@ -239,7 +239,7 @@ def _is_url(text: str) -> bool:
 
 def _check_writable(chosen: Format) -> None:
     """Refuse a format that cannot be written here."""
-    from defocusctl.photo.extras import missing_package
+    from defocusctl.photo.header import missing_package
     from defocusctl.photo.targets import format_of_suffix
 
     lack = missing_package(format_of_suffix(f".{chosen.value}") or "")

@@ -42,7 +42,7 @@ def info(
 
 
 def _facts() -> dict[str, Any]:
-    from defocusctl.photo.extras import EXTRAS as FORMATS
+    from defocusctl.photo.header import EXTRAS as FORMATS
     from defocusctl.weights.cache import state_of
     from defocusctl.weights.registry import load_registry
 
@@ -86,10 +86,10 @@ def _devices() -> dict[str, str]:
     """Every device that ``--device`` takes here, with its memory and the precision ``auto`` chooses."""
     import torch
 
-    from defocusctl.system.devices import choose_precision, use_allowed_processors
+    from defocusctl.system.devices import choose_precision, limit_threads
     from defocusctl.system.limits import total_memory
 
-    use_allowed_processors()
+    limit_threads()
     found = {"cpu": f"{torch.get_num_threads()} threads, {total_memory() / 2**30:.1f} GiB"}
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)

@@ -82,9 +82,9 @@ def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool)
 
 
 def _read_standard_input() -> bytes:
-    from defocusctl.system.devices import enough_memory
+    from defocusctl.system.devices import memory_errors
 
-    with enough_memory("standard input"):
+    with memory_errors("standard input"):
         return sys.stdin.buffer.read()
 
 

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.photo.folders import is_passed_over
-from defocusctl.photo.targets import SUFFIXES, may_be_photo
+from defocusctl.photo.targets import SUFFIXES, is_passed_over, may_be_photo
 
 
 class PhotoPair(NamedTuple):

@@ -21,7 +21,7 @@ from defocusctl.restoring.backends.choose import check_backend
 from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.restorer import Progress, Restorer
 from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.system.devices import enough_memory
+from defocusctl.system.devices import memory_errors
 from defocusctl.weights.checkpoint import load_checkpoint
 from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
@@ -182,7 +182,7 @@ class Deblurrer:
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):
             done = len(results)
-            with of_several(done + 1, done + len(group), len(images)), enough_memory(_name(group[0])):
+            with of_several(done + 1, done + len(group), len(images)), memory_errors(_name(group[0])):
                 restored = self.restorer.restore(
                     [given.photo for given in group],
                     region=box,
@@ -204,7 +204,7 @@ class Deblurrer:
         """The images as photos; those together that follow each other, have one size, and suit the device."""
         group: list[Given[Any]] = []
         for number, image in enumerate(images, start=1):
-            with of_several(number, number, len(images)), enough_memory(_name(image)):
+            with of_several(number, number, len(images)), memory_errors(_name(image)):
                 given = opened(image, max_megapixels, white)
                 check_pixels(given.photo.pixels)
             if group and given.photo.size != group[0].photo.size:

@@ -16,7 +16,7 @@ from defocusctl.geometry import Box
 from defocusctl.maps import (
     check_has_maps,
     map_paths,
-    pictures_reduction,
+    picture_reduction,
     write_comparison,
     write_maps,
     write_maps_data,
@@ -33,7 +33,7 @@ from defocusctl.photo import (
 from defocusctl.restoring.output import LARGEST_REDUCTION
 from defocusctl.restoring.restorer import Restored
 from defocusctl.restoring.settings import RestoreReport
-from defocusctl.system.devices import enough_memory
+from defocusctl.system.devices import memory_errors
 from defocusctl.weights.resolve import ResolvedWeights
 
 
@@ -160,7 +160,7 @@ def deblur_photo(
         OutputError: if something cannot be written; what was written before it is whole.
         DeviceError: if the photo or even the smallest tile does not fit into memory.
     """
-    with enough_memory(f"'{source}'" if isinstance(source, Path) else "the photo from standard input"):
+    with memory_errors(f"'{source}'" if isinstance(source, Path) else "the photo from standard input"):
         photo = read_photo(source, max_megapixels=max_megapixels, white=white)
         if on_photo is not None:
             on_photo(photo)
@@ -207,7 +207,7 @@ def restore_photos(
         photos,
         region=region,
         keep_coefficients=outputs.wants_coefficients,
-        map_reduction=1 if outputs.maps_data else pictures_reduction(drawn, LARGEST_REDUCTION),
+        map_reduction=1 if outputs.maps_data else picture_reduction(drawn, LARGEST_REDUCTION),
         on_progress=on_tile,
     )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
-from defocusctl.restoring.output import Halves
+from defocusctl.restoring.output import HalfArray
 from defocusctl.restoring.restorer import Restored
 from defocusctl.restoring.settings import RestoreReport
 from defocusctl.restoring.tiles import Floats
@@ -47,7 +47,7 @@ class DeblurResult(Generic[ImageT]):
         return self.make_image()
 
     @cached_property
-    def coefficients(self) -> Mapping[str, Halves]:
+    def coefficients(self) -> Mapping[str, HalfArray]:
         """The network's coefficients by the papers' names, (K, H/s, W/s) float16 each, s being 1, 2 or 4.
 
         Those of a tensor (B, C, H, W) have an axis B before the others.
@@ -124,7 +124,7 @@ class DeblurResult(Generic[ImageT]):
         return joined
 
 
-def _coefficients_of(part: Restored) -> Mapping[str, Halves]:
+def _coefficients_of(part: Restored) -> Mapping[str, HalfArray]:
     if part.coefficients is None:
         raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
     return part.coefficients

@@ -13,7 +13,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import UsageError
 from defocusctl.evaluation.classical import CLASSICAL
 from defocusctl.evaluation.results import Method
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
 
@@ -65,7 +65,7 @@ def macs_per_pixel(network: Network) -> float:
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
-    with code_of(network.name), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with network_errors(network.name), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         probe = type(network)(network.config).eval()
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2

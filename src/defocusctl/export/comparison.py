@@ -10,7 +10,7 @@ import torch
 from defocusctl.errors import InputError, OutputError
 from defocusctl.export.graph import SMALLEST
 from defocusctl.geometry import Box, Size
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.photo import read_photo
 from defocusctl.restoring.tile_runner import read_tile
 from defocusctl.restoring.tiles import Floats, padded_size
@@ -97,7 +97,7 @@ def _case(
     tiles = [read_tile(part, full_scale, box) for part in parts]
     extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
     model = checkpoint.model
-    with code_of(model.name), torch.inference_mode():
+    with network_errors(model.name), torch.inference_mode():
         image, coefficients = model(torch.from_numpy(extended))
         maps = [coefficients[name].numpy() for name in model.coefficient_names]
         own = (..., slice(size.height), slice(size.width))

@@ -12,7 +12,7 @@ from defocusctl.errors import UsageError
 from defocusctl.export.description import INPUT, OUTPUT
 from defocusctl.export.graph import PhotoGraph
 from defocusctl.export.program import export_program
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.restoring.backends.engine import missing_extra
 
 DEFAULT_OPSET = 18
@@ -42,7 +42,7 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
         import onnxscript  # noqa: F401  PyTorch's exporter wants it
     except ImportError as error:
         raise missing_extra(str(error.name), "onnx") from error
-    with code_of(graph.network.name), _quiet_exporter():
+    with network_errors(graph.network.name), _quiet_exporter():
         program = torch.onnx.export(
             export_program(graph),
             input_names=[INPUT],

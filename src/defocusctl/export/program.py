@@ -9,7 +9,7 @@ from torch.export import Dim, ExportedProgram
 
 from defocusctl.export.description import INPUT
 from defocusctl.export.graph import LARGEST_BATCH, LARGEST_SIDE, SMALLEST, PhotoGraph
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 
 DESCRIPTION = "description.json"
 """The name of the metadata among the files inside the archive."""
@@ -29,7 +29,7 @@ def export_program(graph: PhotoGraph) -> ExportedProgram:
         2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
         3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
     }
-    with code_of(graph.network.name), torch.no_grad():
+    with network_errors(graph.network.name), torch.no_grad():
         return torch.export.export(
             graph,
             (torch.zeros(EXAMPLE),),

@@ -1,10 +1,10 @@
-"""One picture of what a deblurring did: before and after, and the details that gained most, enlarged."""
+"""A comparison picture: before and after, with the most improved details enlarged."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.geometry import Box, Size
-from defocusctl.maps.details import telling_details
+from defocusctl.maps.details import improved_details
 from defocusctl.maps.extent import Array
 from defocusctl.maps.reduction import reduced_photo, rgb8
 from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
@@ -14,10 +14,10 @@ GAP = 16.0
 LABEL_ROW = 46.0
 PHOTO_AREA = 1000.0**2
 LONGEST = 1900.0
-LEAST_WIDTH = 1200.0  # of the pair of photos: room for the labels and the details
+MIN_WIDTH = 1200.0  # of the two photos together: room for labels and details
 DETAIL_COLOURS = ("#e69f00", "#56b4e9", "#d55e00")
-LEAST_ZOOM = 2
-LEAST_DETAIL = 8  # pixels
+MIN_ZOOM = 2
+MIN_DETAIL = 8  # pixels
 
 
 def write_comparison(
@@ -29,18 +29,18 @@ def write_comparison(
     icc_profile: bytes | None = None,
     force: bool = False,
 ) -> None:
-    """Draw two photos of one shape, (H, W, 1 or 3) of any type with white at ``full_scale``, as one PNG.
+    """Draw two photos of the same shape, (H, W, 1 or 3), any type, white at ``full_scale``, as one PNG.
 
-    Large photos are drawn at reduced size; the details below them are enlarged by a whole factor, pixel for
-    pixel. ``icc_profile`` is the photos' own and goes into the PNG, so that its colours are the photos';
-    ``force`` replaces a file of that name.
+    Large photos are reduced; the details below them are enlarged by a whole factor, pixel for pixel.
+    ``icc_profile`` is the photos' and is embedded in the PNG, so that its colours are right; ``force``
+    replaces an existing file.
 
     Raises:
         OutputError: if the picture cannot be written.
     """
     size = Size(*before.shape[:2])
     page = _layout(size)
-    boxes = telling_details(before, after, full_scale, side=page.detail, count=len(DETAIL_COLOURS))
+    boxes = improved_details(before, after, full_scale, side=page.detail, count=len(DETAIL_COLOURS))
     sheet = Sheet(page.width + 2 * MARGIN, (page.height if boxes else page.photos_bottom) + MARGIN)
     for pixels, place, label, shift in zip(
         (before, after), page.photos, ("before", "after"), (0.0, page.crop + GAP / 2), strict=True
@@ -58,7 +58,7 @@ def write_comparison(
 
 
 class _Layout(NamedTuple):
-    """Where the photos lie, and the details: ``detail`` pixels of the photo, drawn ``zoom`` times larger."""
+    """Positions of photos and details; details are ``detail`` pixels a side, drawn ``zoom`` times larger."""
 
     photos: tuple[Area, Area]
     width: float
@@ -79,26 +79,26 @@ class _Layout(NamedTuple):
 
 
 def _layout(size: Size) -> _Layout:
-    """Side by side, or one above the other for photos wider than 2 : 1."""
+    """Photos side by side, or one above the other if they are wider than 2 : 1."""
     width, height = panel_size(*size, area=PHOTO_AREA)
     shrink = min(1.0, LONGEST / max(width, height))
     width, height = width * shrink, height * shrink
     stacked = width > 2 * height
-    column = width if stacked else max(width, (LEAST_WIDTH - GAP) / 2)
+    column = width if stacked else max(width, (MIN_WIDTH - GAP) / 2)
     left, top = MARGIN + (column - width) / 2, MARGIN + LABEL_ROW
     offset = (0.0, height + LABEL_ROW + GAP) if stacked else (column + GAP, 0.0)
     photos = (Area(left, top, width, height), Area(left + offset[0], top + offset[1], width, height))
     content = column if stacked else 2 * column + GAP
     count = len(DETAIL_COLOURS)
     room = int((content - 2 * GAP * (count - 1) - count * GAP / 2) / (2 * count))
-    most = max(LEAST_DETAIL, min(room // LEAST_ZOOM, min(size) // 3))
+    most = max(MIN_DETAIL, min(room // MIN_ZOOM, min(size) // 3))
     zoom = -(-room // most)
     detail = room // zoom // 2 * 2
     return _Layout(photos, content, detail, zoom)
 
 
 def _on_page(box: Box, place: Area, size: Size) -> Area:
-    """Where a box of a photo of ``size`` lies on the page if the photo fills ``place``."""
+    """The position on the page of a box of a photo of ``size`` that fills ``place``."""
     across, down = place.width / size.width, place.height / size.height
     return Area(
         place.left + box.left * across,

@@ -1,4 +1,4 @@
-"""One page with the atoms that a network learned, in space and frequency.
+"""A page of a network's learned atoms in space and frequency.
 
 Axes: N or J atoms, R kernel sizes, C colour, k taps.
 """
@@ -26,14 +26,14 @@ BAR_COLUMN = 200.0
 
 
 def atoms_sheet(network: Network) -> Sheet:
-    """The atoms of either network on one page."""
+    """The atoms of a built-in network on one page."""
     return _SHEETS[network.name](atom_arrays(network))
 
 
 def inverse_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
-    """INIKNet: every v_n^r in space and the magnitude of its spectrum, all on one scale each.
+    """INIKNet: every v_n^r in space and the magnitude of its spectrum, with one scale for each.
 
-    In space the factor 9/k^2 is taken out, so that what is seen is the atom's own function, sampled.
+    In space, the factor 9/k^2 is removed to show the atom's own function, sampled.
     """
     kernels = list(atoms.values())  # R times (N, k, k)
     values = [[atom * (atom.shape[-1] ** 2 / 9) for atom in family] for family in kernels]
@@ -75,10 +75,10 @@ def inverse_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
 
 
 def recursive_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
-    """NRKNet: taps a_j, a_j a_j^T, atoms A_j and |FFT(A_j)|, each the mean over the three colours.
+    """NRKNet: taps a_j, a_j a_j^T, atoms A_j and |FFT(A_j)|, each averaged over the three colours.
 
-    The atoms widen from one pixel to 2J - 1: each is drawn on its own scale from zero to its peak, which is
-    written below it; the other rows have one scale.
+    The atoms widen from one pixel to 2J - 1, so each is drawn on its own scale from zero to its peak, which
+    is written below it; each of the other rows has a single scale.
     """
     taps = atoms["recursive_kernels"]  # (J - 1, C, 3)
     products = (taps[:, :, :, None] * taps[:, :, None, :]).mean(axis=1)
@@ -123,7 +123,7 @@ def recursive_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
 
 
 def _draw_taps(sheet: Sheet, area: Area, taps: FloatArray, *, ceiling: float) -> None:
-    """Three bars from zero, each with its value above it; ``ceiling`` is the largest tap of all kernels."""
+    """Three bars, each with its value above it; ``ceiling`` is the largest tap of all kernels."""
     pitch = area.width / 3.2
     for position, tap in enumerate(taps):
         centre = area.left + area.width / 2 + (position - 1) * pitch

@@ -1,4 +1,4 @@
-"""Blur extent: how many pixels wide the blur is that a network saw at each pixel.
+"""Blur extent: the width in pixels of the blur that a network found at each pixel.
 
 Axes: R kernel sizes, J blur atoms, H rows, W columns.
 """
@@ -14,7 +14,7 @@ from defocusctl.geometry import Size
 Array = npt.NDArray[np.generic]
 FloatArray = npt.NDArray[np.float32]
 
-STRIP_PIXELS = 1 << 18  # temporaries stay at some 40 megabytes, whatever the photo's size
+STRIP_PIXELS = 1 << 18  # limits temporaries to about 40 MB for photos of any size
 
 
 def odd_widths(count: int) -> FloatArray:
@@ -30,7 +30,7 @@ def expected_kernel_size(mu: Array) -> FloatArray:
 def expected_atom_width(gamma: Array) -> FloatArray:
     """sum_j |gamma_j| (2j - 1) / sum_j |gamma_j|, in pixels: (J, H, W) -> (H, W).
 
-    Where every gamma is zero there is no blur to speak of, and the width is that of the delta atom, 1.
+    Where every gamma is zero, the width is 1, that of the delta atom.
     """
     weights = np.abs(gamma.astype(np.float32))
     total = weights.sum(axis=0)
@@ -49,14 +49,14 @@ _MEASURES: dict[str, tuple[str, Callable[[Array], FloatArray]]] = {
 def blur_extent(model: str, coefficients: Mapping[str, Array]) -> FloatArray:
     """The blur extent in pixels, (H, W) float32, from ``mu`` (INIKNet) or ``gamma_1`` (NRKNet).
 
-    Beyond the answer itself only strips of rows are held in float32.
+    Beside the result, only strips of rows are held in float32.
 
     Raises:
-        UsageError: for another model.
-        KeyError: if the coefficients are not there.
+        UsageError: for any other model.
+        KeyError: if the coefficients are missing.
     """
     if model not in _MEASURES:
-        raise UsageError(f"{model} tells no blur extent", "use iniknet or nrknet")
+        raise UsageError(f"{model} has no blur extent", "use iniknet or nrknet")
     name, measure = _MEASURES[model]
     maps = coefficients[name]
     _, height, width = maps.shape
@@ -67,6 +67,6 @@ def blur_extent(model: str, coefficients: Mapping[str, Array]) -> FloatArray:
 
 
 def strips(size: Size, *, multiple: int = 1) -> Iterator[slice]:
-    """The rows of an image in strips of about ``STRIP_PIXELS``, each a multiple of ``multiple`` rows high."""
+    """Slices of an image's rows, about ``STRIP_PIXELS`` each and a multiple of ``multiple`` rows high."""
     step = max(1, STRIP_PIXELS // (size.width * multiple)) * multiple
     return (slice(top, min(top + step, size.height)) for top in range(0, size.height, step))

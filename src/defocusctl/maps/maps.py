@@ -1,4 +1,4 @@
-"""Everything that ``--maps`` and ``--maps-data`` write for one photo."""
+"""The files that ``--maps`` and ``--maps-data`` write for one photo."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +24,10 @@ EXTENT_DEFINITIONS = {
 
 
 def check_has_maps(model: str) -> None:
-    """Refuse a network of which no one here knows what its coefficients mean.
+    """Refuse a network whose coefficients have no known meaning.
 
     Raises:
-        UsageError: for all but the built-in ones.
+        UsageError: for all but the built-in networks.
     """
     if model not in PICTURES:
         raise UsageError(
@@ -36,7 +36,7 @@ def check_has_maps(model: str) -> None:
 
 
 def map_paths(directory: Path, stem: str, model: str) -> list[Path]:
-    """The files that ``write_maps`` makes: ``<stem>_mu.png`` and so on."""
+    """The files that ``write_maps`` creates: ``<stem>_mu.png`` and so on."""
     return [directory / f"{stem}_{picture}.png" for picture in PICTURES[model]]
 
 
@@ -50,12 +50,12 @@ def write_maps(
     *,
     force: bool = False,
 ) -> list[Path]:
-    """Draw the coefficients of a photo and its network's atoms as PNG files, and answer their paths.
+    """Draw a photo's coefficients and its network's atoms as PNG files; returns their paths.
 
-    ``pixels`` is the photo, (H, W, 1 or 3) of any type with white at ``full_scale``; ``coefficients`` are the
-    network's maps stitched over it, (K, H, W), coarser scales (K, ceil(H/s), ceil(W/s)), or means of them as
-    ``pictures_reduction`` allows. The directory is made if it is missing; ``force`` replaces files of those
-    names.
+    ``pixels`` is the photo, (H, W, 1 or 3), any type, white at ``full_scale``; ``coefficients`` are the
+    network's stitched maps, (K, H, W), at coarser scales (K, ceil(H/s), ceil(W/s)), or means of them as
+    ``picture_reduction`` allows. The directory is created if it is missing; ``force`` replaces existing
+    files.
 
     Raises:
         OutputError: if the directory or a file cannot be written.
@@ -86,10 +86,10 @@ def write_maps(
 def write_maps_data(
     path: Path, network: Network, coefficients: Mapping[str, Array], *, force: bool = False
 ) -> None:
-    """Write the raw arrays as an uncompressed ``.npz``, whole or not at all.
+    """Write the raw arrays to an uncompressed ``.npz`` file, whole or not at all.
 
-    It holds ``model``, the coefficients as they are, ``blur_extent`` (H, W) float32 in pixels, and the atoms
-    under the names of ``atom_arrays``, colours in the network's own channel order.
+    It holds ``model``, the coefficients as given, ``blur_extent`` (H, W) float32 in pixels, and the atoms
+    under the names of ``atom_arrays``.
 
     Raises:
         OutputError: if it cannot be written.

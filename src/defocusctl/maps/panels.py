@@ -1,6 +1,6 @@
-"""The pictures of one photo's coefficients: mu, omega, gamma at three scales, and the blur extent.
+"""Pictures of one photo's coefficients: mu, omega, gamma at three scales, and the blur extent.
 
-Axes: K maps of a family, H rows, W columns. Photos arrive as (H, W, 1 or 3) of any type.
+Axes: K maps of a family, H rows, W columns. Photos are (H, W, 1 or 3) of any type.
 """
 
 import math
@@ -19,11 +19,11 @@ GAP = 14.0
 LABEL_ROW = 40.0  # above every panel
 HEADING_ROW = 62.0
 BAR_WIDTH = 26.0
-BAR_COLUMN = 150.0  # a colour bar with the space before it, its values and its name
+BAR_COLUMN = 150.0  # a colour bar with its margin, values and label
 PANEL_AREA, SMALL_PANEL_AREA = 330.0**2, 210.0**2  # square pixels: mu and omega, gamma
 EXTENT_AREA = 1000.0**2  # the largest panels
-LEAST_EXTENT_SPAN = 2.0  # pixels of blur: a flat estimate is to look flat
-LEAST_PITCH = 190.0  # room for a label above a narrow panel
+MIN_EXTENT_SPAN = 2.0  # pixels of blur: a flat estimate should look flat
+MIN_PITCH = 190.0  # room for a label above a narrow panel
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,21 @@ class PhotoPixels:
         return Size(self.pixels.shape[0], self.pixels.shape[1])
 
     def reduced(self, longest: float) -> Rgb:
-        """For a place of ``longest`` pixels on its longer side, as 8-bit RGB."""
+        """The photo as 8-bit RGB for an area whose longer side has ``longest`` pixels."""
         return reduced_photo(self.pixels, self.full_scale, math.ceil(longest))
 
 
-def pictures_reduction(size: Size, largest: int) -> int:
-    """The side in pixels of the blocks that maps to be drawn may be means over: 1, 2 ... ``largest``.
+def picture_reduction(size: Size, largest: int) -> int:
+    """By how much maps may be reduced before they are drawn: blocks of 1, 2, 4, ... ``largest`` pixels.
 
-    For a photo of ``size``; the largest panel still gets a pixel of the map for each of its own.
+    The largest panel for a photo of ``size`` still gets at least one map pixel for each of its own.
     """
     factor = reduction_factor(size, _longest_side(size, EXTENT_AREA))
     return min(largest, 1 << (factor.bit_length() - 1))
 
 
 def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
-    """The 8 maps of mu on one scale from zero, the photo beside them."""
+    """The 8 maps of mu on one scale from zero, beside the photo."""
     labels = [
         rf"$\mu_{{{r}}}$  {2 * r - 1} × {2 * r - 1}" + (" (δ)" if r == 1 else "")
         for r in range(1, len(mu) + 1)
@@ -69,7 +69,7 @@ def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
 
 
 def omega_sheet(photo: PhotoPixels, omega: Array) -> Sheet:
-    """The 10 maps of omega on one scale that is symmetric around zero, the photo beside them."""
+    """The 10 maps of omega on one scale that is symmetric around zero, beside the photo."""
     maps = _reduced(omega, photo, panel_area=PANEL_AREA)
     return _family_sheet(
         photo,
@@ -84,7 +84,7 @@ def omega_sheet(photo: PhotoPixels, omega: Array) -> Sheet:
 def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
     """The 22 maps of gamma at each of three scales, all on one scale that is symmetric around zero.
 
-    The weight of the delta atom is often far larger than the others: the scale is an asinh.
+    The scale is an asinh, because the weight of the delta atom is often far larger than the others.
     """
     families = [_reduced(gamma, photo, panel_area=SMALL_PANEL_AREA) for gamma in gammas]
     scale = ColourScale.symmetric_asinh([values for maps in families for values in maps])
@@ -112,7 +112,7 @@ def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -
     stacked = panel[0] > 1.7 * panel[1]
     longest = _longest_side(photo.size, EXTENT_AREA)
     values = reduced_map(extent, longest)
-    scale = ColourScale.sequential([values], "magma", least_span=LEAST_EXTENT_SPAN)
+    scale = ColourScale.sequential([values], "magma", least_span=MIN_EXTENT_SPAN)
     row = LABEL_ROW + panel[1] + GAP
     column = max(panel[0], 420.0) + 2 * GAP
     places = grid(MARGIN, MARGIN + LABEL_ROW, 1 if stacked else 2, 2, panel, (column, row))
@@ -129,7 +129,7 @@ def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -
 
 @dataclass(frozen=True)
 class _Block:
-    """The photo at the left and a grid of maps, as high as two of its rows, at the right."""
+    """A photo on the left, as high as two rows of the grid of maps on the right."""
 
     panel: tuple[float, float]
     pitch: tuple[float, float]
@@ -147,7 +147,7 @@ class _Block:
         photo_height = 2 * panel[1] + LABEL_ROW + GAP
         return cls(
             panel,
-            (max(panel[0], LEAST_PITCH) + GAP, panel[1] + LABEL_ROW + GAP),
+            (max(panel[0], MIN_PITCH) + GAP, panel[1] + LABEL_ROW + GAP),
             (photo_height * panel[0] / panel[1], photo_height),
             columns,
             math.ceil(count / columns),
@@ -155,7 +155,7 @@ class _Block:
 
     @property
     def photo_column(self) -> float:
-        return max(self.photo[0], 2 * LEAST_PITCH) + 2 * GAP
+        return max(self.photo[0], 2 * MIN_PITCH) + 2 * GAP
 
     @property
     def width(self) -> float:
@@ -163,7 +163,7 @@ class _Block:
 
     @property
     def height(self) -> float:
-        """Of the rows of the grid, with the labels above each."""
+        """The height of the grid, including the labels above its rows."""
         return self.rows * self.pitch[1]
 
     def draw(
@@ -176,7 +176,7 @@ class _Block:
         labels: list[str],
         scale: ColourScale,
     ) -> None:
-        """The block with its upper edge at ``top``."""
+        """Draw the block with its upper edge at ``top``."""
         photo_top = top + LABEL_ROW
         left = MARGIN + (self.photo_column - 2 * GAP - self.photo[0]) / 2
         place = Area(left, photo_top, *self.photo)
@@ -211,11 +211,11 @@ def _bar(block: _Block, top: float, height: float) -> Area:
 
 
 def _reduced(maps: Array, photo: PhotoPixels, *, panel_area: float) -> list[FloatArray]:
-    """Every map at about the size of a panel of ``panel_area`` square pixels."""
+    """The maps, reduced to about the size of a panel of ``panel_area`` square pixels."""
     longest = _longest_side(photo.size, panel_area)
     return [reduced_map(np.asarray(values), longest) for values in maps]
 
 
 def _longest_side(size: Size, panel_area: float) -> int:
-    """Of a panel of ``panel_area`` square pixels with the shape of a photo of ``size``, in whole pixels."""
+    """The longer side of a panel of ``panel_area`` square pixels for a photo of ``size``, in whole pixels."""
     return math.ceil(max(panel_size(*size, area=panel_area)))

@@ -1,4 +1,4 @@
-"""Photos and maps at the size they are drawn: area means of whole blocks, read without a full-size copy."""
+"""Reduces photos and maps to the size they are drawn at: block means, without a full-size copy."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ Rgb = npt.NDArray[np.uint8]
 def reduction_factor(size: Size, longest: int) -> int:
     """The whole factor that brings the longer side to between one and two times ``longest`` pixels.
 
-    It is 1 for an image that is small already: nothing is enlarged.
+    It is 1 for an image that is already small; nothing is enlarged.
     """
     return max(1, max(size) // longest)
 
@@ -38,7 +38,7 @@ def area_mean(image: Array, factor: int) -> FloatArray:
 
 
 def reduced_map(values: Array, longest: int) -> FloatArray:
-    """A map (H, W) whose longer side comes down to between one and two times ``longest`` pixels."""
+    """A map (H, W), reduced until its longer side is one to two times ``longest`` pixels."""
     height, width = values.shape
     return area_mean(values, reduction_factor(Size(height, width), longest))
 

@@ -1,4 +1,4 @@
-"""A page on which every panel, word and colour bar has an exact place. Everything is measured in pixels."""
+"""A page on which panels, texts and colour bars are placed exactly. All measures are in pixels."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +19,11 @@ DPI = 200
 INK = "0.15"
 FRAME = "0.35"
 HEADING, LABEL, SMALL = 11.0, 9.0, 7.0  # points
-LABEL_GAP = 10.0  # between a panel and the words above it
+LABEL_GAP = 10.0  # between a panel and the text above it
 
 
 class Area(NamedTuple):
-    """A rectangle of the page, from its top left corner."""
+    """A rectangle of the page; (0, 0) is the top left corner."""
 
     left: float
     top: float
@@ -46,7 +46,7 @@ class Area(NamedTuple):
 
 
 class Sheet:
-    """A white page of ``width`` x ``height`` pixels that is drawn on and saved as a PNG."""
+    """A white page of ``width`` x ``height`` pixels to draw on and save as a PNG."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = round(width), round(height)
@@ -57,33 +57,33 @@ class Sheet:
         self.page.set_axis_off()
 
     def photo(self, area: Area, pixels: Rgb) -> None:
-        """An RGB picture that fills ``area``."""
+        """Draw an RGB picture that fills ``area``."""
         self._image(area, pixels, _interpolation(pixels, area), None)
         self.outline(area)
 
     def enlarged(self, area: Area, pixels: Rgb, colour: str) -> None:
-        """An RGB picture whose every pixel is drawn as a plain square, in a coloured frame."""
+        """Draw an RGB picture with each pixel as a plain square, in a coloured frame."""
         self._image(area, pixels, "nearest", None)
         self.outline(area, colour, 1.6)
 
     def map(self, area: Area, values: FloatArray, scale: ColourScale) -> None:
-        """A map that fills ``area``, in the colours of ``scale``."""
+        """Draw a map that fills ``area``, in the colours of ``scale``."""
         self._image(area, values, _interpolation(values, area), scale)
         self.outline(area)
 
     def outline(self, area: Area, colour: str = FRAME, width: float = 0.5) -> None:
-        """The edge of ``area``, ``width`` points wide."""
+        """Draw the outline of ``area``, ``width`` points wide."""
         left, top, across, down = area.snapped
         self.page.add_patch(
             Rectangle((left, top), across, down, fill=False, edgecolor=colour, linewidth=width)
         )
 
     def block(self, area: Area, colour: str) -> None:
-        """``area`` filled with a colour."""
+        """Fill ``area`` with a colour."""
         self.page.add_patch(Rectangle(area[:2], area.width, area.height, facecolor=colour, linewidth=0))
 
     def colour_bar(self, area: Area, scale: ColourScale, label: str) -> None:
-        """The colours of ``scale`` in ``area``, their values at its right and what they mean above it."""
+        """Draw the colours of ``scale`` in ``area``, with values on its right and the label above it."""
         left, bottom = area.left / self.width, 1 - area.bottom / self.height
         place = self.figure.add_axes((left, bottom, area.width / self.width, area.height / self.height))
         colours = ScalarMappable(scale.norm, scale.colour_map)
@@ -102,17 +102,17 @@ class Sheet:
         horizontal: str = "center",
         vertical: str = "bottom",
     ) -> None:
-        """Words at a point of the page; ``$...$`` is set as mathematics."""
+        """Write text at a point of the page; ``$...$`` is set as mathematics."""
         self.page.text(
             x, y, text, size=size, color=INK, ha=horizontal, va=vertical, math_fontfamily="cm", clip_on=False
         )
 
     def heading(self, x: float, y: float, text: str) -> None:
-        """The title of the page, its first letter at ``x``."""
+        """Write the title of the page, starting at ``x``."""
         self.text(x, y, text, size=HEADING, horizontal="left", vertical="top")
 
     def save(self, path: Path, *, force: bool, icc_profile: bytes | None = None) -> None:
-        """Write the page as a PNG, whole or not at all; ``force`` replaces a file of that name.
+        """Write the page as a PNG, whole or not at all; ``force`` replaces an existing file.
 
         Raises:
             OutputError: if it cannot be written.
@@ -139,7 +139,7 @@ class Sheet:
 
 
 def _interpolation(image: Array, area: Area) -> str:
-    """Smooth when a picture shrinks or grows a little; single pixels stay visible when it grows a lot."""
+    """Smooth if the picture shrinks or grows a little; if it grows a lot, single pixels stay visible."""
     enlargement = area.width / image.shape[1]
     if enlargement < 1:
         return "hanning"
@@ -147,9 +147,9 @@ def _interpolation(image: Array, area: Area) -> str:
 
 
 def panel_size(height: int, width: int, *, area: float) -> tuple[float, float]:
-    """Width and height of a panel of about ``area`` square pixels for a photo of that shape.
+    """Width and height of a panel of about ``area`` square pixels for a photo of this shape.
 
-    The photo's proportions are kept up to 12 : 1; beyond that the panel is no longer narrowed.
+    The photo's aspect ratio is kept up to 12 : 1; beyond that, the panel does not get narrower.
     """
     aspect = min(max(width / height, 1 / 12), 12.0)
     return float(np.sqrt(area * aspect)), float(np.sqrt(area / aspect))
@@ -158,7 +158,7 @@ def panel_size(height: int, width: int, *, area: float) -> tuple[float, float]:
 def grid(
     left: float, top: float, columns: int, count: int, panel: tuple[float, float], pitch: tuple[float, float]
 ) -> list[Area]:
-    """``count`` panels row by row, their top left corners ``pitch`` apart, each centred in its column."""
+    """``count`` panels, row by row, their top left corners ``pitch`` apart, centred in their columns."""
     width, height = panel
     inset = max(0.0, (pitch[0] - width) / 2)
     return [

@@ -1,1 +1,1 @@
-"""The two networks, and nothing else: no files, no devices, no printing."""
+"""The networks and their parts. No files, no devices, no printing."""

@@ -1,4 +1,4 @@
-"""Convolution blocks that both networks are made of. Neither normalises inside its U-Net.
+"""Convolution blocks shared by both networks. Neither normalises inside its U-Net.
 
 Axes: B batch, C channels, H rows, W columns.
 """
@@ -11,20 +11,20 @@ from defocusctl.geometry import round_up
 
 
 def unshuffled(image: Tensor, factor: int) -> Tensor:
-    """Blocks of f x f pixels as channels, f being the factor: (B, C, H, W) -> (B, C f^2, H/f, W/f)."""
+    """Turn blocks of f x f pixels, f = ``factor``, into channels: (B, C, H, W) -> (B, C f^2, H/f, W/f)."""
     return image if factor == 1 else pixel_unshuffle(image, factor)
 
 
 def enlarged(maps: Tensor, factor: int, like: Tensor) -> Tensor:
-    """Maps of features at 1/factor of an image's size, bilinearly brought to the size of that image."""
+    """Feature maps at 1/``factor`` of the size of the image ``like``, bilinearly enlarged to its size."""
     if factor == 1:
         return maps
     maps = interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
-    return maps[..., : like.shape[-2], : like.shape[-1]]  # without what `padded` added
+    return maps[..., : like.shape[-2], : like.shape[-1]]  # crop what `padded` added
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:
-    """The image continued on the right and below, to multiples of ``multiple`` pixels, at least two."""
+    """Pad the image right and below to multiples of ``multiple`` pixels, at least two of them."""
     height, width = image.shape[-2:]
     bottom, right = (max(2 * multiple, round_up(length, multiple)) - length for length in (height, width))
     if not bottom and not right:
@@ -35,7 +35,7 @@ def padded(image: Tensor, multiple: int) -> Tensor:
 
 
 def reverse_colours(tensor: Tensor | None, shape: tuple[int, ...], *dims: int) -> None:
-    """Exchange red and blue of a parameter in place, along the ``dims`` of its view as ``shape``."""
+    """Swap red and blue of a parameter in place, along the axes ``dims`` of its view as ``shape``."""
     assert tensor is not None
     with torch.no_grad():
         view = tensor.view(shape)
@@ -48,7 +48,7 @@ def conv_block(in_channels: int, out_channels: int, *, kernel: int = 3, stride: 
 
 
 def reflect_conv(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Convolution without bias whose border is the image's reflection (the edge pixel is not repeated)."""
+    """Reflect-padded convolution without bias (the edge pixel is not repeated)."""
     return nn.Conv2d(
         in_channels, out_channels, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False
     )
@@ -63,7 +63,7 @@ def up_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class ResBlock(nn.Module):
-    """x + conv(relu(conv(x))), both 3x3 without bias: the size and channels stay."""
+    """x + conv(relu(conv(x))), both 3 x 3 without bias; shape is kept."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -76,5 +76,5 @@ class ResBlock(nn.Module):
 
 
 def res_blocks(channels: int, count: int) -> nn.Sequential:
-    """``count`` residual blocks one after the other."""
+    """``count`` residual blocks in sequence."""
     return nn.Sequential(*(ResBlock(channels) for _ in range(count)))

@@ -1,7 +1,7 @@
-"""Networks whose weights stay: the dictionaries are computed once, and their filters are plain convolutions.
+"""Constant folding for trained networks: dictionaries are computed once, and filters are plain convolutions.
 
-What the networks compute stays the same up to rounding. A graph of them has a third of the operations, which
-is what an exporter and the programs that run the graph take long over.
+The networks' results stay the same up to rounding. Their graphs have a third of the operations, which makes
+export and loading faster.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,14 +17,14 @@ from defocusctl.models.recursive_atoms import BlurringOperator
 
 
 class ConstantAtoms(nn.Module):
-    """INIKNet's dictionary as the kernels that its small networks compute."""
+    """INIKNet's dictionary as precomputed kernels."""
 
     def __init__(self, kernels: Sequence[Tensor]) -> None:
         super().__init__()
         self.kernels = _constants(kernels)
 
     def forward(self) -> list[Tensor]:
-        """The kernels, one (N, k, k) tensor for every size k, smallest first."""
+        """The kernels, one (N, k, k) tensor per size k, smallest first."""
         return list(self.kernels)
 
 
@@ -54,7 +54,7 @@ class ConstantBlurring(nn.Module):
 
 @torch.no_grad()
 def with_constant_dictionary(network: Network) -> Network:
-    """The network itself, in evaluation mode, its dictionary replaced by what it computes."""
+    """Replace the network's dictionary by its computed values, in place; returned in evaluation mode."""
     match network:
         case INIKNet():
             network.atoms = ConstantAtoms(network.atoms())  # type: ignore[assignment]
@@ -64,6 +64,6 @@ def with_constant_dictionary(network: Network) -> Network:
 
 
 def _constants(tensors: Iterable[Tensor]) -> nn.ParameterList:
-    """Copies: a part of a larger tensor would take that along into a file."""
+    """Copies, because saving a view of a larger tensor saves all of it."""
     copies = (tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
     return nn.ParameterList(nn.Parameter(copy, requires_grad=False) for copy in copies)

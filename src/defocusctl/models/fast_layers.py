@@ -1,9 +1,9 @@
-"""Layers for inference, faster on a CPU and exact enough; what the networks compute stays the same.
+"""Layers that make inference on a CPU faster, with the same results up to rounding.
 
 The networks pad by reflection before every convolution. Padding copies the whole feature map, and under
 autocast PyTorch does it in float32, which costs more than a bfloat16 convolution itself. A convolution that
-pads with zeros costs nothing extra and is wrong only along the outermost rows and columns: these are computed
-again from a reflected strip.
+pads with zeros costs nothing extra and is wrong only along the outermost rows and columns: these are
+recomputed from a reflected strip.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from defocusctl.models.prediction import Network
 
 
 class BorderedConv2d(nn.Conv2d):
-    """A 3 x 3 convolution of stride 1 or 2, without bias, whose border is the image's reflection."""
+    """A reflect-padded 3 x 3 convolution of stride 1 or 2, without bias."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W), H and W even -> (B, C', H/stride, W/stride). No gradients."""
@@ -38,23 +38,24 @@ class BorderedConv2d(nn.Conv2d):
 
 
 class FullPrecision(nn.Module):
-    """A layer that autocast leaves alone."""
+    """A layer that stays in float32 under autocast."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What the layer returns for the inputs in float32."""
+        """Run the layer on the inputs as float32."""
         with torch.autocast(inputs[0].device.type, enabled=False):
             return self.layer(*(tensor.float() for tensor in inputs))
 
 
 def for_inference(network: Network, device: torch.device) -> Network:
-    """The network itself on ``device``, in evaluation mode and without gradients.
+    """Prepare the network in place: on ``device``, in evaluation mode and without gradients.
 
-    Its ``full_precision`` layers stay in float32 under autocast. On a CPU ``replaceable_layers`` are replaced
-    by faster ones of the same weights; a GPU pads faster than it starts the small convolutions of the border.
+    Its ``full_precision`` layers stay in float32 under autocast. On a CPU, ``replaceable_layers`` are
+    replaced by faster ones with the same weights; on a GPU, padding is faster than launching the small
+    convolutions of the border.
     """
     if device.type == "cpu" and network.replaceable_layers:
         _replace_layers(network)

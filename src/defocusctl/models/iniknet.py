@@ -1,7 +1,7 @@
 """INIKNet: inverse kernels per pixel from a dictionary of implicit neural atoms.
 
-Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023.
-Where the paper and the authors' release differ, the release holds (and the code says so).
+Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023. Where the paper
+and the authors' release differ, this follows the release (and the code says so).
 
 Axes: B batch, C colour, R kernel sizes, N atoms, H rows, W columns. Scales run from coarse to fine.
 """
@@ -30,15 +30,15 @@ from defocusctl.models.recurrence import DuplexRecurrence
 
 SCALES = (0.25, 0.5, 1.0)
 STEP = 16
-"""The U-Net halves the coarsest of the scales twice."""
+"""Sides are multiples of this: the U-Net halves the coarsest scale twice."""
 
 
 @dataclass(frozen=True)
 class INIKNetConfig:
-    """Sizes of an INIKNet; the defaults are the released ones (1,976,847 parameters).
+    """Sizes of an INIKNet; the defaults are those of the release (1,976,847 parameters).
 
-    Features and coefficients are computed at 1/``feature_scale`` of the image's size; filtering is always at
-    its full size.
+    Features and coefficients are computed at 1/``feature_scale`` of the image's size, filtering always at
+    full size.
     """
 
     width: int = 32
@@ -50,12 +50,12 @@ class INIKNetConfig:
 
     @property
     def sampled_sizes(self) -> tuple[int, ...]:
-        """Taps across the atoms that are really filtered with: 3, 5, ..., without the 1 x 1 slot."""
+        """The kernel sizes that are actually used for filtering: 3, 5, ..., without the 1 x 1 slot."""
         return tuple(2 * r + 1 for r in range(1, self.kernel_sizes))
 
 
 class FeatureUNet(nn.Module):
-    """U-Net with concatenated skips, shared by the scales: (B, channels, H, W) -> (B, width, H, W)."""
+    """U-Net with concatenated skips, shared between scales: (B, channels, H, W) -> (B, width, H, W)."""
 
     def __init__(self, channels: int, width: int, blocks: int) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class INIKNet(Network):
         reverse_colours(self.filtering.sum.bias, (3,), 0)
 
     def initialise(self) -> None:
-        """PyTorch's default weights, no bias in ``sum``: as products of small numbers they start near x."""
+        """PyTorch's default weights, and no bias in ``sum``: small products make the output start near x."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm):
                 module.reset_parameters()
@@ -160,7 +160,7 @@ class INIKNet(Network):
     def _coefficients(
         self, image: Tensor, mu_features: Tensor, omega_features: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mu (B, R, H, W) and omega (B, N, H, W) for an image of one scale."""
+        """Mu (B, R, H, W) and omega (B, N, H, W) for the image at one scale."""
         factor = self.config.feature_scale
         with torch.autocast(mu_features.device.type, enabled=False):
             full = self.mu_predictor.weight.dtype  # whatever the precision of the features
@@ -169,13 +169,13 @@ class INIKNet(Network):
             return enlarged(mu, factor, image), enlarged(omega, factor, image)
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
-        """Eq. (8) in float32 whatever precision predicted the coefficients: pixels need more than 8 bits."""
+        """Eq. (8) in float32, whatever the precision of the coefficients: pixels need more than 8 bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.filtering.forward(image, self.atoms(), mu, omega)
 
 
 def resized(image: Tensor, scale: float) -> Tensor:
-    """One bilinear resize of the full-size image, without antialiasing (not a cascade)."""
+    """Resize the full-size image bilinearly in one step, without antialiasing."""
     if scale == 1.0:
         return image
     return interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)

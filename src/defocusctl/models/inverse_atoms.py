@@ -1,4 +1,4 @@
-"""INIKNet's dictionary: inverse kernels as implicit neural representations, and filtering with them.
+"""INIKNet's dictionary: inverse kernels as implicit neural representations, and how they filter an image.
 
 Axes: B batch, C colour, N atoms, R kernel sizes (1 x 1, 3 x 3, ...), H rows, W columns.
 """
@@ -11,11 +11,11 @@ from torch.nn.functional import conv2d
 
 
 def polar_features(size: int) -> Tensor:
-    """Where an atom of ``size`` x ``size`` taps is sampled: (size * size, 3) float32, row by row.
+    """The points where an atom of ``size`` x ``size`` taps is sampled: (size * size, 3) float32, row by row.
 
-    Rows u and columns v run over exactly i / (size // 2), so that the centre is exactly zero: its angle would
-    flip with the rounding of ``torch.linspace``. The features are the radius sqrt(u^2 + v^2) / sqrt(2) and
-    (cos theta + 1) / 2, (sin theta + 1) / 2 of the angle theta = atan2(v, u) (INIKNet, section 4.2).
+    Rows u and columns v are exactly i / (size // 2), so that the centre is exactly zero: with the rounding of
+    ``torch.linspace``, its angle would flip. The features are the radius sqrt(u^2 + v^2) / sqrt(2) and (cos
+    theta + 1) / 2, (sin theta + 1) / 2 of the angle theta = atan2(v, u) (INIKNet, section 4.2).
     """
     half = size // 2
     steps = torch.arange(-half, half + 1, dtype=torch.float32) / half
@@ -49,7 +49,7 @@ class AtomMLP(nn.Module):
 
 
 class InverseAtoms(nn.Module):
-    """The multi-scale dictionary {v_n^r}: every atom n sampled at every kernel size (INIKNet, eq. (6))."""
+    """The multi-scale dictionary {v_n^r}: each atom n sampled at each kernel size r (INIKNet, eq. (6))."""
 
     def __init__(self, count: int, sizes: Sequence[int], width: int) -> None:
         super().__init__()
@@ -72,10 +72,10 @@ class InverseAtoms(nn.Module):
 
 
 class InverseFiltering(nn.Module):
-    """Filters an image with its per-pixel inverse kernels (INIKNet, eq. (8) and (9)).
+    """Filters an image with per-pixel inverse kernels (INIKNet, eq. (8) and (9)).
 
-    k_ij = sum_r sum_n mu[r] omega[n] v_n^r, applied and mixed over colours by a 1 x 1 convolution. The 1 x 1
-    atom of the paper (slot r = 0) answers zero in the release, which adds the image instead: its 30 input
+    k_ij = sum_r sum_n mu[r] omega[n] v_n^r, applied and mixed over colours by a 1 x 1 convolution. In the
+    release, the paper's 1 x 1 atom (slot r = 0) returns zero and the image is added instead: its 30 input
     channels of ``sum`` are never used.
     """
 

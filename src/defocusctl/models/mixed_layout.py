@@ -1,9 +1,8 @@
-"""Convolutions for training on a CPU whose passes each run in the memory layout that is fastest for them.
+"""Convolutions for training on a CPU, each pass in its fastest memory layout.
 
 Without AVX-512, oneDNN is mostly fastest in channels_last for a 3 x 3 convolution and the gradient of its
-input, but two to four times faster in NCHW for the gradient of its weight.
-A 1 x 1 convolution is computed as a matrix product.
-The results are those of ``nn.Conv2d`` up to the order of sums.
+input, but two to four times faster in NCHW for the gradient of its weight. A 1 x 1 convolution is computed as
+a matrix product. The results are those of ``nn.Conv2d`` up to the order of summation.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ class MixedLayoutConv2d(nn.Conv2d):
 
     @classmethod
     def of(cls, layer: nn.Conv2d) -> "MixedLayoutConv2d":
-        """One that shares the parameters of ``layer``."""
+        """A replacement that shares the parameters of ``layer``."""
         mixed = cls(
             layer.in_channels,
             layer.out_channels,
@@ -89,7 +88,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def mix_layouts(network: Network) -> None:
-    """Replace the convolutions of a network, in place; names, values and identity of its parameters stay."""
+    """Replace the network's convolutions in place; its parameters keep their identity and names."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1):

@@ -1,9 +1,9 @@
-"""NRKNet: recursive kernels whose blur is inverted by a truncated Neumann series across scales.
+"""NRKNet: blur from recursive kernels, inverted by a truncated Neumann series across scales.
 
-Quan, Wu, Ji: Neumann Network with Recursive Kernels for Single Image Defocus Deblurring, CVPR 2023.
-Where the paper and the authors' release differ, the release holds (and the code says so).
+Quan, Wu, Ji: Neumann Network with Recursive Kernels for Single Image Defocus Deblurring, CVPR 2023. Where the
+paper and the authors' release differ, this follows the release (and the code says so).
 
-Axes: B batch, C colour, J atoms, H rows, W columns. Scale t = 1 is the image, t = 2 and 3 halve it.
+Axes: B batch, C colour, J atoms, H rows, W columns. Scale t = 1 is full size, t = 2 a half, t = 3 a quarter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,16 +31,16 @@ from defocusctl.models.recursive_atoms import BlurringOperator
 
 SCALES = (1, 2, 3)
 STEP = 16
-"""The U-Net halves the coarsest of the scales twice."""
+"""Sides are multiples of this: the U-Net halves the coarsest scale twice."""
 LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25)  # lambda_0 ... lambda_3 of eq. (12)
 
 
 @dataclass(frozen=True)
 class NRKNetConfig:
-    """Sizes of an NRKNet; the defaults are the released ones (6,094,107 parameters).
+    """Sizes of an NRKNet; the defaults are those of the release (6,094,107 parameters).
 
-    Features and coefficients are computed at 1/``feature_scale`` of the image's size; reblurring is always at
-    its full size.
+    Features and coefficients are computed at 1/``feature_scale`` of the image's size, reblurring always at
+    full size.
     """
 
     width: int = 64
@@ -49,7 +49,7 @@ class NRKNetConfig:
 
 
 class AdditiveUNet(nn.Module):
-    """U-Net with added skips, shared by the scales: (B, channels, H, W) -> (B, width, H, W)."""
+    """U-Net with additive skips, shared between scales: (B, channels, H, W) -> (B, width, H, W)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class AdditiveUNet(nn.Module):
 
 
 class CoefficientModule(nn.Module):
-    """Gamma of one scale from its features and the states of the coarser one (NRKNet, section 3.3)."""
+    """Gamma of one scale from its features and the states of the next coarser one (NRKNet, section 3.3)."""
 
     def __init__(self, width: int, atoms: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class NRKNet(Network):
 
     def forward(self, x: Tensor) -> Prediction:
         """Z_0 of eq. (10); coefficients are gamma_1 (B, J, H, W), gamma_2 and gamma_3 at 1/2 and 1/4."""
-        images = halvings(x)
+        images = pyramid(x)
         gammas = self._gammas(images)
         z0 = x
         for t, image, gamma in zip(SCALES, images, gammas, strict=True):
@@ -129,9 +129,9 @@ class NRKNet(Network):
         """Z_0 ... Z_3 for eq. (13) and the reblurred sharp images D_t(X_t) for eq. (14).
 
         Z_t = Y_t + sum_{k=1..t} (I - D_t)^k Y_t. The released script leaves the reblurring loss out of its
-        sum; the paper's ablation counts on it, so it is here.
+        sum; it is included here because the paper's ablation relies on it.
         """
-        images, targets = halvings(blurred), halvings(sharp)
+        images, targets = pyramid(blurred), pyramid(sharp)
         gammas = self._gammas(images)
         z0 = blurred
         restored = []
@@ -148,7 +148,7 @@ class NRKNet(Network):
         )
 
     def reblur(self, image: Tensor, gamma: Tensor) -> Tensor:
-        """D_t applied to an image, in float32 whatever precision predicted gamma: pixels need the bits."""
+        """Apply D_t to an image in float32, whatever the precision of gamma: pixels need more than 8 bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.blurring.forward(image, gamma)
 
@@ -161,9 +161,9 @@ class NRKNet(Network):
     def initialise(self) -> None:
         """Xavier weights (section 4.1), then D_t close to the identity so that the output starts near x.
 
-        Gamma_1 belongs to the delta atom: its gates are held half open by their biases, which makes gamma_1
-        nearly constant, and the 1 x 1 convolution divides by that constant. The paper does not do this; a
-        training of an hour needs the head start.
+        The first gamma belongs to the delta atom: the biases hold its gates half open, which makes it nearly
+        constant, and the 1 x 1 convolution divides by that constant. The paper does not do this; short
+        training runs need the head start.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -178,7 +178,7 @@ class NRKNet(Network):
             gates = self.coefficients.gates
             assert gates.bias is not None
             gates.weight.mul_(0.3)
-            i, f, o, g = (gate * atoms for gate in range(4))  # rows that belong to gamma_1
+            i, f, o, g = (gate * atoms for gate in range(4))  # the rows of the first gamma
             for row, bias in ((i, 2.0), (f, -4.0), (o, 2.0), (g, 2.0)):
                 gates.weight[row].mul_(0.1)
                 gates.bias[row] = bias
@@ -191,9 +191,9 @@ class NRKNet(Network):
             self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
 
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Gamma of every image, finest first; the states travel from coarse to fine."""
+        """Gamma of every image, finest first; states are passed from coarse to fine."""
         factor = self.config.feature_scale
-        inputs = images if factor == 1 else halvings(padded(images[0], STEP * factor))
+        inputs = images if factor == 1 else pyramid(padded(images[0], STEP * factor))
         coarsest = inputs[-1]
         height, width = (length // (2 * factor) for length in coarsest.shape[-2:])
         size = (coarsest.shape[0], self.config.atoms, height, width)
@@ -203,14 +203,14 @@ class NRKNet(Network):
             if gammas:
                 h, c = resize(h, 2.0), resize(c, 2.0)
             features = self.unet(unshuffled(input, factor)).to(image.dtype)
-            # Float32 whatever the precision of the features: D(z) is subtracted from z, gamma's error shows.
+            # Always float32: D(z) is subtracted from z, which exposes errors of gamma.
             with torch.autocast(image.device.type, enabled=False):
                 gamma, h, c = self.coefficients(features, h, c)
             gammas.append(enlarged(gamma.float(), factor, image))
         return gammas[::-1]
 
     def _neumann_terms(self, image: Tensor, gamma: Tensor, count: int) -> list[Tensor]:
-        """(I - D) Y, (I - D)^2 Y, ... up to the power ``count`` (eq. (8))."""
+        """(I - D) Y, (I - D)^2 Y, ..., (I - D)^``count`` Y (eq. (8))."""
         terms: list[Tensor] = []
         z = image
         for _ in range(count):
@@ -219,12 +219,12 @@ class NRKNet(Network):
         return terms
 
 
-def halvings(image: Tensor) -> list[Tensor]:
-    """The image at scales 1, 2, 3; every halving keeps the even rows and columns (nearest neighbour)."""
+def pyramid(image: Tensor) -> list[Tensor]:
+    """The image at scales 1, 2, 3; each halving keeps the even rows and columns (nearest neighbour)."""
     half = image[..., ::2, ::2]
     return [image, half, half[..., ::2, ::2]]
 
 
 def _enlarged(image: Tensor, t: int) -> Tensor:
-    """An image of scale t bilinearly brought to full size in one step."""
+    """The image of scale t, bilinearly enlarged to full size in one step."""
     return image if t == 1 else resize(image, 2.0 ** (t - 1))

@@ -1,4 +1,4 @@
-"""Whose fault an exception inside a network is: a bug of this program, or of the package that brings it."""
+"""Attributes an exception inside a network to this program or to the package that provides it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from defocusctl.system.devices import is_out_of_memory
 
 
 @contextmanager
-def code_of(network: str) -> Iterator[None]:
-    """Around code of the ``network`` of that name: exceptions in that of a package name the package.
+def network_errors(network: str) -> Iterator[None]:
+    """Wrap calls into the network called ``network``: if a package provides it, exceptions name the package.
 
-    Memory that runs out is nobody's fault, and exceptions in built-in networks stay what they are.
+    Out-of-memory errors and exceptions in built-in networks pass unchanged.
 
     Raises:
-        ModelError: instead of whatever a package raises.
+        ModelError: for any other exception from a package.
     """
     try:
         yield

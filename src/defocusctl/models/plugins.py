@@ -1,7 +1,7 @@
-"""The networks by their names: the built-in ones, and those that installed packages register.
+"""Names of networks: the built-in ones, and those that installed packages register.
 
-A package registers one by an entry point of the group ``defocusctl.models`` (docs/adding-a-model.md). Nothing
-is imported here: that is for ``models.catalogue``, when a network is used.
+A package registers one with an entry point in the group ``defocusctl.models`` (docs/adding-a-model.md).
+Nothing is imported here; ``models.catalogue`` does that when a network is used.
 """
 
 import re
@@ -19,12 +19,12 @@ BUILT_IN = ("iniknet", "nrknet")
 DEFAULT_MODEL = BUILT_IN[0]
 GROUP = "defocusctl.models"
 NAMES = r"[a-z0-9][a-z0-9._-]*"
-"""What names of networks look like; they become parts of file names."""
+"""Valid names of networks; they become parts of file names."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A network that a package registers; ``problem`` says why its name cannot be used, or is None."""
+    """A network that a package registers; ``problem`` says why it cannot be used, or is None."""
 
     entry: "EntryPoint"
     problem: str | None
@@ -41,7 +41,7 @@ class Plugin:
 
 
 def plugins() -> list[Plugin]:
-    """Every network that an installed package registers, usable or not, in the order of their names."""
+    """Every network that installed packages register, usable or not, sorted by name."""
     from importlib.metadata import entry_points
 
     entries = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
@@ -50,15 +50,15 @@ def plugins() -> list[Plugin]:
 
 
 def model_names() -> tuple[str, ...]:
-    """What ``--model`` takes: the built-in networks, then those of packages."""
+    """The values of ``--model``: the built-in networks, then those of packages."""
     return (*BUILT_IN, *(plugin.name for plugin in plugins() if plugin.problem is None))
 
 
 def check_model(name: str) -> str:
-    """The name itself, if there is such a network.
+    """Return the name if there is exactly one such network.
 
     Raises:
-        ModelError: if there is none, or more than one package has one; the remedy lists the known ones.
+        ModelError: if there is none, or several packages register it; the remedy lists the known names.
     """
     if name not in BUILT_IN:
         plugin_of(name)
@@ -69,7 +69,7 @@ def plugin_of(name: str) -> Plugin:
     """The package's network called ``name``.
 
     Raises:
-        ModelError: as ``check_model``.
+        ModelError: if there is none, or several packages register it.
     """
     found = [plugin for plugin in plugins() if plugin.name == name]
     known = f"known networks: {', '.join(model_names())}"
@@ -83,9 +83,9 @@ def plugin_of(name: str) -> Plugin:
 
 def _problem(name: str, count: int) -> str | None:
     if name in BUILT_IN:
-        return "the name is that of a built-in network"
+        return "a built-in network has that name"
     if count > 1:
         return "more than one package registers that name"
     if re.fullmatch(NAMES, name) is None:
-        return "its name is to be lower-case letters, digits, '.', '_' and '-'"
+        return "its name may only contain lower-case letters, digits, '.', '_' and '-'"
     return None

@@ -1,4 +1,4 @@
-"""What a restoration network returns, and what the code that runs it must know (docs/adding-a-model.md)."""
+"""The interface of restoration networks (docs/adding-a-model.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 class Prediction(NamedTuple):
     """A restored batch and the coefficients that made it.
 
-    ``image`` is (B, 3, H, W) RGB float32, nominally in [0, 1] but not clipped.
-    ``coefficients`` maps the papers' names to (B, K, H/s, W/s) maps, s being 1, 2 or 4; a network without
-    such maps has none.
+    ``image`` is (B, 3, H, W) RGB float32, nominally in [0, 1] but not clipped. ``coefficients`` maps the
+    papers' names to (B, K, H/s, W/s) maps with s = 1, 2 or 4; it may be empty.
     """
 
     image: Tensor
@@ -21,7 +20,7 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingOutput:
-    """Everything the papers' losses look at for one batch.
+    """The inputs of the papers' losses for one batch.
 
     ``restored`` pairs a loss weight with an estimate of the sharp image, the full-size one first;
     ``reblurred`` pairs a loss weight with (sharp image blurred again, blurred input) of one scale.
@@ -32,39 +31,39 @@ class TrainingOutput:
 
 
 class Network(nn.Module):
-    """Base of all networks; its class attributes are facts that other rooms need of them.
+    """Base of all networks; its class attributes are what other code needs to know about them.
 
-    A network is made from its configuration, and without one in its usual sizes.
+    A network is built from its configuration; without one, it has its default sizes.
     """
 
     name: ClassVar[str]
-    """What it is called on the command line."""
+    """The name on the command line."""
     coefficient_names: ClassVar[tuple[str, ...]] = ()
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
-    """Pixels a side of the smallest input that reflect padding allows."""
+    """The smallest side, in pixels, that reflect padding allows."""
     default_overlap: ClassVar[int]
-    """Pixels of context per cut edge of a tile; what they cost in accuracy is in docs/restoring.md."""
+    """Pixels of context at each cut edge of a tile; see docs/restoring.md for the effect on accuracy."""
     bytes_per_pixel: ClassVar[int]
-    """Device memory that a pixel of a tile takes in float32, measured and rounded up."""
+    """Device memory per pixel of a tile in float32, measured and rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
-    """Layers that restoring computes in float32 in any precision: bfloat16 there is seen in the photo."""
+    """Layers that run in float32 at any precision, because bfloat16 there is visible in the photo."""
     replaceable_layers: ClassVar[bool] = False
-    """Whether on a CPU the layers may be replaced by faster ones (``inference``): no ReLU's input is used
-    again, and reflecting 3 x 3 convolutions have no bias, and inputs of even height and width."""
+    """Whether a CPU may use faster layers (``fast_layers``): no ReLU's input is used again, and
+    reflect-padded 3 x 3 convolutions have no bias and inputs of even height and width."""
 
     half_precision: ClassVar[tuple[str, ...]] = ()
-    """Layers that an export in float16 computes in it; the filtering is never among them."""
+    """Layers that run in float16 in a float16 export; never the filtering."""
 
     config: Any
-    """Its sizes, a frozen dataclass of what JSON can hold."""
+    """The network's sizes, a frozen dataclass that can be stored as JSON."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """A network of the sizes that the tensors of ``state`` (our key names) have, without loading them.
+        """A network with the sizes of the tensors in ``state`` (our key names); does not load them.
 
         Raises:
-            KeyError: if a tensor that a size is read from is missing.
+            KeyError: if a tensor that determines a size is missing.
         """
         raise NotImplementedError
 
@@ -73,18 +72,18 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
-        """What the paper's loss compares: the estimates at every scale with their targets.
+        """The estimates and targets that the paper's loss compares.
 
-        A network without this method can be used, but not trained.
+        A network without this method can be used but not trained.
         """
         raise NotImplementedError
 
     def reverse_colours(self) -> None:
-        """Turn weights that were trained on BGR images into those for RGB ones, where they are read.
+        """Convert weights trained on BGR images to RGB, in place.
 
-        A network without this method takes RGB weights only.
+        A network without this method accepts only RGB weights.
         """
-        raise NotImplementedError(f"{self.name} takes no weights for BGR images")
+        raise NotImplementedError(f"{self.name} accepts no weights for BGR images")
 
     def initialise(self) -> None:
-        """Random weights for training, close to passing the input through unchanged; as made by default."""
+        """Set random weights for training, near the identity; by default they stay as constructed."""

@@ -1,4 +1,4 @@
-"""Convolutional LSTM cells that carry states from one scale to the next.
+"""Convolutional LSTM cells that pass states from scale to scale.
 
 Axes: B batch, C channels, H rows, W columns. Gates come in the order input, forget, output, candidate.
 """
@@ -15,7 +15,7 @@ from defocusctl.models.blocks import res_blocks
 def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 4C, H, W) gate logits and the cell state c (B, C, H, W) -> the new hidden and cell states."""
     g = gates.chunk(4, dim=1)[-1]
-    # One sigmoid over all chunks, the candidate's unused: slices of a channels-last tensor are far slower.
+    # One sigmoid over all gates, unused for the candidate: slicing a channels-last tensor is far slower.
     i, f, o, _ = torch.sigmoid(gates).chunk(4, dim=1)
     c = f * c + i * torch.tanh(g)
     return o * torch.tanh(c), c
@@ -29,7 +29,8 @@ def resize(x: Tensor, factor: float) -> Tensor:
 class ResidualCell(nn.Module):
     """An LSTM cell whose gates come from residual blocks over [features, hidden state].
 
-    The paper takes the features as the cell's input state; the release joins them with the hidden state.
+    The paper uses the features as the cell's input state; the release concatenates them with the hidden
+    state.
     """
 
     def __init__(self, channels: int) -> None:

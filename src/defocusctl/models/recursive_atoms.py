@@ -1,4 +1,4 @@
-"""NRKNet's dictionary: recursive, separable, positive kernels, and the blurring operator made of them.
+"""NRKNet's dictionary: recursive, separable, positive kernels, and the blurring operator built from them.
 
 Axes: B batch, C colour, J atoms, H rows, W columns.
 """
@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, pad
 
 
 class RecursiveKernels(nn.Module):
-    """The kernels a_j of three taps: symmetric, positive, of sum one, one for each colour channel.
+    """The three-tap kernels a_j: symmetric, positive, with sum 1, one per colour channel.
 
     The parameter holds (p, q) for each of the J - 1 kernels and 3 colours; softmax over (p, q, p) gives a_j
     (NRKNet, eq. (2)). The paper's text says J = 20; the release has 22 atoms, the Dirac delta among them.
@@ -53,7 +53,8 @@ class BlurringOperator(nn.Module):
     def forward(self, image: Tensor, gamma: Tensor) -> Tensor:
         """(B, 3, H, W) and gamma (B, J, H, W), float32 -> D(image), (B, 3, H, W).
 
-        The responses are made one from the other and summed at once: 3 channels exist at a time, not 3 J.
+        Each response is computed from the previous one and summed at once: 3 channels exist at a time, not 3
+        J.
         """
         mixing = self.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
         assert self.sum.bias is not None
@@ -71,7 +72,7 @@ def _mix(image: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _separable(image: Tensor, a: Tensor) -> Tensor:
-    """Correlate every colour with its (C, 3) taps along rows, then along columns, reflecting at the border.
+    """Correlate every colour with its (C, 3) taps along rows, then columns, with reflection at the border.
 
     The taps are (p, q, p): sums of shifted images are several times faster than a convolution per channel.
     """

@@ -1,4 +1,4 @@
-"""The shapes of a network's tensors without the network, to check a file's claims before memory is spent."""
+"""The shapes of a network's tensors, computed without memory to check a file before loading it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,16 +10,16 @@ from torch.overrides import TorchFunctionMode
 from defocusctl.models.prediction import Network
 
 CALL = 1000
-"""What one call of PyTorch counts for, in numbers made."""
+"""The cost of one PyTorch call, as a count of numbers."""
 LIMIT = 10_000_000
-"""Numbers; the released networks stay below 1,000,000, their parameters not counted."""
+"""The largest count for building a network; the released ones stay below 1,000,000."""
 
 
 def expected_shapes(network: type[Network], state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """The shapes that all tensors of a ``network`` of the sizes found in ``state`` would have, by key.
+    """The shapes, by key, that a ``network`` with the sizes in ``state`` must have.
 
     Raises:
-        KeyError: if a tensor that a size is read from is missing.
+        KeyError: if a tensor that determines a size is missing.
         IndexError: if such a tensor has too few axes.
         ValueError: if a tensor is empty, or building the network would take more than ``LIMIT``.
     """
@@ -31,9 +31,9 @@ def expected_shapes(network: type[Network], state: Mapping[str, Tensor]) -> dict
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Parameters are made on the ``meta`` device, where they take no memory; all else is counted.
+    """Creates parameters on the ``meta`` device, where they take no memory; counts everything else.
 
-    Only they: to make a network's constants there too, PyTorch would load a compiler, for a second.
+    Only parameters, because creating constants there would make PyTorch load a compiler for a second.
     """
 
     def __init__(self) -> None:

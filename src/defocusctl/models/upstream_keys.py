@@ -12,13 +12,13 @@ _RES = r"\.layers\.(\d+)\.main\.0\.main\.0\.weight", r"\.layers\.(\d+)\.main\.1\
 
 
 def _res_blocks(theirs: str, ours: str, *, single: bool = False) -> list[tuple[str, str]]:
-    """Rules for a stage of residual blocks; ``single`` where ours is one block and not a list of them."""
+    """Rules for a stage of residual blocks; ``single`` if ours is one block rather than a list."""
     block = ours if single else ours + r".\1"
     return [(theirs + _RES[0], block + ".first.0.weight"), (theirs + _RES[1], block + ".second.weight")]
 
 
 def _cells(theirs: str, ours: str) -> list[tuple[str, str]]:
-    """Rules for one duplex recurrence: the release says right2left for fine to coarse."""
+    """Rules for one duplex recurrence; the release calls fine to coarse right2left."""
     rules = [(theirs + r"\.norm\.norm\.(weight|bias)", ours + r".norm.\1")]
     for direction, name in (("right2left", "fine_to_coarse"), ("left2right", "coarse_to_fine")):
         rules += _res_blocks(rf"{theirs}\.{direction}\.cell\.layers", f"{ours}.{name}.blocks")
@@ -46,7 +46,7 @@ _INIKNET = [
     (r"inr_conv\.kernelINR_list\.(\d+)\.layers\.0\.(weight|bias)", r"atoms.mlps.\1.first.\2"),
     (r"inr_conv\.kernelINR_list\.(\d+)\.layers\.2\.(weight|bias)", r"atoms.mlps.\1.hidden.\2"),
     (r"inr_conv\.kernelINR_list\.(\d+)\.layers\.4\.weight", r"atoms.mlps.\1.last.weight"),
-    # One scalar stored twice; where the copies differ, the second layer's counts.
+    # One scalar, stored twice; if the copies differ, the second layer's counts.
     (r"inr_conv\.kernelINR_list\.(\d+)\.layers\.1\.w0", ""),
     (r"inr_conv\.kernelINR_list\.(\d+)\.layers\.3\.w0", r"atoms.mlps.\1.frequency"),
     (r"sum\.(weight|bias)", r"filtering.sum.\1"),
@@ -81,16 +81,16 @@ _TELLTALE = {"iniknet": "inr_conv.kernelINR_list.0.layers.0.weight", "nrknet": "
 
 
 def recognise(state: Mapping[str, object]) -> str | None:
-    """The name of the network whose released keys these are (``module.`` in front or not), or None."""
+    """The name of the network that was released with these keys (with or without ``module.``), or None."""
     names = {key.removeprefix("module.") for key in state}
     return next((model for model, key in _TELLTALE.items() if key in names), None)
 
 
 def from_upstream(model: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A released state dict under this package's key names.
+    """A released state dict with this package's key names.
 
     Raises:
-        KeyError: for a key that the release of ``model`` does not have.
+        KeyError: for a key that is not in the release of ``model``.
     """
     translated: dict[str, Tensor] = {}
     for key, tensor in state.items():

@@ -1,4 +1,4 @@
-"""Photos in and out with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
+"""Reads and writes photos with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.description import cropped

@@ -1,7 +1,7 @@
-"""Alpha: colours that a file stores multiplied by it, and colours that it hides.
+"""Alpha: premultiplied colours, and colours that alpha hides.
 
-A photo's colours are straight everywhere between reading and writing. H rows, W columns, C colours; all is
-done in bands of rows, so that little is held beside the pixels.
+Between reading and writing, colours are always straight (not premultiplied). H rows, W columns, C colours;
+work is done in bands of rows to save memory.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from defocusctl.photo.model import Samples
 
 BAND = 256
 MARGIN = 128
-"""Rows around a band in which the visible pixel nearest to a hidden one is looked for."""
+"""Rows around a band that are searched for the visible pixel nearest to a hidden one."""
 
 LEAST = 1e-6
-"""Below this part of full alpha, dividing by alpha no longer gives a colour."""
+"""Below this fraction of full alpha, dividing by alpha gives no meaningful colour."""
 
 
-def divided(pixels: Samples, alpha: Samples, white: float) -> tuple[Samples, bool]:
-    """The straight colours of pixels (H, W, C) stored multiplied by alpha (H, W); black where that is 0.
+def unpremultiplied(pixels: Samples, alpha: Samples, white: float) -> tuple[Samples, bool]:
+    """The straight colours of premultiplied pixels (H, W, C) with alpha (H, W); black where alpha is 0.
 
-    Also whether something is lost: integer colours above their alpha become white, and light without alpha
-    goes.
+    Also returns whether something is lost: integer colours above their alpha become white, and colours
+    without alpha become black.
     """
     straight = np.zeros_like(pixels)
     lost = False
@@ -40,8 +40,8 @@ def divided(pixels: Samples, alpha: Samples, white: float) -> tuple[Samples, boo
     return straight, lost
 
 
-def multiplied(pixels: Samples, alpha: Samples, white: float) -> Samples:
-    """What ``divided`` takes: straight colours (H, W, C) times alpha (H, W), none of them above it."""
+def premultiplied(pixels: Samples, alpha: Samples, white: float) -> Samples:
+    """The reverse of ``unpremultiplied``: straight colours (H, W, C) times alpha (H, W)."""
     product = np.empty_like(pixels)
     for rows in _bands(len(pixels)):
         values = pixels[rows].astype(np.float64) * alpha[rows, :, None] / white
@@ -50,10 +50,10 @@ def multiplied(pixels: Samples, alpha: Samples, white: float) -> Samples:
 
 
 def filled(pixels: Samples, alpha: Samples) -> Samples:
-    """The pixels (H, W, C) with the colours under alpha 0 replaced by those of their nearest visible pixel.
+    """The pixels (H, W, C) with each hidden colour (alpha 0) replaced by that of the nearest visible pixel.
 
-    Far away from all visible ones they become black. What a program left there is seen nowhere then, not
-    even through what blurs or compresses the pixels together.
+    Those far from any visible pixel become black. Thus blur or compression cannot spread what a program left
+    in hidden pixels.
     """
     hidden = alpha <= 0
     if not hidden.any():
@@ -69,7 +69,7 @@ def filled(pixels: Samples, alpha: Samples) -> Samples:
 
 
 def _nearest(pixels: Samples, hidden: Samples, rows: slice) -> Samples:
-    """Some rows of the pixels, each hidden pixel with the colour of the nearest that is not."""
+    """Some rows of the pixels, each hidden one with the colour of the nearest visible one."""
     from scipy.ndimage import distance_transform_edt
 
     if hidden.all():

@@ -1,4 +1,4 @@
-"""What changes when a photo is written in another format than it came in: depth, and what cannot be kept."""
+"""What changes when a photo is written in a format other than its own: depth, and what is lost."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from defocusctl.errors import OutputError
 from defocusctl.photo import extended_xmp, icc
-from defocusctl.photo.extras import HEIC, JPEG_XL
 from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, png_text, webp
+from defocusctl.photo.header import HEIC, JPEG_XL
 from defocusctl.photo.model import (
     HeifCoding,
     JpegCoding,
@@ -25,7 +25,7 @@ WITH_FLOATS = ("TIFF", JPEG_XL)
 WITHOUT_ALPHA = ("JPEG", "PPM")
 WITHOUT_METADATA = ("BMP", "PPM")
 GREY_ALPHA_AS_RGB = ("AVIF", HEIC)
-"""Grey with alpha comes back as RGB from most decoders of these."""
+"""Most decoders of these return grey with alpha as RGB."""
 LARGEST_SIDES = {
     "JPEG": jpeg.LARGEST_SIDE,
     "WEBP": webp.LARGEST_SIDE,
@@ -35,10 +35,10 @@ LARGEST_SIDES = {
 
 
 def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
-    """What writing the photo to ``target`` will lose, to be said before any computing.
+    """Warnings about what writing the photo to ``target`` will lose, for display before any computation.
 
     Raises:
-        OutputError: if the format of the target's suffix cannot hold the photo.
+        OutputError: if the format named by the target's suffix cannot hold the photo.
     """
     check_convertible(photo, target)
     kind = format_of_suffix(target.suffix) or photo.format
@@ -49,18 +49,18 @@ def check_convertible(photo: Photo, target: Path) -> None:
     """Refuse a target whose suffix names a format that cannot hold the photo.
 
     Raises:
-        OutputError: if that is so.
+        OutputError: if it cannot.
     """
     if photo.pixels.shape[2] == 3 and target.suffix.lower() == GREYMAP:
-        raise OutputError(f"a PGM file such as '{target}' holds no colours", "end its name in .ppm")
+        raise OutputError(f"a PGM file such as '{target}' cannot hold colour", "end its name in .ppm")
     check_fits(photo, format_of_suffix(target.suffix) or photo.format)
 
 
 def check_fits(photo: Photo, kind: str) -> None:
-    """Refuse a format that has no place for the photo's alpha or its size.
+    """Refuse a format that cannot hold the photo's alpha or its size.
 
     Raises:
-        OutputError: if that is so.
+        OutputError: if it cannot.
     """
     if photo.alpha is not None and kind in WITHOUT_ALPHA:
         raise OutputError(
@@ -68,11 +68,11 @@ def check_fits(photo: Photo, kind: str) -> None:
         )
     largest = LARGEST_SIDES.get(kind)
     if largest is not None and max(photo.size) > largest:
-        raise OutputError(f"{kind} ends at {largest} pixels a side", "write a .png or .tif with -o")
+        raise OutputError(f"{kind} allows at most {largest} pixels per side", "write a .png or .tif with -o")
 
 
 def as_stored(samples: Samples, kind: str, white: float) -> Samples:
-    """The samples in a depth that the format has: rounded, and floats clipped to black and ``white``."""
+    """The samples in a depth that the format supports: rounded; floats clipped to black and ``white``."""
     wanted = np.dtype(np.uint8 if kind in EIGHT_BIT else np.uint16)
     if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
         return samples
@@ -86,7 +86,7 @@ def as_stored(samples: Samples, kind: str, white: float) -> Samples:
 
 
 def profile_for(photo: Photo, kind: str) -> bytes | None:
-    """The photo's ICC profile for the colours that the format stores, if there is one for them."""
+    """The photo's ICC profile, adapted to the colours that the format stores; None if impossible."""
     profile = photo.metadata.icc
     as_rgb = kind == "WEBP" or (kind in GREY_ALPHA_AS_RGB and photo.alpha is not None)
     return profile and icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
@@ -113,7 +113,7 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
         lost = [name for name, content in parts.items() if content]
     elif kind == "JPEG":
         crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP)
-        lost = ["record of how it was made, beside its XMP"] if crowded else []
+        lost = ["provenance in addition to its XMP"] if crowded else []
     else:
         lost = []
     if metadata.icc and kind not in WITHOUT_METADATA and profile_for(photo, kind) is None:
@@ -122,14 +122,14 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
         lost.append("resolution")
     if kind != photo.format:
         lost += _bound_to_format(metadata)
-    return (f"{kind} has no room for the photo's {', '.join(lost)}",) if lost else ()
+    return (f"{kind} cannot hold the photo's {', '.join(lost)}",) if lost else ()
 
 
 def _bound_to_format(metadata: Metadata) -> list[str]:
-    """What the source carries that only its own format is given back.
+    """What the photo holds that only its own format can store.
 
-    A PNG's gamma and primaries say nothing beside an ICC profile, which is kept, or beside sRGB, for which a
-    photo without a profile is taken.
+    A PNG's gamma and primaries add nothing to an ICC profile, which is kept, or to sRGB, which is assumed for
+    a photo without a profile.
     """
     match metadata.coding:
         case PngCoding(chunks):

@@ -1,7 +1,7 @@
-"""EXIF blocks (TIFF structures, EXIF 2.32): read entries, reset the orientation in place, build new blocks.
+"""EXIF blocks (TIFF structures, EXIF 2.32): reading entries, patching in place, building new blocks.
 
-Blocks are patched, never rewritten, where that is possible: maker notes hold offsets into the whole block
-and break when it is laid out anew.
+Blocks are patched rather than rewritten where possible: maker notes hold offsets into the whole block and
+break if its layout changes.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import Literal
 
 from defocusctl.geometry import Size
 from defocusctl.photo.model import Resolution, TiffTag
-from defocusctl.photo.orientation import swaps_sides
+from defocusctl.photo.reframing import swaps_sides
 
 ByteOrder = Literal["<", ">"]
 
@@ -23,15 +23,15 @@ PIXEL_X, PIXEL_Y = 40962, 40963
 FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
 RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
 POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
-PARENTS = {INTEROP_IFD: EXIF_IFD}  # all others hang below the first directory
-MOST_TAGS = 4096  # as tifffile has it
+PARENTS = {INTEROP_IFD: EXIF_IFD}  # the parent of all others is the first directory
+MAX_TAGS = 4096  # same as tifffile's limit
 SHORT, LONG, RATIONAL, SLONG, UTF8 = 3, 4, 5, 9, 129
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
 INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 
 
 class BrokenExifError(ValueError):
-    """The block's header or its first directory cannot be followed."""
+    """The block's header or first directory cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,24 @@ class Entry:
 
 
 @dataclass
-class Room:
-    """How many bytes may still be read: twice as many as a block has, as a few entries may share a value."""
+class ReadBudget:
+    """How many bytes may still be read: at first twice the block's size, because entries may share values."""
 
     left: int
 
     @classmethod
-    def of(cls, block: bytes) -> "Room":
+    def of(cls, block: bytes) -> "ReadBudget":
         return cls(2 * len(block))
 
     def take(self, count: int) -> bool:
-        """Take so many bytes off; False if fewer were left."""
+        """Spend ``count`` bytes; False if fewer were left."""
         self.left -= count
         return self.left >= 0
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """An EXIF block whose orientation is 1, with what it said before and what could not be read."""
+    """An EXIF block with orientation 1, its original orientation, and what could not be read."""
 
     block: bytes
     orientation: int | None
@@ -69,10 +69,10 @@ class Normalised:
 
 
 def byte_order(block: bytes) -> ByteOrder:
-    """The order of the bytes in a TIFF block.
+    """The byte order of a TIFF block.
 
     Raises:
-        BrokenExifError: if this is no (classic) TIFF header.
+        BrokenExifError: if it does not begin with a (classic) TIFF header.
     """
     if block[:4] == b"II*\0":
         return "<"
@@ -81,27 +81,27 @@ def byte_order(block: bytes) -> ByteOrder:
     raise BrokenExifError("no TIFF header")
 
 
-def read_directory(block: bytes, offset: int, room: Room | None = None) -> tuple[list[Entry], int]:
-    """The entries of the directory at ``offset``, and the position of the link to the next directory.
+def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) -> tuple[list[Entry], int]:
+    """The entries of the directory at ``offset``, and the position of its link to the next one.
 
-    An entry whose value lies outside the block gets an empty value; so do all that follow once ``room`` is
-    used up. Who reads several directories gives the same room to all.
+    An entry whose value lies outside the block gets an empty value, as do all entries after ``budget`` is
+    spent. To read several directories, pass the same budget to all calls.
 
     Raises:
-        BrokenExifError: if the directory itself lies outside the block or has too many entries, or if no
-            room is left for it.
+        BrokenExifError: if the directory itself lies outside the block, has too many entries or exceeds the
+            budget.
     """
     order = byte_order(block)
     if offset < 8 or offset + 2 > len(block):
         raise BrokenExifError("a directory lies outside the block")
     (count,) = struct.unpack_from(order + "H", block, offset)
-    if count > MOST_TAGS:
-        raise BrokenExifError("more tags than a directory may have")
+    if count > MAX_TAGS:
+        raise BrokenExifError("a directory has too many tags")
     link = offset + 2 + 12 * count
     if link > len(block):
         raise BrokenExifError("a directory is cut short")
-    room = room or Room.of(block)
-    if not room.take(12 * count):
+    budget = budget or ReadBudget.of(block)
+    if not budget.take(12 * count):
         raise BrokenExifError("its directories overlap")
     entries = []
     for position in range(offset + 2, link, 12):
@@ -110,7 +110,7 @@ def read_directory(block: bytes, offset: int, room: Room | None = None) -> tuple
         start = position + 8
         if length > 4:
             (start,) = struct.unpack_from(order + "I", block, start)
-        value = block[start : start + length] if start + length <= len(block) and room.take(length) else b""
+        value = block[start : start + length] if start + length <= len(block) and budget.take(length) else b""
         entries.append(Entry(TiffTag(code, kind, number, value), position))
     return entries, link
 
@@ -123,15 +123,15 @@ def first_directory(block: bytes) -> int:
 
 
 def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
-    """The EXIF, GPS and interoperability directories by pointer, as far as they can be read."""
-    order, room = byte_order(block), Room.of(block)
+    """The readable EXIF, GPS and interoperability directories, by pointer tag."""
+    order, budget = byte_order(block), ReadBudget.of(block)
     found: dict[int, list[Entry]] = {}
     waiting = list(entries)
-    for entry in waiting:  # which grows by what the EXIF directory points to
+    for entry in waiting:  # grows by the entries of the EXIF directory
         pointer = entry.tag.code
         if pointer in POINTERS and pointer not in found:
             try:
-                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0, room)
+                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0, budget)
             except BrokenExifError:
                 continue
             waiting += found[pointer] if pointer == EXIF_IFD else []
@@ -139,12 +139,12 @@ def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[En
 
 
 def normalise(block: bytes) -> Normalised:
-    """The block with orientation 1, and width and height swapped if need be.
+    """The block with orientation 1, and with width and height swapped if need be.
 
-    What cannot be read, such as an orientation that is not a whole number, stays as it is.
+    Unreadable entries, such as an orientation that is not an integer, stay as they are.
 
     Raises:
-        BrokenExifError: if the first directory cannot be followed.
+        BrokenExifError: if the first directory cannot be read.
     """
     order = byte_order(block)
     entries, _ = read_directory(block, first_directory(block))
@@ -172,7 +172,7 @@ def normalise(block: bytes) -> Normalised:
 
 
 def with_size(block: bytes, size: Size) -> bytes:
-    """The block with its tags for the size of the picture, where it has them, set to ``size``."""
+    """The block with existing tags for the size of the picture set to ``size``."""
     order = byte_order(block)
     entries, _ = read_directory(block, first_directory(block))
     subs = sub_directories(block, entries)
@@ -187,12 +187,12 @@ def with_size(block: bytes, size: Size) -> bytes:
 
 
 def without_orientation(block: bytes) -> bytes:
-    """The block with the orientation entry taken out of its first directory, everything else in place."""
-    return without(block, first_directory(block), {ORIENTATION})
+    """The block without the orientation in its first directory; nothing else moves."""
+    return without_tags(block, first_directory(block), {ORIENTATION})
 
 
-def without(block: bytes, offset: int, codes: set[int]) -> bytes:
-    """The block without these tags in the directory at ``offset``, everything else in place."""
+def without_tags(block: bytes, offset: int, codes: set[int]) -> bytes:
+    """The block without these tags in the directory at ``offset``; nothing else moves."""
     order = byte_order(block)
     entries, link = read_directory(block, offset)
     kept = [block[e.position : e.position + 12] for e in entries if e.tag.code not in codes]
@@ -203,14 +203,15 @@ def without(block: bytes, offset: int, codes: set[int]) -> bytes:
 def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
     """A new block with the tags ``main`` and the directories ``subs`` by pointer tag.
 
-    The interoperability directory hangs below that of EXIF, all others below the first.
+    The EXIF directory is the parent of the interoperability directory, the first directory that of all
+    others.
     """
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
     return header + directory_bytes(order, main, subs, 8)
 
 
 def resolution_block(resolution: Resolution) -> bytes:
-    """A block with nothing but the resolution, for formats that have no other place for it."""
+    """A block with only the resolution, for formats that store it nowhere else."""
     dots = resolution.per("inch") if resolution.unit == "m" else (resolution.x, resolution.y)
     sides = zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True)
     tags = [TiffTag(code, RATIONAL, 1, struct.pack("<II", *_fraction(side))) for code, side in sides]
@@ -225,9 +226,10 @@ def directory_bytes(
     base: int,
     parent: int | None = None,
 ) -> bytes:
-    """A directory to be stored at offset ``base``: entries, then long values, then its sub-directories.
+    """A directory to store at offset ``base``: entries, then long values, then its sub-directories.
 
-    ``subs`` are all of the file's; those that hang below ``parent`` (None: the first directory) follow.
+    ``subs`` holds all directories of the file; those whose parent is ``parent`` (None: the first directory)
+    are appended.
     """
     if INTEROP_IFD in subs:
         subs = {EXIF_IFD: [], **subs}
@@ -252,7 +254,7 @@ def directory_bytes(
 
 
 def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
-    """The whole numbers that a tag holds, or none if it holds something else."""
+    """The integers that a tag holds; empty if it holds something else."""
     letter = INTEGER_LETTERS.get(tag.kind)
     if letter is None or len(tag.value) != KIND_BYTES[tag.kind] * tag.count:
         return []
@@ -269,10 +271,10 @@ def _integer(tag: TiffTag, order: ByteOrder) -> int | None:
 
 
 def _swap(patched: bytearray, entries: list[Entry], first: int, second: int) -> None:
-    """Exchange the values of two tags where both are present."""
-    places = {entry.tag.code: entry.position for entry in entries}
-    if first in places and second in places:
-        a, b = places[first] + 2, places[second] + 2
+    """Swap the values of two tags if both are present."""
+    positions = {entry.tag.code: entry.position for entry in entries}
+    if first in positions and second in positions:
+        a, b = positions[first] + 2, positions[second] + 2
         patched[a : a + 10], patched[b : b + 10] = patched[b : b + 10], patched[a : a + 10]
 
 

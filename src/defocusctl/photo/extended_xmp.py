@@ -1,7 +1,7 @@
-"""XMP packets that are longer than a JPEG segment: read from and written as a main and an extended packet.
+"""XMP packets longer than a JPEG segment: split into a main and an extended packet, and joined again.
 
-XMP Specification part 3, 1.1.3.1: the main packet names the extended one by its MD5 sum; that is cut into
-segments that each begin with the sum, the whole length, and their offset.
+XMP Specification part 3, 1.1.3.1: the main packet refers to the extended one by its MD5 sum; the latter is
+split into segments that each begin with that sum, the total length and their offset.
 """
 
 import hashlib
@@ -9,8 +9,7 @@ import re
 import struct
 from collections.abc import Sequence
 
-from defocusctl.photo.xmp import NAMESPACE, without_provenance
-from defocusctl.photo.xmp_claims import EXTENDED
+from defocusctl.photo.xmp import EXTENDED, NAMESPACE, without_provenance
 from defocusctl.photo.xmp_packet import (
     ABOUT,
     LARGEST,
@@ -27,23 +26,24 @@ HEADER = b"http://ns.adobe.com/xmp/extension/\0"
 SUM_LENGTH = 32
 PART_HEAD = len(HEADER) + SUM_LENGTH + 8
 NOTE_ROOM = 200
-PREFIX = re.compile(rb"[<\s]([^\s<>/:=]+):")  # of any name in a tag, and here and there of words in a text
+PREFIX = re.compile(rb"[<\s]([^\s<>/:=]+):")  # of names in tags, and occasionally of words in text
 
 
 def joined(packet: bytes, parts: Sequence[bytes]) -> tuple[bytes, bool]:
-    """The main packet with the properties of the extended one, which lies in segments with these contents.
+    """The main packet with the properties of the extended one, whose segments have the contents ``parts``.
 
-    A property that both hold is the main packet's. Answers also whether the extended packet has the MD5 sum
-    that it is named by; some writers put another name there.
+    If both hold a property, the main packet's counts. Also returns whether the extended packet's MD5 sum is
+    right; some writers put other names there.
 
     Raises:
-        BrokenXmpError: if either is broken, or the main packet names no extended one, or parts are missing.
-        LargeXmpError: if they would be longer together than a packet may be.
+        BrokenXmpError: if either is broken, the main packet does not refer to the extended one, or parts are
+            missing.
+        LargeXmpError: if they would be too long together.
     """
     main = Packet(packet)
     names = {part.name: part.text for description in main.descriptions for part in description.properties}
     if EXTENDED not in names:
-        raise BrokenXmpError("an extended packet that is not named")
+        raise BrokenXmpError("an unreferenced extended packet")
     name = names[EXTENDED].strip().encode()
     whole = _assembled(name, parts)
     extended = Packet(whole)
@@ -56,17 +56,17 @@ def joined(packet: bytes, parts: Sequence[bytes]) -> tuple[bytes, bool]:
     for description in again.descriptions:
         text = _with_scope(again, description)
         length += len(text)
-        if length > LARGEST:  # each repeats the namespaces that it takes from around it
+        if length > LARGEST:  # each repeats the namespaces that it inherits
             raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
         main.append(text)
     return main.edited(), _sum(whole) == name.upper()
 
 
 def fit(packet: bytes, limit: int) -> tuple[bytes, bytes | None]:
-    """The packet as a main packet of at most ``limit`` bytes and, if need be, an extended one.
+    """Split the packet into a main packet of at most ``limit`` bytes and, if need be, an extended one.
 
-    The record of how the picture was made is moved first, then the longest properties. That record gives way
-    where a packet would fit but for it and the name of an extended packet.
+    The provenance is moved first, then the longest properties. It is dropped if the packet would fit without
+    it and the reference to an extended packet.
     """
     if len(packet) <= limit:
         return packet, None
@@ -85,20 +85,20 @@ def fit(packet: bytes, limit: int) -> tuple[bytes, bytes | None]:
             main.cut(part)
     texts = [_description(main, description, parts) for description, parts in moved.values()]
     extended = _rdf(main.prefix, main.scope, "".join(texts)).encode()
-    if surplus > 0:  # all properties have moved, and what is left is still too long
+    if surplus > 0:  # too long even without any properties
         return _rdf("rdf:", {"rdf": RDF}, _note("rdf:", "", extended)).encode(), extended
     main.append(_note(main.prefix, about, extended))
     return main.edited(), extended
 
 
 def crowds_out_provenance(packet: bytes, limit: int) -> bool:
-    """Whether a packet leaves room in a JPEG for itself only, not for the record of how it was made."""
+    """Whether a packet fits into a JPEG only without the provenance."""
     return limit - NOTE_ROOM < len(without_provenance(packet)) <= limit
 
 
-def parts_of(extended: bytes, room: int) -> list[bytes]:
-    """The contents of the segments, of at most ``room`` bytes, that hold an extended packet."""
-    step = room - PART_HEAD
+def parts_of(extended: bytes, limit: int) -> list[bytes]:
+    """The contents, of at most ``limit`` bytes each, of the segments for an extended packet."""
+    step = limit - PART_HEAD
     head = HEADER + _sum(extended)
     return [
         head + struct.pack(">II", len(extended), start) + extended[start : start + step]
@@ -107,12 +107,12 @@ def parts_of(extended: bytes, room: int) -> list[bytes]:
 
 
 def _rdf(prefix: str, scope: dict[str, str], descriptions: str) -> str:
-    """A packet without more around it than it needs."""
+    """A minimal packet."""
     return f"<{prefix}RDF{_declared(scope)}>{descriptions}</{prefix}RDF>"
 
 
 def _note(prefix: str, about: str, extended: bytes) -> str:
-    """The Description that names an extended packet."""
+    """The Description that refers to an extended packet."""
     name = attribute("xmpNote:HasExtendedXMP", _sum(extended).decode())
     return f'<{prefix}Description{about} xmlns:xmpNote="http://ns.adobe.com/xmp/note/"{name}/>'
 
@@ -139,7 +139,7 @@ def _assembled(name: bytes, parts: Sequence[bytes]) -> bytes:
 
 
 def _with_scope(packet: Packet, description: Element) -> str:
-    """A Description as it stands, with the namespaces that it takes from around it."""
+    """A Description with the namespaces that it inherits declared on it."""
     named = {name.decode() for name in PREFIX.findall(packet.bytes, description.start, description.end)}
     wanted = {"", *named} - description.prefixes.keys()
     around = {prefix: packet.scope[prefix] for prefix in sorted(wanted & packet.scope.keys())}
@@ -148,7 +148,7 @@ def _with_scope(packet: Packet, description: Element) -> str:
 
 
 def _description(packet: Packet, description: Element, parts: list[Field | Element]) -> str:
-    """A Description of its own for some of the properties of one."""
+    """A new Description with some of the properties of another."""
     texts = {part.start: packet.bytes[part.start : part.end].decode() for part in parts}
     inside = "".join(texts[part.start] for part in parts if isinstance(part, Element))
     attributes = "".join(texts[part.start] for part in parts if isinstance(part, Field))

@@ -1,10 +1,13 @@
-"""What the first bytes of a file tell: its format, or why it is not a photo this program reads."""
+"""Recognises a file's format by its first bytes, or says why it cannot be read; lists optional packages."""
 
 import codecs
+import platform
+from importlib.util import find_spec
+from typing import NamedTuple
 
 from defocusctl.errors import InputError
-from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL
 
+HEIC, JPEG_XL, CAMERA_RAW = "HEIC", "JPEG XL", "camera RAW"
 HEAD_BYTES = 4096
 VIDEO = "video"
 TRANSPORT_PACKET, TRANSPORT_SYNC = 188, 0x47  # an MPEG transport stream
@@ -70,11 +73,28 @@ READABLE = "give a JPEG, PNG, TIFF, WebP, BMP, PPM/PGM, AVIF, HEIC, JPEG XL or c
 KINDS = frozenset({"JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "AVIF", HEIC, JPEG_XL, CAMERA_RAW})
 
 
+class Extra(NamedTuple):
+    """The extra of defocusctl that adds a format, and the module that it installs."""
+
+    name: str
+    module: str
+
+
+EXTRAS = {
+    HEIC: Extra("heif", "pillow_heif"),
+    JPEG_XL: Extra("jxl", "pyjpegxl"),
+    CAMERA_RAW: Extra("raw", "rawpy"),
+}
+
+JPEG_XL_BUILDS = ("Linux x86_64", "Darwin arm64", "Windows AMD64")
+"""Platforms with pyjpegxl wheels; the extra in pyproject.toml requires it only there."""
+
+
 def identify(head: bytes) -> str:
     """The format of a file by its first bytes, one of ``KINDS``; a camera RAW may appear as "TIFF".
 
     Raises:
-        InputError: if the file is empty or of another kind, with what to do about it.
+        InputError: if the file is empty or of another kind.
     """
     if not head:
         raise InputError("the file is empty", "copy it again from where it came from")
@@ -113,7 +133,7 @@ def _kind(head: bytes) -> str | None:
 
 
 def _iso_kind(head: bytes) -> str:
-    """HEIC, AVIF and videos are one family of files; the brands at the start tell them apart."""
+    """HEIC, AVIF and videos share a container format; the brands at its start distinguish them."""
     length = min(max(int.from_bytes(head[:4], "big"), 16), len(head))
     brands = [head[8:12]] + [head[i : i + 4] for i in range(16, length, 4)]
     if b"avif" in brands or b"avis" in brands:
@@ -123,14 +143,24 @@ def _iso_kind(head: bytes) -> str:
 
 def _looks_like_text(head: bytes) -> bool:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a character
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end inside a character
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n\f" for character in text)
 
 
+def missing_package(kind: str) -> tuple[str, str] | None:
+    """Cause and remedy if the package for a format is missing, else None; imports nothing."""
+    extra = EXTRAS.get(kind)
+    if extra is None or find_spec(extra.module) is not None:
+        return None
+    if kind == JPEG_XL and (here := f"{platform.system()} {platform.machine()}") not in JPEG_XL_BUILDS:
+        return f"JPEG XL needs pyjpegxl, which has no build for {here}", "convert with djxl or cjxl"
+    return f"{kind} needs an optional package", f"install it with: pip install 'defocusctl[{extra.name}]'"
+
+
 def check_size(width: int, height: int, max_megapixels: float) -> None:
-    """Refuse a size from a file's header before any of its pixels are decoded.
+    """Check a size from a file's header before any pixels are decoded.
 
     Raises:
         InputError: if a side is not positive or the picture is above the limit.
@@ -147,5 +177,5 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def damaged(detail: str) -> InputError:
-    """The error for a file that is of a readable format but broken."""
+    """The error for a broken file of a supported format."""
     return InputError(f"it is damaged or cut short ({detail})", "copy it again from where it came from")

@@ -1,9 +1,9 @@
-"""ICC profiles (ICC.1:2022): whether one is whole, belongs to the pixels, or can be made to."""
+"""ICC profiles (ICC.1:2022): whether one is intact and fits the pixels, and adapting it to them."""
 
 import struct
 
 HEADER_BYTES = 128
-MOST_TAGS = 100
+MAX_TAGS = 100
 SPACES = {1: b"GRAY", 3: b"RGB "}
 """By the number of colours."""
 
@@ -17,27 +17,27 @@ TEXTS = (b"desc", b"cprt")
 
 
 def is_whole(profile: bytes) -> bool:
-    """Whether this is a profile with an intact header, as long as it says."""
+    """Whether the profile has an intact header and the length that it states."""
     whole = len(profile) >= HEADER_BYTES + 4 and profile[36:40] == b"acsp"
     return whole and int.from_bytes(profile[:4], "big") <= len(profile)
 
 
 def fits(profile: bytes, colours: int) -> bool:
-    """Whether the profile describes pictures with this number of colours."""
+    """Whether the profile is for pictures with this number of colours."""
     return profile[16:20] == SPACES[colours]
 
 
 def colours_of(profile: bytes) -> str:
-    """The name of the colours that a whole profile describes, such as CMYK."""
+    """The name of an intact profile's colour space, such as CMYK."""
     return profile[16:20].decode("ascii", "replace").strip()
 
 
 def for_colours(profile: bytes, colours: int) -> bytes | None:
-    """The profile, if it fits 1 or 3 colours, or one that means the same of grey pixels and does; else None.
+    """The profile if it fits 1 or 3 colours, else one that is equivalent for grey pixels, or None.
 
-    Of a grey profile its tone curve is kept for all three colours, of an RGB profile the curve that they
-    share: where the colours are equal, nothing else matters. There is none if it has tables in place of
-    curves or connects to Lab.
+    A grey profile's tone curve is used for all three colours, and an RGB profile's common curve for grey:
+    where colours are equal, nothing else matters. There is none for profiles with tables instead of curves,
+    or with Lab as connection space.
     """
     if fits(profile, colours):
         return profile
@@ -57,8 +57,8 @@ def for_colours(profile: bytes, colours: int) -> bytes | None:
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
-    """The contents of the tags that lie inside the profile, by signature."""
-    count = min(int.from_bytes(profile[HEADER_BYTES : HEADER_BYTES + 4], "big"), MOST_TAGS)
+    """The contents of the profile's tags, by signature; those outside of it are skipped."""
+    count = min(int.from_bytes(profile[HEADER_BYTES : HEADER_BYTES + 4], "big"), MAX_TAGS)
     table = profile[HEADER_BYTES + 4 : HEADER_BYTES + 4 + 12 * count]
     entries = struct.iter_unpack(">4sII", table[: len(table) // 12 * 12])
     return {
@@ -67,17 +67,17 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _profile(model: bytes, space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """A profile with the header of another one, for this colour space; equal contents are stored once."""
+    """A new profile with the header of ``model``, for this colour space; equal contents are stored once."""
     table, body = b"", b""
-    places: dict[bytes, int] = {}
+    positions: dict[bytes, int] = {}
     first = HEADER_BYTES + 4 + 12 * len(tags)
     for name, content in tags.items():
-        if content not in places:
-            places[content] = first + len(body)
+        if content not in positions:
+            positions[content] = first + len(body)
             body += content + bytes(-len(content) % 4)
-        table += struct.pack(">4sII", name, places[content], len(content))
+        table += struct.pack(">4sII", name, positions[content], len(content))
     header = bytearray(model[:HEADER_BYTES])
     header[:4] = (first + len(body)).to_bytes(4, "big")
     header[16:20] = space
-    header[84:100] = bytes(16)  # the digest of the other profile
+    header[84:100] = bytes(16)  # the checksum of the other profile
     return bytes(header) + len(tags).to_bytes(4, "big") + table + body

@@ -18,7 +18,7 @@ Chunk = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Resolution:
-    """Pixels per unit of length; with the unit "none" only the ratio of ``x`` to ``y`` means something."""
+    """Pixels per unit of length; with the unit "none", only the ratio of ``x`` to ``y`` is meaningful."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Resolution:
         return Resolution(self.y, self.x, self.unit)
 
     def per(self, unit: Literal["inch", "m"]) -> tuple[float, float] | None:
-        """Pixels per inch or metre along x and y, or None for a bare ratio."""
+        """Pixels per inch or metre along x and y; None if only the ratio is known."""
         metres = {"inch": 0.0254, "cm": 0.01, "m": 1.0}
         if self.unit == "none":
             return None
@@ -39,10 +39,10 @@ class Resolution:
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """How a JPEG was compressed, and its segments that are carried over verbatim.
+    """How a JPEG was compressed, and the segments to copy unchanged.
 
     ``tables`` are the quantisation tables of the components, 64 numbers each in rows; ``subsampling`` is
-    Pillow's code (0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0); ``rgb`` says that no YCbCr transform was used.
+    Pillow's code (0 = 4:4:4, 1 = 4:2:2, 2 = 4:2:0); ``rgb`` means that no YCbCr transform was used.
     """
 
     tables: tuple[tuple[int, ...], ...]
@@ -52,7 +52,7 @@ class JpegCoding:
 
     @property
     def transposed(self) -> "JpegCoding":
-        """The coding for the picture turned by 90 degrees, nowhere coarser than this one."""
+        """The coding for the picture rotated by 90 degrees, nowhere coarser than this one."""
         turned = []
         for table in self.tables:
             square = np.array(table).reshape(8, 8)
@@ -63,13 +63,13 @@ class JpegCoding:
 
 @dataclass(frozen=True)
 class PngCoding:
-    """The chunks of a PNG that are carried over verbatim: colour space, text and calibration."""
+    """The chunks of a PNG to copy unchanged: colour space, text and calibration."""
 
     chunks: tuple[Chunk, ...]
 
     @property
     def transposed(self) -> "PngCoding":
-        """The coding for the picture turned by 90 degrees: the sizes of a pixel (sCAL) change places."""
+        """The coding for the picture rotated by 90 degrees: the sides of a pixel (sCAL) are swapped."""
         return PngCoding(tuple(_with_sides_swapped(chunk) for chunk in self.chunks))
 
 
@@ -79,7 +79,7 @@ UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2
 
 @dataclass(frozen=True)
 class TiffTag:
-    """One TIFF tag as stored: code, data type code, count, and the value's bytes in the file's order."""
+    """A TIFF tag as stored: code, data type code, count, and the value's bytes in the file's byte order."""
 
     code: int
     kind: int
@@ -101,7 +101,7 @@ class TiffCoding:
 
 @dataclass(frozen=True)
 class WebpCoding:
-    """Whether a WebP was stored without loss."""
+    """Whether a WebP was lossless."""
 
     lossless: bool
 
@@ -117,8 +117,8 @@ class PnmCoding:
 class HeifCoding:
     """How a HEIC was stored: bits, chroma (444, 422 or 420), colour codes.
 
-    ``colours`` are primaries and transfer by ITU-T H.273 where no ICC profile says more; ``light`` is what
-    the file says of the brightness of an HDR screen, in pillow-heif's words.
+    ``colours`` are primaries and transfer (ITU-T H.273) if there is no ICC profile; ``light`` is the file's
+    HDR brightness information, with pillow-heif's keys.
     """
 
     depth: int
@@ -133,7 +133,7 @@ Coding = JpegCoding | PngCoding | TiffCoding | WebpCoding | PnmCoding | HeifCodi
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with the pixels: raw ICC, EXIF (a TIFF block) and XMP bytes, resolution, coding."""
+    """What accompanies the pixels: raw ICC, EXIF (a TIFF block) and XMP bytes, resolution, coding."""
 
     icc: bytes | None = None
     exif: bytes | None = None
@@ -144,10 +144,10 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a decoder found in a file: stored pixels, before the orientation is applied.
+    """A decoder's output: pixels as stored, before the orientation is applied.
 
-    ``orientation`` is the container's own (TIFF tag); None leaves it to EXIF or XMP. ``associated`` says that
-    the colours are stored multiplied by alpha.
+    ``orientation`` is the container's own (a TIFF tag); None leaves it to EXIF or XMP. ``associated`` means
+    that the colours are premultiplied by alpha.
     """
 
     pixels: Samples  # (H, W, C)
@@ -159,7 +159,7 @@ class Decoded:
 
 
 IN_MEMORY = "image in memory"
-"""The format of a photo that is not of a file."""
+"""The format of a photo that is not from a file."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,9 @@ class Photo:
     """A photo as read from a file, upright.
 
     ``pixels`` is (H, W, 1) grey or (H, W, 3) RGB in the depth of the file: uint8, uint16, or float32 for
-    floating-point files. ``alpha`` is (H, W) of the same type, or None; colours are not multiplied by it,
-    however the file stores them. ``format`` is the one that it is
-    written in by default: its own, or TIFF for a camera RAW. ``white`` is that of floating-point pixels where
-    it is not 1; alpha is in the same scale.
+    floating-point files. ``alpha`` is (H, W) of the same type, or None; colours are never premultiplied by
+    it. ``format`` is the default format to write: its own, or TIFF for a camera RAW. ``white`` is the value
+    of white in floating-point pixels and their alpha if it is not 1.
     """
 
     pixels: Samples
@@ -182,7 +181,7 @@ class Photo:
 
     @classmethod
     def of_pixels(cls, pixels: Samples, white: float) -> Self:
-        """(H, W, 1 or 3) pixels that are not of a file, whose white is ``white``."""
+        """A photo of (H, W, 1 or 3) pixels that are not from a file; ``white`` is their white."""
         return cls(pixels, None, IN_MEMORY, white=white)
 
     @property
@@ -191,20 +190,20 @@ class Photo:
 
     @property
     def transparency(self) -> Samples | None:
-        """The alpha where it hides colours; a TIFF's channel of unspecified meaning need not be one."""
+        """The alpha that makes pixels transparent; a TIFF's channel of unspecified meaning may not do so."""
         coding = self.metadata.coding
         unspecified = isinstance(coding, TiffCoding) and coding.alpha == UNSPECIFIED_ALPHA
         return None if unspecified else self.alpha
 
     @property
     def full_scale(self) -> float:
-        """The value of white: 255, 65535, or for floating point 1 unless another is known."""
+        """The value of white: 255, 65535, or for floating point ``white``, by default 1."""
         return full_scale(self.pixels.dtype) if self.white is None else self.white
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an output: the program with its version, and model, weights, hash and settings by name."""
+    """How an output was made: the program and its version; model, weights, checksum and settings by name."""
 
     software: str
     settings: Mapping[str, str | int | float]

@@ -1,21 +1,28 @@
-"""Photoshop's image resources (8BIM), as JPEG and TIFF carry them: without what shows the old picture.
+"""Photoshop's image resources (8BIM), wherever files embed them, without what no longer fits the picture.
 
 Adobe Photoshop File Formats Specification, "Image Resources Section".
 """
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
+from defocusctl.photo import exif
+from defocusctl.photo.formats import jpeg_segments
+from defocusctl.photo.formats.png_text import edited_photoshop
+from defocusctl.photo.model import Coding, JpegCoding, PngCoding, TiffCoding, TiffTag
+
 SIGNATURES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
 HEADER = b"Photoshop 3.0\0"
-MOST_RESOURCES = 20_000
+MAX_RESOURCES = 20_000
 PREVIEWS = frozenset((0x0409, 0x040C))
 IPTC = 0x0404
+PHOTOSHOP_TAG, IPTC_TAG = 34377, 33723  # of TIFF
 IPTC_MARK, IPTC_PREVIEW = 0x1C, ((2, 200), (2, 201), (2, 202))  # by record and number
-COPIES = frozenset((0x0422, 0x0423, 0x0424))  # EXIF and XMP, which the file itself has
-PLACES = {
+COPIES = frozenset((0x0422, 0x0423, 0x0424))  # of the file's own EXIF and XMP
+COORDINATES = {
     0x0408: "guides",
     0x041A: "slices",
     **dict.fromkeys(range(0x07D0, 0x0BB8), "paths"),
@@ -23,7 +30,7 @@ PLACES = {
 
 
 class Resource(NamedTuple):
-    """One resource: its number, where it and its data lie, and the length of those without padding."""
+    """One resource: its number, position, start of its data, and their length without padding."""
 
     number: int
     start: int
@@ -32,37 +39,56 @@ class Resource(NamedTuple):
     length: int
 
 
-def without(resources: bytes, *, places: bool) -> tuple[bytes, list[str]]:
-    """The resources without previews, and with ``places`` without what names places in the picture.
+def cleaned(resources: bytes, *, coordinates: bool) -> tuple[bytes, list[str]]:
+    """The resources without previews and, with ``coordinates``, without those that hold image coordinates.
 
-    Answers also with the names of the latter; what cannot be followed is left out and named too.
+    Also returns the names of the latter; unreadable data are left out and named too.
     """
     kept, lost = [], []
     position = count = 0
-    for resource in islice(_resources(resources), MOST_RESOURCES):
+    for resource in islice(_resources(resources), MAX_RESOURCES):
         position, count = resource.end, count + 1
         if resource.number in PREVIEWS | COPIES:
             continue
-        if places and (name := PLACES.get(resource.number)):
+        if coordinates and (name := COORDINATES.get(resource.number)):
             lost.append(f"Photoshop {name}")
             continue
         kept.append(_kept(resources, resource))
     if resources[position:].strip(b"\0"):
-        most = count == MOST_RESOURCES
-        lost.append(
-            f"Photoshop data beyond {MOST_RESOURCES:,} resources" if most else "broken Photoshop data"
-        )
+        most = count == MAX_RESOURCES
+        lost.append(f"Photoshop data beyond {MAX_RESOURCES:,} resources" if most else "broken Photoshop data")
     return b"".join(kept), list(dict.fromkeys(lost))
 
 
+def cleaned_coding(coding: Coding | None, *, coordinates: bool) -> tuple[Coding | None, list[str]]:
+    """The coding without previews (with ``coordinates``: without coordinates) in its Photoshop resources."""
+    if isinstance(coding, JpegCoding):
+        segments, lost = _resources_of_segments(coding.segments, coordinates=coordinates)
+        return replace(coding, segments=segments), lost
+    if isinstance(coding, TiffCoding):
+        tags, lost = [], []
+        for tag in coding.tags:
+            if tag.code == PHOTOSHOP_TAG:
+                content, lost = cleaned(tag.value, coordinates=coordinates)
+                tag = TiffTag(tag.code, tag.kind, len(content), content)
+            elif tag.code == IPTC_TAG:
+                tag = _without_iptc_preview(tag)
+            if tag.value:
+                tags.append(tag)
+        return replace(coding, tags=tuple(tags)), lost
+    if isinstance(coding, PngCoding):
+        return _resources_of_chunks(coding, coordinates=coordinates)
+    return coding, []
+
+
 def iptc_without_preview(data: bytes) -> bytes:
-    """IPTC data (IIM 4) without the preview in them; what follows a broken part stays as it is."""
+    """IPTC data (IIM 4) without their preview; everything after a broken part is unchanged."""
     kept, position = [], 0
     while len(data) >= position + 5 and data[position] == IPTC_MARK:
         start, field = position, (data[position + 1], data[position + 2])
         length = int.from_bytes(data[position + 3 : position + 5], "big")
         position += 5
-        if length & 0x8000:  # the length of the length
+        if length & 0x8000:  # extended: the length of the length
             wide = length & 0x7FFF
             length = int.from_bytes(data[position : position + wide], "big")
             position += wide
@@ -76,7 +102,7 @@ def iptc_without_preview(data: bytes) -> bytes:
 
 
 def _kept(resources: bytes, resource: Resource) -> bytes:
-    """A resource as it is, but for IPTC's preview."""
+    """A resource, unchanged except for IPTC's preview."""
     data = resources[resource.data : resource.data + resource.length]
     content = iptc_without_preview(data) if resource.number == IPTC else data
     if content == data:
@@ -86,7 +112,7 @@ def _kept(resources: bytes, resource: Resource) -> bytes:
 
 
 def _resources(resources: bytes) -> Iterator[Resource]:
-    """The resources up to the first that is broken: signature, number, padded name, length, padded data."""
+    """The resources up to the first broken one: signature, number, padded name, length, padded data."""
     position = 0
     while resources[position : position + 4] in SIGNATURES and position + 12 <= len(resources):
         (number,) = struct.unpack_from(">H", resources, position + 4)
@@ -100,3 +126,48 @@ def _resources(resources: bytes) -> Iterator[Resource]:
         end = min(data + length + length % 2, len(resources))
         yield Resource(number, position, end, data, length)
         position = end
+
+
+def _without_iptc_preview(tag: TiffTag) -> TiffTag:
+    """The tag of IPTC data, whose units may be several bytes, without their preview."""
+    content = iptc_without_preview(tag.value)
+    size = exif.KIND_BYTES[tag.kind]
+    content += bytes(-len(content) % size)
+    return TiffTag(tag.code, tag.kind, len(content) // size, content)
+
+
+def _resources_of_chunks(coding: PngCoding, *, coordinates: bool) -> tuple[PngCoding, list[str]]:
+    """Clean the Photoshop resources in a PNG's text chunks, as ImageMagick writes them."""
+    lost: list[str] = []
+
+    def clean(resources: bytes) -> bytes:
+        if resources[:1] == bytes([IPTC_MARK]):  # bare IPTC data, not inside Photoshop resources
+            return iptc_without_preview(resources)
+        content, names = cleaned(resources, coordinates=coordinates)
+        lost.extend(names if resources else ["broken Photoshop data"])
+        return content
+
+    chunks = [edited_photoshop(chunk, clean) for chunk in coding.chunks]
+    return PngCoding(tuple(chunk for chunk in chunks if chunk is not None)), lost
+
+
+def _resources_of_segments(
+    segments: tuple[tuple[int, bytes], ...], *, coordinates: bool
+) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    """Clean the Photoshop resources in a JPEG's segments, where they may continue across segments."""
+    head = HEADER
+    parts = [payload for _, payload in segments if payload.startswith(head)]
+    resources = b"".join(part[len(head) :] for part in parts)
+    content, lost = cleaned(resources, coordinates=coordinates)
+    if content == resources:
+        return segments, lost
+    room = jpeg_segments.LARGEST_PAYLOAD - len(head)
+    pieces = [content[start : start + room] for start in range(0, len(content), room)]
+    edited: list[tuple[int, bytes]] = []
+    for marker, payload in segments:
+        if not payload.startswith(head):
+            edited.append((marker, payload))
+        else:  # all go where the first segment was
+            edited += [(marker, head + piece) for piece in pieces]
+            pieces = []
+    return tuple(edited), lost

@@ -1,4 +1,4 @@
-"""Photos from files: by content, never by name; one clear error for whatever is wrong with them."""
+"""Reads photos by their content, never by name, with one clear error for anything wrong."""
 
 import re
 import stat
@@ -10,18 +10,26 @@ from pathlib import Path
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
 from defocusctl.photo import alpha, description, icc
-from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
-from defocusctl.photo.header import HEAD_BYTES, READABLE, damaged, identify
+from defocusctl.photo.header import (
+    CAMERA_RAW,
+    HEAD_BYTES,
+    HEIC,
+    JPEG_XL,
+    READABLE,
+    damaged,
+    identify,
+    missing_package,
+)
 from defocusctl.photo.model import Decoded, Photo, full_scale
-from defocusctl.photo.orientation import upright
+from defocusctl.photo.reframing import upright
 from defocusctl.photo.targets import format_of_suffix, written_format
 from defocusctl.photo.white import white_of
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
 
 UNSUPPORTED = re.compile(r"unsupported (?!marker)|not (yet )?(supported|implemented)", re.IGNORECASE)
-"""What decoders say of valid files that are beyond them; libjpeg calls any damage an unsupported marker."""
+"""Decoders' messages about unsupported files; libjpeg reports any damage as an unsupported marker."""
 
 DECODERS: Mapping[str, Callable[[bytes, float], Decoded]] = {
     "JPEG": jpeg.decode,
@@ -44,16 +52,16 @@ def read_photo(
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     white: float | None = None,
 ) -> Photo:
-    """Read a photo, upright, with everything that has to survive until it is written again.
+    """Read a photo, upright, with everything that must survive until it is written again.
 
-    The format is what the content says; a name that claims another is worth a warning. Broken EXIF, XMP
-    or ICC data are left out with a warning. ``named`` is the file that bytes are from, or what to call
-    them. ``white`` is the value of white in floating-point photos, by default 1.
+    The content determines the format; a name that suggests another causes a warning. Broken EXIF, XMP or ICC
+    data are left out with a warning. ``named`` is the path or a name for bytes. ``white`` is the value of
+    white in floating-point photos, by default 1.
 
     Raises:
-        InputError: if there is no photo of a supported kind, its format needs a package that is missing, it
-            is damaged, its white is plainly another, or it is above the limit (which is checked before any
-            pixel is decoded).
+        InputError: if there is no photo of a supported kind, its format needs a missing package, it is
+            damaged, its white is clearly different, or it is above the limit (checked before any pixel is
+            decoded).
         UsageError: if ``white`` is not above 0.
     """
     whence = source if isinstance(source, Path) else named
@@ -72,7 +80,7 @@ def read_photo(
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a photo, for ``read_photo``; a file that begins unlike one is not read to its end.
+    """The bytes of a photo, for ``read_photo``; a file that does not begin like one is not read further.
 
     Raises:
         InputError: if there is no such file, or it is not a photo of a supported kind.
@@ -84,7 +92,7 @@ def read_content(path: Path) -> bytes:
 
 
 def check_is_photo(path: Path) -> None:
-    """Refuse what ``read_photo`` would refuse by the first bytes; a pipe is left unread.
+    """Refuse files that ``read_photo`` would refuse by their first bytes; a pipe is not read.
 
     Raises:
         InputError: if there is no such file, or it is not a photo of a supported kind.
@@ -99,7 +107,7 @@ def check_is_photo(path: Path) -> None:
 
 
 def _kind_of(data: bytes) -> str:
-    """The format of a whole file; a camera RAW is distinguished from other TIFF files by its directories."""
+    """The format of a complete file; its directories distinguish a camera RAW from other TIFF files."""
     kind = identify(data[:HEAD_BYTES])
     if kind == "TIFF" and raw_metadata.is_raw(data):
         kind = CAMERA_RAW
@@ -113,7 +121,7 @@ def _with_package(kind: str) -> str:
 
 
 def _read_file(path: Path, size: int = -1) -> bytes:
-    """The first ``size`` bytes of a file, by default all; of a pipe always all."""
+    """The first ``size`` bytes of a file, by default all; a pipe is always read to the end."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -137,9 +145,9 @@ def _read_file(path: Path, size: int = -1) -> bytes:
 
 
 def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
-    """Decode; whatever a codec library raises on broken bytes becomes an InputError.
+    """Decode; any exception of a codec library becomes an InputError.
 
-    The libraries promise no closed set of exceptions for hostile files, hence the broad clause here.
+    The libraries do not document which exceptions hostile files can cause, hence the broad clause.
     """
     try:
         with warnings.catch_warnings():
@@ -160,12 +168,13 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
 
 
 def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
-    """A photo of what was decoded: its metadata checked, its orientation settled, its pixels upright.
+    """A photo from decoded data: metadata checked, pixels upright.
 
     Broken EXIF, XMP or ICC data are left out with a warning. ``white`` is that of ``read_photo``.
 
     Raises:
-        InputError, UsageError: as ``white_of`` does.
+        UsageError: if ``white`` is not above 0.
+        InputError: if it is None and the pixels are clearly not from 0 to 1.
     """
     white, doubts = white_of(decoded.pixels, white)
     found = description.checked(decoded.metadata)
@@ -177,11 +186,11 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
     orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
     pixels = decoded.pixels
     if decoded.associated and decoded.alpha is not None:
-        pixels, lost_light = alpha.divided(pixels, decoded.alpha, white or full_scale(pixels.dtype))
+        pixels, lost_light = alpha.unpremultiplied(pixels, decoded.alpha, white or full_scale(pixels.dtype))
         if lost_light:
-            notes.append("its premultiplied colours exceed their alpha in places and are clipped to it")
+            notes.append("some of its premultiplied colours exceed their alpha and are clipped to it")
     pixels = upright(pixels, orientation)
-    # Where the decoder has turned the picture itself, EXIF says how: its places are of the picture before.
+    # If the decoder has rotated the picture, EXIF says how, and its coordinates are from before that.
     applied = orientation if orientation != 1 else found.exif_orientation or 1
     metadata, lost = description.turned(metadata, Size(*pixels.shape[:2]), applied)
     return Photo(
@@ -195,7 +204,7 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
 
 
 def _fitting_profile(profile: bytes, colours: int) -> tuple[bytes | None, list[str]]:
-    """The profile for pixels of 1 or 3 colours, if there is one, and what is wrong with the file's own."""
+    """The profile for pixels of 1 or 3 colours, if any, and what is wrong with the file's own."""
     if not icc.is_whole(profile):
         return None, ["broken ICC profile left out"]
     if icc.fits(profile, colours):

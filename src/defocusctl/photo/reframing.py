@@ -1,14 +1,36 @@
-"""How a picture's coordinates move when it is turned upright or a part of it is cut out."""
+"""Rotating a picture upright and cropping it: EXIF orientations, and what happens to coordinates."""
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from defocusctl.geometry import Box, Size
-from defocusctl.photo.orientation import swaps_sides
+from defocusctl.photo.model import Samples
+
+
+def swaps_sides(orientation: int) -> bool:
+    """Whether width and height of the upright picture are those of the stored one swapped."""
+    return orientation >= 5
+
+
+def upright(stored: Samples, orientation: int) -> Samples:
+    """The stored array (H, W, ...), turned upright.
+
+    The orientation says where the first stored row and column belong: 1 top left, 2 top right, 3 bottom
+    right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.
+    """
+    if swaps_sides(orientation):
+        stored = stored.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]
+    return np.ascontiguousarray(stored)
 
 
 @dataclass(frozen=True)
 class Area:
-    """A rectangle in pixels: its centre, from the top left corner, and its sides."""
+    """A rectangle in pixels: centre (from the top left corner of the picture) and sides."""
 
     x: float
     y: float
@@ -18,21 +40,21 @@ class Area:
 
 @dataclass(frozen=True)
 class Reframing:
-    """A picture of the size ``before`` is turned by its ``orientation``, then cut to ``box``."""
+    """A picture of size ``before`` is rotated by its ``orientation``, then cropped to ``box``."""
 
     before: Size
     orientation: int
     box: Box
 
     @classmethod
-    def turning(cls, upright: Size, orientation: int) -> "Reframing":
-        """Turning a stored picture; ``upright`` is its size afterwards."""
+    def rotation(cls, upright: Size, orientation: int) -> "Reframing":
+        """Rotating a stored picture; ``upright`` is its size afterwards."""
         stored = Size(upright.width, upright.height) if swaps_sides(orientation) else upright
         return cls(stored, orientation, Box(0, 0, upright.height, upright.width))
 
     @classmethod
-    def cutting(cls, whole: Size, box: Box) -> "Reframing":
-        """Cutting ``box`` out of an upright picture."""
+    def crop(cls, whole: Size, box: Box) -> "Reframing":
+        """Cropping an upright picture to ``box``."""
         return cls(whole, 1, box)
 
     @property
@@ -40,23 +62,23 @@ class Reframing:
         return self.box.size
 
     @property
-    def turns(self) -> bool:
+    def rotates(self) -> bool:
         return self.orientation != 1
 
     @property
-    def cuts(self) -> bool:
+    def crops(self) -> bool:
         return self.after.pixels != self.before.pixels
 
     @property
     def changes(self) -> bool:
-        return self.turns or self.cuts
+        return self.rotates or self.crops
 
     @property
     def swaps_sides(self) -> bool:
         return swaps_sides(self.orientation)
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point goes; both in pixels from the top left corner."""
+        """The new position of a point, in pixels from the top left corner."""
         height, width = self.before
         if self.orientation in (2, 3, 6, 7):
             x, y = (width - x, y) if not self.swaps_sides else (x, height - y)
@@ -67,13 +89,13 @@ class Reframing:
         return x - self.box.left, y - self.box.top
 
     def area(self, area: Area) -> Area | None:
-        """Where a rectangle goes: what remains of it in the picture, or None if its centre is cut off."""
+        """The remaining part of a rectangle in the new picture, or None if its centre is cut off."""
         x, y = self.point(area.x, area.y)
         if not (0 <= x <= self.after.width and 0 <= y <= self.after.height):
             return None
         width, height = (area.height, area.width) if self.swaps_sides else (area.width, area.height)
         left, right = max(x - width / 2, 0), min(x + width / 2, self.after.width)
         top, bottom = max(y - height / 2, 0), min(y + height / 2, self.after.height)
-        if not self.cuts:  # what stuck out before may do so still
+        if not self.crops:  # parts that were outside before may stay outside
             return Area(x, y, width, height)
         return Area((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)

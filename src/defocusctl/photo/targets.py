@@ -1,11 +1,11 @@
-"""Where an output goes and whether it may: names, formats by suffix, and checks before any computing."""
+"""File names: formats by suffix, files to ignore, names of outputs, and checks before any computation."""
 
 import os
+import re
 from pathlib import Path
 
 from defocusctl.errors import InputError, OutputError
-from defocusctl.photo.extras import CAMERA_RAW, HEIC, JPEG_XL, missing_package
-from defocusctl.photo.header import HEAD_BYTES, identify
+from defocusctl.photo.header import CAMERA_RAW, HEAD_BYTES, HEIC, JPEG_XL, identify, missing_package
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -37,32 +37,48 @@ SUFFIXES = {
     ),
 }
 _KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
-NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what is written instead
+NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what to write instead
 ONLY_READ = {".mpo": "JPEG", ".jps": "JPEG", ".jif": "JPEG", ".jfi": "JPEG", ".pns": "PNG", ".apng": "PNG"}
-"""Suffixes that are never written: stereo pictures and others whose first picture is what is restored."""
+"""Suffixes that are never written: stereo pictures and others of which only the first picture is restored."""
 BITMAP = ".pbm"
 GREYMAP = ".pgm"
 ENDING = "_deblurred"
+_SYSTEM = re.compile(
+    r"""
+    @eadir | @tmp | @syno\w* | @sharebin | \#recycle | \#snapshot     # Synology
+    | @recycle | @recently-snapshot | @__thumb                       # QNAP
+    | \$.* | recycler | recycled | system\ volume\ information       # Windows: $RECYCLE.BIN, $WINDOWS.~BT
+    | found\.\d{3} | dfsrprivate
+    | __macosx | network\ trash\ folder | temporary\ items | thevolumesettingsfolder  # macOS
+    | lost\+found | ~snapshot                                        # Linux, NetApp
+    """,
+    re.VERBOSE,
+)
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """The format that a file name's suffix stands for, or None."""
+    """The format of a file name's suffix, or None."""
     return _KINDS.get(suffix.lower())
 
 
 def may_be_photo(path: str | Path) -> bool:
-    """Whether a file has a suffix of photos that this program reads."""
+    """Whether a file has the suffix of a supported photo format."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path, for many thousands
     return suffix in ONLY_READ or suffix in _KINDS
 
 
+def is_passed_over(name: str) -> bool:
+    """Whether this is the name of a hidden or system file or folder, such as thumbnails or snapshots."""
+    return name.startswith(".") or _SYSTEM.fullmatch(name.casefold()) is not None
+
+
 def written_format(kind: str) -> str:
-    """The format that a photo of this format is written in by default."""
+    """The default output format for a photo of this format."""
     return NEVER_WRITTEN.get(kind, kind)
 
 
 def format_to_write(target: Path) -> str | None:
-    """The format that the name of an output asks for, or None if it names none that can be written."""
+    """The format that an output's name requests, or None if it cannot be written."""
     kind = format_of_suffix(target.suffix)
     return None if kind in NEVER_WRITTEN or target.suffix.lower() == BITMAP else kind
 
@@ -70,8 +86,8 @@ def format_to_write(target: Path) -> str | None:
 def output_path(source: Path, output: Path | str | None) -> Path:
     """The file to write: ``photo_deblurred.jpg`` beside ``photo.jpg``, or as ``-o`` says.
 
-    ``output`` is a file, or a folder if it exists as one or is a string that ends in a slash. A source whose
-    suffix does not tell its format, or tells it wrongly, gets the right one.
+    ``output`` is a file, or a folder if it exists as one or is a string that ends in a slash. If the source's
+    suffix is missing or wrong, the output gets the right one.
     """
     name = f"{source.stem}{ENDING}{right_suffix(source)}"
     if output is None:
@@ -82,12 +98,12 @@ def output_path(source: Path, output: Path | str | None) -> Path:
 
 
 def check_writable_target(source: Path, target: Path, *, force: bool) -> None:
-    """Refuse, before any computing, a target that could not or must not be written.
+    """Refuse a target that cannot or must not be written, before any computation.
 
     Raises:
-        OutputError: if the suffix names no format, one that is never written or one whose package is
-            missing; if the folder is missing or read-only, the target exists and ``force`` is not given, or
-            it is the input itself under whatever name.
+        OutputError: if the suffix names no format, one that is never written or one whose package is missing;
+            if the folder is missing or read-only, the target exists and ``force`` is not given, or it is the
+            input itself, even under another name.
     """
     kind = format_to_write(target)
     if format_of_suffix(target.suffix) in NEVER_WRITTEN:
@@ -124,7 +140,7 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
 
 
 def right_suffix(source: Path) -> str:
-    """The source's own suffix where it is right, else that of the format in it; a pipe is left unread."""
+    """The source's suffix if it is right, else that of its format; a pipe is not read."""
     try:
         if not source.is_file():
             return source.suffix
@@ -136,7 +152,7 @@ def right_suffix(source: Path) -> str:
 
 
 def suffix_by_content(suffix: str, head: bytes) -> str:
-    """``suffix`` where it is right for a file that begins with ``head``, else that of the format in it."""
+    """``suffix`` if it is right for a file that begins with ``head``, else that of its format."""
     try:
         kind = identify(head)
     except InputError:

@@ -1,4 +1,4 @@
-"""White in floating-point photos: 1, unless the user says otherwise, because files do not say."""
+"""White in floating-point photos: 1 unless the user specifies it, because files do not."""
 
 import math
 
@@ -9,20 +9,20 @@ from defocusctl.photo.model import Samples
 
 BAND = 256
 SLIGHTLY_BELOW_BLACK = -0.02
-"""Interpolation and conversion between colour spaces leave values down to about this."""
+"""Interpolation and colour conversion produce values down to about this."""
 DOUBTFUL = 0.01
-"""Highlights beyond white are rare in a photo: above this part of its samples, white may be another value."""
+"""Highlights beyond white are rare: above this fraction of samples, white may be another value."""
 DARK = 0.05
-HOW_TO_SAY = "say which value is white with --white VALUE (in Python white=VALUE, in a recipe data.white)"
+HOW_TO_SAY = "specify the value of white with --white VALUE (in Python white=VALUE, in a recipe data.white)"
 
 
 def white_of(pixels: Samples, given: float | None) -> tuple[float | None, tuple[str, ...]]:
-    """The white of floating-point pixels (H, W, C) if it is not 1, None for integers; and what is doubtful.
+    """The white of floating-point pixels (H, W, C) if it is not 1, None for integers; and warnings.
 
     Raises:
-        UsageError: if the value given cannot be white.
-        InputError: if none is given and the pixels are plainly not from 0 to 1: most samples lie outside, or
-            all are whole numbers.
+        UsageError: if ``given`` cannot be white.
+        InputError: if none is given and the pixels are clearly not from 0 to 1: most samples lie outside, or
+            all are integers.
     """
     if given is not None and not (math.isfinite(given) and given > 0):
         raise UsageError(f"white cannot be {given:g}", "give a number above 0")
@@ -31,21 +31,21 @@ def white_of(pixels: Samples, given: float | None) -> tuple[float | None, tuple[
     if given is not None:
         return given, ()
     doubt = doubt_of_white(pixels)
-    taken = "white is taken to be 1; if it is another value, say it with --white"
+    taken = "white is taken to be 1; if it is another value, give it with --white"
     return None, () if doubt is None else (f"{doubt}: {taken}",)
 
 
 def doubt_of_white(pixels: Samples) -> str | None:
-    """What speaks against 1 as the white of floating-point pixels (H, W, C), if something does.
+    """A reason to doubt that white is 1 in floating-point pixels (H, W, C), if there is one.
 
     Raises:
-        InputError: if it plainly cannot be 1.
+        InputError: if it clearly cannot be 1.
     """
     used = outside = above = 0
     whole, smallest, largest = True, 0.0, 0.0
     for top in range(0, len(pixels), BAND):
         band = pixels[top : top + BAND]
-        band = band[np.isfinite(band)]  # others are an error of their own
+        band = band[np.isfinite(band)]  # the others raise a separate error
         over = int(np.count_nonzero(band > 1))
         used += int(np.count_nonzero(band))
         outside += over + int(np.count_nonzero(band < SLIGHTLY_BELOW_BLACK))

@@ -1,4 +1,4 @@
-"""Photos to files: restored pixels with everything the original came with, written whole or not at all."""
+"""Writes restored pixels with all metadata of the original, whole or not at all."""
 
 import io
 from dataclasses import replace
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from defocusctl.errors import OutputError
-from defocusctl.photo import description, exif, extras, xmp
-from defocusctl.photo.alpha import multiplied
+from defocusctl.photo import description, exif, header, xmp
+from defocusctl.photo.alpha import premultiplied
 from defocusctl.photo.convert import as_stored, check_convertible, check_fits, profile_for
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
 from defocusctl.photo.model import ASSOCIATED_ALPHA, Photo, Provenance, Samples, TiffCoding
 from defocusctl.photo.targets import format_to_write
 from defocusctl.system.atomic import atomic_write
 
-RESOLUTION_IN_EXIF = ("WEBP", "AVIF", extras.HEIC, extras.JPEG_XL)
+RESOLUTION_IN_EXIF = ("WEBP", "AVIF", header.HEIC, header.JPEG_XL)
 
 
 def write_photo(
@@ -26,16 +26,16 @@ def write_photo(
     provenance: Provenance,
     force: bool = False,
 ) -> None:
-    """Write ``pixels`` in place of the photo's own, with its alpha and metadata and the provenance in XMP.
+    """Write ``pixels`` in place of the photo's own, with its alpha and metadata, and the provenance in XMP.
 
-    ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix names the format; a stream gets
-    the photo's own. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is not below
-    that of a source of the same format. BMP and PPM hold no metadata. EXIF and XMP
-    say the size of ``pixels``.
+    ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix determines the format; a stream
+    gets the photo's own. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is at least
+    that of a source of the same format. BMP and PPM hold no metadata. EXIF and XMP get the size of
+    ``pixels``.
 
     Raises:
         OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
-            written; nothing is left behind then.
+            written; no partial file remains.
     """
     if pixels.shape != photo.pixels.shape or pixels.dtype != photo.pixels.dtype:
         raise ValueError(f"pixels are {pixels.shape} {pixels.dtype}, the photo's {photo.pixels.shape}")
@@ -61,7 +61,7 @@ def _encode(
     coding = photo.metadata.coding
     associated = isinstance(coding, TiffCoding) and coding.alpha == ASSOCIATED_ALPHA
     if kind == "TIFF" and associated and photo.alpha is not None:
-        pixels = multiplied(pixels, photo.alpha, photo.full_scale)
+        pixels = premultiplied(pixels, photo.alpha, photo.full_scale)
     pixels = as_stored(pixels, kind, photo.full_scale)
     alpha = None if photo.alpha is None else as_stored(photo.alpha, kind, photo.full_scale)
     packet = xmp.add_provenance(photo.metadata.xmp, provenance)
@@ -84,9 +84,9 @@ def _encode(
             pnm.encode(pixels, metadata, out)
         case "AVIF":
             avif.encode(pixels, alpha, metadata, quality, out)
-        case extras.HEIC:
+        case header.HEIC:
             heif.encode(pixels, alpha, metadata, quality, out)
-        case extras.JPEG_XL:
+        case header.JPEG_XL:
             jxl.encode(pixels, alpha, metadata, out)
         case _:
             raise ValueError(f"no such format: {kind}")

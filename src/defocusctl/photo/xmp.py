@@ -1,4 +1,4 @@
-"""What a photo's XMP must not get wrong: its orientation, and where the picture came from."""
+"""XMP of a restored photo: its orientation, its provenance, and no references to data it does not contain."""
 
 import re
 
@@ -10,6 +10,28 @@ ORIENTATION = f"{TIFF} Orientation"
 NAMESPACE = "urn:defocusctl:1.0#"
 PREFIX = "defocusctl"
 
+GOOGLE = "http://ns.google.com/photos/"
+CAMERA = f"{GOOGLE}1.0/camera/"
+MOTION_NAMES = ("MicroVideo", "MotionPhoto")
+WHOLE_NAMESPACES = {
+    f"{GOOGLE}1.0/container/": "pictures and videos in the file (Container)",
+    f"{GOOGLE}1.0/depthmap/": "a depth map",
+    f"{GOOGLE}1.0/image/": "an original picture (GImage)",
+    f"{GOOGLE}1.0/audio/": "an audio recording",
+    f"{GOOGLE}1.0/focus/": "a depth map",
+    f"{GOOGLE}dd/1.0/": "a depth map",
+    "http://ns.adobe.com/hdr-gain-map/1.0/": "a gain map",
+    "http://ns.apple.com/HDRGainMap/1.0/": "a gain map",
+    "http://ns.apple.com/depthData/1.0": "a depth map",
+    "http://ns.apple.com/pixeldatainfo/1.0/": "further pictures in the file",
+    "http://ns.xiaomi.com/photos/1.0/camera/": "further pictures in the file",
+}
+MOTION = "a video (motion photo)"
+PREVIEW = "http://ns.adobe.com/xap/1.0/g/img/ image"
+THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"
+EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
+OPPO = "http://ns.oplus.com/photos/1.0/camera/"
+
 EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="' + RDF + '"></rdf:RDF></x:xmpmeta>'
@@ -18,9 +40,9 @@ EMPTY = (
 
 
 def normalise(packet: Packet) -> int | None:
-    """Set tiff:Orientation to 1; return the orientation that the packet named before (1 to 8) or None.
+    """Set tiff:Orientation to 1; return the packet's original orientation (1 to 8) or None.
 
-    An orientation that is not a number stays as it is.
+    An orientation that is not a number is left alone.
     """
     orientation = None
     for found in packet.rdf.fields():
@@ -30,11 +52,26 @@ def normalise(packet: Packet) -> int | None:
     return orientation
 
 
-def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
-    """The packet (or a new one) with the provenance as properties of the ``defocusctl`` namespace.
+def remove_references(packet: Packet) -> list[str]:
+    """Remove such properties; return what they were about, except for previews and parts."""
+    about: list[str] = []
+    for found in packet.rdf.fields():
+        if found.name == PREVIEW:
+            packet.cut(found)
+    for description in packet.descriptions:
+        for part in description.properties:
+            subject = _subject(part.name)
+            if subject is not None:
+                about.append(subject)
+            if subject is not None or part.name in (THUMBNAILS, EXTENDED):
+                packet.cut(part)
+    return list(dict.fromkeys(about))
 
-    An earlier provenance is replaced, whichever way another program wrote it; the padding at the end is
-    dropped.
+
+def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
+    """The packet (or a new one) with the provenance as properties in the ``defocusctl`` namespace.
+
+    An earlier provenance is replaced, however it was written; the padding at the end is dropped.
 
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
@@ -52,7 +89,7 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
 
 
 def without_provenance(packet: bytes) -> bytes:
-    """The packet without its padding, properties of an earlier run, and Descriptions with nothing else."""
+    """The packet without padding, properties of an earlier run, and Descriptions that held only those."""
     parsed = Packet(packet)
     _cut_provenance(parsed)
     parsed.cut_padding()
@@ -60,7 +97,7 @@ def without_provenance(packet: bytes) -> bytes:
 
 
 def _cut_provenance(parsed: Packet) -> list[Element]:
-    """Take out the properties of an earlier run; return the Descriptions that hold others."""
+    """Remove the properties of an earlier run; return the Descriptions that still have others."""
     for element in parsed.rdf.walk():
         for part in element.properties:
             if part.name.startswith(NAMESPACE):
@@ -78,7 +115,7 @@ def _cut_provenance(parsed: Packet) -> list[Element]:
 
 
 def has_provenance(packet: bytes | None) -> bool:
-    """Whether the picture with this packet was made by this program."""
+    """Whether the packet says that this program made the picture."""
     return packet is not None and NAMESPACE.encode() in packet
 
 
@@ -90,3 +127,13 @@ def _xml_name(key: str) -> str:
 def _xml_text(value: str | int | float) -> str:
     """The value without the characters that XML 1.0 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", str(value))
+
+
+def _subject(name: str) -> str | None:
+    """What this property is about if results do not contain it, else None."""
+    namespace, _, local = name.partition(" ")
+    if namespace == CAMERA and local.startswith(MOTION_NAMES):
+        return MOTION
+    if namespace == OPPO and local.startswith(("MotionPhoto", "OLivePhoto", "VideoLength")):
+        return MOTION
+    return next((words for known, words in WHOLE_NAMESPACES.items() if namespace.startswith(known)), None)

@@ -1,7 +1,7 @@
-"""XMP packets (ISO 16684-1) as trees whose every part knows where it lies in the text.
+"""XMP packets (ISO 16684-1) as trees in which every part knows its position in the text.
 
-Expat reads a packet; edits then replace or cut stretches of its text, so that everything else stays byte for
-byte, with its prefixes, quotes and line breaks. Names are written "URI local", as expat gives them.
+Expat parses a packet; edits then replace or cut parts of its text, so that everything else stays byte for
+byte, with its prefixes, quotes and line breaks. Names are written "URI local", as in expat.
 """
 
 import re
@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
-MOST_NAMES, MOST_LEVELS = 50_000, 100
+MAX_NAMES, MAX_LEVELS = 50_000, 100
 WIDE_ENCODINGS = {  # by the first bytes, a byte-order mark or "<"
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
@@ -25,7 +25,7 @@ WIDE_ENCODINGS = {  # by the first bytes, a byte-order mark or "<"
     b"\0<": "utf-16-be",
 }
 WIDE_DECLARATION = re.compile(r"^\s*<\?xml\s[^>]*\?>|\0+$")
-TAG_NAME = re.compile(rb"[^\s/>]+")  # both of text that expat found well-formed
+TAG_NAME = re.compile(rb"[^\s/>]+")  # both for text that expat found well-formed
 ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
 
@@ -34,14 +34,14 @@ class BrokenXmpError(ValueError):
 
 
 class LargeXmpError(BrokenXmpError):
-    """The packet is longer, or has more or deeper nested elements, than is read."""
+    """The packet is too long, or has too many or too deeply nested elements."""
 
 
 @dataclass(slots=True)
 class Field:
-    """A name with its text: an attribute, or an element without elements in it.
+    """A name with its text: an attribute, or an element without child elements.
 
-    ``start`` to ``end`` is what to cut out, ``value_start`` to ``value_end`` what to replace.
+    Cut ``start`` to ``end`` to remove it; replace ``value_start`` to ``value_end`` to change it.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Field:
 
 @dataclass(slots=True)
 class Element:
-    """An element from ``start`` to ``end``; its content lies from ``inside`` to ``inside_end``.
+    """An element from ``start`` to ``end``, with content from ``inside`` to ``inside_end``.
 
     In its tag, attributes begin at ``name_end``. ``prefixes`` are the namespaces that it declares itself;
-    ``empty`` says that it is a single tag.
+    ``empty`` means that it is an empty-element tag.
     """
 
     name: str
@@ -80,11 +80,11 @@ class Element:
 
     @property
     def properties(self) -> list["Field | Element"]:
-        """The properties of a Description, whether they stand in its tag or within."""
+        """The properties of a Description, both attributes and child elements."""
         return [*(found for found in self.attributes if not found.name.startswith(RDF)), *self.children]
 
     def walk(self) -> Iterator["Element"]:
-        """This element and all below it, in the order of the text."""
+        """This element and all its descendants, in document order."""
         waiting = [self]
         while waiting:
             element = waiting.pop()
@@ -92,7 +92,7 @@ class Element:
             waiting += reversed(element.children)
 
     def fields(self) -> Iterator[Field]:
-        """All names with a text in this element, itself included, at any depth."""
+        """All fields in this element, itself included, at any depth."""
         for element in self.walk():
             yield from (found for found in element.attributes if not found.name.startswith(RDF))
             if not element.children:
@@ -101,13 +101,13 @@ class Element:
 
 
 class Packet:
-    """A packet, and the edits to make to it."""
+    """A parsed packet and the edits to make to it."""
 
     def __init__(self, text: bytes) -> None:
         """Raises BrokenXmpError if the text is not well-formed XMP."""
         self.bytes = as_utf8(text)
-        self.trailer: int | None = None  # where the closing processing instruction begins
-        self.scope: dict[str, str] = {}  # the namespaces that rdf:RDF and what is around it declare
+        self.trailer: int | None = None  # start of the closing processing instruction
+        self.scope: dict[str, str] = {}  # namespaces declared by rdf:RDF and its ancestors
         self._open: list[Element] = []
         self._count = 0
         self._pending: dict[str, str] = {}
@@ -142,7 +142,7 @@ class Packet:
         self._edits.append((part.start, part.end, b""))
 
     def set(self, part: Field, text: str) -> None:
-        """Give a field another text."""
+        """Change the text of a field."""
         quoted = escape(text, {'"': "&quot;", "'": "&apos;"})
         self._edits.append((part.value_start, part.value_end, quoted.encode()))
 
@@ -156,14 +156,14 @@ class Packet:
         self._edits.append((rdf.start, rdf.end, tag + b">" + element.encode() + b"</" + name + b">"))
 
     def cut_padding(self) -> None:
-        """Take out the blanks before the closing processing instruction."""
+        """Remove the white space before the closing processing instruction."""
         if self.trailer is not None:
             before = self.bytes[self.root.end : self.trailer]
             start = self.root.end + len(before.rstrip())
             self._edits.append((start, self.trailer, b"\n" if start < self.trailer else b""))
 
     def edited(self) -> bytes:
-        """The text with all edits made; those within a stretch that is replaced as a whole are dropped."""
+        """The text with all edits applied; edits inside a part that is itself replaced are dropped."""
         pieces, position = [], 0
         for start, end, text in sorted(self._edits, key=lambda edit: (edit[0], -edit[1])):
             if start >= position:
@@ -184,17 +184,17 @@ class Packet:
             parser.Parse(self.bytes, True)
         except BrokenXmpError:
             raise
-        except (expat.ExpatError, IndexError, ValueError) as error:  # the last two in a foreign encoding
+        except (expat.ExpatError, IndexError, ValueError) as error:  # the last two for foreign encodings
             raise BrokenXmpError(str(error)) from error
 
     def _namespace(self, prefix: str | None, uri: str | None) -> None:
-        self._pending[prefix or ""] = uri or ""  # None is that of xmlns=""
+        self._pending[prefix or ""] = uri or ""  # None for xmlns=""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._count += 1 + len(attributes)
-        if self._count > MOST_NAMES or len(self._open) >= MOST_LEVELS:
+        if self._count > MAX_NAMES or len(self._open) >= MAX_LEVELS:
             raise LargeXmpError(
-                f"it has more than {MOST_NAMES:,} elements and attributes, or {MOST_LEVELS} levels"
+                f"it has more than {MAX_NAMES:,} elements and attributes, or {MAX_LEVELS} levels"
             )
         element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
         self._pending = {}
@@ -209,7 +209,7 @@ class Packet:
         self._open.append(element)
 
     def _read_tag(self, element: Element, attributes: dict[str, str]) -> None:
-        """Where the attributes lie in the start tag; expat names them in the same order."""
+        """Find the attributes in the start tag; expat reports them in the same order."""
         names = iter(attributes.items())
         tag = TAG_NAME.match(self.bytes, element.start + 1)
         if tag is None:
@@ -247,10 +247,10 @@ class Packet:
 
 
 def as_utf8(text: bytes) -> bytes:
-    """The packet in UTF-8 without what precedes and follows it.
+    """The packet in UTF-8, without anything before or after it.
 
     Raises:
-        BrokenXmpError: if it is too long, or not in the encoding that its first bytes name.
+        BrokenXmpError: if it is too long, or not in the encoding that its first bytes indicate.
     """
     if len(text) > LARGEST:
         raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
@@ -264,5 +264,5 @@ def as_utf8(text: bytes) -> bytes:
 
 
 def attribute(name: str, text: str) -> str:
-    """An attribute as it stands in a tag, with a blank before it."""
+    """An attribute as written in a tag, with a space before it."""
     return f" {name}={quoteattr(text)}"

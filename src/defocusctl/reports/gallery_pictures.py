@@ -20,14 +20,14 @@ from PIL import Image, ImageCms
 from defocusctl.batch.manifest import Entry
 from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
-from defocusctl.maps.details import telling_details
+from defocusctl.maps.details import improved_details
 from defocusctl.maps.extent import Array, strips
 from defocusctl.maps.maps import EXTENT_DEFINITIONS
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet
 from defocusctl.maps.reduction import reduced_photo
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, write_error
-from defocusctl.system.devices import enough_memory
+from defocusctl.system.devices import memory_errors
 
 FACTS = "facts.json"
 VERSION = 1
@@ -78,7 +78,7 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
     facts = Facts()
     name, sha256 = next(iter(entry.files.items()))
     try:
-        with enough_memory(f"the pictures of '{entry.input}'"):
+        with memory_errors(f"the pictures of '{entry.input}'"):
             after = _photo(out / name, sha256, "the result", entry.settings)
             facts = Facts(size=_save(screen_picture(after, SCREEN), folder / "after.webp"))
             _save(screen_picture(after, THUMBNAIL), folder / "thumbnail.webp")
@@ -124,7 +124,7 @@ def _detail(before: Photo, after: Photo) -> Box | None:
         return None
     side = min(DETAIL, min(before.size) // 2 * 2)
     scaled = after.pixels, before.full_scale / after.full_scale
-    boxes = telling_details(before.pixels, _times(*scaled), before.full_scale, side=side, count=1)
+    boxes = improved_details(before.pixels, _times(*scaled), before.full_scale, side=side, count=1)
     return boxes[0] if boxes else None
 
 

@@ -1,1 +1,1 @@
-"""Pixels in, pixels out: tiles, backends, stitching."""
+"""From blurred pixels to restored ones: tiles, backends, stitching."""

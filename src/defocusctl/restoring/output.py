@@ -1,4 +1,4 @@
-"""Where restored tiles come together: the result's pixels and, if asked for, its coefficient maps."""
+"""Joins restored tiles: the result's pixels and, if requested, its coefficient maps."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -13,20 +13,20 @@ from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
 
 Pixels: TypeAlias = npt.NDArray[Any]
-Halves: TypeAlias = npt.NDArray[np.float16]
+HalfArray: TypeAlias = npt.NDArray[np.float16]
 
 LARGEST_REDUCTION = 8
-"""What tiles finish begins and ends on multiples of this: no block of up to 8 x 8 pixels is ever cut."""
+"""Finished areas are aligned to multiples of this, so that no block of up to 8 x 8 pixels is cut."""
 
 
 class OutputBuffer:
-    """A photo and the array its restored pixels (H, W, C) are written to, each exactly once per plan.
+    """A photo and the array that receives its restored pixels (H, W, C), each exactly once per plan.
 
-    The networks' change is added to the photo's own values and rounded once, so that a pixel that is not
-    changed stays exactly as it is, and values beyond black and white survive. The colours of a ``neutral``
-    photo all get the mean of their changes, as a grey one does.
+    The network's change is added to the photo's own values and rounded once, so that an unchanged pixel stays
+    exactly as it was, and values beyond black and white survive. In a ``neutral`` photo, all colours get the
+    mean of their changes, as in a grey one.
 
-    Maps are kept as means over blocks of the photo; ``map_reduction`` is their side, 1, 2, 4 or 8 pixels.
+    Maps are stored as means over blocks of the photo, ``map_reduction`` (1, 2, 4 or 8) pixels on a side.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class OutputBuffer:
         self._maps: dict[str, Map] = {}
 
     def begin(self, plan: TilePlan) -> None:
-        """Expect the tiles of ``plan``, in its order; what was there before is overwritten."""
+        """Expect the tiles of ``plan``, in its order; earlier results are overwritten."""
         self._plan = plan
         self._changes = Stitcher(plan, self._colours)
         self._maps.clear()
@@ -68,8 +68,8 @@ class OutputBuffer:
                     self._maps[name] = Map(self._plan, len(values), divisor, self._map_reduction)
                 self._maps[name].add(tile, values)
 
-    def coefficients(self, part: Box) -> Mapping[str, Halves] | None:
-        """The maps of a part of the photo, rounded outwards to whole pixels of each map; None if not kept."""
+    def coefficients(self, part: Box) -> Mapping[str, HalfArray] | None:
+        """The maps of a part of the photo, rounded outwards to whole map pixels; None if not stored."""
         if not self._keep_coefficients:
             return None
         place = part.shifted(self._plan.context)
@@ -87,10 +87,10 @@ class OutputBuffer:
 
 
 class Map:
-    """One coefficient, (K, H/s, W/s), being stitched, and reduced where that is more than s.
+    """One coefficient, (K, H/s, W/s), while it is stitched; reduced further if ``reduction`` is above s.
 
     Raises:
-        DeviceError: if there is no memory for it.
+        DeviceError: if there is not enough memory.
     """
 
     def __init__(self, plan: TilePlan, count: int, divisor: int, reduction: int) -> None:
@@ -98,7 +98,7 @@ class Map:
         self._block = self._scale // divisor
         padded = Size(plan.size.height // self._scale, plan.size.width // self._scale)
         try:
-            self._values: Halves = np.empty((count, *padded), np.float16)
+            self._values: HalfArray = np.empty((count, *padded), np.float16)
             self._stitcher = Stitcher(plan, count, divisor)
         except MemoryError as error:
             raise DeviceError(
@@ -116,7 +116,7 @@ class Map:
         blocks = piece.reshape(count, height // b, b, width // b, b)
         self._values[:, rows, columns] = blocks.mean(axis=(2, 4))
 
-    def cut(self, part: Box) -> Halves:
-        """The map of a part of the photo, rounded outwards to its own whole pixels."""
+    def cut(self, part: Box) -> HalfArray:
+        """The map of a part of the photo, rounded outwards to whole map pixels."""
         s = self._scale
         return self._values[:, part.top // s : -(-part.bottom // s), part.left // s : -(-part.right // s)]

@@ -1,4 +1,4 @@
-"""What of a photo is restored: pixels that can be and are visible, a region inside, its context."""
+"""What part of a photo is restored: valid, visible pixels, and a region with its context."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from defocusctl.restoring.output import Pixels
 from defocusctl.restoring.tiles import STEP
 
 BAND = 256
-"""Rows that are looked at together."""
+"""Rows that are checked at a time."""
 
 NEUTRAL_SPREAD = 1 / 255
-"""How far red, green and blue of a neutral pixel lie apart at most, of white."""
+"""The largest difference between red, green and blue in a neutral pixel, as a fraction of white."""
 
 
 def is_neutral(pixels: Pixels, full_scale: float) -> bool:
-    """Whether (H, W, 1 or 3) pixels are without colour: a black-and-white photo, though stored as RGB."""
+    """Whether (H, W, 1 or 3) pixels are a black-and-white photo, perhaps stored as RGB."""
     if pixels.shape[2] == 1:
         return True
     bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
@@ -26,12 +26,12 @@ def is_neutral(pixels: Pixels, full_scale: float) -> bool:
 
 
 def visible(photo: Photo) -> Pixels:
-    """The photo's pixels, with no colour in them that its alpha hides."""
+    """The photo's pixels, with the colours that its alpha hides replaced."""
     return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
 
 
 def with_hidden(photo: Photo, restored: Pixels) -> Pixels:
-    """The restored pixels with the photo's own where its alpha hides them."""
+    """The restored pixels, with the photo's own where alpha hides them."""
     if photo.transparency is not None:
         hidden = photo.transparency <= 0
         restored[hidden] = photo.pixels[hidden]
@@ -39,14 +39,14 @@ def with_hidden(photo: Photo, restored: Pixels) -> Pixels:
 
 
 def check_pixels(pixels: Pixels) -> None:
-    """Refuse what is not (H, W, 1 or 3) uint8, uint16 or finite float32.
+    """Refuse pixels other than (H, W, 1 or 3) uint8, uint16 or finite float32.
 
     Raises:
-        InputError: if that is so.
+        InputError: if they are of another kind.
     """
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
         raise InputError(
-            f"pixels of shape {pixels.shape} are not a photo", "(height, width, 1 or 3) is needed"
+            f"pixels of shape {pixels.shape} are not a photo", "give an array of (height, width, 1 or 3)"
         )
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
@@ -55,11 +55,11 @@ def check_pixels(pixels: Pixels) -> None:
         raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
 
 
-def inside(region: Box, photo: Size) -> Box:
-    """The region itself, which must be a part of the photo.
+def region_inside(region: Box, photo: Size) -> Box:
+    """Return the region if it lies inside the photo.
 
     Raises:
-        UsageError: if it is not, or is empty.
+        UsageError: if it does not, or is empty.
     """
     if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
         raise UsageError(
@@ -67,12 +67,12 @@ def inside(region: Box, photo: Size) -> Box:
             f"the photo has {photo.width}x{photo.height} pixels",
         )
     if region.size.height <= 0 or region.size.width <= 0:
-        raise UsageError(f"the region {region.text} is empty", "give it at least 1 pixel each way")
+        raise UsageError(f"the region {region.text} is empty", "make it at least 1 pixel wide and high")
     return region
 
 
 def with_context(region: Box, overlap: int, photo: Size) -> Box:
-    """The part of the photo to restore so that no pixel of the region is within ``overlap`` of a cut edge."""
+    """The region with enough context that none of its pixels is within ``overlap`` of a cut edge."""
     return Box(
         top=max(0, region.top - overlap) // STEP * STEP,
         left=max(0, region.left - overlap) // STEP * STEP,
@@ -81,8 +81,8 @@ def with_context(region: Box, overlap: int, photo: Size) -> Box:
     )
 
 
-def moved(box: Box, origin: Box) -> str:
-    """A box inside ``origin``, written in the coordinates of the photo."""
+def in_photo(box: Box, origin: Box) -> str:
+    """Convert a box from the coordinates of ``origin`` to those of the photo."""
     inside = box.within(origin.size)
     top, left = inside.top + origin.top, inside.left + origin.left
     return Box(top, left, inside.bottom + origin.top, inside.right + origin.left).text

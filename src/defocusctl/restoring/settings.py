@@ -1,4 +1,4 @@
-"""How to restore, and what was done: the options of one run and its report."""
+"""The options of a restoration and the report about it."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from defocusctl.restoring.backends.engine import BACKENDS
 
 @dataclass(frozen=True)
 class RestoreSettings:
-    """How to restore. ``tile`` and ``overlap`` are in pixels: None chooses, a tile of 0 is the whole photo.
+    """How to restore. ``tile`` and ``overlap`` are in pixels; None is automatic, a tile of 0 the whole photo.
 
-    ``strength`` is how much of the change is applied: 0 leaves the photo, 1 is the network's answer. ``clip``
-    keeps the network's answer between black and white; some published protocols score it unclipped.
-    ``backend`` is one of ``BACKENDS``; all but ``torch`` run an exported graph, on the CPU in float32.
+    ``strength`` is how much of the change is applied: 0 keeps the photo, 1 is the network's output. ``clip``
+    keeps the output between black and white; some published protocols score it unclipped. ``backend`` is one
+    of ``BACKENDS``; all but ``torch`` run an exported graph on the CPU in float32.
     """
 
     tile: int | None = None
@@ -37,8 +37,8 @@ class RestoreReport:
     """What was done.
 
     ``strength`` is that of the settings. ``tile`` (the longer side) and ``overlap`` are in pixels.
-    ``peak_memory`` is in bytes: on a GPU what its tensors took at most, else the largest size the whole
-    process ever had. ``seconds`` of photos that were restored together are their share.
+    ``peak_memory`` is in bytes: on a GPU that of its tensors, otherwise that of the whole process. For a
+    photo in a batch, ``seconds`` is its share.
     """
 
     strength: float

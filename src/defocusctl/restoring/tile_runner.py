@@ -1,6 +1,6 @@
-"""One tile through the network: from the photo's pixels to the change of each, on any device and precision.
+"""Runs the network on one tile: from pixels to the change of each, on any device and at any precision.
 
-Photo pixels are (H, W, C), C = 1 for grey and 3 for red, green, blue; tiles are (C, h, w) float32.
+Photo pixels are (H, W, C) with C = 1 (grey) or 3 (RGB); tiles are (C, h, w) float32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ from defocusctl.restoring.backends.engine import Engine
 from defocusctl.restoring.tiles import Floats
 
 GROSS_SHIFT = 0.15
-"""Mean change of a colour over a tile, of full scale, that no deblurring makes: it moves light around."""
+"""A mean change of a colour over a tile, as a fraction of full scale, that cannot be deblurring."""
 
 
 @dataclass(frozen=True)
 class TileResult:
-    """What the network changes in a tile, (3, h, w) in units of full scale, and its maps, each (K, h/s, w/s).
+    """The network's change of a tile, (3, h, w) as fractions of full scale, and its maps, each (K, h/s, w/s).
 
-    ``rejected`` says why the network's answer was not used; the change is then zero.
+    ``rejected`` says why the network's output was not used; the change is then zero.
     """
 
     change: Floats
@@ -33,17 +33,17 @@ class TileResult:
 
 
 class TileRunner:
-    """An engine that is fed with tiles."""
+    """Feeds tiles to an engine."""
 
     def __init__(self, engine: Engine, *, clip: bool) -> None:
         self._engine = engine
         self._range = (0.0, 1.0) if clip else (-inf, inf)
 
     def run(self, photos: Sequence[Photo], box: Box) -> list[TileResult]:
-        """Restore the tile that ``box`` cuts from each reflected photo, together, all of them of one size.
+        """Restore the tile ``box`` of each photo (all of one size) in one batch.
 
-        A tile fails if the answer is not finite or a colour's mean is shifted grossly; it is then restored
-        again by itself in float32.
+        A tile fails if the output is not finite or the mean of a colour shifts grossly; it is then restored
+        again on its own in float32.
         """
         tiles = [read_tile(photo.pixels, photo.full_scale, box) for photo in photos]
         images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
@@ -54,7 +54,7 @@ class TileRunner:
         return results
 
     def _predict(self, images: Floats, *, exactly: bool) -> list[TileResult]:
-        """The change of each of (B, 3, h, w) images; zero everywhere if it must be rejected."""
+        """The change of each of (B, 3, h, w) images; zero for rejected ones."""
         restored, coefficients = self._engine.predict(images, exactly=exactly)
         changes = np.clip(restored, *self._range) - images
         results = []
@@ -69,10 +69,9 @@ class TileRunner:
 
 
 def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
-    """The (C, h, w) part of a photo in [0, 1]; what lies around it is its reflection.
+    """The (C, h, w) part of a photo in [0, 1]; outside the photo, its reflection.
 
-    The edge is not repeated. A photo too small for its reflection to fill the box goes on with the last pixel
-    of the reflection.
+    The edge pixel is not repeated. If a small photo's reflection does not fill the box, its last pixel does.
     """
     height, width, _ = pixels.shape
     if box == box.within(Size(height, width)):
@@ -92,7 +91,7 @@ def _reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
 
 def _reason_to_reject(restored: Floats, change: Floats) -> str | None:
     if not np.isfinite(restored).all():
-        return "the network's answer is not finite"
+        return "the network's output is not finite"
     if np.abs(change.mean(axis=(1, 2))).max() > GROSS_SHIFT:
         return "the network shifts the colours grossly"
     return None

@@ -1,14 +1,14 @@
-"""How a large photo is cut into overlapping tiles, and how the results are joined again. No torch here.
+"""How a large photo is cut into overlapping tiles, and how their results are joined. No torch here.
 
 Along one axis, a tile that has neighbours on both sides looks like this::
 
     |<-- overlap -->|<- ramp ->|       alone        |<- ramp ->|<-- overlap -->|
     start       keep_start                                   keep_stop      stop
 
-It reads ``start`` to ``stop`` and provides ``keep_start`` to ``keep_stop``; what lies outside is context
-that only helps the network and is thrown away. In a ramp two neighbours answer together and their results are
-blended. No pixel within ``overlap`` of a cut edge is ever used: with ``overlap`` at least the reach of a
-local network the joined result is the result for the whole photo.
+It reads ``start`` to ``stop`` and provides ``keep_start`` to ``keep_stop``; the rest is context for the
+network and is discarded. In a ramp, the results of two neighbours are blended. No pixel within ``overlap`` of
+a cut edge is ever used: if ``overlap`` is at least the receptive radius of a local network, the joined result
+equals that for the whole photo.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from defocusctl.errors import UsageError
 from defocusctl.geometry import Box, Size, round_up
 
 STEP = 16
-"""Tiles start on multiples of this and their sizes are multiples of it: every scale of the networks fits."""
+"""Tiles start at multiples of this, and so are their sizes: every scale of the networks fits."""
 
 SMALLEST = 32
-"""No tile and no padded photo is smaller than this along an axis."""
+"""The smallest side of a tile or a padded photo."""
 
 CONTEXT = 16
-"""Pixels of a photo's reflection around it: the networks are least exact at the borders of what they see."""
+"""Pixels of reflection added around a photo, because networks are least accurate at image borders."""
 
 RAMP = 16
 """Pixels over which two neighbouring results are blended."""
@@ -37,8 +37,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """One tile along one axis: the pixels it reads and those it provides (far ends excluded)."""
+class Span:
+    """One tile along one axis: the pixels it reads and those it provides (ends exclusive)."""
 
     start: int
     stop: int
@@ -48,7 +48,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Tile:
-    """The part of the padded photo that is read, and the part of it that the result is used for."""
+    """The part of the padded photo that is read, and the part whose result is used."""
 
     read: Box
     keep: Box
@@ -58,8 +58,8 @@ class Tile:
 class TilePlan:
     """All tiles of a photo, rows of tiles from top to bottom, each from left to right.
 
-    ``size`` is the padded size; ``tile`` is the size all tiles have; ``overlap`` the context that is
-    discarded at every cut edge (at least). The photo begins at row and column ``context``.
+    ``size`` is the padded size, ``tile`` the size of all tiles, ``overlap`` the minimum context that is
+    discarded at each cut edge. The photo begins at row and column ``context``.
     """
 
     size: Size
@@ -74,19 +74,19 @@ class TilePlan:
 
 
 def padded_size(size: Size, context: int = 0) -> Size:
-    """The size a photo with so much context on all sides is padded to: multiples of 16, at least 32."""
+    """The padded size of a photo with ``context`` on all sides: multiples of 16, at least 32."""
     return Size(*(max(SMALLEST, round_up(length + 2 * context, STEP)) for length in size))
 
 
 def smallest_tile(overlap: int) -> int:
-    """The smallest tile that has room for ``overlap`` and a ramp at both sides and still gets on."""
+    """The smallest tile with room for ``overlap`` and a ramp on both sides and something in between."""
     return max(SMALLEST, _shared(overlap) + STEP)
 
 
 def fitting_tile(size: Size, about: int, overlap: int, context: int = 0) -> int:
-    """The tile that cuts a photo evenly into tiles of ``about`` pixels or more, but less than twice that.
+    """The size of equal tiles for a photo, at least ``about`` pixels but less than twice that.
 
-    The larger the photo, the closer to ``about``: a small photo never needs less memory than a large one.
+    The larger the photo, the closer to ``about``: a large photo never needs more memory than a small one.
     """
     shared = _shared(overlap)
     about = max(about, smallest_tile(overlap))
@@ -100,7 +100,7 @@ def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePla
     """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
 
     All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of 16.
-    ``context`` is added to the photo on all sides, a multiple of 8 (the largest blocks of maps).
+    ``context``, a multiple of 8 (the largest map block), is added on all sides.
 
     Raises:
         UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
@@ -110,7 +110,7 @@ def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePla
             f"a tile of {tile} pixels with an overlap of {overlap} is not possible", "use 0 or more"
         )
     padded = padded_size(size, context)
-    rows, columns = (_stretches(length, tile, overlap) for length in padded)
+    rows, columns = (_spans(length, tile, overlap) for length in padded)
     tiles = tuple(
         Tile(
             read=Box(row.start, column.start, row.stop, column.stop),
@@ -122,12 +122,12 @@ def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePla
     return TilePlan(padded, tiles[0].read.size, overlap, tiles, context)
 
 
-def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
-    """Equal tiles along one axis of ``length`` pixels, a multiple of 16."""
+def _spans(length: int, tile: int, overlap: int) -> list[Span]:
+    """Tiles of equal size along one axis of ``length`` pixels, a multiple of 16."""
     whole = tile == 0
     tile = max(SMALLEST, round_up(tile, STEP))
     if whole or tile >= length:
-        return [Stretch(0, length, 0, length)]
+        return [Span(0, length, 0, length)]
     shared = _shared(overlap)
     if tile < smallest_tile(overlap):
         raise UsageError(
@@ -141,33 +141,33 @@ def _stretches(length: int, tile: int, overlap: int) -> list[Stretch]:
     kept_from = [0, *(seam - RAMP // 2 for seam in seams)]
     kept_to = [*(seam + RAMP // 2 for seam in seams), length]
     return [
-        Stretch(start, start + tile, first, last)
+        Span(start, start + tile, first, last)
         for start, first, last in zip(starts, kept_from, kept_to, strict=True)
     ]
 
 
 def _equal_tile(length: int, count: int, shared: int) -> int:
-    """The size of ``count`` equal tiles over ``length`` pixels that share ``shared`` with each neighbour."""
+    """The size of ``count`` equal tiles over ``length`` pixels, sharing ``shared`` with each neighbour."""
     return round_up(-(-(length + (count - 1) * shared) // count), STEP)
 
 
 def _shared(overlap: int) -> int:
-    """How many pixels two neighbours both read: a ramp with the overlap on either side of it."""
+    """How many pixels two neighbours both read: a ramp with an overlap on each side."""
     return round_up(2 * overlap + RAMP, STEP)
 
 
 def rising_window(length: int) -> Floats:
-    """Weights of a tile along its ramp, from 0 to 1: a raised cosine. The neighbour has 1 minus them."""
+    """A tile's weights along its ramp, from 0 to 1: a raised cosine. The neighbour's are 1 minus these."""
     phase = (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(length)
     weights: Floats = np.sin(phase * np.float32(np.pi / 2)) ** 2
     return weights
 
 
 class Stitcher:
-    """Joins the tiles' results in the order of the plan, holding no more than the open seams.
+    """Joins the tiles' results in the order of the plan; holds only the open seams.
 
     ``divisor`` is how much smaller the results are than the photo: 1, 2 or 4. Every call of ``join`` returns
-    with a piece that is final; the pieces of all calls cover the padded photo once.
+    a finished piece; together, the pieces cover the padded photo exactly once.
     """
 
     def __init__(self, plan: TilePlan, channels: int, divisor: int = 1) -> None:
@@ -180,9 +180,9 @@ class Stitcher:
         self._lower_seam: Floats = np.empty((channels, ramp, plan.size.width // divisor), np.float32)
 
     def join(self, tile: Tile, values: Floats) -> tuple[Box, Floats]:
-        """The (C, h, w) result of the part a tile reads -> a finished box of the photo and its (C, h', w').
+        """Add a tile's (C, h, w) result; returns a finished box and its values (C, h', w').
 
-        The box is in pixels of the map, that is of the photo divided by ``divisor``.
+        The box is in pixels of the map, that is, of the photo divided by ``divisor``.
         """
         ramp = len(self._rising)
         keep = self._scaled(tile.keep)

@@ -1,1 +1,1 @@
-"""What every room stands on: files that appear whole, journals, Ctrl-C, devices, limits, paths."""
+"""The foundation of all other packages: atomic files, journals, Ctrl-C, devices, limits, paths."""

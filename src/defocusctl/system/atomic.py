@@ -1,7 +1,7 @@
 """Files that are written whole or not at all.
 
-A temporary file belongs to whoever writes it: it is locked until it has its final name, so that
-``remove_abandoned`` takes away only what killed processes left.
+A temporary file stays locked by its writer until it has its final name, so ``remove_abandoned`` removes only
+what killed processes left behind.
 """
 
 import contextlib
@@ -41,17 +41,17 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     """A binary file handle (readable and seekable) whose content becomes ``target`` at the end of the block.
 
     The bytes go to a temporary file beside the target, are flushed to the disk, and the file is renamed. On
-    any exception, Ctrl-C included, the temporary file is removed and the target stays as it was.
+    any exception, Ctrl-C included, the temporary file is removed and the target is unchanged.
 
     Raises:
-        OutputError: if the target exists and ``force`` is not given, or the system refuses to write.
+        OutputError: if the target exists and ``force`` is not given, or it cannot be written.
     """
     temporary = target.parent / PARTS.replace("*", secrets.token_hex(8))
     try:
         if target.exists() and not target.is_file():
             raise OutputError(f"'{target}' is not an ordinary file", "give another name")
         try:
-            with _owned(temporary):
+            with _locked_file(temporary):
                 with temporary.open("r+b") as handle:
                     yield handle
                 publish(temporary, target, force=force)
@@ -62,7 +62,7 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files in ``folder`` whose writers were killed; those of living ones stay."""
+    """Remove the temporary files in ``folder`` whose writers were killed; others stay."""
     for part in folder.glob(PARTS):
         with contextlib.suppress(OSError):
             if LOCKS:
@@ -77,8 +77,8 @@ def remove_abandoned(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _owned(temporary: Path) -> Iterator[None]:
-    """Create a file that is locked until the end of the block, even between its closing and its renaming."""
+def _locked_file(temporary: Path) -> Iterator[None]:
+    """Create a file that stays locked until the end of the block, even between closing and renaming."""
     while True:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if not LOCKS:
@@ -86,9 +86,9 @@ def _owned(temporary: Path) -> Iterator[None]:
             yield
             return
         try:
-            with contextlib.suppress(OSError):  # a file system without locks removes nothing either
+            with contextlib.suppress(OSError):  # without file locks, nobody removes anything either
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink == 0:  # taken for abandoned before it was locked
+            if os.fstat(descriptor).st_nlink == 0:  # mistaken for abandoned before it was locked
                 continue
             yield
             return
@@ -97,7 +97,7 @@ def _owned(temporary: Path) -> Iterator[None]:
 
 
 def write_error(target: Path, error: OSError) -> OutputError:
-    """The system's refusal to write as one line with a remedy."""
+    """The operating system's error as one line with a remedy."""
     if isinstance(error, FileExistsError):
         return OutputError(f"'{target}' exists already", "use --force to overwrite it, or give another name")
     reason = error.strerror or str(error) or type(error).__name__
@@ -108,7 +108,7 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
     """Refuse to replace files that no run of this program is known to have written.
 
     Raises:
-        OutputError: naming the first of ``paths`` that exists.
+        OutputError: if one exists; names the first.
     """
     for path in paths:
         if path.exists():
@@ -122,7 +122,7 @@ def publish(part: Path, target: Path, *, force: bool) -> None:
     """Give the finished file ``part`` the name ``target`` in its folder, so that it survives a power cut.
 
     Raises:
-        OSError: if that fails, or the target exists and ``force`` is not given; ``target`` is then as it was.
+        OSError: if that fails, or the target exists and ``force`` is not given; ``target`` is then unchanged.
     """
     with part.open("rb+") as handle:
         os.fsync(handle.fileno())
@@ -145,7 +145,7 @@ def _rename_without_replacing(temporary: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the rename itself; systems that cannot open folders (Windows) do without."""
+    """Flush the rename itself, where folders can be opened (not on Windows)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

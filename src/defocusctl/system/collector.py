@@ -1,4 +1,4 @@
-"""Python's collector of circular garbage, which gets in the way where very many objects are made to stay."""
+"""Pausing Python's cyclic garbage collector while very many long-lived objects are created."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """During this block nothing looks for circular garbage: each look goes through all that was made so far.
+    """Pause the garbage collector: each collection would scan every object created so far.
 
     With the records of 20,000 photos that took more than a third of the time (benchmarks/resume.py).
     """

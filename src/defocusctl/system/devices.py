@@ -1,6 +1,6 @@
-"""Which device and which precision to restore with, and how much memory there is.
+"""Which device and precision to restore with, and how much memory there is.
 
-``auto`` means the fastest precision of a device whose result stays within half a grey level of float32
+``auto`` means the device's fastest precision whose result stays within half a grey level of float32
 (docs/restoring.md).
 """
 
@@ -18,7 +18,7 @@ from defocusctl.system.limits import available_memory, processor_quota
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # from malloc.h
 _VOLTA = (7, 0)
 
 
@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     """``auto`` (CUDA before MPS before CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` -> the device.
 
     Raises:
-        DeviceError: if the name is unknown or this machine or this PyTorch has no such device.
+        DeviceError: if the name is unknown, or the machine or its PyTorch has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -90,7 +90,7 @@ def _cpu_computes_in_bf16() -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a new tensor could take on the device now."""
+    """Bytes available for new tensors on the device right now."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -98,13 +98,13 @@ def free_memory(device: torch.device) -> int:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting ``peak_memory`` anew where the device can; a CPU process keeps its peak for life."""
+    """Restart ``peak_memory`` where the device can; the peak of a process on the CPU cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes used at most: on a GPU those of its tensors since the reset, else the whole process's memory."""
+    """Peak bytes used: on a GPU, by its tensors since the reset; otherwise, by the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
@@ -115,11 +115,11 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
 
 
-def use_allowed_processors() -> None:
-    """Have PyTorch take no more threads than control groups give processors; fewer stay as they are.
+def limit_threads() -> None:
+    """Limit PyTorch's threads to the processors that control groups grant; a lower number stays.
 
-    Threads beyond that would make the kernel stop all of them for a part of every period. PyTorch itself
-    knows only which processors the process may run on.
+    With more threads, the kernel would stop all of them for part of every period. PyTorch itself knows only
+    which processors the process may run on.
     """
     quota = processor_quota()
     if quota is not None and quota < torch.get_num_threads():
@@ -129,9 +129,9 @@ def use_allowed_processors() -> None:
 def keep_freed_memory() -> None:
     """Let glibc's allocator reuse the memory of freed feature maps at once.
 
-    By default it gives every large block back to the system and faults it in anew for the next layer, which
-    took 40 % of INIKNet's time on a CPU. It does so too for blocks above 64 MiB of any thread but the first,
-    unless all share one arena. Other C libraries are left as they are.
+    By default it returns every large block to the system and faults it in again for the next layer, which
+    took 40 % of INIKNet's time on a CPU. It does the same for blocks above 64 MiB in all threads but the
+    first, unless all share one arena. Other C libraries are left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -142,7 +142,7 @@ def keep_freed_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device's allocator, and nothing else, made this error."""
+    """Whether this error means that the device ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     said = str(error)
@@ -151,7 +151,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give cached blocks back to the device after running out."""
+    """Return cached blocks to the device after running out of memory."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -159,11 +159,11 @@ def release_memory(device: torch.device) -> None:
 
 
 @contextmanager
-def enough_memory(name: str) -> Iterator[None]:
-    """Tell of memory that runs out in this block as a problem with what is called ``name``.
+def memory_errors(name: str) -> Iterator[None]:
+    """Turn a MemoryError in this block into a DeviceError about ``name``.
 
     Raises:
-        DeviceError: instead of MemoryError.
+        DeviceError: if memory runs out.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Ctrl-C during long work: what is at hand is finished first, so that what is kept is whole."""
+"""Ctrl-C during long work: the current item is finished first, so that only complete results are kept."""
 
 import signal
 import threading
@@ -11,17 +11,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """While entered, the first ``noted`` Ctrl-C or SIGTERM are only counted; the next interrupts at once.
+    """Inside the block, the first ``noted`` Ctrl-C or SIGTERM are only counted; the next interrupts at once.
 
-    ``on_request`` is called at the first, by a thread of its own: what a handler of signals interrupts may
-    hold any lock, so that it must not wait for one.
+    ``on_request`` is called at the first, in a separate thread: the code that a signal handler interrupts may
+    hold any lock, so the handler must not wait for one.
     """
 
     def __init__(self, on_request: Callable[[], None] | None = None, *, noted: int = 1) -> None:
         self.times = 0
         self._on_request = on_request
         self._noted = noted
-        self._calls: SimpleQueue[bool] = SimpleQueue()  # the one queue that a handler may put something in
+        self._calls: SimpleQueue[bool] = SimpleQueue()  # safe in a signal handler
         self._caller = threading.Thread(target=self._call, name="interruption", daemon=True)
 
     @property
@@ -53,6 +53,6 @@ class Interruption:
             self._calls.put(True)
 
     def _call(self) -> None:
-        """In the thread: wait for the first signal, or for the end."""
+        """Body of the thread: wait for the first signal, or for the end."""
         if self._calls.get() and self._on_request is not None:
             self._on_request()

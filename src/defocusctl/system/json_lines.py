@@ -1,7 +1,7 @@
-"""Files of one JSON value per line that survive whatever kills their writer.
+"""Files of one JSON value per line that survive a crash of their writer.
 
-A line counts from the moment its line feed is on the disk. What a kill or a power failure leaves of a line
-at the end of the file is not read, and cut off by the next writer.
+A line counts once its line feed is on the disk. A partial line that a crash or power failure leaves at the
+end is not read, and the next writer removes it.
 """
 
 import json
@@ -19,7 +19,7 @@ def read_json_lines(path: Path, kind: type | tuple[type, ...] = dict) -> Iterato
     """The values of the file, in order; none if there is no such file.
 
     Raises:
-        OutputError: if it cannot be read, or a whole line of it is not a JSON value of this kind.
+        OutputError: if it cannot be read, or a complete line is not a JSON value of this kind.
     """
     try:
         with path.open("rb") as file:
@@ -54,7 +54,7 @@ class JsonLinesWriter:
             raise write_error(path, error) from error
 
     def append(self, values: Iterable[Any]) -> None:
-        """Write one line for each value; on failure the file is as it was, if the system lets it be.
+        """Write one line for each value; on failure, try to restore the file as it was.
 
         Raises:
             OutputError: if they cannot be written.
@@ -88,7 +88,7 @@ def _parsed(path: Path, number: int, line: bytes, kind: type | tuple[type, ...])
 
 
 def _whole_length(path: Path) -> int:
-    """Bytes up to and with the last line feed."""
+    """Bytes up to and including the last line feed."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:

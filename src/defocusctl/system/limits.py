@@ -1,8 +1,8 @@
-"""What this process may use of the machine: memory and processors, less where a control group limits them.
+"""The memory and processors that this process may use, within the limits of its control groups.
 
-Containers and services run in control groups (cgroups) of the Linux kernel, nested into each other; every
-group may have limits of its own, and the tightest holds. The kernel's other figures, and what the C library
-and psutil make of them, are those of the whole machine.
+Containers and services run in nested control groups (cgroups) of the Linux kernel; every group may have its
+own limits, and the tightest one applies. The kernel's other figures, and those of the C library and psutil,
+describe the whole machine.
 """
 
 import math
@@ -15,11 +15,11 @@ from typing import NamedTuple
 import psutil
 
 ROOT = Path("/")
-"""Below which ``proc`` and the mounted control groups are read."""
+"""The root under which ``proc`` and the mounted control groups are read."""
 
 
 class _MemoryFiles(NamedTuple):
-    """File names of one version of control groups, and the field of ``memory.stat`` with its idle cache."""
+    """The file names in one cgroup version, and its field of ``memory.stat`` for the inactive file cache."""
 
     limits: tuple[str, ...]
     used: str
@@ -33,29 +33,29 @@ _MEMORY_FILES = {
 
 
 def total_memory() -> int:
-    """Bytes that this process and those of its control group may use in all."""
+    """Bytes that this process and the others in its control group may use in total."""
     return min([psutil.virtual_memory().total, *(limit for limit, _ in _memory_limits())])
 
 
 def available_memory() -> int:
-    """Bytes that can be used now without swapping: free, or in files' caches that nobody has used lately."""
+    """Bytes that can be used now without swapping: free, or in inactive file caches."""
     left = (max(0, limit - used) for limit, used in _memory_limits())
     return min([psutil.virtual_memory().available, *left])
 
 
 def processors() -> int:
-    """Processors that this process may run on at the same time."""
+    """The number of processors that this process may run on at the same time."""
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return min(len(affinity), processor_quota() or len(affinity))
 
 
 def processor_quota() -> int | None:
-    """Processors whose time control groups give to this process, parts of one rounded up; None: all."""
+    """The number of processors that control groups grant to this process, rounded up; None means no limit."""
     return min((max(1, math.ceil(quota)) for quota in _processor_quotas()), default=None)
 
 
 def _memory_limits() -> Iterator[tuple[int, int]]:
-    """Limit and use, in bytes, of every group around this process that has a limit."""
+    """Limit and usage, in bytes, of every enclosing group that has a limit."""
     for version, group in _groups("memory"):
         files = _MEMORY_FILES[version]
         limits = [limit for limit in (_number(group / name) for name in files.limits) if limit is not None]
@@ -65,7 +65,7 @@ def _memory_limits() -> Iterator[tuple[int, int]]:
 
 
 def _processor_quotas() -> Iterator[float]:
-    """Processors' time per time, of every group around this process that has a limit."""
+    """CPU time per wall-clock time, for every enclosing group that has a limit."""
     for version, group in _groups("cpu"):
         if version == 2:
             quota, period = [*_text(group / "cpu.max").split(), "", ""][:2]
@@ -76,7 +76,7 @@ def _processor_quotas() -> Iterator[float]:
 
 
 def _groups(controller: str) -> Iterator[tuple[int, Path]]:
-    """Version and folder of the control groups around this process, its own first, then those around it."""
+    """Version and folder of this process's control groups, innermost first."""
     names = _group_names()
     for line in _text(ROOT / "proc/self/mountinfo").splitlines():
         mount, _, file_system = line.partition(" - ")
@@ -88,14 +88,14 @@ def _groups(controller: str) -> Iterator[tuple[int, Path]]:
         if name is None or (version == 1 and controller not in kind[2].split(",")):
             continue
         outermost, shown = PurePosixPath(_unescaped(fields[3])), _unescaped(fields[4])
-        # A mount may show an inner group only, as in containers without a namespace of their own.
+        # A mount may show only an inner group, as in containers without their own namespace.
         inner = name.relative_to(outermost) if name.is_relative_to(outermost) else PurePosixPath()
         for part in (inner, *inner.parents):
             yield version, ROOT / shown.lstrip("/") / part
 
 
 def _group_names() -> dict[str, PurePosixPath]:
-    """Controller -> this process's group; that of version 2, which has all controllers, is called "" here."""
+    """Controller -> this process's group; version 2, one group for all controllers, has the key ""."""
     names = {}
     for line in _text(ROOT / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -105,24 +105,24 @@ def _group_names() -> dict[str, PurePosixPath]:
 
 
 def _unescaped(text: str) -> str:
-    """Blanks and backslashes are octal numbers in mountinfo."""
+    """Undo mountinfo's octal escapes of blanks and backslashes."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _number(path: Path) -> int | None:
-    """The number a file holds; None for ``max`` and where there is none."""
+    """The number in a file; None for ``max``, or if there is no number."""
     text = _text(path)
     return int(text) if text.isdecimal() else None
 
 
 def _field(path: Path, name: str) -> int:
-    """The number in a file of lines ``name number``; 0 where there is none."""
+    """The number after ``name`` in a file of lines ``name number``; 0 if it is missing."""
     pairs = (line.split() for line in _text(path).splitlines())
     return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name), 0)
 
 
 def _text(path: Path) -> str:
-    """The text of a small file; empty where it cannot be read, as on other systems."""
+    """The text of a small file; empty if it cannot be read, as on other systems."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where files live on this machine: the cache, the user's configuration, and what came with the package."""
+"""Where files live on this machine: the cache, the user's configuration, and the package's own files."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def cache_dir() -> Path:
-    """The directory for everything that can be fetched again; ``DEFOCUSCTL_CACHE`` moves it."""
+    """The directory for everything that can be downloaded again; ``DEFOCUSCTL_CACHE`` overrides it."""
     moved = os.environ.get("DEFOCUSCTL_CACHE")
     return Path(moved).expanduser() if moved else platformdirs.user_cache_path("defocusctl", appauthor=False)
 
@@ -20,11 +20,11 @@ def config_dir() -> Path:
 
 
 def bundled_dir() -> Path:
-    """The directory of the weights that came with the package."""
+    """The directory of the bundled weights."""
     return PACKAGE / "weights" / "bundled"
 
 
 def packaged_registry() -> Path:
-    """The ``weights.toml`` that came with the package: in a wheel inside it, in a checkout at its root."""
+    """The package's ``weights.toml``: inside the package in a wheel, at the root of a checkout."""
     inside = PACKAGE / "weights.toml"
     return inside if inside.is_file() else PACKAGE.parents[1] / "weights.toml"

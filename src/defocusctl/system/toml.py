@@ -10,7 +10,7 @@ from defocusctl.errors import DefocusctlError
 
 
 class Table(BaseModel):
-    """Base of all tables: unknown keys are errors, values never change."""
+    """Base of all tables: unknown keys are errors, and values are immutable."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -28,11 +28,11 @@ Model = TypeVar("Model", bound=Table)
 
 
 def read_toml(path: Path, kind: type[Model], error: type[DefocusctlError], remedy: str) -> Model:
-    """The content of the file ``path`` as a ``kind``.
+    """The content of the file ``path`` as a model of type ``kind``.
 
     Raises:
-        DefocusctlError: of the type ``error``: if the file cannot be read, is not TOML, or does not fit. It
-            names file, table, key and what is wrong; ``remedy`` says what the user can do about the content.
+        DefocusctlError: as ``error``, if the file cannot be read, is not TOML, or does not fit. It names
+            file, table, key and problem; ``remedy`` says how to fix the content.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def _place(content: Any, location: tuple[int | str, ...]) -> list[str]:
             words.append("")
             continue
         if not isinstance(content, dict):
-            break  # what follows names a part of the type
+            break  # the rest names parts of the type
         words[-1] += f".{part}" if words[-1] else part
         content = content.get(part)
     return [word for word in words if word]

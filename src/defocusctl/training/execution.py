@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from defocusctl.models.mixed_layout import mix_layouts
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
@@ -44,7 +44,7 @@ class Execution:
         dtype = AUTOCAST.get(self.precision)
         blurred = blurred.contiguous(memory_format=self.memory_format)
         with (
-            code_of(network.name),
+            network_errors(network.name),
             torch.autocast(blurred.device.type, dtype=dtype, enabled=dtype is not None),
         ):
             output = network.training_output(blurred, sharp)

@@ -18,7 +18,7 @@ from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.models.catalogue import network_class
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
@@ -242,7 +242,7 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Network, bool]:
         network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
-    with code_of(network.name):
+    with network_errors(network.name):
         network.initialise()
     return network, False
 

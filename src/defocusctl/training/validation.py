@@ -15,7 +15,7 @@ from defocusctl.data.pixels import PixelCache, as_float
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.training.recipe import RENDERED, Validation
 
@@ -118,7 +118,7 @@ def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
 
 def _restored(network: Network, blurred: Tensor, device: torch.device) -> Tensor:
     """The network's answer to one crop, on the CPU."""
-    with code_of(network.name):
+    with network_errors(network.name):
         image: Tensor = network(blurred.unsqueeze(0).to(device)).image
     return image.squeeze(0).float().cpu()
 

@@ -1,1 +1,1 @@
-"""From the name of weights to a loaded network."""
+"""From the name of a set of weights to a loaded network."""

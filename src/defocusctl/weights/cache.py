@@ -18,28 +18,28 @@ LOCK_SUFFIX = ".lock"
 
 
 def bundled_file(entry: WeightsEntry) -> Path:
-    """Where the package keeps the weights of the model of ``entry``, if it brings some."""
+    """Where the package keeps the bundled weights of the model of ``entry``, if it has any."""
     return paths.bundled_dir() / f"{entry.model}.safetensors"
 
 
 def cached_file(entry: WeightsEntry) -> Path:
-    """Where a download of ``entry`` goes; the checksum in the name keeps versions apart."""
+    """Where ``entry`` is downloaded to; the checksum in the name keeps versions apart."""
     name = f"{entry.model}-{entry.name}-{entry.checksum.hex[:16]}{suffix_of(entry.sources[0])}"
     return paths.cache_dir() / "downloads" / name
 
 
 def converted_file(checksum: Checksum) -> Path:
-    """Where the safetensors version of a pickle with ``checksum`` goes; only a whole checksum leads there."""
+    """Where the safetensors version of a pickle with ``checksum``, a full one, is kept."""
     return paths.cache_dir() / "converted" / f"{checksum.kind}-{checksum.hex}.safetensors"
 
 
 def source_note(target: Path) -> Path:
-    """The file beside the download ``target`` that names the source which delivered it."""
+    """The file beside the download ``target`` that records where it was downloaded from."""
     return target.with_name(f"{target.name}-source")
 
 
 def lock_of(target: Path) -> "FileLock":
-    """What one process holds while it changes the download ``target``; the others wait for it."""
+    """The lock that a process holds while it changes the download ``target``."""
     from filelock import FileLock
 
     return FileLock(f"{target}{LOCK_SUFFIX}")
@@ -58,7 +58,7 @@ def files_of(entry: WeightsEntry) -> tuple[Path, ...]:
 
 
 def source_of(entry: WeightsEntry, path: Path) -> str:
-    """Where the file ``path`` of ``entry`` is from: what delivered it, or all sources if that is unknown."""
+    """Where the file ``path`` of ``entry`` came from; all its sources if that is unknown."""
     if path == bundled_file(entry):
         return BUNDLED
     note = source_note(cached_file(entry))
@@ -67,20 +67,20 @@ def source_of(entry: WeightsEntry, path: Path) -> str:
 
 
 def state_of(entry: WeightsEntry) -> str:
-    """``bundled``, ``cached``, ``downloadable``, or ``missing``, in one word."""
+    """``bundled``, ``cached``, ``downloadable`` or ``missing``."""
     if files_of(entry):
         return "cached" if present_file(entry) != bundled_file(entry) else "bundled"
     return "downloadable" if entry.remote_sources else "missing"
 
 
 def is_intact(entry: WeightsEntry, path: Path) -> bool:
-    """Whether ``path`` has the checksum of ``entry``; for its conversion, the checksum that is inside.
+    """Whether ``path`` has the checksum of ``entry``; a conversion is checked against the checksum inside it.
 
     Raises:
         OSError: if the file cannot be read.
     """
     if path != converted_file(entry.checksum):
-        return entry.checksum.agrees_with(Checksum.of_file(path, entry.checksum.whole_kind))
+        return entry.checksum.matches(Checksum.of_file(path, entry.checksum.full_kind))
     try:
         checked_metadata(path.read_bytes())
     except ValueError:
@@ -89,7 +89,7 @@ def is_intact(entry: WeightsEntry, path: Path) -> bool:
 
 
 def remove_cached(entry: WeightsEntry) -> int:
-    """Delete whatever the cache holds of ``entry``, parts and conversion included; bytes freed.
+    """Delete all cached files of ``entry``, partial downloads included; returns the bytes freed.
 
     Raises:
         WeightsError: if something cannot be deleted.
@@ -110,7 +110,7 @@ def remove_cached(entry: WeightsEntry) -> int:
 
 
 def remove_all_cached() -> int:
-    """Delete all downloads, conversions and exported graphs, those of forgotten entries too; bytes freed.
+    """Delete all downloads, conversions and exported graphs, known or not; returns the bytes freed.
 
     Raises:
         WeightsError: if something cannot be deleted.

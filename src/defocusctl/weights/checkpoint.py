@@ -1,7 +1,7 @@
 """File -> network, network -> file.
 
-This program's files are safetensors with their description in the metadata. The authors' pickles are read
-with ``weights_only`` (code in them is refused), converted once into the cache, and loaded from there after.
+This program's files are safetensors, described by their metadata. The authors' pickles are read with
+``weights_only`` (code in them is refused), converted once into the cache, and loaded from there afterwards.
 """
 
 import json
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
 from defocusctl.models.catalogue import NETWORKS, network_class
-from defocusctl.models.plugin_faults import code_of
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Network
 from defocusctl.models.shape_check import expected_shapes
@@ -27,16 +27,16 @@ from defocusctl.weights.cache import converted_file, source_of
 from defocusctl.weights.checksums import Checksum, checked_metadata, with_content_checksum
 from defocusctl.weights.registry import PICKLE_SUFFIXES, WEIGHT_SUFFIXES, WeightsEntry, load_registry
 
-WRAPPERS = ("params_ema", "params", "state_dict", "model")  # under which training scripts nest a state dict
-TRAINING_STATE = {"recipe", "step", "network", "ema"}  # in the checkpoint.pt of `defocusctl train`
+WRAPPERS = ("params_ema", "params", "state_dict", "model")  # where training scripts nest state dicts
+TRAINING_STATE = {"recipe", "step", "network", "ema"}  # a key in the checkpoint.pt of `defocusctl train`
 
 
 @dataclass(frozen=True)
 class WeightsMetadata:
-    """What travels with a network's tensors.
+    """What is stored along with a network's tensors.
 
-    ``configuration`` are the fields of the network's configuration, and ``digest`` is the checksum of the
-    published file that the weights were converted from, empty for our own.
+    ``configuration`` holds the fields of the network's configuration, and ``digest`` is the checksum of the
+    published file that the weights were converted from, empty for our own weights.
     """
 
     model: str
@@ -56,14 +56,14 @@ class WeightsMetadata:
         trained_on: str,
         digest: str = "",
     ) -> Self:
-        """The metadata of ``network``, its name and configuration read from itself."""
+        """The metadata of ``network``, with its own name and configuration."""
         configuration = asdict(network.config)
         return cls(network.name, configuration, source, licence, trained_on, digest)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network for RGB images in evaluation mode, float32, on the CPU, and what is known about its weights.
+    """A float32 network for RGB images, on the CPU in evaluation mode, and what is known about its weights.
 
     ``was_bgr`` is true if the weights in the file are for BGR images.
     """
@@ -77,7 +77,8 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
     """The network in the file at ``path``: this program's safetensors, or a ``.pth`` of the authors.
 
     Raises:
-        WeightsError: if the file is missing, damaged, carries code, or is of another network than asked for.
+        WeightsError: if the file is missing, damaged, contains code, or is for a network other than
+            ``model_name``.
         ModelError: if the network's package is broken.
     """
     suffix = path.suffix.lower()
@@ -98,7 +99,7 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
 
 
 def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dtype: torch.dtype) -> None:
-    """Write ``model`` to the safetensors file ``path``, whole or not at all, its real numbers as ``dtype``.
+    """Write ``model`` to the safetensors file ``path``, whole or not at all, its floats as ``dtype``.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -124,8 +125,8 @@ def _load_safetensors(path: Path) -> Checkpoint:
         ) from error
     metadata = _metadata_from(texts, path)
     network = _network_with(metadata.model, state, path)
-    with code_of(metadata.model):
-        configuration = json.loads(json.dumps(asdict(network.config)))  # tuples as the file has them
+    with network_errors(metadata.model):
+        configuration = json.loads(json.dumps(asdict(network.config)))  # tuples become lists, as in the file
     for key, value in metadata.configuration.items():
         if configuration.get(key) != value:
             cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
@@ -135,7 +136,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
 
 def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) -> Checkpoint:
     if channel_order == "BGR":
-        with code_of(network.name):
+        with network_errors(network.name):
             network.reverse_colours()
     return Checkpoint(network, metadata, channel_order == "BGR")
 
@@ -148,16 +149,16 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
         remedy = "give a file saved by defocusctl, or an authors' .pth"
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
     if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
-        raise WeightsError(f"the metadata of {path} make no sense", "get the file again")
+        raise WeightsError(f"the metadata of {path} are invalid", "get the file again")
     return WeightsMetadata(configuration=configuration, **values)
 
 
 def _load_pickle(path: Path) -> Checkpoint:
     entry = load_registry().with_checksum(path)
-    checksum = entry.checksum if entry and entry.checksum.is_whole else Checksum.of_file(path, "sha256")
+    checksum = entry.checksum if entry and entry.checksum.is_full else Checksum.of_file(path, "sha256")
     converted = converted_file(checksum)
     if converted.is_file():
-        with suppress(WeightsError):  # a damaged conversion is made again
+        with suppress(WeightsError):  # a damaged conversion is redone
             return _load_safetensors(converted)
     checkpoint = _converted(path, entry, checksum)
     with suppress(OSError, OutputError):  # without a writable cache, the next run converts again
@@ -197,12 +198,12 @@ def _converted(path: Path, entry: WeightsEntry | None, checksum: Checksum) -> Ch
 
 
 def _state_dict_in(path: Path) -> dict[str, Tensor]:
-    """The tensors in the pickle at ``path``, which may be nested under one of ``WRAPPERS``."""
+    """The tensors in the pickle at ``path``, perhaps nested under one of ``WRAPPERS``."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # damaged pickles and archives raise nearly everything
+    except Exception as error:  # damaged pickles and archives raise almost anything
         if "global" in str(error).lower():
             cause = f"the pickle {path} carries code or objects that are not tensors, and was not opened"
             remedy = "do not use it; get weights from a source you trust, as .safetensors or a plain .pth"
@@ -221,24 +222,24 @@ def _state_dict_in(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} holds no state dict", "give a file with a network's tensors by name")
     for key, tensor in content.items():
         if not _holds_all_its_numbers(tensor):
-            cause = f"{path} claims more numbers for {key} than it holds"
+            cause = f"{path} declares more numbers for {key} than it holds"
             raise WeightsError(cause, "give an unchanged release")
     return content
 
 
 def _holds_all_its_numbers(tensor: Tensor) -> bool:
-    """False of sparse tensors, tensors without storage, and one number repeated without end."""
+    """False for sparse tensors, tensors without storage, and expanded ones that repeat a few numbers."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return False
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Network:
-    """The network of the sizes that ``state`` (our key names) has, with its tensors as float32."""
+    """The network with the sizes and tensors of ``state`` (our key names), in float32."""
     if model not in (known := model_names()):
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
     kind = network_class(model)
-    with code_of(model):
+    with network_errors(model):
         try:
             expected = expected_shapes(kind, state)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
@@ -253,7 +254,7 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Networ
             raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
-    with code_of(model):
+    with network_errors(model):
         network = kind.from_state(state)
         network.load_state_dict(state)
         return network.float().eval()

@@ -1,7 +1,7 @@
-"""Checksums of files: SHA-256, its beginning, and git's id of a file (SHA-1 with a short header).
+"""Checksums of files: SHA-256, a prefix of it, and git's blob id (SHA-1 with a short header).
 
-Safetensors files of this program carry a SHA-256 of their own content, which shows damage without torch.
-Their format: a length (8 bytes), the header (JSON: tensors by name, texts in ``__metadata__``), data.
+This program's safetensors files carry a SHA-256 of their own content, so damage is found without torch. Their
+format: a length (8 bytes), the header (JSON: tensors by name, texts in ``__metadata__``), data.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Checksum:
-    """``kind`` is a key of ``FORMS``, ``hex`` the lower-case hexadecimal fingerprint.
+    """``kind`` is a key of ``FORMS``, ``hex`` the checksum in lower-case hexadecimal digits.
 
-    A ``sha256-prefix`` is for files of which no more is published, such as PyTorch's, which carry 8 digits in
-    their names. It shows damage and mix-ups, but not forgery: another file with the same prefix can be made.
+    A ``sha256-prefix`` is for files of which only that is published, such as PyTorch's, whose names contain 8
+    digits. It detects damage and mix-ups, but not forgery: another file with the same prefix can be made.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class Checksum:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``sha256:HEX``, ``git-blob:HEX`` or ``sha256-prefix:HEX``.
+        """Parse ``sha256:HEX``, ``git-blob:HEX`` or ``sha256-prefix:HEX``.
 
         Raises:
             ValueError: if the text has another form.
@@ -45,7 +45,7 @@ class Checksum:
 
     @classmethod
     def of_file(cls, path: Path, kind: str) -> Self:
-        """The whole fingerprint (``sha256`` or ``git-blob``) of the file at ``path``, read in chunks.
+        """The full checksum (``sha256`` or ``git-blob``) of the file at ``path``, read in chunks.
 
         Raises:
             OSError: if the file cannot be read.
@@ -59,20 +59,20 @@ class Checksum:
             return cls(kind, hasher.hexdigest())
 
     @property
-    def is_whole(self) -> bool:
-        """Whether no other file can be made that has it."""
+    def is_full(self) -> bool:
+        """Whether this identifies a file beyond doubt, unlike a prefix."""
         return self.kind != SHA256_PREFIX
 
     @property
-    def whole_kind(self) -> str:
-        """The kind of the whole fingerprints that this one can be compared with."""
+    def full_kind(self) -> str:
+        """The kind of full checksum that this one can be compared with."""
         return "sha256" if self.kind == SHA256_PREFIX else self.kind
 
-    def agrees_with(self, whole: "Checksum") -> bool:
-        """Whether this is of the file with the fingerprint ``whole``, which is of ``whole_kind``."""
+    def matches(self, full: "Checksum") -> bool:
+        """Whether this matches the full checksum ``full``, which is of ``full_kind``."""
         if self.kind == SHA256_PREFIX:
-            return whole.hex.startswith(self.hex)
-        return self == whole
+            return full.hex.startswith(self.hex)
+        return self == full
 
 
 CONTENT = "content_sha256"
@@ -81,7 +81,7 @@ CONTENT = "content_sha256"
 
 def with_content_checksum(content: bytes) -> bytes:
     """The safetensors file ``content`` with its checksum in its metadata; equal weights give equal bytes."""
-    header, data = _parted(content)
+    header, data = _split(content)
     metadata = {**header["__metadata__"], CONTENT: _content_hash(header, data)}
     header["__metadata__"] = dict(sorted(metadata.items()))
     encoded = json.dumps(header, separators=(",", ":")).encode()
@@ -95,7 +95,7 @@ def checked_metadata(content: bytes) -> dict[str, str]:
     Raises:
         ValueError: if this is not a safetensors file, or its content is not what was saved.
     """
-    header, data = _parted(content)
+    header, data = _split(content)
     metadata: dict[str, str] = header.get("__metadata__", {})
     if not isinstance(metadata, dict):
         raise ValueError("its metadata are not a table")
@@ -105,7 +105,7 @@ def checked_metadata(content: bytes) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if key != CONTENT}
 
 
-def _parted(content: bytes) -> tuple[dict[str, Any], memoryview]:
+def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
     length = int.from_bytes(content[:8], "little")
     if not 2 <= length <= len(content) - 8:
         raise ValueError("it is truncated or not a safetensors file")

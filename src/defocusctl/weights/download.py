@@ -1,9 +1,9 @@
-"""A weights entry -> a verified file on this machine: bundled, cached, or fetched now.
+"""A weights entry -> a verified file on this machine: bundled, cached, or downloaded now.
 
-A file appears under its final name only after its checksum was verified: it is fetched to a ``.part`` beside
-it, verified, synced and renamed, under a lock that makes a second process wait and then find the file.
-Over HTTP what has arrived stays in the ``.part``; beside it lies the validator (ETag or Last-Modified) of the
-version it is of, so that the next attempt, or the next process, continues that version or starts afresh.
+A file gets its final name only after its checksum is verified: it is downloaded to a ``.part`` file,
+verified, synced and renamed, under a lock that makes a second process wait and then find the file. An
+interrupted HTTP download stays in the ``.part``, with the validator (ETag or Last-Modified) of its version
+beside it, so that the next attempt, or the next process, continues that version or starts afresh.
 """
 
 import time
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 ATTEMPTS = 3
-FIRST_PAUSE = 0.5  # seconds; each pause is twice the last
+FIRST_PAUSE = 0.5  # seconds; each pause is twice the previous one
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 30.0  # seconds
 
 
 def ensure_file(entry: WeightsEntry, *, offline: bool, on_progress: OnProgress | None = None) -> Path:
-    """The file of ``entry``, its checksum verified just now; downloaded first if it is not here and may be.
+    """The file of ``entry``, with its checksum verified; downloaded first if need be and allowed.
 
     Raises:
-        WeightsError: if it is not available, perhaps because of ``offline`` or ``HF_HUB_OFFLINE``.
+        WeightsError: if it is not available, for example because of ``offline`` or ``HF_HUB_OFFLINE``.
     """
     target = cached_file(entry)
     try:
@@ -61,7 +61,7 @@ def _refuse_unless_fetchable(entry: WeightsEntry, present: Path | None, *, offli
 
 
 def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) -> None:
-    """Try the sources in order until one gives the right file, and put it at ``target``."""
+    """Try the sources in order until one delivers the right file, and put it at ``target``."""
     part = target.with_name(f"{target.name}.part")
     failures = []
     for source in entry.remote_sources:
@@ -85,14 +85,14 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) ->
 
 
 def _verify(entry: WeightsEntry, source: str, part: Path) -> None:
-    found = Checksum.of_file(part, entry.checksum.whole_kind)
-    if not entry.checksum.agrees_with(found):
+    found = Checksum.of_file(part, entry.checksum.full_kind)
+    if not entry.checksum.matches(found):
         _discard(part)
         raise WeightsError(f"{source}: the file is {found}, not {entry.checksum}")
 
 
 def _fetch_url(url: str, part: Path, on_progress: OnProgress | None) -> None:
-    """Bring the file at ``url`` to ``part``, continuing what ``part`` holds of the same version.
+    """Download ``url`` to ``part``, continuing a partial download of the same version.
 
     Raises:
         WeightsError: if the server has no such file, or cannot be reached.
@@ -151,7 +151,7 @@ def _stream(client: "httpx.Client", url: str, part: Path, on_progress: OnProgres
 
 
 def _start(part: Path, url: str, headers: "httpx.Headers") -> None:
-    """Empty ``part``, and note which version of ``url`` it is going to hold. A weak ETag cannot tell."""
+    """Empty ``part``, and record which version of ``url`` it will hold. A weak ETag does not identify one."""
     _discard(part)
     etag = headers.get("ETag", "")
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
@@ -161,7 +161,7 @@ def _start(part: Path, url: str, headers: "httpx.Headers") -> None:
 
 
 def _validator_of(part: Path, url: str) -> str:
-    """The validator of what ``part`` holds of ``url``; empty if there is nothing to continue."""
+    """The validator of the partial download of ``url`` in ``part``; empty if there is nothing to continue."""
     try:
         written_url, validator = _validator_file(part).read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ValueError):
@@ -174,6 +174,6 @@ def _validator_file(part: Path) -> Path:
 
 
 def _discard(part: Path) -> None:
-    """Remove a part and its validator."""
+    """Remove a partial download and its validator."""
     part.unlink(missing_ok=True)
     _validator_file(part).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Files from the Hugging Face hub, through its own client; downloads report to our progress bar."""
+"""Files from the Hugging Face hub, through its own client, with our progress bar."""
 
 import logging
 import os
@@ -12,14 +12,14 @@ from defocusctl.errors import WeightsError
 from defocusctl.system import paths
 
 OnProgress = Callable[[int, int | None], None]
-"""Called with the bytes done, and the bytes in all where that is known."""
+"""Called with the bytes done, and the total where that is known."""
 
 HUB = "hf://"
 HUB_WEIGHTS = "model.safetensors"
-"""The weights of a repository on the hub, where no file is named."""
+"""The file of a hub repository that is used when none is named."""
 RESPONSE_SECONDS = 20.0
 ATTEMPTS = 3
-"""How often a transfer is begun that breaks off; only from 2.4 on does the client go on by itself."""
+"""How often an interrupted transfer is tried; the client itself resumes only from version 2.4 on."""
 BUSY = (408, 429)
 SERVER_ERROR = 500
 
@@ -36,7 +36,7 @@ class HubFile(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``hf://owner/repo/file@revision``, or ``hf://owner/repo`` for its ``model.safetensors``.
+        """Parse ``hf://owner/repo/file@revision``, or ``hf://owner/repo`` for its ``model.safetensors``.
 
         Raises:
             ValueError: if the text has another form.
@@ -53,7 +53,7 @@ def hub_is_offline() -> bool:
 
 
 def fetch_from_hub(file: HubFile, part: Path, on_progress: OnProgress | None) -> None:
-    """Bring ``file`` to ``part``, by way of a folder beside it.
+    """Download ``file`` to ``part``, by way of a folder beside it.
 
     Raises:
         WeightsError: if the hub has no such file, or cannot be reached.
@@ -76,7 +76,7 @@ def cached_hub_file(file: HubFile, on_progress: OnProgress | None, *, offline: b
 
 
 def silence_client() -> None:
-    """Errors of the hub's client become one line of ours, and its bars are not drawn."""
+    """Silence the hub client's log and progress bars; its errors become our own one-line messages."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
@@ -120,16 +120,16 @@ def _download(
             raise WeightsError(f"{file}: {status}", "check repository, file and revision") from error
         except httpx.RemoteProtocolError as error:
             problem = str(error)
-        except Exception as error:  # the errors of the hub's transport have changed by version
+        except Exception as error:  # the client's transport errors differ between versions
             raise WeightsError(f"{file}: {error}", "check it and try again") from error
     raise WeightsError(f"{file}: {problem}", "try again later")
 
 
 def _responds(file: HubFile) -> bool:
-    """True if the hub responds, even with an error. The client itself would try for half a minute.
+    """True if the hub responds, even with an error. The client alone would keep trying for half a minute.
 
     Raises:
-        HfHubHTTPError: if it responds that there is no such file, or that we may not read it.
+        HfHubHTTPError: if it responds that the file does not exist or may not be read.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
@@ -141,19 +141,19 @@ def _responds(file: HubFile) -> bool:
         status = error.response.status_code
         if status not in BUSY and status < SERVER_ERROR:
             raise
-    except Exception:  # those of the hub's transport, as above
+    except Exception:  # transport errors, as above
         return False
     return True
 
 
 def _reporter(on_progress: OnProgress) -> Any:
-    """A class of bars for the client that draw nothing and report to ``on_progress``."""
+    """A progress-bar class for the client that draws nothing and reports to ``on_progress``."""
     from huggingface_hub.utils.tqdm import tqdm
 
     reported = 0
 
     class Reporter(tqdm):
-        """The client may have two bars for one file, and turn one back on a retry."""
+        """The client may use two bars for one file, and reset one on a retry."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
-"""``weights.toml`` -> entries: every set of weights this program knows, described as data.
+"""``weights.toml`` -> entries: every set of weights that this program knows.
 
-The packaged file comes first; a file of the user's own adds entries and may change the default order.
+The packaged file comes first; the user's own file adds entries and may change the default order.
 """
 
 import os
@@ -20,14 +20,14 @@ from defocusctl.weights.checksums import Checksum
 from defocusctl.weights.hub import HUB, HubFile
 
 BUNDLED = "bundled"
-"""The source of what came with the package: ``bundled/<model>.safetensors`` inside it."""
+"""The source of bundled weights: ``bundled/<model>.safetensors`` inside the package."""
 FROM_SHAPES = "from shapes"
 PICKLE_SUFFIXES = (".pth", ".pt")
 WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 
 
 def suffix_of(source: str) -> str:
-    """The ending of the file that ``source`` delivers, in lower case."""
+    """The suffix of the file that ``source`` delivers, in lower case."""
     if source == BUNDLED:
         return ".safetensors"
     path = HubFile.parse(source).path if source.startswith(HUB) else urlsplit(source).path
@@ -35,7 +35,7 @@ def suffix_of(source: str) -> str:
 
 
 def _source(text: str) -> str:
-    """Refuse what is none of ``bundled``, ``https://...``, ``hf://owner/repo/file@revision``."""
+    """Refuse anything but ``bundled``, ``https://...`` or ``hf://owner/repo/file@revision``."""
     if text != BUNDLED and not text.startswith(("https://", "http://", HUB)):
         raise ValueError(f"'{text}' is none of '{BUNDLED}', https://..., hf://owner/repo/file@revision")
     if suffix_of(text) not in WEIGHT_SUFFIXES:
@@ -50,12 +50,12 @@ def _identifier(text: str) -> str:
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
-"""Models and names become parts of file names."""
+"""Names of models and weights become parts of file names."""
 Source = Annotated[str, AfterValidator(_source)]
 
 
 class Score(Table):
-    """What the paper reports on a data set, under the paper's own protocol. PSNR is in dB."""
+    """What the paper reports on a dataset, under its own protocol. PSNR is in dB."""
 
     model_config = ConfigDict(strict=True)
 
@@ -68,7 +68,7 @@ class Score(Table):
 class WeightsEntry(Table):
     """One set of weights of one model.
 
-    ``configuration`` holds the model's hyper-parameters, or None when they are read from the tensors' shapes;
+    ``configuration`` holds the model's hyper-parameters, or None if they are read from the tensors' shapes;
     ``sources`` are tried in order; ``size`` is in bytes.
     """
 
@@ -121,10 +121,10 @@ class Registry(Table):
         return tuple(entry for entry in self.entries if entry.model == model)
 
     def find(self, model: str, name: str) -> WeightsEntry:
-        """The entry ``name`` of ``model``.
+        """The entry called ``name`` of ``model``.
 
         Raises:
-            WeightsError: if there is none; the remedy lists what there is.
+            WeightsError: if there is none; the remedy lists the known names.
         """
         for entry in self.of_model(model):
             if entry.name == name:
@@ -136,7 +136,7 @@ class Registry(Table):
         """The entry labelled ``model/name``, or all entries where the label is a model.
 
         Raises:
-            WeightsError: if there are none; the remedy lists what there is.
+            WeightsError: if there are none; the remedy lists the known models.
         """
         model, _, name = label.partition("/")
         if model not in self.orders and not self.of_model(model):
@@ -145,7 +145,7 @@ class Registry(Table):
         return (self.find(model, name),) if name else self.of_model(model)
 
     def default_order(self, model: str) -> tuple[WeightsEntry, ...]:
-        """The entries to try for ``model`` when the user names none.
+        """The entries to try for ``model`` if the user names none.
 
         Raises:
             WeightsError: if the registry has no order for the model.
@@ -156,17 +156,17 @@ class Registry(Table):
 
     def with_checksum(self, path: Path) -> WeightsEntry | None:
         """The entry whose checksum the file at ``path`` has, if any."""
-        kinds = {entry.checksum.whole_kind for entry in self.entries}
+        kinds = {entry.checksum.full_kind for entry in self.entries}
         found = {kind: Checksum.of_file(path, kind) for kind in kinds}
-        agreeing = (e for e in self.entries if e.checksum.agrees_with(found[e.checksum.whole_kind]))
-        return next(agreeing, None)
+        matching = (e for e in self.entries if e.checksum.matches(found[e.checksum.full_kind]))
+        return next(matching, None)
 
 
 def load_registry() -> Registry:
     """The packaged entries followed by the user's own.
 
     Raises:
-        WeightsError: if a file is missing or malformed; the error names file, key and what is wrong.
+        WeightsError: if a file is missing or malformed; the error names file, key and problem.
     """
     packaged = _read(paths.packaged_registry())
     named = os.environ.get("DEFOCUSCTL_WEIGHTS")
@@ -179,7 +179,7 @@ def load_registry() -> Registry:
         cause = f"DEFOCUSCTL_WEIGHTS names the file {users}, which does not exist"
         raise WeightsError(cause, "correct or unset that variable") from error
     except OSError:
-        if not named:  # the home of somebody else
+        if not named:  # another user's home folder
             return packaged
     return _merged(packaged, users)
 

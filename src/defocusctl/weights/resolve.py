@@ -1,4 +1,4 @@
-"""``--weights`` -> a file: a name of the registry, a path, one on the hub, or the default with fallback."""
+"""``--weights`` -> a file: a registry name, a path, a file on the hub, or the default with fallback."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ from defocusctl.weights.registry import WEIGHT_SUFFIXES, Registry, WeightsEntry,
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """A file of weights that is on this machine, and where it is from.
+    """A weights file on this machine, and where it came from.
 
-    ``checksum`` is of the file as it was published: a converted checkpoint keeps that of the original.
-    ``note`` is the line to show the user when these are not the weights that come first in the default order.
+    ``checksum`` is that of the file as published: a converted checkpoint keeps that of the original. ``note``
+    is a line for the user if these are not the first weights in the default order.
     """
 
     path: Path
@@ -36,10 +36,10 @@ def resolve_weights(
     on_progress: OnProgress | None = None,
     registry: Registry | None = None,
 ) -> ResolvedWeights:
-    """The weights that ``spec`` names for ``model``, fetched if need be and allowed.
+    """The weights that ``spec`` names for ``model``, downloaded if need be and allowed.
 
-    ``spec`` is a name of the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
-    None for the first available one of the default order. Only None falls back, and ``note`` then says so.
+    ``spec`` is a name in the registry, a path, ``hf://owner/repo``, ``hf://owner/repo/file@revision``, or
+    None for the first available entry in the default order. Only None falls back, and ``note`` then says so.
 
     Raises:
         WeightsError: if ``spec`` is none of these, or its file is not available.
@@ -75,7 +75,7 @@ def _first_available(
 
 
 def _from_entry(entry: WeightsEntry, offline: bool, on_progress: OnProgress | None) -> ResolvedWeights:
-    """The sound conversion of ``entry`` if there is one, else its file as published."""
+    """The conversion of ``entry`` if there is an intact one, else its file as published."""
     path = converted_file(entry.checksum)
     try:
         is_converted = path.is_file() and is_intact(entry, path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from defocusctl.data.pairs import photos_in
 from defocusctl.errors import DataError
-from defocusctl.photo.folders import is_passed_over
+from defocusctl.photo.targets import is_passed_over
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""One module per file format: ``decode`` (bytes to pixels and metadata) and ``encode`` (the way back)."""
+"""One module per file format: ``decode`` (bytes to pixels and metadata) and ``encode`` (the reverse)."""

@@ -1,4 +1,4 @@
-"""AVIF of 8 bits, still pictures: read and written through Pillow's libavif."""
+"""Reads and writes still 8-bit AVIF through Pillow's libavif."""
 
 import io
 from typing import BinaryIO
@@ -18,18 +18,18 @@ from defocusctl.photo.model import Decoded, Metadata, Samples
 FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
 LIGHT_LEVELS = (b"clli", b"mdcv")
-READ_BOXES = (b"moov",)  # of a sequence of one frame
+READ_BOXES = (b"moov",)  # for a sequence of one frame
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read an AVIF of one frame and 8 bits, grey or in colour.
 
-    The container's rotation and mirroring arrive as an EXIF orientation.
+    The container's rotation and mirroring become an EXIF orientation.
 
     Raises:
-        InputError: for an animation, another codec, 10 or 12 bits, a broken or truncated file, or one above
-            the limit.
+        InputError: for an animation, another codec, 10 or 12 bits, or a file that is broken, truncated or
+            above the limit.
     """
     refuse_other_codecs(data, AV1)
     properties = item_properties(data)
@@ -45,7 +45,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:
-        raise InputError("animated AVIF is not supported", "save the frame you want as an AVIF of its own")
+        raise InputError("animated AVIF is not supported", "save the frame you want as a separate AVIF")
     samples = np.asarray(image)
     if samples.dtype != np.uint8:
         raise damaged("unexpected kind of pixels")
@@ -74,12 +74,12 @@ def encode(
 ) -> None:
     """Write uint8 pixels (H, W, C) and alpha (H, W) with full colour resolution.
 
-    The default is quality 100: not below the source's whatever that was, with grey and alpha exact. libavif
-    has one quality for colours and alpha, so that a lower one costs alpha too. Colours under alpha 0 are
-    kept where all is exact.
+    The default is quality 100, which is at least the source's and keeps grey and alpha exact. libavif has one
+    quality for colours and alpha, so a lower one degrades alpha too. Colours under alpha 0 are kept only if
+    everything is exact.
     """
     grey = pixels.shape[2] == 1
-    if alpha is not None:  # Pillow knows no grey with alpha; libavif stores the equal colours as one
+    if alpha is not None:  # Pillow has no mode for grey with alpha; libavif stores three equal colours as one
         exact = grey and quality in (None, FINEST_QUALITY)
         colours = pixels if exact else filled(pixels, alpha)
         samples = np.dstack([np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha])
@@ -97,6 +97,6 @@ def encode(
 
 
 def _foreign_colours(properties: list[tuple[bytes, bytes]]) -> bool:
-    """Whether colour codes (ITU-T H.273) other than sRGB's are given, with no ICC profile to say it."""
+    """Whether colours are described by codes (ITU-T H.273) other than sRGB's, without an ICC profile."""
     codes = colour_codes(properties)
     return codes is not None and not has_profile(properties) and not is_srgb(codes[0], codes[1])

@@ -1,4 +1,4 @@
-"""BMP: read through Pillow, written as 8-bit grey, 24-bit RGB or 32-bit RGB with alpha."""
+"""Reads BMP through Pillow; writes 8-bit grey, 24-bit RGB or 32-bit RGB with alpha."""
 
 import io
 import struct
@@ -20,10 +20,10 @@ SRGB, EMBEDDED = 0x73524742, 0x4D424544
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey, if all their colours are).
+    """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey if all their colours are grey).
 
     Raises:
-        InputError: for a broken or truncated file, or one above the limit.
+        InputError: if the file is broken, truncated or above the limit.
     """
     image: Image.Image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
@@ -45,7 +45,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8 pixels (H, W, C) and alpha (H, W), rows from the bottom up as the format has it."""
+    """Write uint8 pixels (H, W, C) and alpha (H, W), rows from the bottom up, as the format requires."""
     height, width, colours = pixels.shape
     samples = pixels[::-1, :, ::-1]
     palette = b""
@@ -77,7 +77,7 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 
 
 def _profile(data: bytes) -> bytes | None:
-    """The ICC profile that the longest header (124 bytes) may name."""
+    """The ICC profile, which only the longest header (124 bytes) can point to."""
     if len(data) < FILE_HEADER + V5_HEADER or int.from_bytes(data[14:18], "little") < V5_HEADER:
         return None
     kind, start, length = (int.from_bytes(data[place : place + 4], "little") for place in (70, 126, 130))
@@ -85,13 +85,13 @@ def _profile(data: bytes) -> bytes | None:
 
 
 def _end(data: bytes) -> int:
-    """Where the file ends by its header; some writers leave that number out or wrong."""
+    """The file's end according to its header; some writers omit that number or get it wrong."""
     (length,) = struct.unpack_from("<I", data, 2)
     return length if FILE_HEADER < length < len(data) else len(data)
 
 
 def _bits(data: bytes) -> int:
-    """Bits per pixel; the oldest header (12 bytes) has them elsewhere."""
+    """Bits per pixel; the oldest header (12 bytes) stores them elsewhere."""
     place = 24 if data[14:18] == b"\x0c\0\0\0" else 28
     return int.from_bytes(data[place : place + 2], "little")
 

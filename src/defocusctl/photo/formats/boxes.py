@@ -1,4 +1,4 @@
-"""Boxes of the ISO base media file format (ISO/IEC 14496-12), of AVIF, HEIC, JPEG XL and CR3."""
+"""Boxes of the ISO base media file format (ISO/IEC 14496-12), used by AVIF, HEIC, JPEG XL and CR3."""
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -9,8 +9,8 @@ PROPERTY_CONTAINERS = (b"meta", b"iprp", b"ipco")
 
 
 KNOWN_BOXES = {
-    b"mpvd": "the film of a motion photo",
-    b"moov": "a film or sequence",
+    b"mpvd": "the video of a motion photo",
+    b"moov": "a video or sequence",
     b"jumb": "Content Credentials or other JUMBF data",
     bytes.fromhex("d8fec3d61b0e483c92975828877ec481"): "Content Credentials",
     b"jhgm": "a gain map",
@@ -20,7 +20,7 @@ SILENT_BOXES = frozenset((b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide"))
 
 
 class Box(NamedTuple):
-    """A box and where its content lies in the file; ``whole`` is False if the file ends within it."""
+    """A box and the position of its content; ``whole`` is False if the file ends inside it."""
 
     name: bytes
     start: int
@@ -29,7 +29,7 @@ class Box(NamedTuple):
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """The boxes that follow each other from ``start`` on, up to the first that is not one."""
+    """The consecutive boxes from ``start`` on, up to the first invalid one."""
     limit = len(data) if end is None else end
     while start + 8 <= limit:
         length = int.from_bytes(data[start : start + 4], "big")
@@ -44,7 +44,7 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
 
 
 def item_properties(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The item properties (meta/iprp/ipco of ISO/IEC 23008-12) as names and payloads."""
+    """The names and payloads of the item properties (meta/iprp/ipco of ISO/IEC 23008-12)."""
     properties: list[tuple[bytes, bytes]] = []
     level = [(0, len(data), False)]
     while level:
@@ -58,7 +58,7 @@ def item_properties(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def not_carried(data: bytes, read: Collection[bytes] = SILENT_BOXES) -> list[str]:
-    """What a file holds beside the boxes that are read, and after the last box, in words."""
+    """Names for the file's boxes that are not in ``read``, and for any data after the last box."""
     names, begun, end = [], False, 0
     for box in boxes(data):
         another_file = begun and box.name == b"ftyp"
@@ -73,7 +73,7 @@ def not_carried(data: bytes, read: Collection[bytes] = SILENT_BOXES) -> list[str
 
 
 def colour_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
-    """Primaries, transfer and matrix (ITU-T H.273) of the first nclx colour description, if there is one."""
+    """Primaries, transfer and matrix (ITU-T H.273) of the first nclx colour description, if any."""
     for name, payload in properties:
         if name == b"colr" and payload[:4] == b"nclx" and len(payload) >= 10:
             primaries, transfer, matrix = (int.from_bytes(payload[i : i + 2], "big") for i in (4, 6, 8))
@@ -82,10 +82,10 @@ def colour_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] 
 
 
 def has_profile(properties: list[tuple[bytes, bytes]]) -> bool:
-    """Whether an ICC profile is among the colour descriptions."""
+    """Whether the colour descriptions include an ICC profile."""
     return any(name == b"colr" and payload[:4] in (b"prof", b"rICC") for name, payload in properties)
 
 
 def is_srgb(primaries: int, transfer: int) -> bool:
-    """Whether colour codes mean sRGB or leave it open (BT.709 is 1, BT.601 6, sRGB 13, unspecified 2)."""
+    """Whether colour codes mean sRGB or are unspecified (BT.709 is 1, BT.601 6, sRGB 13, unspecified 2)."""
     return primaries in (1, 2) and transfer in (1, 6, 13, 2)

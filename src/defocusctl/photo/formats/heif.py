@@ -1,4 +1,4 @@
-"""HEIC: still pictures of 8, 10 or 12 bits, read and written through libheif (pillow-heif, an extra)."""
+"""Reads and writes still HEIC of 8, 10 or 12 bits through libheif (pillow-heif, an extra)."""
 
 import struct
 from typing import Any, BinaryIO
@@ -22,12 +22,12 @@ from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
 FINEST_QUALITY = 100
 FINEST_PRESET = (
-    "ultrafast"  # of x265; at quality 100 a fifth of the time and closer, in a file a quarter larger
+    "ultrafast"  # of x265; at quality 100 five times faster and more accurate, but a quarter larger
 )
 LOSSLESS_QUALITY = -1
 DEEP_BITS = 10
 LARGEST_SIDE = 32768
-LARGEST_FRAME_SIDE = 8192  # HEVC level 6.2; beyond it the picture is stored as a grid of tiles
+LARGEST_FRAME_SIDE = 8192  # HEVC level 6.2; larger pictures are stored as a grid of tiles
 TILE = 2048
 IDENTITY, BT601 = 0, 6  # matrices of ITU-T H.273
 UNSPECIFIED = 2
@@ -42,13 +42,13 @@ LIGHT = (
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read the primary picture of a HEIC file; 10 and 12 bits are scaled to the full range of 16.
+    """Read the primary picture of a HEIC file; 10 and 12 bits are scaled to the full 16-bit range.
 
-    The decoder applies the container's rotation and mirroring, which ISO/IEC 23008-12 puts above the EXIF
-    orientation: that is not applied again.
+    The decoder applies the container's rotation and mirroring, which take precedence over the EXIF
+    orientation (ISO/IEC 23008-12); the latter is not applied.
 
     Raises:
-        InputError: for a sequence or another codec, a broken or truncated file, or one above the limit.
+        InputError: for a sequence, another codec, or a file that is broken, truncated or above the limit.
     """
     import pillow_heif
 
@@ -73,7 +73,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     colours = samples.shape[2] - picture.has_alpha
     alpha = np.ascontiguousarray(samples[:, :, -1]) if picture.has_alpha else None
     chroma = picture.info.get("chroma")
-    pixels = samples[:, :, : colours if chroma else 1]  # a grey picture with alpha arrives as RGBA
+    pixels = samples[:, :, : colours if chroma else 1]  # grey with alpha is decoded as RGBA
     codes = colour_codes(properties)
     coding = HeifCoding(
         depth=depth,
@@ -105,10 +105,10 @@ def encode(
 ) -> None:
     """Write uint8 or uint16 pixels (H, W, C) and alpha (H, W); 16 bits become the source's depth, or 10.
 
-    Tiles are used only where one frame does not suffice: exiv2 finds no EXIF beside them in libheif's files.
-    A HEIC source's chroma subsampling is used again, and a lossless source (recognised by its colour matrix)
-    stays lossless; otherwise quality 100 is the default, with full colour resolution, and colours under
-    alpha 0 are not kept. Alpha is written straight.
+    Tiles are used only if one frame is not enough, because exiv2 finds no EXIF in libheif's tiled files. A
+    HEIC source keeps its chroma subsampling, and a lossless source (recognised by its colour matrix) stays
+    lossless; otherwise the default is quality 100 with full colour resolution, and colours under alpha 0 are
+    not kept. Alpha is not premultiplied.
     """
     import pillow_heif
 
@@ -149,18 +149,18 @@ def encode(
 
 
 def stored_bits(metadata: Metadata) -> int:
-    """The bits that 16-bit samples are written with: those of a HEIC source, else 10."""
+    """The bit depth for 16-bit samples: that of a HEIC source, else 10."""
     coding = metadata.coding
     return coding.depth if isinstance(coding, HeifCoding) and coding.depth > 8 else DEEP_BITS
 
 
 def foreign_colours(coding: HeifCoding) -> bool:
-    """Whether the file describes its colours by codes only, and not as sRGB."""
+    """Whether the file describes its colours only by codes, and not as sRGB."""
     return coding.colours is not None and not is_srgb(*coding.colours)
 
 
 def _to_full_range(samples: Samples, depth: int) -> Samples:
-    """Samples of 8 bits as they are, of 9 to 16 as uint16 with white at 65535."""
+    """8-bit samples unchanged; 9 to 16 bits as uint16 with white at 65535."""
     if depth == 8 and samples.dtype == np.uint8:
         return samples
     top = 2**depth - 1
@@ -171,7 +171,7 @@ def _to_full_range(samples: Samples, depth: int) -> Samples:
 
 
 def _from_full_range(samples: Samples, depth: int) -> Samples:
-    """The reverse, rounded."""
+    """The reverse of ``_to_full_range``, rounded."""
     if depth == 8:
         return samples
     top = 2**depth - 1

@@ -1,4 +1,4 @@
-"""The items of a HEIC or AVIF file (meta box of ISO/IEC 14496-12 and 23008-12) that no result carries."""
+"""The items of a HEIC or AVIF file (meta box of ISO/IEC 14496-12 and 23008-12) that results lack."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from defocusctl.photo.formats.boxes import Box, boxes
 from defocusctl.photo.formats.left_out import printable
 
 Links = dict[int, list[int]]
-"""By item, the items that it refers to."""
+"""Item -> the items that it refers to."""
 
 XMP = b"application/rdf+xml"
 METADATA = {b"Exif": "a second EXIF block", XMP: "a second XMP packet"}
 ALPHA = (b"auxid:1", b"auxiliary:alpha")
-AUXILIARY = {  # by a part of its URN
+AUXILIARY = {  # by a part of the URN
     **dict.fromkeys(ALPHA, "another alpha channel"),
     **dict.fromkeys((b"auxid:2", b"depth", b"disparity"), "a depth map"),
     b"gainmap": "a gain map",
@@ -35,7 +35,7 @@ KNOWN = {b"tmap": "a gain map", **METADATA, **dict.fromkeys(PICTURES, "a further
 
 @dataclass
 class _Items:
-    """What the meta box says: kinds of items (of MIME items their types), URNs of auxiliary ones, links."""
+    """The meta box: kinds of items (MIME types for MIME items), URNs of auxiliary items, links."""
 
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
@@ -46,10 +46,10 @@ class _Items:
 
 
 def refuse_other_codecs(data: bytes, codec: bytes) -> None:
-    """Refuse a file whose primary picture is not coded as ``codec``, for which the decoder has no words.
+    """Refuse a file whose primary picture is not coded as ``codec``; the decoder gives no clear error.
 
     Raises:
-        InputError: naming what it is coded as.
+        InputError: if so; names the codec.
     """
     items = _read(data)
     kinds = {items.kinds.get(item, b"") for item in _whole(items, items.primary)}
@@ -62,9 +62,9 @@ def refuse_other_codecs(data: bytes, codec: bytes) -> None:
 
 
 def items_not_carried(data: bytes) -> list[str]:
-    """What a file holds beside its primary picture, that picture's alpha, EXIF and XMP, in words.
+    """Names for everything beside the primary picture and its alpha, EXIF and XMP.
 
-    What belongs to another item, or is a part of it, goes with it and is not named.
+    Parts and attachments of other items are not listed separately.
     """
     items = _read(data)
     carried = _whole(items, items.primary)
@@ -84,7 +84,7 @@ def items_not_carried(data: bytes) -> list[str]:
 
 
 def _whole(items: _Items, item: int) -> set[int]:
-    """An item with all that it is made of, such as the tiles of a grid."""
+    """An item with everything it consists of, such as the tiles of a grid."""
     whole: set[int] = set()
     found = [item]
     while found:
@@ -126,12 +126,12 @@ def _read(data: bytes) -> _Items:
 
 
 def _kind(entry: bytes) -> tuple[int, bytes]:
-    """The number of an item and what it is, by its entry (infe)."""
+    """An item's number and kind, from its entry (infe)."""
     wide = 4 if entry[:1] == b"\3" else 2
     item, start = _number(entry, 4, wide), 4 + wide + 2
     kind = entry[start : start + 4]
     if kind == b"mime":
-        kind = entry[start + 4 :].partition(b"\0")[2].split(b"\0")[0]  # behind its name
+        kind = entry[start + 4 :].partition(b"\0")[2].split(b"\0")[0]  # after its name
     return item, kind
 
 
@@ -148,7 +148,7 @@ def _add_links(items: _Items, data: bytes, link: Box, wide: int) -> None:
 
 
 def _auxiliary(data: bytes, properties: Box) -> Iterator[tuple[int, bytes]]:
-    """The items that have a property auxC, and the URN in it."""
+    """The items with an auxC property, and its URN."""
     parts = {box.name: box for box in boxes(data, properties.start, properties.end)}
     if not parts.keys() >= {b"ipco", b"ipma"}:
         return

@@ -1,4 +1,4 @@
-"""JPEG: pixels through libjpeg-turbo, metadata segment by segment, written with the source's own tables."""
+"""JPEG: pixels through libjpeg-turbo, metadata by segment, written with the source's own tables."""
 
 import io
 import struct
@@ -24,8 +24,8 @@ HIDDEN = ICC.lower()
 JFIF = b"JFIF\0"
 ADOBE = b"Adobe"
 MULTI_PICTURE = b"MPF\0"
-SILENT = (b"JFXX\0", MULTI_PICTURE)  # a preview of the old picture; what has a warning of its own
-CARRIED = {  # by marker, what the payload begins with
+SILENT = (b"JFXX\0", MULTI_PICTURE)  # a preview of the original; pictures with a separate warning
+CARRIED = {  # marker -> starts of payloads
     jpeg.APP1: (extended_xmp.HEADER,),
     jpeg.APP3: (b"Meta\0", b"META\0"),
     **dict.fromkeys((jpeg.APP12, jpeg.APP13, jpeg.COM), (b"",)),
@@ -47,9 +47,9 @@ DEFAULT_QUALITY = 95
 SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 FILLER = bytes(range(1, 255)) * 4
 END = bytes((0xFF, jpeg.EOI))
-MOST_SCANS = 100
-SMALLEST = 8  # the divisor of both sides in libjpeg's smallest scaled decoding
-TURBO_JPEG = "tj"  # begins errors that are not libjpeg's: subsamplings that only libjpeg itself decodes
+MAX_SCANS = 100
+SMALLEST = 8  # libjpeg's largest divisor for scaled decoding
+TURBO_JPEG = "tj"  # the start of TurboJPEG's own errors, such as for subsamplings that only libjpeg decodes
 MISPLACED = "its compressed data are damaged (stray markers): parts of the picture may be grey or shifted"
 
 
@@ -57,7 +57,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read a baseline, extended or progressive JPEG of 8 bits, grey or in three colours.
 
     Raises:
-        InputError: for CMYK and other kinds, a broken or truncated file, or one above the limit.
+        InputError: for CMYK and other kinds, or a file that is broken, truncated or above the limit.
     """
     layout = jpeg.read_layout(data)
     frame = layout.frame
@@ -79,8 +79,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: BinaryIO) -> None:
     """Write uint8 pixels (H, W, C) as a baseline JPEG with its metadata.
 
-    Without a quality, a JPEG source's quantisation tables and subsampling are used again; other sources get
-    quality 95 and full colour resolution.
+    Without a quality, a JPEG source keeps its quantisation tables and subsampling; other sources get quality
+    95 and full colour resolution.
     """
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
@@ -107,9 +107,9 @@ def _refuse_unsupported(layout: jpeg.JpegLayout) -> None:
     frame = layout.frame
     if frame.height == 0 and any(marker == jpeg.DNL for marker, _ in layout.segments):
         raise InputError(
-            "a JPEG that names its height after its pixels is not supported", "convert it to PNG first"
+            "a JPEG that gives its height after its pixels is not supported", "convert it to PNG first"
         )
-    if layout.scans > MOST_SCANS:  # each costs as much as the whole picture
+    if layout.scans > MAX_SCANS:  # each scan costs as much as the whole picture
         raise InputError(f"a JPEG of {layout.scans} scans is not supported", "convert it to PNG first")
     if frame.marker not in (jpeg.BASELINE, jpeg.EXTENDED, jpeg.PROGRESSIVE):
         raise InputError(
@@ -128,9 +128,9 @@ def _refuse_unsupported(layout: jpeg.JpegLayout) -> None:
 
 
 def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
-    """The file as libjpeg takes it: with an end marker, and with data in place of stray markers.
+    """The file in a form that libjpeg decodes: with an end marker, and without stray markers.
 
-    At such a marker libjpeg would give up the rest of the picture; most likely it is 0xFF 0x00, damaged.
+    At a stray marker, libjpeg would drop the rest of the picture; most likely it is a damaged 0xFF 0x00.
     """
     if layout.closing is None:
         data = data[: layout.end] + END
@@ -144,10 +144,10 @@ def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
 
 
 def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[str]:
-    """Refuse a picture whose last part is missing; the warnings for one that is damaged in other ways.
+    """Refuse a truncated picture; returns warnings for other damage.
 
-    libjpeg fills up with grey. A whole picture never reads what follows its last block, so bytes put there
-    must not change it. This costs another decoding and is done only where libjpeg has a complaint.
+    libjpeg fills missing parts with grey. Decoding a complete picture never reads past its last block, so
+    bytes added there must not change it. This needs a second decoding, and only if libjpeg complains.
     """
     complaint = _complaint(data)
     reads_on = False
@@ -166,10 +166,10 @@ def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[
 
 
 def _complaint(data: bytes) -> str | None:
-    """libjpeg's last warning about data that it decodes, if it has one; empty if TurboJPEG cannot tell.
+    """libjpeg's last warning about the data, if any; empty if TurboJPEG cannot say.
 
-    The smallest grey picture is asked for, which reads all of the compressed data; ICC profiles, of which
-    it warns too, are hidden from it.
+    Decodes the smallest grey picture, which still reads all of the compressed data, without ICC profiles,
+    because it warns about those too.
     """
     try:
         simplejpeg.decode_jpeg(data.replace(ICC, HIDDEN), "GRAY", min_factor=SMALLEST)
@@ -179,7 +179,7 @@ def _complaint(data: bytes) -> str | None:
 
 
 def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
-    """The metadata to carry, and the names of what is not carried."""
+    """The metadata to keep, and the names of what is left out."""
     xmp = resolution = None
     exif: list[bytes] = []
     profile: list[bytes] = []
@@ -201,7 +201,7 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
         elif marker != jpeg.DNL and not payload.startswith(SILENT):
             lost.append(_name(marker, payload))
     if layout.further:
-        lost.append(f"{layout.further:,} segments beyond the first {jpeg.MOST_SEGMENTS:,}")
+        lost.append(f"{layout.further:,} segments beyond the first {jpeg.MAX_SEGMENTS:,}")
     coding = _coding(layout, adobe_transform, tuple(kept))
     metadata = Metadata(
         icc=_joined(profile), exif=b"".join(exif) or None, xmp=xmp, resolution=resolution, coding=coding
@@ -210,14 +210,14 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
 
 
 def _continues(exif: list[bytes], payload: bytes) -> bool:
-    """Whether a segment is the first part of the EXIF block, or a further one, which begins otherwise."""
+    """Whether a segment is the first part of the EXIF block, or a continuation of it."""
     return not exif or payload[len(EXIF) : len(EXIF) + 4] not in BLOCK_STARTS
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
-    """The ICC profile from its parts, each once, whatever their order; each begins with number and count.
+    """The ICC profile from its parts, in any order; each begins with its number and the count.
 
-    Some programs write the profile twice. The first part says how many there are.
+    Some programs write the profile twice. The first part determines the count.
     """
     numbered: dict[int, bytes] = {}
     for part in parts:
@@ -227,7 +227,7 @@ def _joined(parts: list[bytes]) -> bytes | None:
 
 
 def _name(marker: int, payload: bytes) -> str:
-    """What a segment that is not carried holds, for the warning."""
+    """The name of a segment that is left out, for the warning."""
     segment = f"APP{marker - jpeg.APP0}" if marker < jpeg.APP0 + 16 else f"segment {marker:02X}"
     known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
     return f"{known} ({segment})" if known else f"{segment} data '{left_out.printable(payload)}'"
@@ -279,7 +279,7 @@ def _jfif_segment(resolution: Resolution | None) -> bytes:
 def _metadata_segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
     segments = []
     exif = metadata.exif or b""
-    for start in range(0, len(exif), LARGEST_EXIF):  # in several, as ExifTool and Pillow read and write it
+    for start in range(0, len(exif), LARGEST_EXIF):  # split as by ExifTool and Pillow
         segments.append(jpeg.write_segment(jpeg.APP1, EXIF + exif[start : start + LARGEST_EXIF]))
     if metadata.xmp is not None:
         packet, extended = extended_xmp.fit(metadata.xmp, LARGEST_XMP)

@@ -1,4 +1,4 @@
-"""The marker segments of a JPEG file (ITU-T T.81, annex B): walked without decoding, and written."""
+"""Reads (without decoding) and writes the marker segments of a JPEG file (ITU-T T.81, annex B)."""
 
 import re
 import struct
@@ -9,18 +9,18 @@ from defocusctl.photo.header import damaged
 DHT, EOI, SOS, DQT, DNL, DRI, COM = 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE
 APP0, APP1, APP2, APP3, APP11, APP12, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xE3, 0xEB, 0xEC, 0xED, 0xEE
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
-FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # the last is that of JPEG-LS
+FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # the last is JPEG-LS
 BETWEEN_SCANS = {DHT, DQT, DRI, SOS, DNL, COM, *range(APP0, APP0 + 16)}
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 LAST_DATA = re.compile(rb"(?:\xff\x00)*\x00?")
 COEFFICIENTS = 64
-MOST_IN_A_SCAN = 4  # components
+MAX_COMPONENTS_PER_SCAN = 4  # components
 LARGEST_PAYLOAD = 65533
-MOST_SEGMENTS = 10_000
+MAX_SEGMENTS = 10_000
 
 
 def _zigzag() -> tuple[int, ...]:
-    """The position in rows of the n-th coefficient in zigzag order."""
+    """The row-major position of the n-th coefficient in zigzag order."""
     cells = [(row, column) for row in range(8) for column in range(8)]
 
     def along_diagonals(cell: tuple[int, int]) -> tuple[int, int]:
@@ -35,7 +35,7 @@ ZIGZAG = _zigzag()
 
 @dataclass(frozen=True)
 class Component:
-    """A colour component of the frame: identifier, sampling factors, number of its quantisation table."""
+    """A colour component of the frame: identifier, sampling factors, number of the quantisation table."""
 
     identifier: int
     horizontal: int
@@ -45,7 +45,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Frame:
-    """The frame header (SOF): which process, bits per sample, size, components."""
+    """The frame header (SOF): process, bits per sample, size, components."""
 
     marker: int
     precision: int
@@ -56,12 +56,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class JpegLayout:
-    """Everything about a JPEG file but its pixels.
+    """The structure of a JPEG file: everything except its pixels.
 
-    ``end`` is where the compressed data of the last scan end, ``closing`` the marker behind them (None if
-    there is no EOI), ``after`` where the file goes on behind its EOI. ``strays`` are the places of markers
-    that cannot be in a scan, ``complete`` says that the scans hold every coefficient at full precision.
-    ``further`` segments beyond the largest number are not in ``segments``.
+    ``end`` is the end of the last scan's compressed data, ``closing`` the marker after it (None if there is
+    no EOI), and ``after`` the position after the EOI. ``strays`` are the positions of markers that cannot be
+    in a scan. ``complete`` means that the scans hold every coefficient at full precision. ``further`` counts
+    the segments beyond the limit, which are not in ``segments``.
     """
 
     frame: Frame
@@ -77,7 +77,7 @@ class JpegLayout:
 
 
 class _Walk:
-    """What has been found so far on the way through the markers."""
+    """What has been found so far while walking through the markers."""
 
     def __init__(self) -> None:
         self.segments: list[tuple[int, bytes]] = []
@@ -89,7 +89,7 @@ class _Walk:
         self.finished: set[tuple[int, int]] = set()
 
     def take(self, marker: int, payload: bytes) -> None:
-        """A segment that is in its place."""
+        """Record a segment that is where it belongs."""
         if marker in FRAMES:
             self.frame = self.frame or _read_frame(marker, payload)
         elif marker == DQT:
@@ -98,20 +98,19 @@ class _Walk:
             self.scans += 1
             self.finished |= _finished_by(payload)
         elif marker >= APP0 or marker == DNL:
-            if len(self.segments) < MOST_SEGMENTS:
+            if len(self.segments) < MAX_SEGMENTS:
                 self.segments.append((marker, payload))
             else:
                 self.further += 1
 
 
 def read_layout(data: bytes) -> JpegLayout:
-    """Walk the markers of a JPEG file up to its EOI, or to its end if there is none.
+    """Walk through the markers of a JPEG file up to its EOI, or to the end of the file.
 
-    Whether the compressed data can be decoded is for libjpeg to say: markers out of place and lengths that
-    cannot be are passed over, as it does.
+    Compressed data are left to libjpeg: like it, this skips misplaced markers and impossible lengths.
 
     Raises:
-        InputError: if there is no frame header, or it is cut short.
+        InputError: if the frame header is missing or truncated.
     """
     walk = _Walk()
     position, end, closing, after = 2, len(data), None, len(data)
@@ -132,7 +131,7 @@ def read_layout(data: bytes) -> JpegLayout:
         walk.take(marker, data[position + 2 : position + length])
         position += length
         within_scan = marker == SOS
-    else:  # the file ends before its end marker
+    else:  # the end marker is missing
         closing = None
         end = _without_padding(data, position) if within_scan else end
     if walk.frame is None:
@@ -153,17 +152,17 @@ def read_layout(data: bytes) -> JpegLayout:
 
 
 def _without_fill(data: bytes, end: int) -> int:
-    """Where the bytes of 0xFF begin that may precede a marker."""
+    """The start of the fill bytes (0xFF) that may precede a marker."""
     while data[end - 1 : end] == b"\xff":
         end -= 1
     return end
 
 
 def _without_padding(data: bytes, start: int) -> int:
-    """Where the compressed data end that begin at ``start`` and run to the end of the file.
+    """The end of the compressed data that begin at ``start`` and run to the end of the file.
 
-    Zeros and 0xFF behind them are what a disk or flash memory holds where nothing was written. The first
-    zero may be the last of the data, and 0xFF 0x00 stands for one byte of them.
+    Trailing zeros and 0xFF are unwritten disk or flash memory. The first zero may belong to the data, where
+    0xFF 0x00 stands for one byte.
     """
     bare = max(len(data.rstrip(b"\0\xff")), start)
     kept = LAST_DATA.match(data, bare)
@@ -187,14 +186,14 @@ def _read_frame(marker: int, payload: bytes) -> Frame:
 
 
 def _read_tables(payload: bytes) -> dict[int, tuple[int, ...]]:
-    """Quantisation tables by number, in rows."""
+    """Quantisation tables by number, in row-major order."""
     tables = {}
     position = 0
     while position < len(payload):
         number, wide = payload[position] & 15, payload[position] >> 4
         length = 128 if wide else 64
         stored = payload[position + 1 : position + 1 + length]
-        if len(stored) < length:  # for libjpeg to complain about
+        if len(stored) < length:  # libjpeg reports it
             break
         values = struct.unpack(">64H" if wide else "64B", stored)
         table = [0] * 64
@@ -206,12 +205,12 @@ def _read_tables(payload: bytes) -> dict[int, tuple[int, ...]]:
 
 
 def _finished_by(payload: bytes) -> set[tuple[int, int]]:
-    """The coefficients, as component and place, that a scan with this header brings to full precision."""
+    """The coefficients (component, position) that a scan with this header brings to full precision."""
     count = payload[0] if payload else 0
-    if count > MOST_IN_A_SCAN or len(payload) < 4 + 2 * count:
+    if count > MAX_COMPONENTS_PER_SCAN or len(payload) < 4 + 2 * count:
         return set()
     first, last, approximation = payload[1 + 2 * count : 4 + 2 * count]
     if approximation & 15:
         return set()
-    places = range(first, min(last, COEFFICIENTS - 1) + 1)
-    return {(payload[1 + 2 * index], place) for index in range(count) for place in places}
+    positions = range(first, min(last, COEFFICIENTS - 1) + 1)
+    return {(payload[1 + 2 * index], place) for index in range(count) for place in positions}

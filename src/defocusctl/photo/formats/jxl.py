@@ -1,4 +1,4 @@
-"""JPEG XL: pixels through libjxl, EXIF and XMP box by box; pyjpegxl (an extra) reads the colour profile."""
+"""JPEG XL: pixels through libjxl, EXIF and XMP by box; pyjpegxl (an extra) reads the colour profile."""
 
 from typing import BinaryIO
 
@@ -17,21 +17,22 @@ CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 CODESTREAM, PART, LEVEL, COMPRESSED = b"jxlc", b"jxlp", b"jxll", b"brob"
 EXIF, XMP = b"Exif", b"xml "
-FRAME_INDEX, JPEG_AGAIN = b"jxli", b"jbrd"  # of frames that are replaced; how to make the old JPEG again
+FRAME_INDEX, JPEG_RECONSTRUCTION = b"jxli", b"jbrd"  # index of replaced frames; data to rebuild the JPEG
 METADATA = {EXIF: "a second EXIF block", XMP: "a second XMP packet"}
-READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_INDEX, JPEG_AGAIN)
-MOST_INTERLEAVED = 4
+READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_INDEX, JPEG_RECONSTRUCTION)
+MAX_INTERLEAVED = 4
 LARGEST_BOX = 16 * 2**20
-EFFORT = 3  # against libjxl's default of 7: an eighth of the time, for a file larger by 1 % (16 bits) to 20 %
+EFFORT = 3  # libjxl's default is 7; this takes an eighth of the time, and files grow by 1 % (16 bits) to 20 %
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a JPEG XL of one frame, of up to 16 bits (other than 8 are scaled to 16) or in floating point.
+    """Read a JPEG XL of one frame: floating point, or up to 16 bits (depths other than 8 are scaled to 16).
 
-    The decoder applies the orientation of the codestream, which ISO/IEC 18181-2 puts above that of EXIF.
+    The decoder applies the orientation of the codestream, which takes precedence over EXIF's (ISO/IEC
+    18181-2).
 
     Raises:
-        InputError: for an animation, CMYK, a broken or truncated file, or one above the limit.
+        InputError: for an animation, CMYK, or a file that is broken, truncated or above the limit.
     """
     import pyjpegxl
 
@@ -63,7 +64,7 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     """Write uint8, uint16 or float32 pixels (H, W, C) and straight alpha (H, W) without loss.
 
     Raises:
-        OutputError: if the installed libjxl writes a header that is not as the profile needs it.
+        OutputError: if the installed libjxl writes a header that the profile cannot be inserted into.
     """
     samples = pixels if alpha is None else np.dstack([pixels, alpha])
     if samples.shape[2] == 1:
@@ -91,19 +92,19 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 
 
 def _refuse_further_frames(data: bytes, first: Samples) -> None:
-    """Only one frame has room where the first one has; the decoder counts them before it decodes any."""
+    """Refuse animations: with a buffer for one frame, the decoder fails before it decodes any of several."""
     try:
         imagecodecs.jpegxl_decode(data, out=np.empty_like(first))
     except ValueError as error:
         raise InputError(
-            "animated JPEG XL is not supported", "save the frame you want as a file of its own"
+            "animated JPEG XL is not supported", "save the frame you want as a separate file"
         ) from error
 
 
 def _interleaved(samples: Samples, header: CodestreamHeader, colours: int) -> Samples:
-    """The colours and alpha of decoded samples; grey with further channels comes in planes of (H, W)."""
+    """The colours and alpha of decoded samples; grey with extra channels is decoded to planes of (H, W)."""
     planes = 1 + header.extra_channels
-    if colours != 1 or samples.ndim != 3 or len(samples) != planes or samples.shape[2] <= MOST_INTERLEAVED:
+    if colours != 1 or samples.ndim != 3 or len(samples) != planes or samples.shape[2] <= MAX_INTERLEAVED:
         return samples
     kept = [0] if header.alpha is None else [0, 1 + header.alpha]
     return samples[kept].transpose(1, 2, 0)
@@ -122,7 +123,7 @@ def _full_range(samples: Samples, header: CodestreamHeader) -> Samples:
 
 
 def _codestream(data: bytes, parts: list[Box]) -> bytes:
-    """The codestream, put together if the container holds it in pieces."""
+    """The codestream, joined if the container holds it in parts."""
     if not parts:
         return data
     if not all(box.whole for box in parts):
@@ -135,7 +136,7 @@ def _codestream(data: bytes, parts: list[Box]) -> bytes:
 
 
 def _pixels_only(data: bytes, parts: list[Box]) -> bytes:
-    """The file without its metadata, which would be unpacked whatever their size."""
+    """The file without its metadata, which the decoder would unpack whatever their size."""
     if not parts:
         return data
     kept = [box for box in parts if box.name in (LEVEL, CODESTREAM, PART)]
@@ -143,7 +144,7 @@ def _pixels_only(data: bytes, parts: list[Box]) -> bytes:
 
 
 def _content(data: bytes, parts: list[Box], name: bytes) -> bytes | None:
-    """What the first box of this name holds, be it compressed (brob) or not; None also if that is broken."""
+    """The content of the first box called ``name``, compressed (brob) or not; None if missing or broken."""
     for box in parts:
         if box.name == name:
             return data[box.start : box.end]
@@ -156,7 +157,7 @@ def _content(data: bytes, parts: list[Box], name: bytes) -> bytes | None:
 
 
 def _exif(data: bytes, parts: list[Box]) -> bytes | None:
-    """The EXIF block; four bytes before it say how much else precedes it, which some writers forget."""
+    """The EXIF block, after a four-byte offset that some writers omit."""
     content = _content(data, parts, EXIF)
     if content is None or content[:4] in (b"II*\0", b"MM\0*"):
         return content
@@ -165,7 +166,7 @@ def _exif(data: bytes, parts: list[Box]) -> bytes | None:
 
 
 def _further_boxes(data: bytes, parts: list[Box]) -> list[str]:
-    """Metadata that are not read: a second EXIF or XMP, and compressed boxes of other kinds, in words."""
+    """Names for metadata that are not read: a second EXIF or XMP, and compressed boxes of other kinds."""
     names, lost = [], []
     for box in parts:
         compressed = box.name == COMPRESSED

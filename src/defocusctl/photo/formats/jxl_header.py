@@ -1,6 +1,6 @@
 """The first bits of a JPEG XL codestream (ISO/IEC 18181-1, annex D): size, animation, kind of samples.
 
-Read here because the decoder's bindings tell neither animations nor half floats apart.
+Read here because the decoder's bindings do not report animations or half floats.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ FILTER_NUMBERS = ((1, 0), (0, 2), (3, 4), (19, 8))
 
 @dataclass(frozen=True)
 class CodestreamHeader:
-    """What the header says of the stored picture, before its orientation is applied.
+    """The header's description of the stored picture, before its orientation is applied.
 
-    ``alpha`` is the place of the first alpha among the extra channels; ``black`` says that one is K.
+    ``alpha`` is the index of the first alpha among the extra channels; ``black`` means that one is K.
     """
 
     width: int
@@ -47,13 +47,13 @@ def read_header(codestream: bytes) -> CodestreamHeader:
     """Read the header.
 
     Raises:
-        InputError: if this is not a codestream or it is cut short.
+        InputError: if this is not a codestream, or it is truncated.
     """
     if not codestream.startswith(SIGNATURE):
         raise damaged("its codestream does not begin as it should")
     bits = Bits(codestream[2:2050])
     height, width = read_size(bits)
-    if bits.take(1):  # everything as most files have it
+    if bits.take(1):  # all_default
         return CodestreamHeader(width, height, False, False, 8, 0)
     animated = False
     if bits.take(1):
@@ -81,7 +81,7 @@ def read_header(codestream: bytes) -> CodestreamHeader:
 
 
 class Bits:
-    """Numbers from bytes, the lowest bit first."""
+    """Reads numbers from bytes, lowest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._bits = int.from_bytes(data, "little")
@@ -96,7 +96,7 @@ class Bits:
         return value
 
     def choose(self, distributions: tuple[tuple[int, int], ...]) -> int:
-        """A number in one of four ways, each an offset and how many bits to add."""
+        """A number in one of four encodings, each an offset and a number of bits to add."""
         offset, count = distributions[self.take(2)]
         return offset + self.take(count)
 
@@ -113,7 +113,7 @@ def read_size(bits: Bits) -> tuple[int, int]:
 
 
 def skip_depth(bits: Bits) -> None:
-    """Read past the kind of samples."""
+    """Skip the kind of samples."""
     if bits.take(1):
         bits.choose(FLOAT_DEPTHS)
         bits.take(4)

@@ -1,9 +1,9 @@
-"""An ICC profile put into the header of a JPEG XL codestream (ISO/IEC 18181-1, annexes C to E).
+"""Inserts an ICC profile into the header of a JPEG XL codestream (ISO/IEC 18181-1, annexes C to E).
 
-The encoders that Python can reach write colours as enumerated codes only. Their header is therefore copied
-bit by bit up to the colour description and from there on, with "see the profile" in between; the profile
-follows the header, through a prefix code in which each byte stands for itself. The frames stay as they are:
-without loss, samples are stored as given, whatever they mean.
+The encoders available to Python write colours only as enumerated codes. Their header is therefore copied bit
+by bit, with the colour description replaced by "see the profile"; the profile follows the header, in a prefix
+code in which each byte stands for itself. The frames are unchanged: lossless samples are stored as given,
+whatever they mean.
 """
 
 from defocusctl.photo.formats.jxl_header import (
@@ -28,20 +28,20 @@ CONTEXTS_IN_ONE_CLUSTER, NO_REPEATS, PREFIX_CODE = "100", "0", "1"
 
 
 def with_profile(codestream: bytes, profile: bytes) -> bytes:
-    """A lossless codestream that an encoder wrote as sRGB or grey, with this profile for its colours.
+    """A lossless codestream that was encoded as sRGB or grey, with this profile instead.
 
     Raises:
-        ValueError: if its header is not as libjxl writes it for such pictures.
+        ValueError: if its header is not what libjxl writes for such pictures.
     """
     before, after, end, grey = _colour_description(codestream)
     bits = _as_text(codestream[2 : 2 + -(-end // 8)])
-    described = "0" + "1" + ("10" if grey else "00")  # not by default, by profile, kind of colours
+    described = "0" + "1" + ("10" if grey else "00")  # not all_default, with a profile, the colour space
     header = bits[:before] + described + bits[after:end] + _coded(_predicted_away(profile))
     return SIGNATURE + _as_bytes(header) + codestream[2 + -(-end // 8) :]
 
 
 def _colour_description(codestream: bytes) -> tuple[int, int, int, bool]:
-    """Where the colour description begins and ends, where the header ends; whether the picture is grey."""
+    """Start and end of the colour description, end of the header, and whether the picture is grey."""
     bits = Bits(codestream[2:2050])
     read_size(bits)
     if bits.take(1):
@@ -63,7 +63,7 @@ def _colour_description(codestream: bytes) -> tuple[int, int, int, bool]:
     if bits.take(2):
         raise ValueError("extensions")
     if not bits.take(1):
-        raise ValueError("a transform of its own")
+        raise ValueError("a custom transform")
     return before, after, bits.position, grey
 
 
@@ -79,7 +79,7 @@ def _skip_channel(bits: Bits) -> None:
 
 
 def _skip_colours(bits: Bits) -> bool:
-    """Read past enumerated colours with the white and primaries of sRGB; True if they are grey."""
+    """Skip enumerated colours with the white point and primaries of sRGB; True if they are grey."""
     if bits.take(1):
         return False
     if bits.take(1):
@@ -96,7 +96,7 @@ def _skip_colours(bits: Bits) -> bool:
 
 
 def _predicted_away(profile: bytes) -> bytes:
-    """The profile as the format stores it: its header less the predicted one, the rest in one insertion."""
+    """The profile as the format stores it: its header minus the predicted one, the rest as one insertion."""
     header = bytearray(HEADER_BYTES)
     header[:4] = len(profile).to_bytes(4, "big")
     for place, value in PREDICTED.items():
@@ -121,12 +121,12 @@ def _varint(number: int) -> bytes:
 
 
 def _coded(content: bytes) -> str:
-    """The bits of a length and of a stream of bytes in which every byte has a code of eight bits.
+    """The bits of a length and of a byte stream in which every byte has an eight-bit code.
 
-    All contexts share one code. Its table says that all 256 symbols have length 8, which takes no bit each;
-    codes are in the order of the symbols, their highest bit first.
+    All contexts share one code, in which all 256 symbols have length 8, so the table needs no bits per
+    symbol; codes are in the order of the symbols, highest bit first.
     """
-    whole_bytes = _number(8, 4) + _number(0, 4) + _number(0, 4)  # 256 tokens, no further bits
+    whole_bytes = _number(8, 4) + _number(0, 4) + _number(0, 4)  # 256 tokens, no extra bits
     symbols = "1" + _number(7, 4) + _number(127, 7)  # 1 + 128 + 127 of them
     order = (1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15)
     table = _number(0, 2) + "".join("10" if length == 8 else "00" for length in order)
@@ -139,7 +139,7 @@ def _number(value: int, count: int) -> str:
 
 
 def _long_number(value: int) -> str:
-    """The format's variable-length number: 0, 1 to 16, 17 to 272, or in groups."""
+    """The format's variable-length number: 0, 1 to 16, 17 to 272, or in groups of bits."""
     if value <= 16:
         return _number(0, 2) if value == 0 else _number(1, 2) + _number(value - 1, 4)
     if value <= 272:

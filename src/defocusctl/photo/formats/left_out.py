@@ -1,31 +1,31 @@
-"""What a file holds that no result carries, in words for one warning."""
+"""One warning about everything in a file that results cannot carry."""
 
 from collections.abc import Iterable
 
 PADDING = b"\0\xff\t\n\r "
-MOST_NAMES = 8
+MAX_NAMES = 8
 LONGEST_NAME = 24
-FILM_HEADS = (b"ftyp", b"mpvd")
+VIDEO_HEADS = (b"ftyp", b"mpvd")
 SAMSUNG = b"SEFT"
 
 
 def warning(parts: Iterable[str]) -> tuple[str, ...]:
-    """One warning that names each of ``parts`` once, or none if there are none."""
+    """One warning that names each of ``parts`` once; none if there are none."""
     names = list(dict.fromkeys(parts))
-    if len(names) > MOST_NAMES:
-        names = [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES} more"]
+    if len(names) > MAX_NAMES:
+        names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
     return (f"left out, because the result cannot carry it: {', '.join(names)}",) if names else ()
 
 
 def after_the_end(data: bytes, end: int) -> list[str]:
-    """What follows the picture, which ends at ``end``: a phone's film, further pictures, or just bytes."""
+    """Names for the data after the picture's ``end``: a phone's video, further pictures, or unknown bytes."""
     rest = data[end:]
     content = rest.strip(PADDING)
     if not content:
         return []
     length = f"{len(rest)} byte{'s' * (len(rest) != 1)} after the end of the picture"
-    if any(head in rest for head in FILM_HEADS):
-        return [f"the film of a motion photo ({length})"]
+    if any(head in rest for head in VIDEO_HEADS):
+        return [f"the video of a motion photo ({length})"]
     if content.startswith(b"\xd8\xff"):
         return [f"further pictures ({length})"]
     if content.endswith(SAMSUNG):

@@ -1,4 +1,4 @@
-"""PNG (W3C PNG, third edition): pixels through libpng, metadata chunk by chunk."""
+"""PNG (W3C PNG, third edition): pixels through libpng, metadata by chunk."""
 
 import struct
 import zlib
@@ -24,7 +24,7 @@ from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resoluti
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = RAW_PROFILES
-MOST_INFLATED = 2
+MAX_INFLATED = 2
 EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -40,20 +40,20 @@ PALETTE = 3
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-Piece = tuple[bytes, bytes | memoryview]  # a chunk; pixels stay where they lie in the file
+Piece = tuple[bytes, bytes | memoryview]  # a chunk; pixels are views of the file
 COMPRESSION_LEVEL = 4  # level 6 takes five times as long and saves 4 %
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a PNG of any kind; palettes become RGB (or grey, if all their colours are), 1 to 4 bits become 8.
+    """Read any PNG; palettes become RGB (or grey if all their colours are grey), 1 to 4 bits become 8.
 
     Raises:
-        InputError: for an animation, a broken or truncated file, or one above the limit.
+        InputError: for an animation, or a file that is broken, truncated or above the limit.
     """
     pieces, warnings, end = _read_chunks(data, max_megapixels)
     names = [name for name, _ in pieces]
-    if b"fdAT" in names:  # the frames beside the picture that every reader shows
-        raise InputError("animated PNG is not supported", "save the frame you want as a PNG of its own")
+    if b"fdAT" in names:  # frames in addition to the default picture
+        raise InputError("animated PNG is not supported", "save the frame you want as a separate PNG")
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
     header = bytes(pieces[0][1])
@@ -94,7 +94,7 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 def _decode_interlaced(chunks: list[Piece], header: bytes) -> Samples:
     """Decode the seven pictures of an Adam7 file one by one and interleave them.
 
-    libpng could do it at once, but prints a warning to stderr the way imagecodecs calls it.
+    libpng could do it in one call but, as imagecodecs calls it, prints a warning to stderr.
     """
     width, height, depth, colour_type = struct.unpack_from(">IIBB", header)
     bits = depth * CHANNELS[colour_type]
@@ -122,14 +122,14 @@ def _decode_interlaced(chunks: list[Piece], header: bytes) -> Samples:
 
 
 def _not_carried(names: list[bytes]) -> list[str]:
-    """What the chunks hold that are neither read nor written, in words."""
+    """Names for chunks that are neither read nor written."""
     handled = (*PIXEL_CHUNKS, *COLOUR_CHUNKS, *TEXT_CHUNKS, *CALIBRATION_CHUNKS, *SILENT_CHUNKS)
     others = [name for name in dict.fromkeys(names) if name not in (*handled, b"iCCP", b"eXIf")]
     return [f"{KNOWN_CHUNKS.get(name, 'the chunk')} ({left_out.printable(name)})" for name in others]
 
 
 def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[str], int]:
-    """All chunks up to IEND, warnings for broken ones that do not matter for the pixels, and the end."""
+    """All chunks up to IEND, warnings about broken ones that are not needed for the pixels, and the end."""
     chunks: list[Piece] = []
     view = memoryview(data)
     warnings: list[str] = []
@@ -165,15 +165,15 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
             "convert it first, for example with: pngcrush -revert-iphone-optimizations",
         )
     if name != b"IHDR" or len(payload) != 13:
-        raise damaged("its header is not where it should be")
+        raise damaged("its header is misplaced")
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", payload)
     check_size(width, height, max_megapixels)
     if depth not in DEPTHS.get(colour_type, ()) or compression or filters or interlace > 1:
-        raise damaged("its header asks for what PNG does not have")
+        raise damaged("its header has values that PNG does not allow")
 
 
 def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
-    """The metadata; of each kind the first counts. No more than two of each are inflated."""
+    """The metadata; the first of each kind counts. At most two of each are inflated."""
     found: dict[bytes, list[bytes]] = {name: [] for name in (b"iCCP", b"eXIf", XMP_KEYWORD, *RAW_PROFILES)}
     photoshop: set[bytes] = set()
     resolution = None
@@ -184,7 +184,7 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
             x, y, unit = struct.unpack(">IIB", payload)
             resolution = Resolution(x, y, "m" if unit == 1 else "none") if x and y else None
         elif keyword in found and name in (b"iCCP", b"eXIf", *TEXT_CHUNKS):
-            if len(found[keyword]) < MOST_INFLATED:
+            if len(found[keyword]) < MAX_INFLATED:
                 found[keyword].append(_content(name, keyword, payload))
             else:
                 lost.append("further profiles")
@@ -206,7 +206,7 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
 
 
 def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
-    """The profile in a chunk without the header that some programs put before it; empty if it is broken."""
+    """The profile in a chunk, without the header that some programs add; empty if it is broken."""
     if name == b"iCCP":
         content = inflate(payload.partition(b"\0")[2][1:])
     elif name == b"eXIf":
@@ -219,9 +219,9 @@ def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
 
 
 def _chosen(contents: list[bytes], another: str, lost: list[str]) -> bytes | None:
-    """The first that holds something; empty (broken) if none does, None if there are none.
+    """The first non-empty content; empty (broken) if all are, None if there are none.
 
-    ``lost`` gets the word for ``another`` if there is one that holds something else.
+    If another non-empty content differs, ``another`` is appended to ``lost``.
     """
     whole = [content.removeprefix(XMP_HEADER) for content in contents if content]
     if any(content != whole[0] for content in whole):
@@ -248,7 +248,7 @@ def _metadata_chunks(metadata: Metadata) -> list[Chunk]:
 
 
 def _within_depth(chunk: Piece, header: bytes) -> Piece:
-    """A tRNS chunk's grey or RGB values reduced to the bits that count (PNG 11.3.1.1)."""
+    """A tRNS chunk's grey or RGB values, reduced to their significant bits (PNG 11.3.1.1)."""
     name, payload = chunk
     if name != b"tRNS" or header[9] == PALETTE or len(payload) % 2:
         return chunk
@@ -257,19 +257,19 @@ def _within_depth(chunk: Piece, header: bytes) -> Piece:
 
 
 def _grey_palette(palette: bytes, icc: bytes | None) -> bool:
-    """Whether the palette holds greys only, and no colour profile forbids a grey file."""
+    """Whether the palette is all grey, and no colour profile rules out a grey file."""
     colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)
     grey = bool(np.all(colours == colours[:, :1]))
     return grey and (icc is None or not icc_profile.fits(icc, 3))
 
 
 def _assemble(chunks: list[Piece]) -> bytes:
-    """A PNG file of these chunks and nothing else: what libpng does not see it cannot complain about."""
+    """A PNG file of just these chunks, so that libpng cannot complain about others."""
     pieces: list[Piece] = [*chunks, (b"IEND", b"")]
     return b"".join([SIGNATURE, *(part for piece in pieces for part in _chunk_parts(*piece))])
 
 
 def _chunk_parts(name: bytes, payload: bytes | memoryview) -> tuple[bytes, bytes, bytes | memoryview, bytes]:
-    """Length, name, content and checksum."""
+    """The length, name, content and checksum of a chunk."""
     checksum = zlib.crc32(payload, zlib.crc32(name))
     return struct.pack(">I", len(payload)), name, payload, struct.pack(">I", checksum)

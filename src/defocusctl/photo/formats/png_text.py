@@ -1,4 +1,4 @@
-"""Text chunks of a PNG, and the profiles that ImageMagick writes into them as hexadecimal text."""
+"""PNG text chunks, and the profiles that ImageMagick writes into them as hexadecimal text."""
 
 import re
 import zlib
@@ -14,11 +14,11 @@ LARGEST_PROFILE = 16 * 2**20
 
 
 def text_of(name: bytes, payload: bytes) -> bytes | None:
-    """The text of a text chunk behind its keyword, inflated where it is compressed; None if it is broken."""
+    """The text of a text chunk, without its keyword and inflated if compressed; None if it is broken."""
     text = payload.partition(b"\0")[2]
     if name == b"zTXt":
         return inflate(text[1:])
-    if name == b"iTXt":  # compressed or not, method, language, translated keyword, text
+    if name == b"iTXt":  # compression flag, method, language, translated keyword, text
         compressed = text[:1] == b"\1"
         text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
         return inflate(text) if compressed else text
@@ -26,9 +26,9 @@ def text_of(name: bytes, payload: bytes) -> bytes | None:
 
 
 def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | None:
-    """The chunk with its Photoshop resources as ``edit`` leaves them; None if none are left, or none were.
+    """The chunk with its Photoshop resources edited by ``edit``; None if none remain.
 
-    Chunks with other contents stay as they are.
+    Chunks with other contents are returned unchanged.
     """
     name, payload = chunk
     keyword = next(filter(payload.startswith, PHOTOSHOP_PROFILES), None)
@@ -44,9 +44,9 @@ def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | No
 
 
 def raw_profile(name: bytes, payload: bytes) -> bytes | None:
-    """A profile as ImageMagick writes it: hexadecimal text of a stated length after a name and that length.
+    """Decode an ImageMagick profile: its name, its length, then hexadecimal text of that length.
 
-    What follows the stated length is not part of it. None if it is broken.
+    Anything beyond that length is ignored. None if it is broken.
     """
     found = RAW_PROFILE.match(text_of(name, payload) or b"")
     if found is None:

@@ -1,4 +1,4 @@
-"""PPM, PGM and PBM (netpbm P1 to P6), 8 and 16 bits, read here because Pillow cuts 16-bit colour down."""
+"""PPM, PGM and PBM (netpbm P1 to P6), 8 and 16 bits; read here because Pillow reduces 16-bit colour to 8."""
 
 import re
 from typing import BinaryIO
@@ -23,7 +23,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read plain or raw PBM, PGM or PPM; values are scaled to the full range of 8 or 16 bits.
 
     Raises:
-        InputError: for several pictures in one file, a broken or truncated file, or one above the limit.
+        InputError: for several pictures in one file, or a file that is broken, truncated or above the limit.
     """
     header = HEADER.match(data)
     if header is None:
@@ -34,7 +34,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if kind not in (1, 4):
         limit = MAXVAL.match(data, position)
         if limit is None or not 1 <= int(limit[1]) <= 65535:
-            raise damaged("its header names no valid largest value")
+            raise damaged("its header has no valid maximum value")
         maxval, position = int(limit[1]), limit.end()
     colours = 3 if kind in (3, 6) else 1
     if kind <= 3:
@@ -53,7 +53,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8 or uint16 pixels (H, W, C) as raw PGM or PPM, with the source's largest value."""
+    """Write uint8 or uint16 pixels (H, W, C) as raw PGM or PPM with the source's maximum value."""
     full = int(np.iinfo(pixels.dtype).max)
     source = metadata.coding.maxval if isinstance(metadata.coding, PnmCoding) else full
     maxval = source if (source > 255) == (full > 255) else full
@@ -66,7 +66,7 @@ def encode(pixels: Samples, metadata: Metadata, out: BinaryIO) -> None:
 
 
 def _scaled(values: Samples, maxval: int, wanted: int) -> Samples:
-    """Values of 0..maxval as values of 0..wanted, rounded."""
+    """Scale values from 0..maxval to 0..wanted, rounded."""
     dtype = np.uint8 if wanted <= 255 else np.uint16
     if maxval == wanted:
         return values.astype(dtype)
@@ -78,9 +78,9 @@ def _scaled(values: Samples, maxval: int, wanted: int) -> Samples:
 def _raw(
     data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitmap: bool
 ) -> tuple[Samples, int]:
-    """The binary samples after the header, and where they end.
+    """The binary samples after the header, and their end.
 
-    Bitmaps hold eight pixels a byte, each row on its own.
+    Bitmaps hold eight pixels per byte; each row starts a new byte.
     """
     height, width, colours = shape
     wide = 2 if maxval > 255 else 1
@@ -93,7 +93,7 @@ def _raw(
     end = start + length
     if data[end : end + 2] in (b"P4", b"P5", b"P6"):
         raise InputError(
-            "it holds several pictures, which is not supported", "split it into one file each first"
+            "it holds several pictures, which is not supported", "split it into separate files first"
         )
     if bitmap:
         return np.unpackbits(stored.reshape(height, -1), axis=1, count=width), end
@@ -101,7 +101,7 @@ def _raw(
 
 
 def _plain(text: bytes, count: int, bitmap: bool) -> tuple[Samples, bool]:
-    """The samples of a plain (text) file, and whether more text follows them.
+    """The samples of a plain (text) file, and whether more text follows.
 
     The digits of bitmaps need no space between them.
     """
@@ -121,7 +121,7 @@ def _plain(text: bytes, count: int, bitmap: bool) -> tuple[Samples, bool]:
         words = text[position:end].split()
         surplus = len(words) > count - filled
         words = words[: count - filled]
-        if any(len(word) > LONGEST_NUMBER for word in words):  # an array takes the longest for each
+        if any(len(word) > LONGEST_NUMBER for word in words):  # arrays pad all to the longest
             raise damaged("a value is out of range")
         numbers = np.array(words).astype(np.int64)
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= 65535:

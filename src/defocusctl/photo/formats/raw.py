@@ -16,14 +16,13 @@ UNCHANGING_DATE = bytes((0x07, 0xE0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Develop the sensor's picture, upright, to 16-bit sRGB with its profile, or to grey without one.
+    """Develop the sensor data, upright, to 16-bit sRGB with its profile, or to grey without one.
 
-    White balance as shot, AHD interpolation, highlights clipped at the camera's white level. Neither the
-    brightness nor the white level is adjusted to what the photo shows.
+    White balance as shot, AHD interpolation, highlights clipped at the camera's white level. Brightness and
+    white level do not depend on the photo's content.
 
     Raises:
-        InputError: if LibRaw does not know the camera or the file, it is broken or truncated, or it is above
-            the limit.
+        InputError: if LibRaw does not support the file, or it is broken, truncated or above the limit.
     """
     import rawpy
 
@@ -65,11 +64,11 @@ def _development(rawpy: Any) -> Any:
 
 def _white_balance_warnings(raw: Any) -> tuple[str, ...]:
     known = len(raw.camera_whitebalance) > 0 and raw.camera_whitebalance[0] > 0
-    return () if known or raw.num_colors == 1 else ("it names no white balance: daylight's is used",)
+    return () if known or raw.num_colors == 1 else ("it has no white balance: that of daylight is used",)
 
 
 def _preview(rawpy: Any, raw: Any) -> bytes | None:
-    """The embedded JPEG, or None if there is none that can be read."""
+    """The embedded JPEG, or None if none can be read."""
     try:
         thumbnail = raw.extract_thumb()
     except rawpy.LibRawError:
@@ -78,7 +77,7 @@ def _preview(rawpy: Any, raw: Any) -> bytes | None:
 
 
 def _srgb_profile() -> bytes:
-    """LittleCMS's sRGB profile, with a date that does not change from run to run."""
+    """LittleCMS's sRGB profile, with a fixed date for reproducible outputs."""
     from PIL import ImageCms
 
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -87,6 +86,6 @@ def _srgb_profile() -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """LibRaw's words, which rawpy leaves as bytes."""
+    """LibRaw's message, which rawpy passes on as bytes."""
     words = error.args[0] if error.args else ""
     return words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)

@@ -1,7 +1,7 @@
-"""What a camera RAW file says beside its pixels: whether it is one, whether it is whole, its EXIF and XMP.
+"""Recognising camera RAW files, checking that they are complete, and reading their EXIF and XMP.
 
-Most of these formats are TIFF files (some with a word of their own in place of the 42); Canon's CR3 keeps
-the same directories in boxes, and the others leave them to the JPEG preview.
+Most of these formats are TIFF files (some with a magic number other than 42); Canon's CR3 stores the same
+directories in boxes, and the others only in the JPEG preview.
 """
 
 import struct
@@ -26,33 +26,33 @@ MAKER_NOTE = 37500
 REDUCED_PAGE = 1
 RAW_COLOURS = (32803, 34892)
 RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
-MOST_DIRECTORIES, MOST_SUB_DIRECTORIES = 32, 16
+MAX_DIRECTORIES, MAX_SUB_DIRECTORIES = 32, 16
 LARGEST_PREVIEW_TAG = 64 * 2**10
 TIFF_LIKE = {b"II": b"II*\0", b"MM": b"MM\0*"}
 CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 MAIN, DETAILS, POSITION = b"CMT1", b"CMT2", b"CMT4"
 FUJI_MAGIC = b"FUJIFILMCCD-RAW"
-FUJI_PARTS = (84, 92, 100)  # where offset and length of preview, header and sensor data stand
+FUJI_PARTS = (84, 92, 100)  # positions of offset and length of preview, header and sensor data
 EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The camera's EXIF as a block of its own, and an XMP packet."""
+    """The camera's EXIF as a separate block, and an XMP packet."""
 
     exif: bytes | None
     xmp: bytes | None
 
 
 def is_raw(data: bytes) -> bool:
-    """Whether a TIFF file is a camera RAW: it holds a sensor's mosaic, or begins with a preview."""
+    """Whether a TIFF file is a camera RAW: it holds a sensor mosaic, or begins with a preview."""
     try:
-        order, room = exif.byte_order(data), exif.Room.of(data)
-        entries, _ = exif.read_directory(data, exif.first_directory(data), room)
+        order, budget = exif.byte_order(data), exif.ReadBudget.of(data)
+        entries, _ = exif.read_directory(data, exif.first_directory(data), budget)
     except (exif.BrokenExifError, struct.error):
         return False
     first = _numbers(entries, order)
-    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first, room)]
+    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first, budget)]
     return (
         DNG_VERSION in first
         or first.get(COMPRESSION, [0])[0] in RAW_COMPRESSIONS
@@ -62,7 +62,7 @@ def is_raw(data: bytes) -> bool:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether all parts that the file's directories point to lie within it, as far as they can be read."""
+    """Whether all parts that the file's readable directories point to lie within it."""
     if data.startswith(FUJI_MAGIC):
         parts = [struct.unpack_from(">II", data.ljust(108, b"\0"), place) for place in FUJI_PARTS]
         return all(offset + length <= len(data) for offset, length in parts)
@@ -73,14 +73,14 @@ def is_whole(data: bytes) -> bool:
         return True
     order = exif.byte_order(block)
     directories = list(_directories(block))
-    stretches = [part for entries in directories for part in _stretches(_numbers(entries, order))]
-    return bool(directories) and all(start + length <= len(data) for start, length in stretches)
+    spans = [part for entries in directories for part in _spans(_numbers(entries, order))]
+    return bool(directories) and all(start + length <= len(data) for start, length in spans)
 
 
 def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
-    """EXIF and XMP from the file's own directories, else from its JPEG preview.
+    """Read EXIF and XMP from the file's own directories, else from its JPEG preview.
 
-    Maker notes stay behind: they hold offsets into the RAW file, and fill a JPEG's EXIF.
+    Maker notes are left out: they hold offsets into the RAW file, and could fill a JPEG's EXIF.
     """
     block = _as_tiff(data)
     if block is not None:
@@ -104,7 +104,7 @@ def _from_directory(block: bytes, entries: list[exif.Entry]) -> bytes:
 
 
 def _from_canon_boxes(data: bytes) -> bytes | None:
-    """The directories of a CR3, each a TIFF block in a box of its own."""
+    """The directories of a CR3, each a TIFF block in a separate box."""
     inner = [box for box in _canon_boxes(data) if box.name in (MAIN, DETAILS, POSITION)]
     found: dict[bytes, list[TiffTag]] = {}
     order: exif.ByteOrder = "<"
@@ -132,7 +132,7 @@ def _canon_boxes(data: bytes) -> Iterator[Box]:
 
 
 def _from_preview(jpeg: bytes | None) -> bytes | None:
-    """The EXIF of the preview, without its maker note; None if it has none that can be read."""
+    """The EXIF of the preview, without its maker note; None if it cannot be read."""
     if jpeg is None:
         return None
     try:
@@ -159,7 +159,7 @@ def _is_kept(tag: TiffTag) -> bool:
 
 
 def _as_tiff(data: bytes) -> bytes | None:
-    """The file with TIFF's own magic number (ORF and RW2 have others), or None if it is no TIFF at all."""
+    """The file with TIFF's magic number (ORF and RW2 have others), or None if it is not TIFF-based."""
     magic = TIFF_LIKE.get(data[:2])
     if magic is None:
         return None
@@ -167,37 +167,39 @@ def _as_tiff(data: bytes) -> bytes | None:
 
 
 def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
-    """The chain of directories and their sub-directories, as far as they can be followed."""
-    order, room = exif.byte_order(block), exif.Room.of(block)
+    """The chain of directories and their sub-directories, as far as they can be read."""
+    order, budget = exif.byte_order(block), exif.ReadBudget.of(block)
     seen: set[int] = set()
     offset = exif.first_directory(block) if len(block) >= 8 else 0
-    while offset and offset not in seen and len(seen) < MOST_DIRECTORIES:
+    while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
         seen.add(offset)
         try:
-            entries, link = exif.read_directory(block, offset, room)
+            entries, link = exif.read_directory(block, offset, budget)
             yield entries
-            yield from _sub_directories(block, _numbers(entries, order), room)
+            yield from _sub_directories(block, _numbers(entries, order), budget)
             (offset,) = struct.unpack_from(order + "I", block, link)
         except (exif.BrokenExifError, struct.error):
             return
 
 
-def _sub_directories(block: bytes, tags: dict[int, list[int]], room: exif.Room) -> Iterator[list[exif.Entry]]:
-    for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MOST_SUB_DIRECTORIES]:
+def _sub_directories(
+    block: bytes, tags: dict[int, list[int]], budget: exif.ReadBudget
+) -> Iterator[list[exif.Entry]]:
+    for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MAX_SUB_DIRECTORIES]:
         try:
-            yield exif.read_directory(block, offset, room)[0]
+            yield exif.read_directory(block, offset, budget)[0]
         except (exif.BrokenExifError, struct.error):
             continue
 
 
 def _numbers(entries: list[exif.Entry], order: exif.ByteOrder) -> dict[int, list[int]]:
-    """The numbers of the tags that say what a directory holds and where."""
+    """The values of the tags that describe what a directory contains and where."""
     telling = [entry.tag for entry in entries if entry.tag.code in TELLING]
     found = {tag.code: exif.integers(tag, order) for tag in telling}
     return {code: values for code, values in found.items() if values}
 
 
-def _stretches(tags: dict[int, list[int]]) -> Iterator[tuple[int, int]]:
-    """Offset and length of the strips and tiles of a directory."""
+def _spans(tags: dict[int, list[int]]) -> Iterator[tuple[int, int]]:
+    """Offsets and lengths of a directory's strips and tiles."""
     for offsets, lengths in ((STRIP_OFFSETS, STRIP_LENGTHS), (TILE_OFFSETS, TILE_LENGTHS)):
         yield from zip(tags.get(offsets, []), tags.get(lengths, []), strict=False)

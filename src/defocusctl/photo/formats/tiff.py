@@ -1,4 +1,4 @@
-"""TIFF 6.0: single pictures of 1 to 16 bits or floating point, read and written through tifffile."""
+"""TIFF 6.0 through tifffile: single pictures of 1 to 16 bits or floating point."""
 
 import io
 import logging
@@ -41,15 +41,15 @@ UNIT_CODES = {"none": 1, "inch": 2, "cm": 3}
 UNITS = {1: "none", 2: "inch", 3: "cm"}
 READ_BUFFER = 16 * 2**20
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it reports to stderr without one
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # without a handler, it writes to stderr
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read a TIFF with one picture, in strips or tiles, interleaved or planar.
 
     Raises:
-        InputError: for several pages, CMYK and other colour models, unusual depths, a broken or truncated
-            file, or one above the limit.
+        InputError: for several pages, CMYK and other colour models, unusual depths, or a file that is broken,
+            truncated or above the limit.
     """
     import tifffile
 
@@ -131,8 +131,8 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 def _stored(data: bytes, page: Any) -> Samples:
     """The samples as stored, (planes, 1, H, W, samples per plane).
 
-    LZW goes through libtiff: the decoder that tifffile uses reads outside its tables on damaged data and can
-    crash the program.
+    LZW is decoded by libtiff: tifffile's decoder reads outside its tables on damaged data and can crash the
+    program.
     """
     if page.compression == LZW:
         decoded: Samples = imagecodecs.tiff_decode(data).reshape(page.shaped)
@@ -156,9 +156,9 @@ def _interleaved(stored: Samples, page: Any) -> Samples:
 
 
 def _palette_colours(colormap: Samples, stored: Samples, page: Any) -> Samples:
-    """The colours of a palette picture and its alpha, if it has one, as (H, W, C).
+    """The colours and, if any, the alpha of a palette picture as (H, W, C).
 
-    They are in 8 bits if the palette has no finer ones.
+    They have 8 bits if that is enough for the palette.
     """
     planes, _, height, width, count = stored.shape
     indices = stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)

@@ -1,4 +1,4 @@
-"""Which TIFF pages can be read: each check raises an InputError that names cause and remedy.
+"""Checks whether a TIFF page can be read; each raises an InputError with cause and remedy.
 
 Pages are tifffile's ``TiffPage``; the numbers are those of TIFF 6.0 and its registered extensions.
 """
@@ -29,23 +29,23 @@ KEPT_COMPRESSIONS = {
     OLD_DEFLATE: DEFLATE,
     **{kind: kind for kind in (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, LZMA, ZSTD)},
 }
-KIND_BYTES = exif.KIND_BYTES | dict.fromkeys((16, 17, 18), 8)  # those of BigTIFF too
+KIND_BYTES = exif.KIND_BYTES | dict.fromkeys((16, 17, 18), 8)  # including those of BigTIFF
 LARGEST_SEGMENT = 64 * 2**20
-MOST_PAGES = 100
-LARGEST_OVERLAP = 4  # how often a JPEG strip's bytes and the page's area may be used
+MAX_PAGES = 100
+LARGEST_OVERLAP = 4  # how many times a JPEG strip's bytes and the page's area may be used
 READABLE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 
 def refuse_overlapping_tags(data: bytes) -> None:
-    """Refuse directories whose values share so many bytes that reading all takes far longer than the file.
+    """Refuse directories whose values overlap so much that reading them all far exceeds the file's size.
 
-    tifffile reads each value whole, even those of one tag that is there a thousand times.
+    tifffile reads every value in full, even if one tag is repeated a thousand times.
     """
     order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
     number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
-    room = exif.Room.of(data)
+    budget = exif.ReadBudget.of(data)
     try:
-        for _ in range(MOST_PAGES + 1):
+        for _ in range(MAX_PAGES + 1):
             (offset,) = struct.unpack_from(order + number[1], data, place)
             if offset == 0:
                 return
@@ -54,30 +54,30 @@ def refuse_overlapping_tags(data: bytes) -> None:
             place = start + count * struct.calcsize(order + record)
             for _, kind, values in struct.iter_unpack(order + record, data[start:place]):
                 length = KIND_BYTES.get(kind, 0) * values
-                if length <= len(data) and not room.take(length):
+                if length <= len(data) and not budget.take(length):
                     raise damaged("its tags overlap")
-    except struct.error:  # for tifffile to complain about
+    except struct.error:  # tifffile reports it
         return
 
 
 def refuse_several_pages(tiff: Any) -> list[str]:
-    """Refuse further pages unless they are previews; those cost a warning, which is returned."""
+    """Refuse files with several pages, except previews; returns a warning about those."""
     further = []
-    for index in range(1, MOST_PAGES + 1):  # counting all of them would read a chain of any length
+    for index in range(1, MAX_PAGES + 1):  # counting all pages could mean reading an endless chain
         try:
             further.append(tiff.pages[index])
         except IndexError:
             break
-    if len(further) == MOST_PAGES or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
-        count = f"{len(further) + 1}{' or more' if len(further) == MOST_PAGES else ''}"
+    if len(further) == MAX_PAGES or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
+        count = f"{len(further) + 1}{' or more' if len(further) == MAX_PAGES else ''}"
         raise InputError(
-            f"it has {count} pages, which is not supported", "save each page as a TIFF of its own first"
+            f"it has {count} pages, which is not supported", "save each page as a separate TIFF first"
         )
     return ["the preview pages of the file are left out"] if further else []
 
 
 def refuse_unsupported(page: Any) -> None:
-    """Refuse colour models, compressions, depths and channels that are not handled."""
+    """Refuse unsupported colour models, compressions, depths and channels."""
     if name := UNSUPPORTED_COLOURS.get(page.photometric):
         raise InputError(f"{name} is not supported", "convert the photo to RGB first")
     if page.compression not in (*KEPT_COMPRESSIONS, JPEG, WEBP):
@@ -113,9 +113,9 @@ def refuse_unsupported(page: Any) -> None:
 
 
 def refuse_oversized(data: bytes, page: Any) -> None:
-    """Refuse tiles far larger than the page, strips that are not there, and JPEG strips that claim too much.
+    """Refuse tiles far larger than the page, missing strips, and JPEG strips with excessive sizes.
 
-    The header of a JPEG strip decides how much memory its decoding takes.
+    The header of a JPEG strip determines how much memory its decoding takes.
     """
     if page.is_tiled and page.tilewidth * page.tilelength > LARGEST_SEGMENT:
         raise damaged(f"its tiles claim {page.tilewidth}x{page.tilelength} pixels")

@@ -1,7 +1,7 @@
-"""The tags of a TIFF file that are not about its pixels, from and to EXIF blocks.
+"""Converts a TIFF file's descriptive tags to and from EXIF blocks.
 
-A TIFF file is itself the structure that EXIF borrowed: its first directory holds camera and author, and
-points to the EXIF and GPS directories.
+EXIF borrowed the structure of TIFF: a file's first directory holds camera and author, and points to the EXIF
+and GPS directories.
 """
 
 import struct
@@ -28,8 +28,8 @@ DESCRIPTIVE = frozenset(
     | {318, 319, 33432, 18246, 18249, *range(40091, 40096), 50341}
 )
 DESCRIPTION = 270
-SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's, of the array it wrote; stale in any other file
-PLACES_OF_PIXELS = frozenset((273, 279, 324, 325))
+SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's record of the array's shape; stale in any other file
+PIXEL_OFFSETS = frozenset((273, 279, 324, 325))
 WIDE = {  # types of BigTIFF: their letter, and letter and type of 32 bits
     16: ("Q", "I", exif.LONG),
     17: ("q", "i", exif.SLONG),
@@ -45,7 +45,7 @@ NAMED = {
 
 @dataclass(frozen=True)
 class Directory:
-    """What the first directory of a file says beside its pixels; ``exif`` is a block of its own."""
+    """What a file's first directory holds in addition to pixels; ``exif`` is a separate block."""
 
     icc: bytes | None
     exif: bytes | None
@@ -60,9 +60,9 @@ def read(data: bytes, page: Any) -> Directory:
     icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
     order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
     offset = page.offset
-    beyond: list[str] = []
+    dropped: list[str] = []
     if page.parent.is_bigtiff:
-        data, beyond = _as_classic(data, order, offset)
+        data, dropped = _as_classic(data, order, offset)
         offset = exif.first_directory(data)
     entries, _ = exif.read_directory(data, offset)
     numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
@@ -80,55 +80,55 @@ def read(data: bytes, page: Any) -> Directory:
         if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    warnings = (*unread, *left_out.warning([*_not_carried(tags), *beyond]))
+    warnings = (*unread, *left_out.warning([*_not_carried(tags), *dropped]))
     return Directory(icc, block, xmp, orientation, other, warnings)
 
 
 def _as_classic(data: bytes, order: exif.ByteOrder, offset: int) -> tuple[bytes, list[str]]:
-    """The directories of a BigTIFF file as a block in the classic form, without where its pixels are.
+    """The directories of a BigTIFF file as a classic TIFF block, without references to its pixels.
 
-    Also the tags that have no place in it, in words.
+    Also returns names for tags that do not fit.
     """
-    room = exif.Room.of(data)
-    beyond: list[str] = []
-    main = _big_directory(data, order, offset, room, beyond)
+    budget = exif.ReadBudget.of(data)
+    dropped: list[str] = []
+    main = _big_directory(data, order, offset, budget, dropped)
     subs: dict[int, list[TiffTag]] = {}
     waiting = list(main)
-    for tag in waiting:  # which grows by what the EXIF directory points to
+    for tag in waiting:  # grows by the entries of the EXIF directory
         place = next(iter(exif.integers(tag, order)), 0)
         if tag.code in exif.POINTERS and tag.code not in subs and place:
-            subs[tag.code] = _big_directory(data, order, place, room, beyond)
+            subs[tag.code] = _big_directory(data, order, place, budget, dropped)
             waiting += subs[tag.code] if tag.code == exif.EXIF_IFD else []
     apart = {code: [tag for tag in tags if tag.code not in subs] for code, tags in subs.items()}
-    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), beyond
+    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), dropped
 
 
 def _big_directory(
-    data: bytes, order: exif.ByteOrder, offset: int, room: exif.Room, beyond: list[str]
+    data: bytes, order: exif.ByteOrder, offset: int, budget: exif.ReadBudget, dropped: list[str]
 ) -> list[TiffTag]:
-    """The tags of a BigTIFF directory; those with too large numbers, or none, become words in ``beyond``."""
+    """The tags of a BigTIFF directory; names of those that do not fit or cannot be read go to ``dropped``."""
     tags = []
     (count,) = struct.unpack_from(order + "Q", data[offset : offset + 8].ljust(8, b"\0"))
     start = offset + 8
-    records = data[start : start + 20 * min(count, exif.MOST_TAGS)]
+    records = data[start : start + 20 * min(count, exif.MAX_TAGS)]
     for code, kind, number, value in struct.iter_unpack(order + "HHQ8s", records[: len(records) // 20 * 20]):
         length = KIND_BYTES.get(kind, 0) * number
         if length > 8:
             (place,) = struct.unpack(order + "Q", value)
             value = data[place : place + length] if length <= len(data) else b""
-        if code in PLACES_OF_PIXELS or number == 0:
+        if code in PIXEL_OFFSETS or number == 0:
             continue
-        readable = length > 0 and room.take(length) and len(value) >= length
+        readable = length > 0 and budget.take(length) and len(value) >= length
         tag = _narrow(TiffTag(code, kind, number, value[:length]), order) if readable else None
         if tag is None:
-            beyond.append(f"tag {code}, which cannot be read")
+            dropped.append(f"tag {code}, which cannot be read")
         else:
             tags.append(tag)
     return tags
 
 
 def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag | None:
-    """A tag of 64-bit whole numbers as one of 32 bits, None where they do not fit."""
+    """A tag of 64-bit integers as one of 32 bits; None if they do not fit."""
     if tag.kind not in WIDE:
         return tag
     wide, letter, kind = WIDE[tag.kind]
@@ -140,7 +140,7 @@ def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag | None:
 
 
 def _not_carried(tags: list[TiffTag]) -> list[str]:
-    """What the first directory holds that is left out, in words."""
+    """Names for the parts of the first directory that are left out."""
     named = [words for code, words in NAMED.items() if any(tag.code == code for tag in tags)]
     others = [tag for tag in tags if tag.code not in STRUCTURE]
     large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
@@ -150,7 +150,7 @@ def _not_carried(tags: list[TiffTag]) -> list[str]:
 
 @dataclass(frozen=True)
 class Carried:
-    """The tags to add to a new file: those of its first directory, and the directories below it."""
+    """The tags to add to a new file: those of its first directory, and its sub-directories."""
 
     byte_order: exif.ByteOrder
     main: list[TiffTag]
@@ -158,7 +158,7 @@ class Carried:
 
     @classmethod
     def of(cls, metadata: Metadata) -> "Carried":
-        """Tags from the EXIF block and from a TIFF source; the block's byte order becomes the file's."""
+        """The tags of the EXIF block and of a TIFF source; the file gets the block's byte order."""
         coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
         order: exif.ByteOrder = coding.byte_order if coding else "<"
         kept = {tag.code: tag for tag in coding.tags} if coding else {}
@@ -173,9 +173,9 @@ class Carried:
         return cls(order, list(kept.values()), subs)
 
     def append_to(self, out: BinaryIO) -> None:
-        """Give a finished file a longer first directory at its end, and let its header point there.
+        """Append a longer first directory to a finished file, and make its header point to it.
 
-        Files above 4 GB (BigTIFF) do without.
+        Files above 4 GB (BigTIFF) are left unchanged.
         """
         out.seek(0)
         header = out.read(8)

@@ -22,10 +22,10 @@ START_CODE = b"\x9d\x01\x2a"
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a still WebP, with or without loss.
+    """Read a still WebP, lossy or lossless.
 
     Raises:
-        InputError: for an animation, a broken or truncated file, or one above the limit.
+        InputError: for an animation, or a file that is broken, truncated or above the limit.
     """
     pieces = _read_chunks(data)
     chunks: dict[bytes, bytes] = {}
@@ -35,7 +35,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             further.append(f"a second chunk {left_out.printable(name)}")
     frames = [payload for name, payload in pieces if name == b"ANMF"]
     if len(frames) > 1:
-        raise InputError("animated WebP is not supported", "save the frame you want as a WebP of its own")
+        raise InputError("animated WebP is not supported", "save the frame you want as a separate WebP")
     width, height = _size(chunks)
     check_size(width, height, max_megapixels)
     samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)
@@ -60,8 +60,8 @@ def encode(
 ) -> None:
     """Write uint8 pixels (H, W, C) and alpha (H, W); lossless unless the source was a lossy WebP.
 
-    A lossy one gets the finest quality, which is not below the source's whatever that was. A quality forces
-    lossy compression; alpha is always stored without loss. Without loss, colours under alpha 0 are kept too.
+    Then the default is the best quality, which is at least the source's. A quality forces lossy compression;
+    alpha is always lossless. Lossless files keep colours under alpha 0 too.
     """
     lossy = quality is not None or (isinstance(metadata.coding, WebpCoding) and not metadata.coding.lossless)
     samples = pixels if alpha is None or not lossy else filled(pixels, alpha)
@@ -82,7 +82,7 @@ def encode(
 
 
 def _end(data: bytes) -> int:
-    """Where the RIFF container ends."""
+    """The end of the RIFF container."""
     length = int.from_bytes(data[4:8], "little")
     return 8 + length + length % 2
 

@@ -1,1 +1,1 @@
-"""What runs a network on a tile: PyTorch, or the exported graph in ONNX Runtime or OpenVINO."""
+"""The backends that run a network: PyTorch, or its exported graph in ONNX Runtime or OpenVINO."""

@@ -1,4 +1,4 @@
-"""Backend, device and precision by name -> an engine."""
+"""Names of backend, device and precision -> an engine."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,20 +13,20 @@ from defocusctl.restoring.backends.torch_engine import TorchEngine
 from defocusctl.system.devices import choose_device, choose_precision
 
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""The packages of the backends, and the extras that bring them."""
+"""The packages that backends need, and the extras that install them."""
 
 
 def check_backend(backend: str, device: str, precision: str) -> None:
-    """Refuse what a backend cannot do before a graph is exported for it, which takes a minute.
+    """Refuse what a backend cannot do before spending a minute on exporting a graph.
 
     Raises:
-        DeviceError: if its package is not installed, or it is asked for another device or precision.
+        DeviceError: if its package is not installed, or it does not support the device or precision.
     """
     if backend == "torch":
         return
     if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
         raise DeviceError(
-            f"the backend {backend} computes on the CPU and in fp32",
+            f"the backend {backend} runs only on the CPU and in fp32",
             "leave out --device and --precision, or use --backend torch",
         )
     if find_spec(backend) is None:
@@ -36,10 +36,10 @@ def check_backend(backend: str, device: str, precision: str) -> None:
 def open_engine(
     backend: str, network: Network, device: str, precision: str, graph: Path | None
 ) -> tuple[Engine, torch.device]:
-    """The ``network`` ready to run, and where. Backends other than ``torch`` run its exported ``graph``.
+    """The engine for ``network`` and its device. Backends other than ``torch`` run the exported ``graph``.
 
     Raises:
-        DeviceError: if the device, the precision or the backend is not there.
+        DeviceError: if the device, the precision or the backend is not available.
     """
     if backend == "torch":
         chosen = choose_device(device)

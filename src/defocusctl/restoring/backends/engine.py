@@ -1,4 +1,4 @@
-"""What every backend is to the code that tiles: tiles in, restored tiles and coefficients out."""
+"""The interface of all backends: tiles in, restored tiles and coefficients out."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from defocusctl.restoring.tiles import Floats
 BACKENDS = ("torch", "onnxruntime", "openvino")
 
 
-class Answer(NamedTuple):
+class EngineOutput(NamedTuple):
     """Restored tiles (B, 3, h, w), not clipped, and their maps, each (B, K, h/s, w/s)."""
 
     image: Floats
@@ -17,31 +17,31 @@ class Answer(NamedTuple):
 
 
 class Engine(Protocol):
-    """A network ready to run, whatever runs it."""
+    """A network ready to run on any backend."""
 
     @property
     def precision(self) -> str:
-        """``fp32``, ``bf16`` or ``fp16``: what ``predict`` computes in."""
+        """``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``."""
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Memory that a pixel of a tile takes."""
+        """Memory per pixel of a tile."""
 
     @property
     def has_exact(self) -> bool:
-        """Whether ``predict`` with ``exactly`` is another computation than without."""
+        """Whether ``exactly`` makes a difference to ``predict``."""
 
-    def predict(self, tiles: Floats, *, exactly: bool = False) -> Answer:
+    def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
         """Restore (B, 3, h, w) tiles in [0, 1] in the weights' channel order, h and w multiples of 16.
 
-        With ``exactly`` in float32, where the backend has that beside its own precision.
+        With ``exactly``, it computes in float32 if the backend can.
 
         Raises:
-            MemoryError: or what ``devices.is_out_of_memory`` knows, if they are too large for the memory.
-            ModelError: if the network does not answer as ``Network`` asks for.
+            MemoryError: or another error that ``devices.is_out_of_memory`` recognises, if memory runs out.
+            ModelError: if the network's output is not what ``Network`` requires.
         """
 
 
 def missing_extra(package: str, extra: str) -> DeviceError:
-    """What to tell a user who asks for what only the optional ``package`` does."""
+    """The error for a request that needs the optional ``package``."""
     return DeviceError(f"{package} is not installed", f"run: pip install 'defocusctl[{extra}]'")

@@ -1,43 +1,43 @@
-"""An exported graph as what the tiler runs."""
+"""An engine that runs an exported graph."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.engine import Answer
+from defocusctl.restoring.backends.engine import EngineOutput
 from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.restoring.backends.openvino_graph import OpenVinoGraph
 from defocusctl.restoring.tiles import Floats
 
 MEMORY = {"onnxruntime": 2, "openvino": 3}
-"""How many times the memory of PyTorch a tile takes, of both networks the larger, measured and rounded up."""
+"""Memory for a tile relative to PyTorch's, measured; the larger ratio of the two networks, rounded up."""
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "not enough memory", "out of memory")
 
 
 class Graph(Protocol):
-    """An ONNX file in a program that runs it."""
+    """An ONNX file, loaded by a runtime."""
 
     @property
     def outputs(self) -> Sequence[str]:
-        """The names of its outputs."""
+        """The names of the graph's outputs."""
 
     def run(self, photo: Floats) -> Sequence[Floats]:
         """(B, 3, H, W) -> the arrays called ``outputs``, the restored photo first."""
 
 
 def open_graph(backend: str, path: Path) -> Graph:
-    """The graph in the file ``path`` in the program ``backend``.
+    """Load the graph in the file ``path`` with the runtime ``backend``.
 
     Raises:
-        DeviceError: if that is not installed.
+        DeviceError: if the runtime is not installed.
     """
     return OnnxRuntimeGraph(path) if backend == "onnxruntime" else OpenVinoGraph(path)
 
 
 class GraphEngine:
-    """A float32 graph; there is nothing more exact to fall back to."""
+    """Runs a float32 graph, so there is nothing more exact to fall back to."""
 
     precision = "fp32"
     has_exact = False
@@ -46,14 +46,14 @@ class GraphEngine:
         self.bytes_per_pixel = MEMORY[backend] * network.bytes_per_pixel
         self._graph = open_graph(backend, path)
 
-    def predict(self, tiles: Floats, *, exactly: bool = False) -> Answer:
+    def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
         """See ``Engine``."""
         del exactly
         try:
             restored, *coefficients = self._graph.run(tiles)
-        except Exception as error:  # both programs have errors of their own, and one for everything
+        except Exception as error:  # each runtime has its own exception classes
             if any(phrase in str(error).lower() for phrase in OUT_OF_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
         names = self._graph.outputs[1:]
-        return Answer(restored, dict(zip(names, coefficients, strict=True)))
+        return EngineOutput(restored, dict(zip(names, coefficients, strict=True)))

@@ -10,14 +10,14 @@ from defocusctl.restoring.tiles import Floats
 
 
 class OnnxRuntimeGraph:
-    """An exported graph in ONNX Runtime, with as many threads as PyTorch would take.
+    """An exported graph in ONNX Runtime, with as many threads as PyTorch would use.
 
-    It keeps no memory between runs: the allocator of the C library does that, see
-    ``devices.keep_freed_memory``, and gives it up where a smaller tile has to do.
+    It keeps no memory between runs: the C library's allocator does (``devices.keep_freed_memory``), and can
+    release it when a smaller tile is needed.
 
     Raises:
         DeviceError: if ONNX Runtime is not installed.
-        WeightsError: if the file is not a graph that it can run.
+        WeightsError: if it cannot run the graph in the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class OnnxRuntimeGraph:
             import onnxruntime
         except ImportError as error:
             raise missing_extra("onnxruntime", "onnx") from error
-        onnxruntime.set_default_logger_severity(4)  # its errors arrive as exceptions
+        onnxruntime.set_default_logger_severity(4)  # errors are raised as exceptions anyway
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.enable_cpu_mem_arena = False
@@ -37,5 +37,5 @@ class OnnxRuntimeGraph:
 
     def run(self, photo: Floats) -> Sequence[Floats]:
         """(B, 3, H, W) -> the arrays called ``outputs``."""
-        answers: Sequence[Floats] = self._session.run(None, {self._input: photo})
-        return answers
+        outputs: Sequence[Floats] = self._session.run(None, {self._input: photo})
+        return outputs

@@ -11,9 +11,9 @@ from defocusctl.restoring.tiles import Floats
 
 
 class OpenVinoGraph:
-    """An exported graph in OpenVINO, with as many threads as PyTorch would take.
+    """An exported graph in OpenVINO, with as many threads as PyTorch would use.
 
-    By default, OpenVINO computes in bfloat16 where the processor can, filtering included; here it must not.
+    By default, OpenVINO would compute in bfloat16 where the processor can, even the filtering.
 
     Raises:
         DeviceError: if OpenVINO is not installed.
@@ -30,5 +30,5 @@ class OpenVinoGraph:
 
     def run(self, photo: Floats) -> Sequence[Floats]:
         """(B, 3, H, W) -> the arrays called ``outputs``."""
-        answers = self._compiled(photo)
-        return [np.array(answers[name], dtype=np.float32) for name in self.outputs]
+        outputs = self._compiled(photo)
+        return [np.array(outputs[name], dtype=np.float32) for name in self.outputs]

@@ -1,6 +1,7 @@
-"""XMP that names places in the picture or its size: it follows when the picture is turned or cut.
+"""XMP with image coordinates or the picture's size: transformed when the picture is rotated or cropped.
 
-What does not follow (Camera Raw's crop and masks, panoramas) is taken out, as are regions that are cut off.
+What cannot be transformed (Camera Raw's crop and masks, panoramas) is removed, as are regions that are cut
+off.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,21 +20,21 @@ RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
 
 WIDTHS = (f"{TIFF} ImageWidth", f"{EXIF} PixelXDimension")
 HEIGHTS = (f"{TIFF} ImageLength", f"{EXIF} PixelYDimension")
-CAMERA_RAW_PLACES = (
+CAMERA_RAW_GEOMETRY = (
     *("Crop", "HasCrop", "Perspective", "Upright", "RedEye", "Retouch", "MaskGroup"),
     *("PaintBased", "GradientBased", "CircularGradientBased"),
 )
 LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
-LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject's place"
+LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject's position"
 
 
-class _UnfitError(Exception):
-    """A place cannot be read, or is not in the picture any more."""
+class _OutsideError(Exception):
+    """Coordinates cannot be read, or are no longer in the picture."""
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A part that names a place, its texts, and what to take out if it is not in the picture any more."""
+class _Coordinates:
+    """Coordinates by name, their fields, and the element to remove if they are no longer in the picture."""
 
     name: str
     fields: list[Field]
@@ -41,7 +42,7 @@ class _Place:
 
 
 def with_size(packet: bytes, size: Size) -> bytes:
-    """The packet with its properties for the size of the picture, where it has them, set to ``size``.
+    """The packet with existing properties for the size of the picture set to ``size``.
 
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
@@ -57,7 +58,7 @@ def with_size(packet: bytes, size: Size) -> bytes:
 
 
 def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
-    """The packet with all places where the picture now has them, and the names of what was taken out.
+    """The packet with all coordinates transformed, and the names of what was removed.
 
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
@@ -65,13 +66,13 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     if not reframing.changes:
         return packet, []
     parsed = Packet(packet)
-    lost = list(_take_out(parsed))
-    for place in _places(parsed.rdf, None):
-        move, name = MOVERS[place.name]
+    lost = list(_remove_untransformable(parsed))
+    for place in _coordinates_in(parsed.rdf, None):
+        move, name = TRANSFORMS[place.name]
         try:
             keys = [found.name.partition(" ")[2] for found in place.fields]
             texts = move([found.text for found in place.fields], keys, reframing)
-        except (_UnfitError, ValueError, KeyError):
+        except (_OutsideError, ValueError, KeyError):
             parsed.cut(place.whole)
             lost.append(name)
             continue
@@ -81,52 +82,52 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     return parsed.edited(), list(dict.fromkeys(lost))
 
 
-def _take_out(parsed: Packet) -> Iterator[str]:
-    """Take out the properties that do not follow, and name them."""
+def _remove_untransformable(parsed: Packet) -> Iterator[str]:
+    """Remove the properties that cannot be transformed, and return their names."""
     for description in parsed.descriptions:
         for part in description.properties:
             namespace, _, local = part.name.partition(" ")
             if namespace == PANORAMA:
                 parsed.cut(part)
                 yield LOST_PANORAMA
-            elif namespace == RAW and local.startswith(CAMERA_RAW_PLACES) and part.text != "False":
+            elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
                 parsed.cut(part)
                 yield LOST_CROP
 
 
-def _places(element: Element, item: Element | None) -> Iterator[_Place]:
-    """The places that an element and all below it name; ``item`` is the member of a list that it is in."""
+def _coordinates_in(element: Element, item: Element | None) -> Iterator[_Coordinates]:
+    """The coordinates in an element and its descendants; ``item`` is the list item that contains it."""
     item = element if element.name == ITEM else item
     for found in element.attributes:
-        if found.name in MOVERS:
-            yield _Place(found.name, [found], item or found)
-    if element.name in MOVERS:
-        yield _Place(element.name, list(element.fields()), item or element)
+        if found.name in TRANSFORMS:
+            yield _Coordinates(found.name, [found], item or found)
+    if element.name in TRANSFORMS:
+        yield _Coordinates(element.name, list(element.fields()), item or element)
         return
     for child in element.children:
-        yield from _places(child, item)
+        yield from _coordinates_in(child, item)
 
 
-def _moved(area: Area, reframing: Reframing) -> Area:
+def _transformed(area: Area, reframing: Reframing) -> Area:
     found = reframing.area(area)
     if found is None:
-        raise _UnfitError
+        raise _OutsideError
     return found
 
 
 def _scales(reframing: Reframing, unit: str) -> tuple[Size, Size]:
-    """What numbers of this unit are multiplied by to be pixels, before and after."""
+    """The factors that convert this unit to pixels, before and after."""
     return (Size(1, 1), Size(1, 1)) if unit == "pixel" else (reframing.before, reframing.after)
 
 
 def _rectangle(
     numbers: list[float], unit: str, reframing: Reframing, anchor: float = 0.0
 ) -> tuple[float, float, float, float]:
-    """x, y, width and height in their unit; x and y lie ``anchor`` of the sides before the centre."""
+    """x, y, width and height in their unit; (x, y) lies ``anchor`` times the sides before the centre."""
     before, after = _scales(reframing, unit)
     width, height = numbers[2] * before.width, numbers[3] * before.height
     x, y = numbers[0] * before.width + anchor * width, numbers[1] * before.height + anchor * height
-    area = _moved(Area(x, y, width, height), reframing)
+    area = _transformed(Area(x, y, width, height), reframing)
     return (
         (area.x - anchor * area.width) / after.width,
         (area.y - anchor * area.height) / after.height,
@@ -138,7 +139,7 @@ def _rectangle(
 def _with_rectangle(
     names: list[str], texts: list[str], keys: list[str], unit: str, reframing: Reframing, anchor: float = 0.0
 ) -> list[str]:
-    """The texts with the rectangle of these names (x, y, width, height) moved; it may lack sides."""
+    """The texts with the rectangle in these fields (x, y, width, height) transformed; it may lack sides."""
     given = dict(zip(keys, texts, strict=True))
     numbers = [float(given[names[0]]), float(given[names[1]]), *(float(given.get(n, 0)) for n in names[2:])]
     moved = dict(zip(names, _rectangle(numbers, unit, reframing, anchor), strict=True))
@@ -146,61 +147,61 @@ def _with_rectangle(
 
 
 def _marked_area(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
-    """An area of the Metadata Working Group: centre, and sides or diameter."""
+    """A Metadata Working Group area: centre, and sides or diameter."""
     unit = _text_of("unit", texts, keys)
-    moved = _with_rectangle(["x", "y", "w", "h"], texts, keys, unit, reframing)
+    transformed = _with_rectangle(["x", "y", "w", "h"], texts, keys, unit, reframing)
     if "d" in keys:
         before, after = _scales(reframing, unit)
         place = keys.index("d")
-        moved[place] = _written(float(texts[place]) * min(before) / min(after))
-    return moved
+        transformed[place] = _written(float(texts[place]) * min(before) / min(after))
+    return transformed
 
 
 def _face(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
-    """Microsoft's rectangle: left, top, width and height in one text."""
+    """A Microsoft rectangle: left, top, width and height in one text."""
     numbers = [float(part) for part in texts[0].split(",")]
     if len(numbers) != 4:
-        raise _UnfitError
+        raise _OutsideError
     return [", ".join(_written(value) for value in _rectangle(numbers, "relative", reframing, 0.5))]
 
 
 def _boundary(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
-    """A region of the IPTC: rectangle (left, top, sides), circle (centre, radius) or polygon."""
+    """An IPTC region: rectangle (left, top, sides), circle (centre, radius) or polygon."""
     shape, unit = _text_of("rbShape", texts, keys), _text_of("rbUnit", texts, keys)
     if shape == "rectangle":
         return _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing, 0.5)
     before, after = _scales(reframing, unit)
     if shape == "circle":
-        moved = _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing)
+        transformed = _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing)
         place = keys.index("rbRx")
-        moved[place] = _written(float(texts[place]) * before.width / after.width)
-        return moved
+        transformed[place] = _written(float(texts[place]) * before.width / after.width)
+        return transformed
     columns = [place for place, key in enumerate(keys) if key == "rbX"]
     rows = [place for place, key in enumerate(keys) if key == "rbY"]
-    moved, inside = list(texts), False
+    transformed, inside = list(texts), False
     for column, row in zip(columns, rows, strict=True):
         x, y = reframing.point(float(texts[column]) * before.width, float(texts[row]) * before.height)
         inside = inside or (0 <= x <= reframing.after.width and 0 <= y <= reframing.after.height)
-        moved[column] = _written(min(max(x, 0), reframing.after.width) / after.width)
-        moved[row] = _written(min(max(y, 0), reframing.after.height) / after.height)
+        transformed[column] = _written(min(max(x, 0), reframing.after.width) / after.width)
+        transformed[row] = _written(min(max(y, 0), reframing.after.height) / after.height)
     if not inside:
-        raise _UnfitError
-    return moved
+        raise _OutsideError
+    return transformed
 
 
 def _subject(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
-    """EXIF's subject: a point, a circle (centre and diameter) or a rectangle (centre and sides)."""
+    """EXIF's subject area: a point, a circle (centre and diameter) or a rectangle (centre and sides)."""
     numbers = [float(text) for text in texts]
     if len(numbers) not in (2, 3, 4):
-        raise _UnfitError
+        raise _OutsideError
     sides = {2: [0.0, 0.0], 3: 2 * numbers[2:], 4: numbers[2:]}[len(numbers)]
-    area = _moved(Area(*numbers[:2], *sides), reframing)
+    area = _transformed(Area(*numbers[:2], *sides), reframing)
     values = (area.x, area.y, max(area.width, area.height) if len(numbers) == 3 else area.width, area.height)
     return [str(round(value)) for value in values[: len(numbers)]]
 
 
 def _applied_to(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
-    """The size of the picture that regions were marked in."""
+    """The size of the picture in which regions were marked."""
     sides = {"w": str(reframing.after.width), "h": str(reframing.after.height)}
     return [sides.get(key, text) for key, text in zip(keys, texts, strict=True)]
 
@@ -213,7 +214,7 @@ def _written(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-MOVERS: dict[str, tuple[Callable[[list[str], list[str], Reframing], list[str]], str]] = {
+TRANSFORMS: dict[str, tuple[Callable[[list[str], list[str], Reframing], list[str]], str]] = {
     f"{REGIONS} Area": (_marked_area, LOST_REGION),
     f"{REGIONS} AppliedToDimensions": (_applied_to, LOST_REGION),
     f"{ACDSEE} DLYArea": (_marked_area, LOST_REGION),

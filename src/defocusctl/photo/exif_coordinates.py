@@ -1,4 +1,4 @@
-"""EXIF and TIFF tags that speak of places in the picture: they follow when it is turned or cut."""
+"""EXIF and TIFF tags with image coordinates: they are transformed when the picture is rotated or cropped."""
 
 import struct
 
@@ -11,17 +11,17 @@ SUBJECT_AREA, SUBJECT_LOCATION = 37396, 41492
 OME = b"<OME"
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
 GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
-TIED_BY_OTHERS = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
-ON_THE_PAGE = frozenset((286, 287))
+OTHER_GEOREFERENCES = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
+PAGE_POSITION = frozenset((286, 287))
 DOUBLE = 12
-LOST_MAP, LOST_PAGE = "the place on the map (GeoTIFF)", "the place on the page"
+LOST_MAP, LOST_PAGE = "the map position (GeoTIFF)", "the page position"
 
 
 def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
-    """The EXIF block with its subject where the picture now has it, and the names of what was taken out.
+    """The EXIF block with its subject area transformed, and the names of what was removed.
 
     Raises:
-        BrokenExifError: if the first directory cannot be followed.
+        BrokenExifError: if the first directory cannot be read.
     """
     if not reframing.changes:
         return block, []
@@ -30,7 +30,7 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     entries, _ = exif.read_directory(block, first)
     lost = []
     if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
-        block = exif.without(block, first, {DESCRIPTION})
+        block = exif.without_tags(block, first, {DESCRIPTION})
         lost.append("OME-XML")
     patched, gone = bytearray(block), set()
     details = exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])
@@ -47,13 +47,13 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
         patched[place : place + len(moved)] = moved
     block = bytes(patched)
     if gone:
-        block = exif.without(block, details[0].position - 2, gone)
-        lost.append("the subject's place")
+        block = exif.without_tags(block, details[0].position - 2, gone)
+        lost.append("the subject's position")
     return block, lost
 
 
 def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes | None:
-    """The value for the new frame, of the same length, or None if it is not in it or cannot be read.
+    """The transformed value, of the same length, or None if it is cut off or cannot be read.
 
     It is a point, a circle (centre and diameter) or a rectangle (centre and sides).
     """
@@ -75,27 +75,29 @@ def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes
 def tags_reframed(
     tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
 ) -> tuple[tuple[TiffTag, ...], list[str]]:
-    """A TIFF's tags, the place on the map moved to the part that was cut out, and what was taken out.
+    """A TIFF's tags with its map position transformed for a crop, and the names of what was removed.
 
-    A turned picture's place is taken out, and any place on the page.
+    The map position of a rotated picture is removed, and so is any page position.
     """
     if not reframing.changes:
         return tags, []
-    kept = tuple(tag for tag in tags if tag.code not in ON_THE_PAGE)
+    kept = tuple(tag for tag in tags if tag.code not in PAGE_POSITION)
     lost = [LOST_PAGE] if len(kept) < len(tags) else []
     found = {tag.code for tag in kept} & GEOGRAPHIC
     if not found:
         return kept, lost
-    moved = None if reframing.turns or found & TIED_BY_OTHERS else _on_the_map(kept, order, reframing)
+    moved = (
+        None if reframing.rotates or found & OTHER_GEOREFERENCES else _map_position(kept, order, reframing)
+    )
     if moved is None:
         return tuple(tag for tag in kept if tag.code not in GEOGRAPHIC), [*lost, LOST_MAP]
     return moved, lost
 
 
-def _on_the_map(
+def _map_position(
     tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
 ) -> tuple[TiffTag, ...] | None:
-    """The tags with tie points and transformation for a picture that begins at another corner."""
+    """The tags with tie points and transformation adapted to a new top left corner."""
     moved = []
     left, top = reframing.box.left, reframing.box.top
     for tag in tags:
@@ -106,10 +108,10 @@ def _on_the_map(
         if tag.kind != DOUBLE or len(tag.value) != 8 * tag.count or tag.count % step:
             return None
         numbers = list(struct.unpack(f"{order}{tag.count}d", tag.value))
-        if tag.code == TIE_POINTS:  # column, row, height, and where on the map that is
+        if tag.code == TIE_POINTS:  # column, row, height, and their map coordinates
             numbers[0::6] = [column - left for column in numbers[0::6]]
             numbers[1::6] = [row - top for row in numbers[1::6]]
-        else:  # a matrix from column, row, height, 1 to the map
+        else:  # a matrix from (column, row, height, 1) to map coordinates
             for row in range(0, tag.count, 4):
                 numbers[row + 3] += numbers[row] * left + numbers[row + 1] * top
         moved.append(TiffTag(tag.code, tag.kind, tag.count, struct.pack(f"{order}{tag.count}d", *numbers)))
