@@ -16,7 +16,7 @@ from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, place_in, recorded_stamp
 from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
+from defocusctl.deblurrer.outputs import photo_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
 from defocusctl.restoring.restorer import Restored
@@ -108,7 +108,7 @@ class PhotoWork:
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = source.seconds + time.perf_counter() - started
-        return Opened(job, photo, source, read_warnings(photo, job.target), seconds)
+        return Opened(job, photo, source, photo_warnings(photo, job.target), seconds)
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
