@@ -1,16 +1,16 @@
-"""The errors a user can meet. Each names its cause and its remedy, and carries the exit code of the command.
+"""The errors that users see. Each states its cause and remedy, and carries the command's exit code.
 
-``DefocusctlError`` is the root; the command line prints its one line and ends with ``exit_code``.
-Anything else that reaches the command line is a bug of this program.
+``DefocusctlError`` is the base class; the command line prints one line and exits with its ``exit_code``.
+Any other exception that reaches the command line is a bug.
 """
 
 import unicodedata
 from enum import IntEnum
 
 UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of what a terminal obeys, what turns the order of a line, what no encoding holds, line ends."""
+"""Unicode categories of control and bidirectional characters, lone surrogates and line separators."""
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-"""Parts of words and of emoji."""
+"""Format characters that occur in words and emoji."""
 
 
 class ExitCode(IntEnum):
@@ -45,12 +45,12 @@ class DefocusctlError(Exception):
 
 
 class BugError(DefocusctlError):
-    """What no one foresaw."""
+    """An unexpected error: a bug in this program."""
 
     def __init__(self, error: Exception) -> None:
         message = " ".join(str(error).split())
         super().__init__(
-            f"a bug of defocusctl ({type(error).__name__}: {message})", "please report it with --debug"
+            f"a bug in defocusctl ({type(error).__name__}: {message})", "please report it with --debug"
         )
         self.__cause__ = error
 
@@ -62,7 +62,7 @@ class UsageError(DefocusctlError):
 
 
 class ModelError(DefocusctlError):
-    """A network that no one has heard of, or whose package is broken."""
+    """A network that is unknown, or whose package is broken."""
 
     exit_code = ExitCode.USAGE
 
@@ -74,47 +74,47 @@ class InputError(DefocusctlError):
 
 
 class OutputError(DefocusctlError):
-    """A result that cannot be written where it was asked for, or must not be."""
+    """A result that cannot, or must not, be written where requested."""
 
     exit_code = ExitCode.OUTPUT
 
 
 class WeightsError(DefocusctlError):
-    """Weights that are unknown, unavailable, not what their hash says, or of another model."""
+    """Weights that are unknown, unavailable, fail their checksum, or belong to another model."""
 
     exit_code = ExitCode.WEIGHTS
 
 
 class DeviceError(DefocusctlError):
-    """A device or precision that this machine does not have, or too little memory on it."""
+    """A device or precision that this machine lacks, or too little memory."""
 
     exit_code = ExitCode.DEVICE
 
 
 class SomeFailedError(DefocusctlError):
-    """Several inputs were given, and some of them failed; the others are done."""
+    """Some of several inputs failed; the others are done."""
 
     exit_code = ExitCode.SOME_FAILED
 
 
 class DataError(DefocusctlError):
-    """A recipe or data set for training or evaluation that is not as it should be."""
+    """An invalid recipe or data set for training or evaluation."""
 
     exit_code = ExitCode.DATA
 
 
 class ExpectationError(DefocusctlError):
-    """Measured figures that are not what was expected of them."""
+    """Measured figures that differ from the expected ones."""
 
     exit_code = ExitCode.EXPECTATION
 
 
 class InterruptedByUserError(DefocusctlError):
-    """Ctrl-C: finished outputs stay, the unfinished one leaves nothing."""
+    """Ctrl-C: finished outputs are kept, the unfinished one is removed."""
 
     exit_code = ExitCode.INTERRUPTED
 
-    def __init__(self, remedy: str = "what was finished is kept") -> None:
+    def __init__(self, remedy: str = "finished results are kept") -> None:
         super().__init__("interrupted", remedy)
 
 
@@ -131,6 +131,6 @@ def printable(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    """As Python writes it; a byte that is not UTF-8 as that byte."""
+    """The character as a Python escape; a surrogate-escaped byte as ``\\xNN``."""
     code = ord(character)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]

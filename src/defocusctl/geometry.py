@@ -1,4 +1,4 @@
-"""Sizes and boxes in pixels: rows grow downwards, columns to the right, boxes exclude their far edge."""
+"""Sizes and boxes in pixels: rows run downwards, columns to the right, boxes exclude their far edge."""
 
 import re
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Box:
         return f"{self.size.width}x{self.size.height}+{self.left}+{self.top}"
 
     def shifted(self, by: int) -> "Box":
-        """The box so many pixels farther down and to the right."""
+        """The box moved down and right by ``by`` pixels."""
         return Box(self.top + by, self.left + by, self.bottom + by, self.right + by)
 
     def within(self, size: Size) -> "Box":
@@ -71,7 +71,7 @@ def parse_region(text: str) -> Box:
     """``WxH+X+Y`` (the notation of X11 and ImageMagick) as a box.
 
     Raises:
-        UsageError: if the text has another form or the region is empty.
+        UsageError: if the text is malformed or the region is empty.
     """
     match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text.strip())
     if match is None:

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from defocusctl.batch.inputs import Found
+from defocusctl.batch.inputs import FoundPhoto
 from defocusctl.batch.jobs import BatchOptions, Job, plan
 from defocusctl.batch.manifest import Entry, Manifest, Status, recorded_stamp
 
 SETTINGS = BatchOptions("iniknet").settings("sha256:12c5")
 
 
-def found_in(folder: Path, name: str) -> Found:
+def found_in(folder: Path, name: str) -> FoundPhoto:
     """A photo as a search finds it."""
-    return Found(str(folder / name), name, stamp=recorded_stamp(folder / name))
+    return FoundPhoto(str(folder / name), name, stamp=recorded_stamp(folder / name))
 
 
-def job_of(found: Found, out: str = "out", **options: Any) -> Job:
+def job_of(found: FoundPhoto, out: str = "out", **options: Any) -> Job:
     """What there is to do for a photo that no earlier run knows."""
     [job] = plan([found], BatchOptions("iniknet", **options), Path(out), {})
     return job

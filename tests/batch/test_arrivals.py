@@ -33,7 +33,7 @@ class Observer:
         self._thread.start()
 
     def _take(self) -> None:
-        for found in self.arrivals.as_they_come(self._stop.is_set):
+        for found in self.arrivals.arriving(self._stop.is_set):
             self._came.put((found.name, found.size))
 
     def next(self, timeout: float = LONG) -> tuple[str, int] | None:
@@ -108,7 +108,7 @@ def test_what_grows_is_complete_when_it_has_stopped_growing(
 def test_what_is_moved_in_is_complete_at_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "WITHOUT_NOTICE", inf)  # only the system notices it
+    monkeypatch.setattr(watch, "SCAN_EVERY", inf)  # only the system notices it
     monkeypatch.setattr(watch, "SETTLED", 100.0)
     elsewhere = old(tmp_path / "whole.png")
     tree = tmp_path / "tree/deep"
@@ -137,7 +137,7 @@ def test_what_is_there_comes_first_and_not_again(
     monkeypatch.setattr(watch, "SETTLED", 700.0)
     assert [photo.name for photo in later.complete(found)] == ["a.jpg", "b.jpg"]
     monkeypatch.setattr(watch, "SETTLED", 0.1)
-    coming = later.as_they_come(lambda: False)
+    coming = later.arriving(lambda: False)
     assert next(coming).name == "fresh.jpg"
 
 
@@ -170,7 +170,7 @@ def test_results_hidden_files_and_other_files_do_not_come(folder: Path, tmp_path
 def test_a_folder_that_goes_and_comes_back(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "WITHOUT_NOTICE", 1.0)
+    monkeypatch.setattr(watch, "SCAN_EVERY", 1.0)
     with observed(folder, tmp_path / "out") as observer:
         old(folder / "a.jpg")
         assert observer.next() == ("a.jpg", len(CONTENT))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.batch.inputs import Search, listed_in, real_path
+from defocusctl.batch.inputs import Search, paths_in_list, real_path
 from defocusctl.errors import InputError, UsageError
 
 
@@ -93,7 +93,7 @@ def test_a_list_names_from_the_working_folder_or_the_root(home: Path) -> None:
     "content", [b"a b.png\n\xff.png\n\n", b"a b.png\r\n\xff.png", b"a b.png\0\xff.png\0"]
 )
 def test_lists_are_lines_or_end_in_zero_bytes(content: bytes) -> None:
-    assert list(listed_in(content)) == ["a b.png", os.fsdecode(b"\xff.png")]
+    assert list(paths_in_list(content)) == ["a b.png", os.fsdecode(b"\xff.png")]
 
 
 def test_an_input_that_does_not_exist_is_refused(home: Path) -> None:
@@ -126,10 +126,10 @@ def test_a_folder_that_cannot_be_read_is_listed(home: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_lists_of_windows(encoding: str) -> None:
     content = "a b.png\r\n写真.png\r\n".encode(encoding)
-    assert list(listed_in(content)) == ["a b.png", "写真.png"]
+    assert list(paths_in_list(content)) == ["a b.png", "写真.png"]
     if encoding == "utf-16":
         with pytest.raises(InputError, match="UTF-16"):
-            list(listed_in(content[:-1]))
+            list(paths_in_list(content[:-1]))
 
 
 @pytest.mark.parametrize(

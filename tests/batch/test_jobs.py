@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from defocusctl.batch.inputs import Found
+from defocusctl.batch.inputs import FoundPhoto
 from defocusctl.batch.jobs import BatchOptions, check_collisions, check_foreign, plan
 from defocusctl.batch.manifest import Entry, recorded_stamp
 from defocusctl.errors import OutputError, UsageError
@@ -13,8 +13,8 @@ from tests.batch.folders import make_old, replace_unseen, write_photos
 from tests.batch.recorded import done, job_of
 
 
-def found(*names: str, folder: str = "in") -> list[Found]:
-    return [Found(str(Path(folder, name)), name) for name in names]
+def found(*names: str, folder: str = "in") -> list[FoundPhoto]:
+    return [FoundPhoto(str(Path(folder, name)), name) for name in names]
 
 
 def test_the_tree_is_mirrored() -> None:
@@ -34,7 +34,7 @@ def test_the_tree_is_mirrored() -> None:
 def test_a_name_without_a_format_gets_that_of_the_content(home: Path) -> None:
     photo = write_photos(home, ["a.png"]) / "a.png"
     photo.rename(home / "scan.dat")
-    assert job_of(Found(str(home / "scan.dat"), "x/scan.dat")).target == Path("out/x/scan.png")
+    assert job_of(FoundPhoto(str(home / "scan.dat"), "x/scan.dat")).target == Path("out/x/scan.png")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_suffix_that_lies_is_set_right(home: Path) -> None:
     for name in ("icon.jpg", "camera.jpg", "camera.PNG"):
         (home / name).write_bytes(content)
     for name, result in {"icon.jpg": "icon.png", "camera.jpg": "camera.jpg.png"}.items():
-        assert job_of(Found(str(home / name), name)).target.name == result
+        assert job_of(FoundPhoto(str(home / name), name)).target.name == result
 
 
 def test_photos_that_are_done_are_not_opened(home: Path) -> None:
@@ -84,7 +84,7 @@ def test_photos_that_are_done_are_not_opened(home: Path) -> None:
     photo = write_photos(home, ["a.png"]) / "a.png"
     photo = photo.rename(home / "icon.jpg")
     make_old(home)
-    found = Found(str(photo), "icon.jpg")
+    found = FoundPhoto(str(photo), "icon.jpg")
     entry = done(Path("out"), "icon.jpg", photo, {"icon.png": photo}, stamp=recorded_stamp(photo))
     converted = done(
         Path("out"),

@@ -13,7 +13,7 @@ import tifffile
 import torch
 
 from defocusctl.batch.engine import Concurrency, Steps, Stop
-from defocusctl.batch.inputs import Found
+from defocusctl.batch.inputs import FoundPhoto
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.local import LocalEngine, choose_concurrency
 from defocusctl.batch.manifest import Entry, Status
@@ -43,7 +43,7 @@ def work_with(loaded: Deblurrer, max_megapixels: float = 1.0) -> PhotoWork:
 
 
 def jobs_for(names: Iterable[str]) -> list[Job]:
-    return [job_of(Found(f"in/{name}", name)) for name in names]
+    return [job_of(FoundPhoto(f"in/{name}", name)) for name in names]
 
 
 def outcomes(

@@ -11,7 +11,7 @@ import pytest
 from defocusctl.batch import manifest
 from defocusctl.batch.jobs import BatchOptions, Job
 from defocusctl.batch.manifest import Entry, Status, recorded_stamp
-from defocusctl.batch.resume import Judge, Judged, Reason, changes
+from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
 from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
 from tests.batch.recorded import found_in, job_of
 
@@ -55,7 +55,7 @@ def stamped(job: Job) -> Entry:
     return replace(entry_of(job), stamp=stamp, stamps={"a.png": result})
 
 
-def judged_again(job: Job, entry: Entry, *, verify: bool = False) -> Judged:
+def judged_again(job: Job, entry: Entry, *, verify: bool = False) -> Verdict:
     """As the next run judges it, which finds the photo anew."""
     found = replace(job, stamp=recorded_stamp(job.source))
     entries = {entry.input: Entry.from_json(entry.as_json())}
@@ -81,7 +81,7 @@ def test_the_same_again_is_done(job: Job) -> None:
 def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, object]) -> None:
     entry, other = entry_of(job), SETTINGS | change
     assert reason(job, entry, other) is Reason.SETTINGS
-    line = changes([Judged(job, Reason.SETTINGS)], {"a.png": entry}, other)
+    line = settings_change([Verdict(job, Reason.SETTINGS)], {"a.png": entry}, other)
     assert line is not None
     assert f"{next(iter(change))} " in line
     assert "1 of them" in line

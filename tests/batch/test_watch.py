@@ -108,7 +108,7 @@ def test_photos_are_done_as_they_arrive(home: Path, monkeypatch: pytest.MonkeyPa
     assert answer.code == 0, answer.err
     assert [line.split(":")[0] for line in answer.err.splitlines()] == [
         "error",  # of the photo that was cut short
-        "finishing the photos in flight; Ctrl-C again gives them up",
+        "finishing the photos in flight; Ctrl-C again abandons them",
     ]
     events = [json.loads(line) for line in answer.out.splitlines()]
     finished = next(event for event in events if event["event"] == "finished")

@@ -42,7 +42,7 @@ def test_no_command_obeys_a_name(home: Path, ending: str) -> None:
     ]
     for answer in answers:
         assert not any(sign in answer.out + answer.err for sign in "\x1b\x07\x9b\u202e")
-        assert "a bug of" not in answer.err
+        assert "a bug in" not in answer.err
     assert "\\x1b" in answers[1].out and "\\x1b" in answers[2].err and "\\x1b" in answers[4].err
 
 

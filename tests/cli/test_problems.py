@@ -97,7 +97,7 @@ def test_a_bug_with_one_input_does_not_stop_the_others(capsys: pytest.CaptureFix
     assert after == "reached"
     out, err = capsys.readouterr()
     assert json.loads(out)["exit_code"] == ExitCode.BUG
-    assert err.startswith("error: a.png: a bug of defocusctl (KeyError: 'who knows'): please report")
+    assert err.startswith("error: a.png: a bug in defocusctl (KeyError: 'who knows'): please report")
 
 
 def test_memory_that_runs_out_is_no_bug(home: Path) -> None:

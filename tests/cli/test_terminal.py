@@ -62,7 +62,7 @@ def test_interrupting_a_run_leaves_nothing_half_written(home: Path) -> None:
     assert "tiles" in shown
     assert "None" not in shown
     assert "error: " in shown
-    assert "interrupted: what was finished is kept" in shown
+    assert "interrupted: finished results are kept" in shown
     assert "Traceback" not in shown
     assert process.returncode == ExitCode.INTERRUPTED
     assert sorted(path.name for path in home.iterdir()) == ["iniknet.safetensors", "photo.png"]
@@ -74,5 +74,5 @@ def test_interrupting_the_start_is_one_line(home: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PYTHONPATH", str(home))
     done = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True)
     assert done.returncode == ExitCode.INTERRUPTED
-    assert done.stderr == "error: interrupted: what was finished is kept\n"
+    assert done.stderr == "error: interrupted: finished results are kept\n"
     assert done.stdout == ""

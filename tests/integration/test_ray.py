@@ -15,8 +15,8 @@ from PIL import Image
 
 from defocusctl.batch.engine import Concurrency, Stop
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
-from defocusctl.batch.manifest import Status, alone_in
-from defocusctl.batch.ray import MOST_LOSSES, RayEngine
+from defocusctl.batch.manifest import Status, locked_folder
+from defocusctl.batch.ray import MAX_LOSSES, RayEngine
 from defocusctl.batch.ray_cluster import Workers
 from defocusctl.batch.ray_worker import Assignment
 from defocusctl.batch.work import PhotoWork, Source
@@ -60,7 +60,7 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture
 def out(home: Path) -> Iterator[Path]:
-    with alone_in(home / "out"):
+    with locked_folder(home / "out"):
         yield home / "out"
 
 
@@ -120,7 +120,7 @@ class TestEngine:
         bad = {outcome.job.name: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
         assert list(bad) == [BOMB]
         assert bad[BOMB].exit_code == ExitCode.DEVICE
-        assert f"{MOST_LOSSES} workers were lost" in str(bad[BOMB].error)
+        assert f"{MAX_LOSSES} workers were lost" in str(bad[BOMB].error)
         assert len(outcomes) == 5
 
     def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(

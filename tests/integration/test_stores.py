@@ -15,7 +15,7 @@ import pytest
 from moto.moto_api import recorder
 
 from defocusctl.batch.storage import opened_stores
-from defocusctl.batch.store_records import LOCK, LOCK_LASTS, SEGMENTS, StoreRecords, fetch_records
+from defocusctl.batch.store_records import LOCK, LOCK_TIMEOUT, SEGMENTS, StoreRecords, fetch_records
 from defocusctl.batch.stores import Store
 from defocusctl.errors import ExitCode, InputError, OutputError, UsageError
 from tests.cli.command import defocusctl, small_weights
@@ -38,7 +38,7 @@ def write_and_die(store, path, content):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Store.write = write_and_die
-store_records.SHIP_EVERY = 0.05
+store_records.UPLOAD_EVERY = 0.05
 main()
 """
 """The program, which puts entries in the store at once and is killed when the first are there."""
@@ -168,7 +168,7 @@ def test_foreign_objects_in_the_store_stay(home: Path, bucket: str, weights: Pat
     fsspec.filesystem("s3").pipe_file(f"{bucket}/out/a.png", b"mine")
     answer = defocusctl("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
     assert answer.code == ExitCode.OUTPUT
-    assert f"'{bucket}/out/a.png' among them" in answer.err
+    assert f"such as '{bucket}/out/a.png'" in answer.err
     assert objects(f"{bucket}/out")["a.png"] == b"mine"
 
 
@@ -208,7 +208,7 @@ def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None
     ("url", "problem", "text"),
     [
         ("ftp://host/photos", UsageError, "'ftp://' is not a store"),
-        ("s3://no-such-bucket/photos", InputError, "nothing below|cannot list"),
+        ("s3://no-such-bucket/photos", InputError, "nothing in|cannot list"),
     ],
 )
 def test_what_cannot_be_opened(store: None, url: str, problem: type[Exception], text: str) -> None:
@@ -244,10 +244,10 @@ def test_a_second_batch_is_kept_out_until_the_lock_is_old(tmp_path: Path, bucket
     first, second = (Store(tmp_path / name, f"{bucket}/out") for name in ("first", "second"))
     first.local.mkdir()
     second.local.mkdir()
-    with StoreRecords.kept(first):
-        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords.kept(second):
+    with StoreRecords.opened(first):
+        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords.opened(second):
             pass
-        with StoreRecords.kept(second, clock=lambda: time.time() + LOCK_LASTS + 1):
+        with StoreRecords.opened(second, clock=lambda: time.time() + LOCK_TIMEOUT + 1):
             assert json.loads(objects(f"{bucket}/out")[LOCK])["renewed"] > time.time()
     assert LOCK not in objects(f"{bucket}/out")
 
@@ -260,7 +260,7 @@ def test_segments_of_a_killed_run_are_folded(tmp_path: Path, bucket: str) -> Non
     out.write(tmp_path / SEGMENTS / "000000001-x.jsonl", newer)
     assert len(fetch_records(out)) == 2
     assert (tmp_path / MANIFEST).read_bytes() == old + new + newer
-    with StoreRecords.kept(out):
+    with StoreRecords.opened(out):
         assert set(objects(f"{bucket}/out")) == {MANIFEST, LOCK}
         with (tmp_path / MANIFEST).open("ab") as manifest:
             manifest.write(old)

@@ -1,1 +1,1 @@
-"""Folders of any size through ``pipeline``: what there is to do, doing it, and a record of what was done."""
+"""Folders of any size through ``deblurrer``: plan the jobs, run them, and record the results."""

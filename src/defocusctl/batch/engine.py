@@ -1,6 +1,6 @@
-"""What every engine has in common: when to stop, how many photos at once, and the steps of one photo.
+"""What all engines share: when to stop, how many photos at once, and the steps for one photo.
 
-An engine turns jobs into outcomes: in threads of this process (``local``) or in a cluster (``ray``).
+An engine turns jobs into outcomes, in threads of this process (``local``) or on a cluster (``ray``).
 """
 
 import threading
@@ -20,40 +20,40 @@ from defocusctl.batch.work import Opened, PhotoWork, Source
 from defocusctl.geometry import Size
 from defocusctl.restoring.restorer import Restored, Restorer
 
-OnBegin = Callable[[Job], None]
-"""Called with each job when its restoration begins; perhaps by another thread."""
+OnStart = Callable[[Job], None]
+"""Called with each job when its restoration starts; possibly from another thread."""
 
 OnTile = Callable[[Job, int, int], None]
-"""Called with each job's tiles done and in all; perhaps by another thread."""
+"""Called with each job's tiles done and in total; possibly from another thread."""
 
 
 @dataclass
 class Stop:
-    """When to begin no further photo: if that is ``requested``, or after more than ``most_failures``.
+    """When to start no more photos: if ``requested``, or after more than ``max_failures`` failures.
 
-    It counts the failures of one run; ``ended`` is set when nothing more can be done. ``abandoned`` says
-    whether the photos in flight are to be given up as well. Any thread may ask, at any time.
+    ``failures`` counts those of this run; ``ended`` is set when nothing more can be done. ``abandoned`` says
+    whether to abandon the photos in flight as well. Safe to call from any thread.
     """
 
     requested: Callable[[], bool] = lambda: False
     abandoned: Callable[[], bool] = lambda: False
-    most_failures: int | None = None
+    max_failures: int | None = None
     failures: int = 0
     ended: bool = False
 
     def stopping(self) -> bool:
-        """Whether no further photo is to be begun; endless jobs end then."""
+        """True if no more photos should start; this also ends an endless iterable of jobs."""
         return self.ended or self.too_many or self.requested() or self.abandoned()
 
     @property
     def too_many(self) -> bool:
-        return self.most_failures is not None and self.failures > self.most_failures
+        return self.max_failures is not None and self.failures > self.max_failures
 
 
 class Concurrency(NamedTuple):
-    """``computing`` photos are restored at once by ``threads`` threads each, ``reading`` are read at once.
+    """``computing`` photos are restored at once, with ``threads`` threads each; ``reading`` are read at once.
 
-    ``photos`` is how many are in memory at most: being read, waiting, being restored, being written.
+    At most ``photos`` are in memory: being read, waiting, being restored or being written.
     """
 
     computing: int
@@ -63,28 +63,29 @@ class Concurrency(NamedTuple):
 
 
 class Engine(Protocol):
-    """Does jobs. What goes wrong with one is its outcome; an engine raises only if it cannot go on at all."""
+    """Runs jobs. A job's error becomes its outcome; an engine raises only if it cannot continue at all."""
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """How it would do so many photos."""
+        """The concurrency for ``photos`` photos."""
         ...
 
     def outcomes(
         self, work: PhotoWork, jobs: Iterable[Job], stop: Stop, concurrency: Concurrency
     ) -> Generator[Outcome, None, None]:
-        """One outcome per job begun, as they end, in any order.
+        """Yield one outcome per started job as it finishes, in any order.
 
-        Jobs are taken as they are needed: the iterable may be endless, and ``next`` of it may wait. When
-        ``stop.stopping()`` no further job is begun; those in flight end. When ``stop.abandoned()`` those are
-        given up: outcomes still come of what was stored before, and of nothing else. Closing the generator
-        gives them up without that. Nothing of theirs is written after the end, and no unfinished file stays.
+        Jobs are taken when needed: the iterable may be endless, and its ``next`` may block. Once
+        ``stop.stopping()`` is true, no job starts and those in flight finish. Once ``stop.abandoned()`` is
+        true, those in flight are abandoned: only jobs already stored still yield outcomes. Closing the
+        generator abandons them too, without outcomes. After that nothing is written and no unfinished file
+        remains.
         """
         ...
 
 
 @contextmanager
-def threads_each(concurrency: Concurrency) -> Iterator[None]:
-    """During this block, every thread that computes does so with its share of the threads."""
+def torch_threads(concurrency: Concurrency) -> Iterator[None]:
+    """Limit PyTorch in this block to the threads that each photo gets."""
     before = torch.get_num_threads()
     torch.set_num_threads(concurrency.threads)
     try:
@@ -94,31 +95,28 @@ def threads_each(concurrency: Concurrency) -> Iterator[None]:
 
 
 class AbandonedError(BaseException):
-    """Nobody waits for the photo any more."""
+    """The photo was abandoned."""
 
 
-def outcomes_of_threads(
+def run_in_threads(
     count: int,
     jobs: Iterable[Job],
     stop: Stop,
     do_next: Callable[[Callable[[], Job | None]], Outcome | None],
     closed: threading.Event,
 ) -> Generator[Outcome, None, None]:
-    """Outcomes as ``count`` threads have them, each of which calls ``do_next`` until that returns None.
+    """Yield the outcomes of ``count`` threads, each of which calls ``do_next`` until it returns None.
 
-    ``do_next`` gets the next job from the function it is called with, if there is one, and takes it to its
-    end; it may raise ``AbandonedError``. ``closed`` is set when the generator is: photos in flight are to be
-    given up then.
+    ``do_next`` is called with a function that returns the next job, if any, and runs that job to its end; it
+    may raise ``AbandonedError``. ``closed`` is set when the generator closes, to abandon photos in flight.
     """
-    coming, taking = iter(jobs), threading.Lock()
-    free = threading.Semaphore(
-        count
-    )  # less the photos whose outcomes were not dealt with: these may say stop
+    pending, lock = iter(jobs), threading.Lock()
+    free = threading.Semaphore(count)  # a thread waits until its last outcome, which may say stop, is handled
     ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
 
     def next_job() -> Job | None:
-        with taking:
-            return None if closed.is_set() or stop.stopping() else next(coming, None)
+        with lock:
+            return None if closed.is_set() or stop.stopping() else next(pending, None)
 
     def work() -> None:
         try:
@@ -159,10 +157,10 @@ class _Request:
 
 
 class Steps:
-    """The steps of a photo for many threads that have one each, of which ``computing`` others restore.
+    """The steps for one photo, called from many threads; ``computing`` threads of its own restore.
 
-    Whoever of these is free takes the photo that has waited longest and, as far as ``room_for`` its size has
-    room, others of the same size that wait. Photos end with the tile at hand once ``abandoned``.
+    A free one takes the photo that has waited longest, with up to ``room_for`` waiting photos of that size as
+    one batch. Once ``abandoned``, restoring stops after the current tile.
     """
 
     def __init__(
@@ -172,20 +170,20 @@ class Steps:
         abandoned: Callable[[], bool],
         *,
         room_for: Callable[[Size], int] | None = None,
-        on_begin: OnBegin | None = None,
+        on_start: OnStart | None = None,
         on_tile: OnTile | None = None,
     ) -> None:
         self._work = work
         self._abandoned = abandoned
         self._room_for = room_for or work.deblurrer.restorer.room_for
-        self._on_begin = on_begin
+        self._on_start = on_start
         self._on_tile = on_tile
         self._waiting: deque[_Request] = deque()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(computing, thread_name_prefix="restore")
 
     def open(self, job: Job) -> Opened | Outcome:
-        """Read the photo; the outcome if that failed."""
+        """Read the photo; return a failed outcome if that is not possible."""
         source: Source | None = None
         try:
             data, source = self._work.fetch(job)
@@ -194,10 +192,10 @@ class Steps:
             return self._work.failure(job, error, source)
 
     def finish(self, opened: Opened) -> Outcome:
-        """Wait for the photo to be restored and write it; whatever goes wrong is its outcome.
+        """Wait for the photo to be restored and write it; an error becomes its outcome.
 
         Raises:
-            AbandonedError: if nobody waits for it any more; nothing is written then.
+            AbandonedError: if it was abandoned; nothing is written then.
         """
         started = time.perf_counter()
         request = _Request(opened)
@@ -213,11 +211,11 @@ class Steps:
             return self._work.failure(opened.job, error, opened.source)
 
     def close(self) -> None:
-        """End the threads when they have done what was asked of them."""
+        """Wait for submitted work, then end the threads."""
         self._pool.shutdown()
 
     def _serve(self) -> None:
-        """Restore the next group; there is none if an earlier one took its photos along."""
+        """Restore the next batch, if its photos were not part of an earlier one."""
         with self._lock:
             group = self._next_group()
         if group:
@@ -230,7 +228,7 @@ class Steps:
         except BaseException as error:
             if len(group) == 1:
                 group[0].restored.set_exception(error)
-            else:  # one of them is bad: each by itself, so that only that one fails
+            else:  # restore one at a time, so that only the bad one fails
                 for request in group:
                     self._restore_group([request])
 
@@ -240,15 +238,15 @@ class Steps:
         first = self._waiting.popleft()
         size = first.opened.photo.size
         room = self._room_for(size) - 1
-        mates = [request for request in self._waiting if request.opened.photo.size == size][:room]
-        for mate in mates:
-            self._waiting.remove(mate)
-        return [first, *mates]
+        others = [request for request in self._waiting if request.opened.photo.size == size][:room]
+        for other in others:
+            self._waiting.remove(other)
+        return [first, *others]
 
     def _restore(self, group: Sequence[_Request]) -> list[Restored]:
         opened = [request.opened for request in group]
 
-        def note(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             self._check_abandoned()
             for one in opened:
                 if self._on_tile is not None:
@@ -256,9 +254,9 @@ class Steps:
 
         self._check_abandoned()
         for one in opened:
-            if self._on_begin is not None:
-                self._on_begin(one.job)
-        return self._work.restore(opened, on_tile=note)
+            if self._on_start is not None:
+                self._on_start(one.job)
+        return self._work.restore(opened, on_tile=report)
 
     def _check_abandoned(self) -> None:
         if self._abandoned():

@@ -1,8 +1,7 @@
-"""Which photos a batch is about: in folders, by patterns, by name, or in a list; and what each is called.
+"""Finds a batch's photos in folders, by pattern, by name or in a list, and names each.
 
-Files named one by one are taken as they are. In folders and by patterns, only those are that have a photo's
-suffix and lie in no folder that is hidden or a system's own (``folders``), and that this program did not
-write: neither results nor the pictures of a report.
+Files named individually are always taken. Folders and patterns yield only files with a photo's suffix, not in
+hidden and system folders (``photo.folders``), and none that this program wrote (results, report pictures).
 """
 
 import codecs
@@ -21,10 +20,10 @@ from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.targets import is_passed_over, may_be_photo
 
 
-class Found(NamedTuple):
-    """A photo, its path below the folder it was searched in (with slashes), and what is known of its file.
+class FoundPhoto(NamedTuple):
+    """A photo and its path below the searched folder, with slashes.
 
-    ``size`` is in bytes, 0 if unknown; ``stamp`` is for comparing with the manifest's.
+    ``size`` is in bytes, 0 if unknown; ``stamp`` is compared with the manifest's.
     """
 
     path: str
@@ -34,7 +33,7 @@ class Found(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A folder whose photos nobody knows, and the system's reason."""
+    """A folder that cannot be read, and the system's reason."""
 
     path: Path
     name: str
@@ -43,9 +42,9 @@ class Unreadable(NamedTuple):
 
 @dataclass
 class Findings:
-    """All photos, each once, in the order of the inputs and of names in each; folders that cannot be read."""
+    """All photos, each once, ordered by input and then by name, and folders that cannot be read."""
 
-    photos: list[Found] = field(default_factory=list)
+    photos: list[FoundPhoto] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
@@ -53,11 +52,10 @@ class Findings:
 class Search:
     """Where and what to look for.
 
-    ``root`` is the folder that names begin in; by default an input's own: a folder itself, the folder of a
-    file, the part of a pattern before its first wildcard; for a list, the working folder. ``include`` and
-    ``exclude`` are patterns of ``fnmatch``, whatever the case; one with a slash is for the whole name,
-    another for any part of it. ``out`` is never searched, and the files ``own`` (as of ``real_path``) are
-    no inputs.
+    Names are relative to ``root``, by default the input folder, a file's folder, the part of a pattern
+    before its first wildcard, or for a list the working folder. ``include`` and ``exclude`` are
+    case-insensitive ``fnmatch`` patterns; one with a slash matches the whole name, others match any part of
+    it. ``out`` is never searched, and the files ``own`` (from ``real_path``) are not inputs.
     """
 
     out: Path
@@ -68,7 +66,7 @@ class Search:
     own: Collection[str] = ()
 
     def find(self, inputs: Iterable[str], listed: Iterable[str] = ()) -> Findings:
-        """Everything that ``inputs`` of the command line and lines of a list name.
+        """Find the photos named by command-line ``inputs`` and by the lines of a list.
 
         Raises:
             InputError: if an input of the command line does not exist.
@@ -78,47 +76,47 @@ class Search:
         for text in inputs:
             if not Path(text).exists() and not glob.has_magic(text):
                 raise InputError(f"there is no '{text}'", "check the path")
-            self._take(text, self.root, findings)
+            self._add_input(text, self.root, findings)
         for text in listed:
-            self._take(text, self.root or Path.cwd(), findings)
+            self._add_input(text, self.root or Path.cwd(), findings)
         resolve = path_resolver()
         unique = {(found.name, resolve(found.path)): found for found in findings.photos}
-        findings.photos = [found for found in unique.values() if self._is_wanted(found.name)]
+        findings.photos = [found for found in unique.values() if self._is_selected(found.name)]
         return findings
 
-    def _take(self, text: str, root: Path | None, findings: Findings) -> None:
+    def _add_input(self, text: str, root: Path | None, findings: Findings) -> None:
         path = Path(text)
         if path.is_dir():
-            self._take_below(path, root or path, findings)
+            self._add_folder(path, root or path, findings)
         elif path.exists() or not glob.has_magic(text):
             findings.photos.append(_found(text, _name(path, root or path.parent), status_of(text)))
         else:
             fixed = _fixed_part(path)
+            base = root or fixed
             out = self.out.resolve()
-            met = not _is_within(fixed, out)
+            skips_results = not _is_within(fixed, out)
             for match in sorted(fixed.glob(str(path.relative_to(fixed)))):
-                base = root or fixed
                 parts = match.relative_to(fixed).parts
                 if any(is_passed_over(part) or part == REPORT for part in parts):
                     continue
-                if met and _is_within(match, out):
+                if skips_results and _is_within(match, out):
                     continue
                 if match.is_dir():
-                    self._take_below(match, base, findings)
+                    self._add_folder(match, base, findings)
                 elif may_be_photo(match.name) and real_path(match) not in self.own:
-                    self._add(str(match), _name(match, base), findings)
+                    self._add_file(str(match), _name(match, base), findings)
 
-    def _take_below(self, top: Path, root: Path, findings: Findings) -> None:
+    def _add_folder(self, top: Path, root: Path, findings: Findings) -> None:
         out = self.out.resolve()
 
-        def note(error: OSError) -> None:
+        def on_error(error: OSError) -> None:
             folder = Path(error.filename)
             findings.unreadable.append(
                 Unreadable(folder, _name(folder, root), error.strerror or type(error).__name__)
             )
 
-        for place, folders, files in os.walk(top, onerror=note):
-            here = Path(place)
+        for current, folders, files in os.walk(top, onerror=on_error):
+            here = Path(current)
             shown = [name for name in sorted(folders) if not is_passed_over(name) and name != REPORT]
             entered = shown if self.recursive else []
             folders[:] = [name for name in entered if (here / name).resolve() != out]
@@ -127,33 +125,34 @@ class Search:
             for name in sorted(files):
                 if is_passed_over(name) or not may_be_photo(name) or f"{real}{os.sep}{name}" in self.own:
                     continue
-                self._add(f"{prefix}{os.sep}{name}", name if below == "." else f"{below}/{name}", findings)
+                self._add_file(
+                    f"{prefix}{os.sep}{name}", name if below == "." else f"{below}/{name}", findings
+                )
 
-    def _add(self, path: str, name: str, findings: Findings) -> None:
-        """A file by its name. A broken link counts, so that it is reported; pipes and devices do not."""
+    def _add_file(self, path: str, name: str, findings: Findings) -> None:
+        """Add a file. Broken links are added, so that they are reported; pipes and devices are not."""
         status = status_of(path)
         if status is None or stat.S_ISREG(status.st_mode):
             findings.photos.append(_found(path, name, status))
 
-    def _is_wanted(self, name: str) -> bool:
+    def _is_selected(self, name: str) -> bool:
         included = not self.include or _matches(name, self.include)
         return included and not (self.exclude and _matches(name, self.exclude))
 
 
-def listed_in(content: bytes) -> Iterator[str]:
-    """The paths of a list: one a line, or ended by zero bytes as of ``find -print0``.
+def paths_in_list(content: bytes) -> Iterator[str]:
+    """The paths in a list, one per line or, as from ``find -print0``, separated by NUL bytes.
 
-    It is in the encoding of file names, or in UTF-16, as Windows writes it, with or without
-    a byte-order mark.
+    The encoding is that of file names or, as on Windows, UTF-16 with or without a byte-order mark.
 
     Raises:
-        InputError: if it is damaged UTF-16.
+        InputError: if it is invalid UTF-16.
     """
     encoding = _wide_encoding(content)
     try:
         text = os.fsdecode(content) if encoding is None else content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"the list is not whole {error.encoding.upper()}", "save it as UTF-8") from error
+        raise InputError(f"the list is not valid {error.encoding.upper()}", "save it as UTF-8") from error
     for line in text.split("\0" if "\0" in text else "\n"):
         path = line.removeprefix("\ufeff").removesuffix("\r")
         if path:
@@ -161,7 +160,7 @@ def listed_in(content: bytes) -> Iterator[str]:
 
 
 def _wide_encoding(content: bytes) -> str | None:
-    """UTF-16 of either order, by its mark or its line ends; None for anything else."""
+    """UTF-16 of either byte order, detected by its mark or line ends; None for anything else."""
     for encoding, mark in (("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)):
         if content.startswith(mark):
             return encoding
@@ -171,12 +170,12 @@ def _wide_encoding(content: bytes) -> str | None:
 
 
 def real_path(path: str | Path) -> str:
-    """The file, its folders without links."""
+    """The path with the links of its folders resolved."""
     return path_resolver()(path)
 
 
 def path_resolver() -> Callable[[str | Path], str]:
-    """``real_path`` for many files: every folder is looked up once."""
+    """``real_path`` for many files: each folder is resolved once."""
     real_folder = cache(os.path.realpath)
 
     def resolve(path: str | Path) -> str:
@@ -187,15 +186,15 @@ def path_resolver() -> Callable[[str | Path], str]:
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Whether it is ``folder``, which has no links in it, or lies below it."""
+    """Whether ``path`` is ``folder`` (already resolved) or is inside it."""
     return path.resolve().is_relative_to(folder)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     parts = PurePosixPath(name.casefold()).parts
     for pattern in (text.casefold() for text in patterns):
-        tried = (name.casefold(),) if "/" in pattern else parts
-        if any(part == pattern or fnmatchcase(part, pattern) for part in tried):
+        candidates = (name.casefold(),) if "/" in pattern else parts
+        if any(part == pattern or fnmatchcase(part, pattern) for part in candidates):
             return True
     return False
 
@@ -204,23 +203,23 @@ def _name(path: Path, root: Path) -> str:
     relative = Path(os.path.relpath(path, root))
     if relative.is_absolute() or ".." in relative.parts:
         raise UsageError(
-            f"'{path}' is not below '{root}', where the names of results begin",
-            "give --root a folder that all inputs are in",
+            f"'{path}' is not in '{root}', the root of the results' names",
+            "give --root a folder that contains all inputs",
         )
     return relative.as_posix()
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before the first one with a wildcard."""
-    fixed = Path()
+    """The folders of a pattern before its first wildcard."""
+    base = Path()
     for part in pattern.parts[:-1]:
-        if glob.has_magic(part) and not (fixed / part).is_dir():  # a folder may be called "2024 [raw]"
+        if glob.has_magic(part) and not (base / part).is_dir():  # a folder may be called "2024 [raw]"
             break
-        fixed /= part
-    return fixed
+        base /= part
+    return base
 
 
-def _found(path: str, name: str, status: os.stat_result | None) -> Found:
+def _found(path: str, name: str, status: os.stat_result | None) -> FoundPhoto:
     if status is None:
-        return Found(path, name)
-    return Found(path, name, status.st_size, Stamp.of_status(status).recorded)
+        return FoundPhoto(path, name)
+    return FoundPhoto(path, name, status.st_size, Stamp.of_status(status).recorded)

@@ -1,4 +1,4 @@
-"""From photos that were found to jobs: where each result goes, and that it replaces nothing but results."""
+"""Turns found photos into jobs: where each result goes, so that it replaces nothing but earlier results."""
 
 import os
 import unicodedata
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from defocusctl.batch.inputs import Found, path_resolver
-from defocusctl.batch.manifest import Entry, place_in, record_reservations
+from defocusctl.batch.inputs import FoundPhoto, path_resolver
+from defocusctl.batch.manifest import Entry, manifest_path, record_reservations
 from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError, UsageError
@@ -18,16 +18,16 @@ from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.atomic import remove_abandoned
 
 READING_THREADS = 16
-"""Photos whose first bytes are read at the same time; a store takes a while for each."""
+"""Photos whose first bytes are read at the same time; stores respond slowly."""
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """What to do with every photo of a batch.
 
-    ``format`` (".png", say) is the suffix of all results, None leaves each photo its own. ``maps`` and
-    ``compare`` are folders for trees of their own, the output folder itself for beside the results, or None
-    for no such pictures. ``white`` is that of ``read_photo``.
+    ``format`` (such as ".png") is the suffix of all results; None keeps each photo's own. ``maps`` and
+    ``compare`` are the roots of their own folder trees, the output folder to put them beside the results, or
+    None for no such pictures. ``white`` is as in ``read_photo``.
     """
 
     model: str
@@ -41,10 +41,10 @@ class BatchOptions:
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
 
     def settings(self, weights: str) -> dict[str, Any]:
-        """What decides how a result looks, as the manifest has it; ``weights`` is their hash.
+        """The settings that affect results, as in the manifest; ``weights`` is their hash.
 
-        A photo done with other settings is done again. They are as they were asked for, None or "auto" if
-        the program chose: a batch may go on on another machine.
+        A photo done with other settings is done again. Values are as requested, so None or "auto" where the
+        program chooses: a batch may be resumed on another machine.
         """
         return {
             "model": self.model,
@@ -64,14 +64,13 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo to do.
+    """One photo to restore; can be pickled.
 
-    ``name`` is its path below the folder it was found in, with slashes on every system; it is unique in a
-    batch and names the photo in the manifest and to the user. ``target`` is the file to write, ``outputs``
-    the pictures beside it and whether files that exist may be replaced. ``size`` is the file's size in
-    bytes when it was found, 0 if unknown: it weighs the photos against each other for the time left.
-    ``stamp`` is what says without reading the file that it has not changed (``manifest.Stamp``), None if
-    nothing does. Jobs can be pickled.
+    ``name`` is its path below the searched folder, with slashes on every system; it is unique in a batch and
+    identifies the photo in the manifest and to the user. ``target`` is the file to write, ``outputs`` the
+    other pictures and whether existing files may be replaced. ``size`` is the file's size in bytes when it
+    was found, 0 if unknown; the time left is estimated from it. ``stamp`` (``manifest.Stamp``) shows without
+    reading the file whether it has changed; None if that is unknown.
     """
 
     name: str
@@ -82,15 +81,15 @@ class Job:
     stamp: str | None = None
 
     def files(self, model: str) -> tuple[Path, ...]:
-        """Every file it writes, the photo first."""
+        """Every file that it writes, the photo first."""
         return self.target, *self.outputs.pictures(self.target.stem, model)
 
     def replacing(self) -> Self:
-        """The same job, allowed to replace the files that are there."""
+        """The same job, allowed to replace existing files."""
         return replace(self, outputs=replace(self.outputs, force=True))
 
     def absolute(self) -> Self:
-        """The same job for a process in another folder."""
+        """The same job with absolute paths, for a process in another working directory."""
         return replace(
             self,
             source=self.source.absolute(),
@@ -100,7 +99,7 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """A job that has ended; ``fatal`` says that no other one could succeed, as on a full disk."""
+    """A finished job; ``fatal`` means that no other job could succeed, as on a full disk."""
 
     job: Job
     entry: Entry
@@ -108,16 +107,15 @@ class Outcome(NamedTuple):
 
 
 def plan(
-    photos: Sequence[Found],
+    photos: Sequence[FoundPhoto],
     options: BatchOptions,
     out: Path,
     entries: Mapping[str, Entry],
     storage: Storage = LOCAL,
 ) -> list[Job]:
-    """What there is to do for each photo, with results under their own names in ``out``.
+    """A job for each photo, with results under the photos' names in ``out``.
 
-    Those that ``entries`` of earlier runs say were done are not opened. ``storage`` is where the photos
-    really are.
+    Photos that ``entries`` of earlier runs record as unchanged are not opened. ``storage`` has the photos.
     """
     stamps = [storage.stamp(found.path, found.stamp) for found in photos]
     suffixes = [
@@ -134,9 +132,9 @@ def plan(
 
 
 def _recorded_suffix(entry: Entry | None, stamp: str | None) -> str | None:
-    """The suffix that an earlier run gave the result of a photo by its content; None if it may have changed.
+    """The suffix that an earlier run chose by the photo's content; None if the content may have changed.
 
-    ``stamp`` is that of the photo now.
+    ``stamp`` is the photo's current one.
     """
     if entry is None or entry.stamp is None or entry.stamp != stamp:
         return None
@@ -145,38 +143,38 @@ def _recorded_suffix(entry: Entry | None, stamp: str | None) -> str | None:
     return os.path.splitext(next(iter(entry.files)))[1]  # noqa: PTH122 - quicker than a Path
 
 
-def _job(found: Found, stamp: str | None, suffix: str, options: BatchOptions, out: Path) -> Job:
-    """``suffix`` is that of all results, or that of what the photo holds."""
+def _job(found: FoundPhoto, stamp: str | None, suffix: str, options: BatchOptions, out: Path) -> Job:
+    """``suffix`` is the one of all results, or matches the photo's content."""
     source, target = Path(found.path), out / found.name
     if options.format:
         target = target.with_suffix(suffix)
     elif not found.name.endswith(suffix):
         target = _named_by_content(target, source, suffix)
-    place = found.name.rpartition("/")[0]
+    folder = found.name.rpartition("/")[0]
     outputs = Outputs(
         quality=options.quality,
-        maps=None if options.maps is None else options.maps / place,
+        maps=None if options.maps is None else options.maps / folder,
         maps_data=target.with_name(f"{target.stem}_maps.npz") if options.maps_data else None,
-        compare=None if options.compare is None else options.compare / place / f"{target.stem}_compare.png",
+        compare=None if options.compare is None else options.compare / folder / f"{target.stem}_compare.png",
     )
     return Job(found.name, source, target, outputs, found.size, stamp)
 
 
 def _named_by_content(target: Path, source: Path, suffix: str) -> Path:
-    """``target`` with the ``suffix`` of what ``source`` holds, which its name may not say.
+    """``target`` with the ``suffix`` that matches the content of ``source``, whose name has another.
 
-    Where the photo beside it has that name, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, both
-    suffixes: DSCF0001.MPO.jpg.
+    If a photo of that name exists too, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, the result
+    gets both suffixes: DSCF0001.MPO.jpg.
     """
     taken = any(source.with_suffix(other).exists() for other in (suffix, suffix.upper()))
     return target.with_name(target.name + suffix) if taken else target.with_suffix(suffix)
 
 
 def check_collisions(jobs: Sequence[Job], model: str) -> None:
-    """Refuse, before anything runs, a batch in which a result would replace an input or another result.
+    """Before anything runs, refuse a batch in which a result would replace an input or another result.
 
-    Names that differ only in case, or in how Unicode writes an accent, count as one on every system: a tree
-    that this program writes can be copied to any other.
+    Names that differ only in case or Unicode normalisation count as equal on every system, so that the
+    results can be copied to any other.
 
     Raises:
         OutputError: if a result would replace an input.
@@ -185,60 +183,60 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
     resolve = path_resolver()
 
     def key(path: Path) -> str:
-        whole = resolve(path)
-        if whole.isascii():
-            return whole.casefold()
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", whole).casefold())
+        real = resolve(path)
+        if real.isascii():
+            return real.casefold()
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", real).casefold())
 
     inputs = {key(job.source): job for job in jobs}
     owners: dict[str, Job] = {}
     clashes: list[tuple[Job, Job, Path]] = []
     for job in jobs:
         for path in job.files(model):
-            place = key(path)
-            if place in inputs:
+            output = key(path)
+            if output in inputs:
                 raise OutputError(
-                    f"the result '{path}' would replace the input '{inputs[place].name}'",
+                    f"the result '{path}' would replace the input '{inputs[output].name}'",
                     "choose another folder for the results",
                 )
-            if owners.setdefault(place, job) is not job:
-                clashes.append((owners[place], job, path))
+            if owners.setdefault(output, job) is not job:
+                clashes.append((owners[output], job, path))
     if clashes:
         first, second, path = clashes[0]
-        more = f", and so on {len(clashes)} times" if len(clashes) > 1 else ""
+        more = f" ({len(clashes)} such clashes)" if len(clashes) > 1 else ""
         raise UsageError(
             f"'{first.name}' and '{second.name}' would both be written to '{path}'{more}",
-            "rename one, leave one out with --exclude, or give --root a folder above both",
+            "rename one, leave one out with --exclude, or give --root a folder that contains both",
         )
 
 
 def check_foreign(jobs: Sequence[Job], model: str, out: Path, reserved: Collection[str]) -> None:
-    """Refuse to replace files that no batch in ``out`` has written.
+    """Refuse to replace files that no batch in ``out`` wrote.
 
     Raises:
         OutputError: if there are any.
     """
     files = (path for job in jobs for path in job.files(model))
-    there = [path for path in files if os.path.lexists(path) and place_in(out, path) not in reserved]
-    if there:
+    foreign = [path for path in files if os.path.lexists(path) and manifest_path(out, path) not in reserved]
+    if foreign:
         raise OutputError(
-            f"{len(there)} results would replace files that no batch wrote, '{there[0]}' among them",
-            "choose another folder for the results, or --force",
+            f"{len(foreign)} results would replace files that no batch wrote, such as '{foreign[0]}'",
+            "choose another folder for the results, or use --force",
         )
 
 
 def reserve(jobs: Sequence[Job], model: str, out: Path, reserved: Collection[str]) -> list[Job]:
-    """Reserve the jobs' files for this batch; return the jobs, each knowing whether it may replace its files.
+    """Reserve the jobs' files for this batch; return the jobs, allowed to replace files that exist now.
 
-    What killed runs left unfinished beside them is removed. Whatever exists and is to stay must have been
-    refused before: a file that appears from now on is not replaced.
+    Unfinished files of killed runs are removed. Call ``check_foreign`` first, to keep files of others; a file
+    that appears later is not replaced.
 
     Raises:
         OutputError: if the reservations cannot be recorded.
     """
     files = [job.files(model) for job in jobs]
-    new = (place_in(out, path) for paths in files for path in paths)
-    record_reservations(out, (place for place in new if place not in reserved))
+    new = (manifest_path(out, path) for paths in files for path in paths)
+    record_reservations(out, (path for path in new if path not in reserved))
     for folder in {path.parent for paths in files for path in paths}:
         remove_abandoned(folder)
     return [

@@ -1,4 +1,4 @@
-"""The jobs of a batch in this process: reading ahead, computing and writing at the same time."""
+"""Runs the jobs of a batch in this process: reading, computing and writing overlap."""
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -8,12 +8,12 @@ import torch
 
 from defocusctl.batch.engine import (
     Concurrency,
-    OnBegin,
+    OnStart,
     OnTile,
     Steps,
     Stop,
-    outcomes_of_threads,
-    threads_each,
+    run_in_threads,
+    torch_threads,
 )
 from defocusctl.batch.jobs import Job, Outcome
 from defocusctl.batch.work import Opened, PhotoWork
@@ -21,22 +21,22 @@ from defocusctl.geometry import Size
 from defocusctl.restoring.restorer import Restorer
 
 PIXELS_PER_WORKER = 150_000_000
-"""No further photo is read while those in memory have more pixels than this for each that is computed."""
+"""Reading pauses while the photos in memory exceed this many pixels per photo being restored."""
 AHEAD = 2
-"""Photos that are read or written while others are computed, on a CPU."""
+"""Photos being read or written while others are restored on a CPU."""
 GPU_READERS = 4
-"""Photos that are decoded at the same time for a GPU, which would wait for one decoder."""
+"""Photos decoded at the same time for a GPU, which a single decoder could not keep busy."""
 GPU_AHEAD = 16
-"""Photos around a GPU; as many small ones can share a batch."""
+"""Photos being read, written or waiting for a GPU, enough to batch small ones."""
 
 
 class LocalEngine:
-    """An engine of threads. Each takes one photo from file to file; what they share limits how many do what.
+    """An engine of threads, each of which takes one photo from file to file.
 
-    There are ``Concurrency.photos`` threads, so at most as many photos are in memory;
-    ``Concurrency.reading`` of them read at the same time. ``Concurrency.computing`` further threads restore.
-    ``jobs`` asks for so many photos at once; ``room_for`` says how many photos of a size are restored
-    together, the network's own limit if it is left out.
+    There are ``Concurrency.photos`` threads, and so at most that many photos in memory;
+    ``Concurrency.reading`` of them may read at once, and ``Concurrency.computing`` more threads restore.
+    ``jobs`` requests that many photos at once; ``room_for`` says how many photos of a size form a batch, by
+    default as many as the network allows.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class LocalEngine:
         jobs: int | None = None,
         *,
         room_for: Callable[[Size], int] | None = None,
-        on_begin: OnBegin | None = None,
+        on_start: OnStart | None = None,
         on_tile: OnTile | None = None,
     ) -> None:
         self._jobs = jobs
         self._room_for = room_for
-        self._on_begin = on_begin
+        self._on_start = on_start
         self._on_tile = on_tile
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """As of ``engine.Engine``."""
+        """See ``engine.Engine``."""
         return choose_concurrency(
             restorer.device.type,
             photos=photos,
@@ -65,32 +65,32 @@ class LocalEngine:
     def outcomes(
         self, work: PhotoWork, jobs: Iterable[Job], stop: Stop, concurrency: Concurrency
     ) -> Generator[Outcome, None, None]:
-        """As of ``engine.Engine``; a photo that is given up ends with the tile at hand."""
+        """See ``engine.Engine``; an abandoned photo stops after its current tile."""
         closed = threading.Event()
         reading = threading.Semaphore(concurrency.reading)
-        room = _Room(PIXELS_PER_WORKER * concurrency.computing)
+        memory = _PixelLimit(PIXELS_PER_WORKER * concurrency.computing)
         work.deblurrer.restorer.concurrency = concurrency.computing
         steps = Steps(
             work,
             concurrency.computing,
             lambda: closed.is_set() or stop.abandoned(),
             room_for=self._room_for,
-            on_begin=self._on_begin,
+            on_start=self._on_start,
             on_tile=self._on_tile,
         )
 
         def do_next(next_job: Callable[[], Job | None]) -> Outcome | None:
             with reading:
-                room.wait()
+                memory.wait()
                 job = next_job()
                 opened = None if job is None else steps.open(job)
             if not isinstance(opened, Opened):
                 return opened
-            with room.held_by(opened.photo.size.pixels):
+            with memory.holding(opened.photo.size.pixels):
                 return steps.finish(opened)
 
-        with threads_each(concurrency), closing(steps):
-            yield from outcomes_of_threads(concurrency.photos, jobs, stop, do_next, closed)
+        with torch_threads(concurrency), closing(steps):
+            yield from run_in_threads(concurrency.photos, jobs, stop, do_next, closed)
 
 
 def choose_concurrency(
@@ -98,11 +98,10 @@ def choose_concurrency(
 ) -> Concurrency:
     """Concurrency for ``photos`` photos on a device ("cpu", "cuda", "mps").
 
-    A CPU has ``threads`` threads in all, which are never exceeded: by default each computes a photo of its
-    own, for it then waits for no other (benchmarks/batch.py compares both), unless memory has room only for
-    ``affordable`` photos or there are fewer. ``jobs`` asks for another number of photos at once; how many
-    threads each has then depends on nothing else, so that a batch that goes on rounds as before. A GPU
-    computes one photo at a time.
+    A CPU never uses more than ``threads`` threads. By default each restores a photo of its own, so that none
+    waits for another (benchmarks/batch.py compares both), up to the ``affordable`` photos that fit into
+    memory. ``jobs`` requests another number of photos at once; their threads then depend on nothing else, so
+    that a resumed batch rounds as before. A GPU restores one photo at a time unless ``jobs`` says otherwise.
     """
     if device != "cpu":
         return Concurrency(jobs or 1, threads, GPU_READERS, (jobs or 1) + GPU_AHEAD)
@@ -111,8 +110,8 @@ def choose_concurrency(
     return Concurrency(computing, threads // parts, 1, computing + AHEAD)
 
 
-class _Room:
-    """The pixels in memory: one more photo is let in as long as they are below a limit."""
+class _PixelLimit:
+    """Counts the pixels in memory: another photo may be read while they are below a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -120,13 +119,13 @@ class _Room:
         self._changed = threading.Condition()
 
     def wait(self) -> None:
-        """Until there is room."""
+        """Wait until the count is below the limit."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._limit)
 
     @contextmanager
-    def held_by(self, pixels: int) -> Iterator[None]:
-        """During this block there is so much less of it."""
+    def holding(self, pixels: int) -> Iterator[None]:
+        """Count ``pixels`` as in memory during this block."""
         self._change(pixels)
         try:
             yield

@@ -1,8 +1,7 @@
-"""The manifest of an output folder: a line for each input that has ended, and what the folder may hold.
+"""The manifest of an output folder: one line for each finished input.
 
-Beside the manifest lies a hidden list of reservations: the files that runs of this program have taken for
-themselves, written before any of them is. A file that a killed run has written but not yet recorded is thus
-known as ours.
+Beside it is a hidden list of reservations: the files that runs of this program are about to write. It is
+written first, so a file that a killed run wrote but did not record is still recognised as ours.
 """
 
 import os
@@ -25,13 +24,13 @@ LOCK = ".defocusctl-batch.lock"
 REPORT = "defocusctl-report"
 """The folder of the gallery."""
 TICK = 20_000_000
-"""Nanoseconds within which file systems may give two changes one time."""
+"""Nanoseconds within which a file system may give two changes the same time."""
 COARSE_TICK = 2_000_000_000
-"""The same where they keep times in whole seconds."""
+"""The same for file systems that store whole seconds."""
 
 
 class Status(StrEnum):
-    """What became of an input: ``skipped`` is a photo that this program made itself."""
+    """What happened to an input; ``skipped`` is a photo that this program made itself."""
 
     DONE = "done"
     FAILED = "failed"
@@ -43,10 +42,10 @@ class Entry:
     """One line of the manifest, described for users in ``docs/batch.md``.
 
     ``files`` maps every file written, the photo first, to its SHA-256; paths are relative to the output
-    folder, with slashes, or absolute where they lie outside. Hashes are hexadecimal digits. ``error`` and
-    ``exit_code`` are of a failed input; ``error`` of a skipped one says why. ``report`` is what the
-    restoration reported of itself, ``weights`` name, source and hash. ``stamp`` is that of the source, and
-    ``stamps`` has those of ``files``, from before they were hashed; what is not known is None or left out.
+    folder, with slashes, or absolute where they lie outside. Hashes are hexadecimal. ``error`` and
+    ``exit_code`` are for a failed input; ``error`` says why one was skipped. ``report`` is the restoration's
+    own, ``weights`` has name, source and hash. ``stamp`` is the source's, ``stamps`` are those of ``files``,
+    taken before hashing; unknown ones are None or left out.
     """
 
     input: str
@@ -72,12 +71,12 @@ class Entry:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what ``as_json`` gave, also of versions that did not have the optional fields.
+        """Read the output of ``as_json``, also from versions without the optional fields.
 
-        Fields of later versions are left out.
+        Fields of later versions are ignored.
 
         Raises:
-            OutputError: if a field is missing or makes no sense.
+            OutputError: if a field is missing or invalid.
         """
         try:
             known = {name: values[name] for name in _FIELDS if name in values}
@@ -89,7 +88,7 @@ class Entry:
             return cls(**known)
         except (KeyError, ValueError, TypeError) as error:
             raise OutputError(
-                f"the manifest has a line that is not understood ({error})", "fix or remove that line"
+                f"the manifest has an invalid line ({error})", "fix or remove that line"
             ) from error
 
 
@@ -97,7 +96,7 @@ _FIELDS = tuple(field.name for field in fields(Entry))
 
 
 class Stamp(NamedTuple):
-    """What changes when a file does: size in bytes, time of change in nanoseconds, and its number (inode)."""
+    """Changes when a file does: size in bytes, modification time in nanoseconds, and inode number."""
 
     size: int
     modified: int
@@ -105,7 +104,7 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, path: str | Path) -> "Stamp | None":
-        """That of a file; None if there is none."""
+        """The stamp of a file; None if there is no such file."""
         status = status_of(path)
         return None if status is None else cls.of_status(status)
 
@@ -115,9 +114,9 @@ class Stamp(NamedTuple):
 
     @property
     def recorded(self) -> str | None:
-        """As the manifest has it, without the number, which a copy of the whole folder would change.
+        """The stamp for the manifest, without the inode, which copying the folder would change.
 
-        None if the file changed just now: another change could still leave the same size and time.
+        None if the file has only just changed: another change could leave the same size and time.
         """
         tick = COARSE_TICK if self.modified % 1_000_000_000 == 0 else TICK
         if abs(time.time_ns() - self.modified) <= tick:
@@ -126,7 +125,7 @@ class Stamp(NamedTuple):
 
 
 def status_of(path: str | Path) -> os.stat_result | None:
-    """What the system knows of a file; None if there is none."""
+    """The status of a file; None if there is no such file."""
     try:
         return os.stat(path)  # noqa: PTH116 - quicker than a Path, for many thousands
     except OSError:
@@ -134,20 +133,20 @@ def status_of(path: str | Path) -> os.stat_result | None:
 
 
 def recorded_stamp(path: str | Path) -> str | None:
-    """The stamp of a file for the manifest; None if there is no file, or it changed just now.
+    """The stamp of a file for the manifest; None if there is no such file or it has only just changed.
 
-    Whoever hashes the file takes the stamp first: then a file that still has it has that hash, too.
+    Take it before hashing the file: a file that still has the stamp then still has the hash.
     """
     stamp = Stamp.of(path)
     return None if stamp is None else stamp.recorded
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What earlier runs left in a folder.
+class History:
+    """The records of earlier runs in a folder.
 
-    ``entries`` has the last entry of each input by its name, ``reserved`` every file that a run took for
-    itself, as ``place_in`` writes it. ``sizes`` are those of the two files that this was read from.
+    ``entries`` has the last entry of each input by name, ``reserved`` every file that a run reserved, as
+    ``manifest_path`` writes it. ``sizes`` are those of the two files that were read.
     """
 
     entries: dict[str, Entry]
@@ -155,11 +154,11 @@ class Recorded:
     sizes: tuple[int, int]
 
     @classmethod
-    def read(cls, out: Path, before: "Recorded | None" = None) -> "Recorded":
-        """Read the records of ``out``; ``before`` if they, which only ever grow, have not grown since.
+    def read(cls, out: Path, before: "History | None" = None) -> "History":
+        """Read the records of ``out``; return ``before`` if they, which can only grow, have not grown since.
 
         Raises:
-            OutputError: if they cannot be read or are damaged (a last line that is cut short is not damage).
+            OutputError: if they cannot be read or are damaged (a truncated last line is not damage).
         """
         manifest, reservations = status_of(out / FILE), status_of(out / RESERVATIONS)
         sizes = (manifest.st_size if manifest else 0, reservations.st_size if reservations else 0)
@@ -173,10 +172,10 @@ class Recorded:
             return cls({entry.input: entry for entry in entries}, reserved, sizes)
 
 
-def place_in(out: Path, path: Path) -> str:
-    """``path`` relative to ``out`` with slashes, or absolute where it is elsewhere."""
+def manifest_path(out: Path, path: Path) -> str:
+    """``path`` relative to ``out`` with slashes, or absolute if it is elsewhere."""
     text, folder = str(path), f"{out}{os.sep}"
-    if text.startswith(folder):  # much quicker than asking ``path``
+    if text.startswith(folder):  # much faster than ``relative_to``
         return text.removeprefix(folder).replace(os.sep, "/")
     try:
         return path.relative_to(out).as_posix()
@@ -184,26 +183,26 @@ def place_in(out: Path, path: Path) -> str:
         return path.absolute().as_posix()
 
 
-def path_of(out: Path, place: str) -> str:
-    """The file that ``place_in`` calls ``place``."""
-    return place if os.path.isabs(place) else f"{out}{os.sep}{place}"  # noqa: PTH117 - quicker
+def file_path(out: Path, recorded: str) -> str:
+    """The inverse of ``manifest_path``."""
+    return recorded if os.path.isabs(recorded) else f"{out}{os.sep}{recorded}"  # noqa: PTH117 - quicker
 
 
-def record_reservations(out: Path, places: Iterable[str]) -> None:
-    """Take files for this program before any of them is written.
+def record_reservations(out: Path, files: Iterable[str]) -> None:
+    """Reserve files for this program before any of them is written.
 
     Raises:
-        OutputError: if that cannot be recorded.
+        OutputError: if they cannot be recorded.
     """
     with closing(JsonLinesWriter(out / RESERVATIONS)) as reserved:
-        reserved.append({"file": place} for place in places)
+        reserved.append({"file": file} for file in files)
 
 
 class Manifest:
     """The manifest of one folder, open for writing."""
 
     def __init__(self, out: Path) -> None:
-        """Open or begin it; a line cut short by a power failure is removed.
+        """Open or create it; a line truncated by a power failure is removed.
 
         Raises:
             OutputError: if it cannot be written.
@@ -211,7 +210,7 @@ class Manifest:
         self._entries = JsonLinesWriter(out / FILE)
 
     def append(self, *entries: Entry) -> None:
-        """Record inputs that have ended; they are on the disk when this returns.
+        """Record finished inputs; the entries are on disk when this returns.
 
         Raises:
             OutputError: if it cannot be written.
@@ -223,11 +222,11 @@ class Manifest:
 
 
 @contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Create ``out`` if need be and keep other runs out of it during this block.
+def locked_folder(out: Path) -> Iterator[None]:
+    """Create ``out`` if needed and lock it against other runs during this block.
 
     Raises:
-        OutputError: if another run is in it, or it cannot be created or written.
+        OutputError: if another run has locked it, or it cannot be created or written.
     """
     from filelock import FileLock, Timeout
 
@@ -237,7 +236,7 @@ def alone_in(out: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise OutputError(
-            f"another batch is writing to '{out}'", "wait until it has ended, or choose another folder"
+            f"another batch is writing to '{out}'", "wait until it has finished, or choose another folder"
         ) from error
     except OSError as error:
         raise write_error(out, error) from error

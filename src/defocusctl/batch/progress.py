@@ -1,9 +1,9 @@
-"""How far a batch is, from the entries as they come; and what it would take, before it is begun.
+"""The progress of a batch, from its entries; and an estimate before it starts.
 
-What is said before is an estimate, from the sizes in the files' headers and a measured probe. Time counts
-the network alone, at the speed of a small piece of noise and as if photos did not get into each other's way.
-Memory is what the process takes after that piece, the float tensors of one tile for each photo that is
-computed, and the largest photos there are, as read and as restored with 16 bits, in every place.
+The estimate uses the sizes in the files' headers and a measured probe. Time covers the network only, at the
+speed of a small noise image, as if photos did not slow each other down. Memory is what the process uses after
+the probe, the float tensors of one tile for each photo being restored, and as many of the largest photos as
+are in memory at once, as read and as restored with 16 bits.
 """
 
 import time
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 
-from defocusctl.batch.engine import Concurrency, threads_each
+from defocusctl.batch.engine import Concurrency, torch_threads
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
@@ -26,17 +26,17 @@ from defocusctl.photo.targets import format_of_suffix
 from defocusctl.restoring.restorer import Restorer
 
 PROBE = 320
-"""Pixels a side of the piece that the speed is measured on."""
+"""Side in pixels of the noise image that the speed is measured on."""
 BYTES_PER_PIXEL = 12
-"""Of a photo in memory: three colours of 16 bits, as read and as restored."""
+"""For a photo in memory: three colours of 16 bits, as read and as restored."""
 
 
 @dataclass
 class Progress:
-    """Counts what has ended. The time left is guessed from the bytes of the files that are still to do.
+    """Counts finished photos and estimates the time left from the sizes of the remaining files.
 
-    ``before`` photos were done by earlier runs; ``sizes`` are the bytes of the files to do, by name. Photos
-    may be added, also again: then the last that became of one counts as a failure or not.
+    ``before`` photos were done by earlier runs; ``sizes`` are the bytes of the files to do, by name. A photo
+    may be added more than once; whether it failed is then decided by its last entry.
     """
 
     sizes: dict[str, int]
@@ -57,13 +57,13 @@ class Progress:
         """Photos to do in this run."""
 
     def expect(self, job: Job) -> None:
-        """Count a photo that is to be done as well."""
+        """Count another photo to do."""
         self.sizes[job.name] = job.size
         self._all_bytes += job.size
         self.total += 1
 
     def add(self, entry: Entry) -> None:
-        """Count a photo that has ended."""
+        """Count a finished photo."""
         self.ended += 1
         self.failures.pop(entry.input, None)
         self._bytes += self.sizes.get(entry.input, 0)
@@ -85,7 +85,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """None while nothing is known."""
+        """None if it cannot be estimated yet."""
         if self.ended >= self.total:
             return 0.0
         if not self._bytes:
@@ -103,8 +103,10 @@ class Progress:
 
 
 class Estimate(NamedTuple):
-    """``megapixels`` and ``seconds`` of the whole batch, ``memory`` in bytes; ``unknown`` files have no
-    header that could be read and count as much as the others on average."""
+    """Megapixels and seconds for the whole batch, and memory in bytes.
+
+    ``unknown`` files have no readable header and are counted at the average of the others.
+    """
 
     megapixels: float
     seconds: float
@@ -113,12 +115,12 @@ class Estimate(NamedTuple):
 
 
 def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency) -> Estimate:
-    """What restoring the photos of all jobs would take on this machine now."""
+    """Estimate the cost of restoring all jobs' photos on this machine now."""
     restorer = deblurrer.restorer
     sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
-    with threads_each(concurrency):
+    with torch_threads(concurrency):
         seconds_per_pixel = _probe(restorer)
     plans = [restorer.plan(size) for size in sizes]
     computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
@@ -136,7 +138,7 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
 
 
 def photo_size(path: Path) -> Size | None:
-    """The size in a photo's header; None if it cannot be read."""
+    """The size from a photo's header; None if it cannot be read."""
     from PIL import Image
     from tifffile import TiffFile
 
@@ -152,7 +154,7 @@ def photo_size(path: Path) -> Size | None:
 
 
 def _probe(restorer: Restorer) -> float:
-    """Seconds that a pixel of a tile takes."""
+    """Measure the seconds per pixel of a tile."""
     noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A Ray cluster to work on: connecting to one or starting one here, and the workers that fit into it."""
+"""Connects to a Ray cluster or starts one here, and chooses the workers that fit into it."""
 
 import logging
 import os
@@ -13,23 +13,23 @@ from defocusctl.system.limits import processors
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
-START_TRIES = 3
+START_ATTEMPTS = 3
 RAY_CLIENT = "ray://"
-REACHED_WITHIN = 5.0
-"""Seconds in which a cluster's port must answer."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds to wait for a connection to a cluster's port."""
 OBJECT_STORE = 100_000_000
-"""Bytes for Ray's objects in a cluster that is started here: photos do not travel through it."""
+"""Bytes for Ray's objects in a cluster started here; photos do not pass through it."""
 MEMORY_EACH = 3 * 2**30
 """Bytes that a worker on CPUs should have: the network's feature maps of a tile (docs/restoring.md)."""
 CALLS_EACH_CPU = 2
 CALLS_EACH_GPU = 8
-"""Photos that a worker has: one being restored, others being read or written; small ones together."""
+"""Photos in flight per worker: being read, restored or written; small ones are batched."""
 
 
 class Workers(NamedTuple):
-    """``number`` workers like each other, each with ``cpus`` and ``gpus`` of its own and ``calls`` photos.
+    """``number`` identical workers, each with its own ``cpus`` and ``gpus`` and up to ``calls`` photos.
 
-    At most ``per_node`` of them share the memory of a machine.
+    At most ``per_node`` of them share the memory of one machine.
     """
 
     number: int
@@ -45,13 +45,13 @@ class Workers(NamedTuple):
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """A connection to the cluster at ``address``, or at ``RAY_ADDRESS``, or one that is started here.
+    """A connection to the cluster at ``address`` or ``RAY_ADDRESS``, or to one that is started here.
 
-    A connection of this process that exists is used as it is.
+    An existing connection of this process is reused.
 
     Raises:
         UsageError: if Ray is not installed.
-        DeviceError: if there is no such cluster, or none can be started.
+        DeviceError: if the cluster cannot be reached or started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -72,12 +72,12 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def workers_of(address: str | None, device: str, jobs: int | None) -> Iterator[Workers]:
-    """Connect to a cluster, or start one here, until the end of the block; what workers it has room for.
+def cluster_workers(address: str | None, device: str, jobs: int | None) -> Iterator[Workers]:
+    """Connect to a cluster, or start one here, during this block; yield the workers that fit into it.
 
     Raises:
         UsageError: if Ray is not installed.
-        DeviceError: if there is no such cluster, or it has no such device.
+        DeviceError: if the cluster cannot be reached or has no such device.
     """
     with connected(address):
         import ray
@@ -86,11 +86,11 @@ def workers_of(address: str | None, device: str, jobs: int | None) -> Iterator[W
 
 
 def _connect(address: str) -> None:
-    """To a cluster, or to one that is started: Ray does not wait long enough for one on a busy machine."""
+    """Connect, retrying a local start: on a busy machine Ray does not wait long enough for it."""
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    tries = START_TRIES if address == LOCAL else 1
+    tries = START_ATTEMPTS if address == LOCAL else 1
     for left in reversed(range(tries)):
         try:
             with warnings.catch_warnings():
@@ -99,13 +99,13 @@ def _connect(address: str) -> None:
             return
         except (Exception, SystemExit) as error:
             if left == 0:
-                what = "start a Ray cluster here" if address == LOCAL else f"connect to '{address}'"
-                raise DeviceError(f"cannot {what} ({in_short(error)})", _remedy(address)) from error
+                action = "start a Ray cluster here" if address == LOCAL else f"connect to '{address}'"
+                raise DeviceError(f"cannot {action} ({shortened(error)})", _remedy(address)) from error
             ray.shutdown()
 
 
-def in_short(error: BaseException) -> str:
-    """An error of Ray goes on for many lines: the first says what happened, the last perhaps why."""
+def shortened(error: BaseException) -> str:
+    """The first and last line of Ray's long errors: what happened and, often, why."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return "; ".join(line.strip()[:200] for line in dict.fromkeys((lines[0], lines[-1])))
 
@@ -113,13 +113,13 @@ def in_short(error: BaseException) -> str:
 def choose_workers(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | None) -> Workers:
     """Workers for the nodes of a cluster, as ``ray.nodes()`` lists them.
 
-    One for each GPU, with its share of the node's CPUs; without GPUs (or with the device ``cpu``) one for
-    each CPU, or for several where memory would not do, because photos that are computed side by side wait
-    for each other less than threads do. Ray puts no more on a node than it has: they reserve what they use.
-    ``jobs`` is the number of workers that was asked for: they share the CPUs.
+    One for each GPU, with its share of the node's CPUs. Without GPUs, or for the device ``cpu``, one for each
+    CPU, because separate photos wait for each other less than threads do, or for several CPUs if memory is
+    short. Workers reserve what they use, so Ray never overfills a node. ``jobs`` is the requested number of
+    workers, which then share the CPUs.
 
     Raises:
-        DeviceError: if no node has what is asked for.
+        DeviceError: if no node has the requested device.
     """
     resources = [node["Resources"] for node in nodes if node["Alive"]]
     gpus = 0 if device == "cpu" else sum(int(each.get("GPU", 0)) for each in resources)
@@ -133,7 +133,7 @@ def choose_workers(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | 
     cpus = [int(each.get("CPU", 0)) for each in resources if each.get("CPU", 0) >= 1]
     if not cpus:
         raise DeviceError("the Ray cluster has no CPUs", "start it with --num-cpus, or add nodes")
-    threads = max(1, sum(cpus) // jobs) if jobs else max(map(_threads_each, resources))
+    threads = max(1, sum(cpus) // jobs) if jobs else max(map(_cpus_per_worker, resources))
     threads = min(threads, *cpus)
     count = sum(each // threads for each in cpus)
     return Workers(
@@ -141,8 +141,8 @@ def choose_workers(nodes: Sequence[Mapping[str, Any]], device: str, jobs: int | 
     )
 
 
-def _threads_each(resources: Mapping[str, float]) -> int:
-    """CPUs per worker such that the node's memory is enough for all its workers."""
+def _cpus_per_worker(resources: Mapping[str, float]) -> int:
+    """CPUs per worker so that the node's memory is enough for all its workers."""
     cpus, memory = int(resources.get("CPU", 0)), resources.get("memory", 0.0)
     workers = max(1, min(cpus, int(memory) // MEMORY_EACH))
     return -(-cpus // workers)
@@ -155,12 +155,12 @@ def _options(address: str) -> dict[str, Any]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself takes more than a minute to find out, and says so in many lines."""
+    """Check the port first: Ray takes over a minute to fail, with many lines of output."""
     host, _, port = address.removeprefix(RAY_CLIENT).rpartition(":")
     if not (host and port.isdecimal()):
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except OSError as error:
         reason = error.strerror or str(error)
         raise DeviceError(f"there is no Ray cluster at '{address}' ({reason})", _remedy(address)) from error
@@ -169,4 +169,4 @@ def _check_reachable(address: str) -> None:
 def _remedy(address: str) -> str:
     if address == LOCAL:
         return "try again when the machine is less busy, or give --ray-address"
-    return f"check --ray-address and {ADDRESS}, or leave both out for a cluster on this machine"
+    return f"check --ray-address and {ADDRESS}, or omit both to start a cluster on this machine"

@@ -1,4 +1,4 @@
-"""What runs in a worker of a Ray cluster: the network, and photo after photo from file to file."""
+"""A worker on a Ray cluster: holds the network and restores photos from file to file."""
 
 import socket
 import tempfile
@@ -21,9 +21,9 @@ from defocusctl.weights.resolve import ResolvedWeights
 
 @dataclass(frozen=True)
 class Assignment:
-    """Everything that the workers of a batch have in common; it can be pickled.
+    """What all workers of a batch share; can be pickled.
 
-    ``content`` is the file of the weights: it need not be on their machines.
+    ``content`` is the weights file, which need not exist on the workers' machines.
     """
 
     weights: ResolvedWeights
@@ -36,7 +36,7 @@ class Assignment:
 
     @classmethod
     def of(cls, work: PhotoWork, workers: Workers) -> Self:
-        """The same work for workers elsewhere."""
+        """``work`` for remote workers."""
         weights = work.deblurrer.weights
         restoring = replace(work.options.restoring, device=workers.device)
         options = replace(work.options, restoring=restoring)
@@ -44,7 +44,7 @@ class Assignment:
         return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), storage, workers)
 
     def work(self) -> PhotoWork:
-        """Load the network and bring it to its device.
+        """Load the network and move it to its device.
 
         Raises:
             WeightsError, DeviceError: if that is not possible here.
@@ -59,7 +59,7 @@ class Assignment:
 
 
 class PhotoWorker:
-    """An actor; its calls run in threads, so reading, restoring and writing overlap."""
+    """A Ray actor; its calls run in threads, so reading, restoring and writing overlap."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
@@ -68,17 +68,17 @@ class PhotoWorker:
         self._steps: Steps | None = None
 
     def prepare(self) -> None:
-        """Load the network, unless it is there.
+        """Load the network unless it is loaded.
 
         Raises:
-            DeviceError: if another version of this program is installed here, or there is no such device.
-            OutputError: if the output folder is not here.
+            DeviceError: if this machine has another version of this program or no such device.
+            OutputError: if this machine does not see the output folder.
             WeightsError: if the weights cannot be loaded.
         """
         self._loaded()
 
     def do(self, job: Job) -> Outcome | None:
-        """One photo from file to file; whatever goes wrong with it is its outcome. None if abandoned."""
+        """Restore one photo from file to file; an error becomes its outcome. None if abandoned."""
         steps = self._loaded()
         try:
             opened = steps.open(job)
@@ -87,26 +87,27 @@ class PhotoWorker:
             return None
 
     def abandon(self) -> None:
-        """Let what is being restored end in nothing, with the tile at hand."""
+        """Abandon the photos being restored after their current tiles."""
         self._abandoned.set()
 
     def _loaded(self) -> Steps:
         import torch
 
-        given, host = self._assignment, socket.gethostname()
+        assignment, host = self._assignment, socket.gethostname()
         with self._loading:
             if self._steps is not None:
                 return self._steps
-            if given.software != __version__:
+            if assignment.software != __version__:
                 raise DeviceError(
-                    f"'{host}' has defocusctl {__version__}, this is {given.software}",
+                    f"'{host}' has defocusctl {__version__}, this machine {assignment.software}",
                     "install the same version",
                 )
-            if given.storage.store_of(given.out) is None and not (given.out / LOCK).exists():
+            out = assignment.out
+            if assignment.storage.store_of(out) is None and not (out / LOCK).exists():
                 raise OutputError(
-                    f"'{host}' does not see the folder '{given.out}'",
-                    "give one that all machines share, or a store such as s3://bucket/folder",
+                    f"'{host}' does not see the folder '{out}'",
+                    "use one that all machines share, or a store such as s3://bucket/folder",
                 )
-            torch.set_num_threads(max(1, given.workers.cpus))
-            self._steps = Steps(given.work(), 1, self._abandoned.is_set)
+            torch.set_num_threads(max(1, assignment.workers.cpus))
+            self._steps = Steps(assignment.work(), 1, self._abandoned.is_set)
             return self._steps

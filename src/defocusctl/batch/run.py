@@ -1,4 +1,4 @@
-"""A batch whose inputs are known and whose network is loaded: what it would do, and doing it."""
+"""Previews or runs a batch whose inputs are known and whose network is loaded."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -11,9 +11,9 @@ from typing import Protocol
 from defocusctl.batch.engine import Concurrency, Engine, Stop
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.jobs import Job, Outcome, check_foreign, reserve
-from defocusctl.batch.manifest import FILE, Entry, Manifest, Recorded, Status, alone_in
+from defocusctl.batch.manifest import FILE, Entry, History, Manifest, Status, locked_folder
 from defocusctl.batch.progress import Estimate, Progress, estimate
-from defocusctl.batch.resume import Judge, Judged, Reason, changes
+from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
 from defocusctl.batch.store_records import StoreRecords
 from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
@@ -22,162 +22,162 @@ from defocusctl.errors import InputError, InterruptedByUserError, OutputError, S
 from defocusctl.system.collector import collector_paused
 from defocusctl.system.interruption import Interruption
 
-GO_ON = "the same command goes on where it stopped"
-GIVEN_UP = f"the photos in flight were given up; {GO_ON}"
-MANY = 1000
-"""Photos that a watch is prepared for at once."""
-AT_ONCE = 500
-"""Entries that are written together where photos need not be done."""
+RESUME_HINT = "run the same command again to continue"
+ABANDONED = f"the photos in flight were abandoned; {RESUME_HINT}"
+WATCHED_PHOTOS = 1000
+"""Photos that concurrency is chosen for when watching."""
+CHUNK = 500
+"""Photos compared with their entries between two writes or two reports of progress."""
 
 
 class Reporter(Protocol):
-    """Called with everything that happens."""
+    """Receives everything that happens."""
 
     def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Entered while photos are compared with earlier runs; yields a callback for the number compared."""
+        """Entered while photos are compared with earlier runs; yields a callback for their number so far."""
         ...
 
     def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
-        """Before anything is done: ``changed`` says which settings are not those of earlier runs."""
+        """Called before anything is done; ``changed`` says which settings differ from earlier runs."""
         ...
 
     def live(self, progress: Progress) -> AbstractContextManager[None]:
-        """Entered while photos are done."""
+        """Entered while photos are being done."""
         ...
 
     def ended(self, entry: Entry) -> None:
-        """An entry was recorded and ``progress`` has counted it."""
+        """Called when an entry is recorded and counted in ``progress``."""
         ...
 
     def stopping(self) -> None:
-        """The first Ctrl-C; called by another thread."""
+        """Called at the first Ctrl-C, from another thread."""
         ...
 
     def would_do(self, name: str, target: str, reason: Reason) -> None:
-        """One photo of a dry run."""
+        """Called for each photo of a dry run."""
         ...
 
     def unreadable(self, folder: Unreadable) -> None:
-        """One folder of a dry run whose photos nobody knows."""
+        """Called for each unreadable folder of a dry run."""
         ...
 
     def estimated(self, estimate: Estimate, concurrency: Concurrency, counts: Mapping[Reason, int]) -> None:
-        """The end of a dry run."""
+        """Called at the end of a dry run."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the options and the inputs of one call come to; ``recorded`` is what was read to plan the jobs."""
+    """A planned batch; ``history`` holds the records that the jobs were planned with."""
 
     work: PhotoWork
     engine: Engine
     jobs: Sequence[Job]
     unreadable: Sequence[Unreadable]
-    recorded: Recorded
+    history: History
     force: bool = False
     verify: bool = False
     watch: Watch | None = None
 
     def preview(self, reporter: Reporter) -> None:
-        """Say what would be done; nothing is written.
+        """Report what would be done, without writing anything.
 
         Raises:
-            OutputError: if the folder holds files of others, or its manifest cannot be read.
+            OutputError: if results would replace foreign files, or the manifest cannot be read.
         """
         work = self.work
-        judged = list(self._judged(self.recorded.entries, reporter))
-        to_do = _to_do(judged)
-        self._check_foreign(to_do, self.recorded)
-        for job, reason, _ in judged:
-            reporter.would_do(job.name, work.storage.in_words(str(job.target)), reason)
+        verdicts = list(self._verdicts(self.history.entries, reporter))
+        to_do = _to_do(verdicts)
+        self._check_foreign(to_do, self.history)
+        for job, reason, _ in verdicts:
+            reporter.would_do(job.name, work.storage.with_urls(str(job.target)), reason)
         for folder in self.unreadable:
             reporter.unreadable(folder)
         concurrency = self.engine.concurrency(work.deblurrer.restorer, len(to_do))
-        counts = Counter(one.reason for one in judged)
+        counts = Counter(one.reason for one in verdicts)
         reporter.estimated(estimate(to_do, work.deblurrer, concurrency), concurrency, counts)
 
-    def run(self, reporter: Reporter, *, most_failures: int | None) -> None:
-        """Do what is to be done.
+    def run(self, reporter: Reporter, *, max_failures: int | None) -> None:
+        """Restore the photos that are not done yet.
 
         Raises:
             SomeFailedError: if photos failed.
-            InterruptedByUserError: after Ctrl-C, unless that is what ends a watch.
-            OutputError: if the folder is taken, holds files of others, or cannot be written.
+            InterruptedByUserError: after Ctrl-C, except when it ends a watch.
+            OutputError: if the folder is in use, cannot be written, or results would replace foreign files.
         """
         work, out = self.work, self.work.out
-        with alone_in(out), self._store_records() as records:
-            recorded = Recorded.read(out, self.recorded)
+        with locked_folder(out), self._store_records() as records:
+            history = History.read(out, self.history)
             with collector_paused():
-                judged = list(_record_refreshed(out, self._judged(recorded.entries, reporter)))
-            to_do = _to_do(judged)
-            self._check_foreign(to_do, recorded)
+                verdicts = list(_record_refreshed(out, self._verdicts(history.entries, reporter)))
+            to_do = _to_do(verdicts)
+            self._check_foreign(to_do, history)
             concurrency = self.engine.concurrency(
-                work.deblurrer.restorer, len(to_do) if self.watch is None else MANY
+                work.deblurrer.restorer, len(to_do) if self.watch is None else WATCHED_PHOTOS
             )
-            lost = [self._lost(folder) for folder in self.unreadable]
-            sizes = {outcome.job.name: 0 for outcome in lost} | {job.name: job.size for job in to_do}
-            progress = Progress(sizes, before=len(judged) - len(to_do))
-            changed = changes(judged, recorded.entries, work.settings)
-            reporter.planned(progress, changed, concurrency, work.storage.in_words(str(out)))
-            ready: Iterable[Job] = reserve(to_do, work.options.model, out, recorded.reserved)
-            _record_readable(out, recorded.entries, [job.name for job in self.jobs])
+            unreadable = [self._unreadable_outcome(folder) for folder in self.unreadable]
+            sizes = {outcome.job.name: 0 for outcome in unreadable} | {job.name: job.size for job in to_do}
+            progress = Progress(sizes, before=len(verdicts) - len(to_do))
+            changed = settings_change(verdicts, history.entries, work.settings)
+            reporter.planned(progress, changed, concurrency, work.storage.with_urls(str(out)))
+            ready: Iterable[Job] = reserve(to_do, work.options.model, out, history.reserved)
+            _record_readable(out, history.entries, [job.name for job in self.jobs])
             if records is not None:
                 records.publish_reservations()
             if self.watch is not None:
-                self.watch.begin(self.jobs, self._judge(), recorded)
+                self.watch.start(self.jobs, self._judge(), history)
             with reporter.live(progress), Interruption(reporter.stopping, noted=2) as interruption:
                 stop = Stop(
                     requested=lambda: (
                         interruption.requested or (records is not None and records.problem is not None)
                     ),
                     abandoned=lambda: interruption.times > 1,
-                    most_failures=most_failures,
+                    max_failures=max_failures,
                 )
                 if self.watch is not None:
                     ready = self.watch.jobs(ready, progress, stop.stopping)
                 outcomes = self.engine.outcomes(work, ready, stop, concurrency)
                 try:
-                    for entry in _recorded_as_they_end(out, lost, outcomes, stop):
+                    for entry in _recorded_as_they_end(out, unreadable, outcomes, stop):
                         progress.add(entry)
                         reporter.ended(entry)
                         if self.watch is not None:
                             self.watch.ended(entry)
                 except KeyboardInterrupt:
-                    raise InterruptedByUserError(GIVEN_UP) from None
-            self._say_how_it_ended(interruption, progress)
+                    raise InterruptedByUserError(ABANDONED) from None
+            self._raise_if_incomplete(interruption, progress)
 
-    def _say_how_it_ended(self, interruption: Interruption, progress: Progress) -> None:
+    def _raise_if_incomplete(self, interruption: Interruption, progress: Progress) -> None:
         if interruption.times > 1:
-            raise InterruptedByUserError(GIVEN_UP)
+            raise InterruptedByUserError(ABANDONED)
         if interruption.requested and self.watch is None:
-            raise InterruptedByUserError(f"what was finished is kept; {GO_ON}")
+            raise InterruptedByUserError(f"finished results are kept; {RESUME_HINT}")
         if progress.failures:
             raise SomeFailedError(
                 f"{len(progress.failures)} of {progress.total} photos failed",
-                f"'{self.work.out / FILE}' has the causes; the same command tries them again",
+                f"'{self.work.out / FILE}' has the causes; run the same command to try them again",
             )
 
     def _store_records(self) -> AbstractContextManager[StoreRecords | None]:
         store = self.work.storage.store_of(self.work.out)
-        return nullcontext() if store is None else StoreRecords.kept(store)
+        return nullcontext() if store is None else StoreRecords.opened(store)
 
     def _judge(self) -> Judge:
         work = self.work
         return Judge(work.settings, work.out, self.force, self.verify, work.storage)
 
-    def _judged(self, entries: Mapping[str, Entry], reporter: Reporter) -> Iterator[Judged]:
-        with reporter.checking(len(self.jobs)) as on_judged:
+    def _verdicts(self, entries: Mapping[str, Entry], reporter: Reporter) -> Iterator[Verdict]:
+        with reporter.checking(len(self.jobs)) as on_compared:
             for count, one in enumerate(self._judge().judge(self.jobs, entries), start=1):
-                if count % AT_ONCE == 0 or count == len(self.jobs):
-                    on_judged(count)
+                if count % CHUNK == 0 or count == len(self.jobs):
+                    on_compared(count)
                 yield one
 
-    def _check_foreign(self, jobs: Sequence[Job], recorded: Recorded) -> None:
+    def _check_foreign(self, jobs: Sequence[Job], history: History) -> None:
         if not self.force:
-            check_foreign(jobs, self.work.options.model, self.work.out, recorded.reserved)
+            check_foreign(jobs, self.work.options.model, self.work.out, history.reserved)
 
-    def _lost(self, folder: Unreadable) -> Outcome:
+    def _unreadable_outcome(self, folder: Unreadable) -> Outcome:
         problem = InputError(
             f"cannot read the folder '{folder.path}' ({folder.reason})", "check its permissions"
         )
@@ -185,21 +185,21 @@ class Batch:
         return self.work.failure(Job(f"{folder.name}/", folder.path, target, Outputs(), 0), problem)
 
 
-def _to_do(judged: Sequence[Judged]) -> list[Job]:
-    return [one.job for one in judged if one.reason is not Reason.DONE]
+def _to_do(verdicts: Sequence[Verdict]) -> list[Job]:
+    return [one.job for one in verdicts if one.reason is not Reason.DONE]
 
 
-def _record_refreshed(out: Path, judged: Iterator[Judged]) -> Iterator[Judged]:
-    """Pass on what was judged, and record the entries with new stamps, some at a time."""
-    while some := list(islice(judged, AT_ONCE)):
-        if refreshed := [one.refreshed for one in some if one.refreshed is not None]:
+def _record_refreshed(out: Path, verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+    """Pass the verdicts on, and record entries with new stamps in chunks."""
+    while chunk := list(islice(verdicts, CHUNK)):
+        if refreshed := [one.refreshed for one in chunk if one.refreshed is not None]:
             with closing(Manifest(out)) as manifest:
                 manifest.append(*refreshed)
-        yield from some
+        yield from chunk
 
 
 def _record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[str]) -> None:
-    """Withdraw the failures of folders that could not be read and in which photos were ``found`` by now."""
+    """Withdraw failures of unreadable folders in which photos have now been ``found``."""
     with closing(Manifest(out)) as manifest:
         for name, entry in entries.items():
             folder = name.endswith("/") and entry.status is Status.FAILED
@@ -209,20 +209,20 @@ def _record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[
 
 
 def _recorded_as_they_end(
-    out: Path, lost: Iterable[Outcome], outcomes: Generator[Outcome, None, None], stop: Stop
+    out: Path, unreadable: Iterable[Outcome], outcomes: Generator[Outcome, None, None], stop: Stop
 ) -> Iterator[Entry]:
-    """Record each outcome and pass its entry on; say when to stop.
+    """Record each outcome, update ``stop``, and yield the entry.
 
-    ``lost`` are failures that are known before anything is done, such as folders that cannot be read.
+    ``unreadable`` are failures known before anything runs, such as unreadable folders.
 
     Raises:
-        OutputError: if nothing more can be written, to the manifest or at all.
-        SomeFailedError: if more failed than may.
+        OutputError: if the manifest, or nothing at all, can be written.
+        SomeFailedError: if too many failed.
     """
     fatal: Entry | None = None
     with closing(Manifest(out)) as manifest, closing(outcomes):
         try:
-            for outcome in chain(lost, outcomes):
+            for outcome in chain(unreadable, outcomes):
                 manifest.append(outcome.entry)
                 stop.failures += outcome.entry.status is Status.FAILED
                 if outcome.fatal:
@@ -232,6 +232,6 @@ def _recorded_as_they_end(
         finally:
             stop.ended = True
     if fatal is not None:
-        raise OutputError(f"stopped: {fatal.error}", GO_ON)
+        raise OutputError(f"stopped: {fatal.error}", RESUME_HINT)
     if stop.too_many:
-        raise SomeFailedError(f"stopped after {stop.failures} failures", f"repair them; {GO_ON}")
+        raise SomeFailedError(f"stopped after {stop.failures} failures", f"fix them; {RESUME_HINT}")

@@ -1,4 +1,4 @@
-"""Where the files of one call are: inputs and results in folders of this machine or in object stores."""
+"""Where a batch's inputs and results are: in local folders or in object stores."""
 
 import glob
 import os
@@ -18,13 +18,13 @@ from defocusctl.photo.targets import may_be_photo, right_suffix, suffix_by_conte
 from defocusctl.weights.checksums import Checksum
 
 FOLDERS = ("file", "local")
-"""Protocols of fsspec for what is a path."""
+"""fsspec's protocols for local paths."""
 
 
 class Storage(NamedTuple):
-    """Where the files of a batch really are: on this machine, but for what ``stores`` stand for.
+    """The files of a batch: local, except for those in ``stores``.
 
-    ``stamps`` are those of the objects in stores when these were listed.
+    ``stamps`` are those of the stores' objects when they were listed.
     """
 
     stores: tuple[Store, ...] = ()
@@ -43,16 +43,16 @@ class Storage(NamedTuple):
         return None
 
     def stamp(self, path: str | Path, known: str | None = None) -> str | None:
-        """What says without reading a file that it has not changed: of an object, what the listing said.
+        """The stamp that shows without reading a file whether it changed; None if there is none.
 
-        Of a file of this machine ``known``, or else what the system says now; None if nothing does.
+        For an object, the one from the listing; for a local file, ``known`` or else its current stamp.
         """
         if self.store_of(path) is not None:
             return self.stamps.get(str(path))
         return known or recorded_stamp(path)
 
     def right_suffix(self, path: Path) -> str:
-        """As ``photo.targets.right_suffix``; of an object, its first bytes are read."""
+        """Like ``photo.targets.right_suffix``; for an object, its first bytes are fetched."""
         store = self.store_of(path)
         if store is None:
             return right_suffix(path)
@@ -63,10 +63,10 @@ class Storage(NamedTuple):
 
     @contextmanager
     def fetched(self, path: Path) -> Iterator[None]:
-        """During this block the content of a file lies here, wherever it is.
+        """Make a file's content available locally during this block.
 
         Raises:
-            InputError: if the store does not give it.
+            InputError: if the store cannot be read.
         """
         store = self.store_of(path)
         if store is None:
@@ -75,8 +75,8 @@ class Storage(NamedTuple):
             with store.fetched(path):
                 yield
 
-    def in_words(self, text: str) -> str:
-        """``text`` with the addresses that the user knows, instead of what stands for them."""
+    def with_urls(self, text: str) -> str:
+        """``text`` with the stores' URLs instead of their local folders."""
         for store in self.stores:
             text = text.replace(str(store.local), store.url)
         return text
@@ -85,8 +85,8 @@ class Storage(NamedTuple):
 LOCAL = Storage()
 
 
-class Call(NamedTuple):
-    """The inputs and the output folder of one call as paths of this machine, and what some stand for."""
+class Locations(NamedTuple):
+    """Inputs and output folder as local paths, and the storage behind them."""
 
     inputs: list[str]
     out: Path
@@ -94,13 +94,13 @@ class Call(NamedTuple):
 
 
 @contextmanager
-def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Call]:
-    """Until the end of the block, a folder here for each URL, with an empty file for each object.
+def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
+    """During this block, represent each URL by a local folder with an empty file for each object.
 
     Errors that leave the block name the URLs instead of these folders.
 
     Raises:
-        UsageError: if there is no access to such a URL, or the results would lie among the inputs.
+        UsageError: if a URL cannot be opened, or the results would be among the inputs.
         InputError: if objects cannot be listed.
     """
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
@@ -116,26 +116,26 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Call]:
             folder, pattern = _split(text)
             store = Store(scratch / f"in{number}", folder)
             stores.append(store)
-            stamps |= store.lay_out(_photos(store, pattern, target))
+            stamps |= store.create_placeholders(_photos(store, pattern, target))
             paths.append(str(store.local / pattern))
         if target is not None:
-            stamps |= target.lay_out(target.objects())
+            stamps |= target.create_placeholders(target.objects())
             fetch_records(target)
-        yield Call(
+        yield Locations(
             paths,
             Path(_as_path(out)) if target is None else target.local,
             Storage(tuple(stores), stamps),
         )
     except DefocusctlError as error:
-        in_words = Storage(tuple(stores)).in_words
-        error.cause, error.remedy = in_words(error.cause), in_words(error.remedy)
+        with_urls = Storage(tuple(stores)).with_urls
+        error.cause, error.remedy = with_urls(error.cause), with_urls(error.remedy)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def is_url(text: str) -> bool:
-    """Whether it names an object or a folder of a store."""
+    """Whether ``text`` names an object or a folder in a store."""
     protocol, separator, _ = text.partition("://")
     return bool(separator) and protocol not in FOLDERS
 
@@ -146,24 +146,24 @@ def _as_path(text: str) -> str:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """A folder, and below it a pattern or a photo; or all of it, and nothing."""
+    """Split a URL into a folder and, if any, the pattern or photo below it."""
     protocol, _, rest = url.partition("://")
     parts = rest.rstrip("/").split("/")
-    fixed = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     if fixed == len(parts) and may_be_photo(parts[-1]):
         fixed -= 1
     return f"{protocol}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
 
 
 def _photos(store: Store, pattern: str, target: Store | None) -> dict[str, Listed]:
-    """The objects that may be photos, without the results where these lie below them."""
+    """The objects that may be photos, excluding the results."""
     if target is not None and target.contains(store):
         raise UsageError(
             f"the results in '{target.url}' could replace inputs", "choose another folder for the results"
         )
     objects = store.objects()
     if not objects:
-        raise InputError(f"there is nothing below '{store.url}'", "check the address")
+        raise InputError(f"there is nothing in '{store.url}'", "check the address")
     inner = target.url.removeprefix(store.url) if target is not None and store.contains(target) else None
     results = None if inner is None else f"{store.local / inner.strip('/')}{os.sep}"
     named = str(store.local / pattern)

@@ -1,10 +1,9 @@
 """The manifest, the reservations and the lock of an output folder in an object store.
 
-Objects cannot be appended to. So the manifest grows on this machine, and within a second what is new goes
-to the store as an object of its own, a segment; several photos share one where they end faster. At the end
-of a run, and at the beginning of the next where one was killed, the whole manifest is written as one
-object, and then the segments are removed. A lost machine loses the last second's entries at most: those
-photos count as not done.
+Objects cannot be appended to, so the manifest grows locally, and new lines are uploaded every second as a
+segment, an object of their own. At the end of a run, or at the start of the next one if it was killed, the
+whole manifest is uploaded and the segments are removed. A machine that dies loses at most the last second's
+entries; those photos count as not done.
 """
 
 import json
@@ -25,16 +24,16 @@ from defocusctl.errors import DefocusctlError, OutputError
 
 SEGMENTS = ".defocusctl-batch.segments"
 LOCK = ".defocusctl-batch.store-lock"
-SHIP_EVERY = 1.0
+UPLOAD_EVERY = 1.0
 RENEW_EVERY = 20.0
-LOCK_LASTS = 120.0
-"""Seconds after which a lock that is not renewed was left by a run that was killed."""
-PATIENCE = 60.0
-"""Seconds that the store may refuse before the batch is stopped."""
+LOCK_TIMEOUT = 120.0
+"""Seconds after which a lock that was not renewed counts as left by a killed run."""
+RETRY_FOR = 60.0
+"""Seconds of failed uploads after which the batch stops."""
 
 
 def fetch_records(store: Store) -> list[Path]:
-    """Copy the manifest, with what its segments add, and the reservations here; returns the segments.
+    """Download the manifest, with its segments, and the reservations; return the segments.
 
     Raises:
         InputError: if they cannot be read.
@@ -43,15 +42,15 @@ def fetch_records(store: Store) -> list[Path]:
     segments = sorted(path for path in map(Path, store.objects(SEGMENTS)) if path.parent == folder)
     parts = [store.read(path) or b"" for path in (manifest, *segments)]
     lines = dict.fromkeys(line for part in parts for line in part.splitlines(keepends=True))
-    manifest.write_bytes(b"".join(lines))  # a line is in both where folding was cut short
+    manifest.write_bytes(b"".join(lines))  # an interrupted compaction leaves lines in both
     reserved.write_bytes(store.read(reserved) or b"")
     return segments
 
 
 class StoreRecords:
-    """The records of a store's folder, kept here and, by a thread, there; ``problem`` says why that failed.
+    """The records of a store's folder, kept locally and uploaded by a thread.
 
-    The batch should end then.
+    If uploading fails, ``problem`` says why, and the batch should stop.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -61,24 +60,24 @@ class StoreRecords:
         self._manifest = store.local / FILE
         self._run = self._lock.run
         self._segments: list[Path] = []
-        self._shipped = 0
+        self._uploaded = 0
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="records", daemon=True)
+        self._thread = threading.Thread(target=self._sync, name="records", daemon=True)
 
     @classmethod
     @contextmanager
-    def kept(cls, store: Store, clock: Callable[[], float] = time.time) -> Iterator["StoreRecords"]:
-        """During this block the records are kept in the store too, and no other batch is in there.
+    def opened(cls, store: Store, clock: Callable[[], float] = time.time) -> Iterator["StoreRecords"]:
+        """Lock the store's folder and keep its records up to date during this block.
 
         Raises:
-            OutputError: if another batch is, or the store cannot be written.
+            OutputError: if another batch has locked it, or the store cannot be written.
             InputError: if the records cannot be read.
         """
         records = cls(store, clock)
         with records._lock.held():
             records._segments = fetch_records(store)
-            records._shipped = records._manifest.stat().st_size
-            records._fold()
+            records._uploaded = records._manifest.stat().st_size
+            records._compact()
             records._thread.start()
             try:
                 yield records
@@ -87,35 +86,35 @@ class StoreRecords:
                 records._thread.join()
                 if records.problem is not None:
                     raise records.problem
-                records._ship()
-                records._fold()
+                records._upload()
+                records._compact()
 
     def publish_reservations(self) -> None:
-        """Record which files are this program's, before any of them is written.
+        """Upload the reservations, before any reserved file is written.
 
         Raises:
-            OutputError: if the store does not take it.
+            OutputError: if the store cannot be written.
         """
         reserved = self._store.local / RESERVATIONS
         if reserved.exists():
             self._store.publish(reserved)
 
-    def _keep(self) -> None:
-        """Ship what is new, again and again."""
-        refused_since: float | None = None
-        while not self._ended.wait(SHIP_EVERY) and self.problem is None:
+    def _sync(self) -> None:
+        """Upload new entries and renew the lock until the end."""
+        failing_since: float | None = None
+        while not self._ended.wait(UPLOAD_EVERY) and self.problem is None:
             try:
-                self._ship()
+                self._upload()
                 self._lock.renew()
-                refused_since = None
+                failing_since = None
             except DefocusctlError as error:
-                refused_since = refused_since or time.monotonic()
-                if time.monotonic() - refused_since > PATIENCE or isinstance(error, _LockLostError):
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > RETRY_FOR or isinstance(error, _LockLostError):
                     self.problem = error
 
-    def _ship(self) -> None:
+    def _upload(self) -> None:
         with self._manifest.open("rb") as file:
-            file.seek(self._shipped)
+            file.seek(self._uploaded)
             new = file.read()
         new = new[: new.rfind(b"\n") + 1]
         if not new:
@@ -124,10 +123,10 @@ class StoreRecords:
         segment = self._store.local / SEGMENTS / f"{number:09d}-{self._run}.jsonl"
         self._store.write(segment, new)
         self._segments.append(segment)
-        self._shipped += len(new)
+        self._uploaded += len(new)
 
-    def _fold(self) -> None:
-        """Write the manifest whole, then remove its segments."""
+    def _compact(self) -> None:
+        """Upload the whole manifest, then remove its segments."""
         if self._segments:
             self._store.publish(self._manifest)
             self._store.remove(self._segments)
@@ -135,7 +134,7 @@ class StoreRecords:
 
 
 class _Lock:
-    """An object that is created only if there is none, renewed, and given up for dead if it is not."""
+    """A lock object: created only if there is none, then renewed; a stale one may be replaced."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self.run = secrets.token_hex(6)
@@ -146,7 +145,7 @@ class _Lock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Take the lock for this block.
+        """Hold the lock during this block.
 
         Raises:
             OutputError: if another batch has it, or the store cannot be written.
@@ -160,10 +159,10 @@ class _Lock:
                     self._store.remove([self._path])
 
     def renew(self) -> None:
-        """Say that this run is alive, if it is time.
+        """Renew the lock if it is due.
 
         Raises:
-            OutputError: if another batch has the lock by now, or the store cannot be written.
+            OutputError: if another batch has taken the lock, or the store cannot be written.
         """
         if self._clock() - self._renewed < RENEW_EVERY:
             return
@@ -175,14 +174,14 @@ class _Lock:
         if self._store.create(self._path, self._content()):
             return
         holder = self._holder()
-        if self._clock() - float(holder.get("renewed", 0)) > LOCK_LASTS:
+        if self._clock() - float(holder.get("renewed", 0)) > LOCK_TIMEOUT:
             self._store.remove([self._path])
             if self._store.create(self._path, self._content()):
                 return
         raise OutputError(
             f"another batch is writing to '{self._store.url}' (process {holder.get('process')} "
             f"on {holder.get('host')})",
-            f"wait until it has ended, or {LOCK_LASTS:.0f} s if it was killed; or choose another folder",
+            f"wait until it has finished ({LOCK_TIMEOUT:.0f} s if it was killed), or choose another folder",
         )
 
     def _holder(self) -> dict[str, Any]:
@@ -194,15 +193,15 @@ class _Lock:
 
     def _content(self) -> bytes:
         self._renewed = self._clock()
-        about = {
+        content = {
             "run": self.run,
             "host": socket.gethostname(),
             "process": os.getpid(),
             "renewed": self._renewed,
             "time": datetime.fromtimestamp(self._renewed, UTC).isoformat(timespec="seconds"),
         }
-        return json.dumps(about).encode()
+        return json.dumps(content).encode()
 
 
 class _LockLostError(OutputError):
-    """Another batch holds the lock."""
+    """Another batch has taken over the lock."""

@@ -1,8 +1,8 @@
-"""Folders in object stores (``s3://bucket/folder``), each behind a folder of this machine that stands for it.
+"""Folders in object stores (``s3://bucket/folder``), each represented by a local folder.
 
-A path below the folder here means the object of the same name there. While a batch is planned, empty files
-of the objects' names and sizes lie here, so that looking for photos and for what exists is the same as on a
-disk. Contents travel one by one: a photo is fetched when it is its turn, a result is published when whole.
+A path in the local folder means the object of the same name. For planning a batch, it holds empty files with
+the objects' names and sizes, so that searching works as on a disk. A photo is downloaded when it is its turn,
+and a result is uploaded when it is complete.
 """
 
 import os
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from defocusctl.errors import InputError, OutputError, UsageError
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-"""Those of fsspec behind which an object appears whole or not at all."""
+"""fsspec's protocols for stores in which an object appears whole or not at all."""
 
 
 class Listed(NamedTuple):
-    """What a listing says of an object: its bytes, and what changes with its content (None: nothing)."""
+    """An object in a listing: its bytes, and a stamp that changes with its content, if there is one."""
 
     size: int
     stamp: str | None
@@ -27,7 +27,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Store:
-    """The folder ``local`` of this machine, which stands for ``url``; it can be pickled."""
+    """The folder ``url``, represented by the folder ``local``; can be pickled."""
 
     local: Path
     url: str
@@ -39,10 +39,10 @@ class Store:
         """The content of an object, or its first ``end`` bytes; None if there is none.
 
         Raises:
-            InputError: if the store does not give it.
+            InputError: if the store cannot be read.
         """
         try:
-            with self._asking("read", path):
+            with self._reading("read", path):
                 content: bytes = self._files.cat_file(self._key(path), start=0 if end else None, end=end)
                 return content
         except FileNotFoundError:
@@ -50,39 +50,39 @@ class Store:
 
     @contextmanager
     def fetched(self, path: Path) -> Iterator[None]:
-        """During this block the content of an object lies here; if there is no such object, no file.
+        """Download an object to ``path`` during this block; without such an object there is no file.
 
         Raises:
-            InputError: if the store does not give it.
+            InputError: if the store cannot be read.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         try:
-            with suppress(FileNotFoundError), self._asking("fetch", path):
+            with suppress(FileNotFoundError), self._reading("fetch", path):
                 self._files.get_file(self._key(path), str(path))
             yield
         finally:
             path.unlink(missing_ok=True)
 
     def publish(self, path: Path) -> str | None:
-        """Put a file of this machine in the store, in place of the object of its name; return its stamp.
+        """Upload a file, replacing the object of its name; return the object's stamp.
 
         Raises:
-            OutputError: if the store does not take it.
+            OutputError: if the store cannot be written.
         """
         with self._writing(path):
             self._files.put_file(str(path), self._key(path))
-        with suppress(Exception):  # not every store allows to ask
+        with suppress(Exception):  # not every store permits it
             return _listed(self._files.info(self._key(path))).stamp
         return None
 
     def write(self, path: Path, content: bytes) -> None:
-        """As ``publish``, from memory."""
+        """Like ``publish``, from memory."""
         with self._writing(path):
             self._files.pipe_file(self._key(path), content)
 
     def create(self, path: Path, content: bytes) -> bool:
-        """Write an object unless there is one; whether it was written. Of several who try, one succeeds."""
+        """Atomically create an object; return False if it exists."""
         with self._writing(path):
             try:
                 self._files.pipe_file(self._key(path), content, mode="create")
@@ -100,28 +100,28 @@ class Store:
                 self._files.rm_file(self._key(path))
 
     def objects(self, folder: str = "") -> dict[str, Listed]:
-        """Every object below the folder, or below one in it, by the path that stands for it.
+        """All objects in the store's folder, or in one of its folders, by local path.
 
         Raises:
             InputError: if they cannot be listed, or one has a name that no file can have.
         """
         root = self._root
         try:
-            with self._asking("list", self.local):
+            with self._reading("list", self.local):
                 found = self._files.find(f"{root}/{folder}".rstrip("/"), detail=True)
         except FileNotFoundError:
             return {}
         objects = {}
-        for key, about in found.items():
+        for key, info in found.items():
             name = key.removeprefix(root).lstrip("/") if key != root else ""
             if name and any(part in ("", ".", "..") for part in name.split("/")):
                 raise InputError(f"'{key}' has a name that no file can have", "rename the object")
             if name:
-                objects[f"{self.local}{os.sep}{name.replace('/', os.sep)}"] = _listed(about)
+                objects[f"{self.local}{os.sep}{name.replace('/', os.sep)}"] = _listed(info)
         return objects
 
-    def lay_out(self, objects: Mapping[str, Listed]) -> dict[str, str | None]:
-        """Make the empty files that stand for objects; return the objects' stamps by path."""
+    def create_placeholders(self, objects: Mapping[str, Listed]) -> dict[str, str | None]:
+        """Create an empty file for each object; return the objects' stamps by path."""
         self.local.mkdir(exist_ok=True)
         folders: set[str] = set()
         for path, listed in objects.items():
@@ -140,7 +140,7 @@ class Store:
         return {path: listed.stamp for path, listed in objects.items()}
 
     def contains(self, other: "Store") -> bool:
-        """Whether the other's objects are below this one's folder, or are the same."""
+        """Whether the other's folder is this one's or inside it."""
         same_kind = type(self._files) is type(other._files)
         return same_kind and f"{other._root}/".startswith(f"{self._root}/")
 
@@ -161,14 +161,14 @@ class Store:
         return _open(self.url)[1]
 
     @contextmanager
-    def _asking(self, what: str, path: Path) -> Iterator[None]:
+    def _reading(self, action: str, path: Path) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
             raise
-        except Exception as error:  # the libraries of stores promise no closed set
+        except Exception as error:  # the stores' libraries may raise anything
             raise InputError(
-                f"cannot {what} '{self.name(path)}' ({_reason(error)})",
+                f"cannot {action} '{self.name(path)}' ({_reason(error)})",
                 "check the address, the permissions and the store",
             ) from error
 
@@ -183,12 +183,12 @@ class Store:
 
 
 def _open(url: str) -> tuple[Any, str]:
-    """The store of fsspec behind a URL, and the key of its folder there."""
+    """The fsspec file system for a URL, and the key of its folder there."""
     protocol = url.partition("://")[0]
     if protocol not in PROTOCOLS:
         raise UsageError(
-            f"'{protocol}://' is not a store that this program writes to",
-            f"use {', '.join(PROTOCOLS[:-1])}, or mount it and give the folder",
+            f"'{protocol}://' is not a supported store",
+            f"use {', '.join(PROTOCOLS[:-1])}, or a mounted folder",
         )
     import fsspec
 
@@ -199,10 +199,10 @@ def _open(url: str) -> tuple[Any, str]:
     return store, root.rstrip("/")
 
 
-def _listed(about: Mapping[str, Any]) -> Listed:
-    """What fsspec says of an object; its ETag, which stores change with the content, makes the stamp."""
-    size = int(about.get("size") or 0)
-    tag = str(about.get("ETag") or about.get("etag") or "").strip('"')
+def _listed(info: Mapping[str, Any]) -> Listed:
+    """From fsspec's description of an object; the stamp is its ETag, which changes with the content."""
+    size = int(info.get("size") or 0)
+    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     return Listed(size, f"{size}-{tag}" if tag else None)
 
 

@@ -1,4 +1,4 @@
-"""What is done with one photo, in the steps that overlap: fetch and open, restore, store; and its entry."""
+"""The steps for one photo, which overlap between photos: fetch and open, restore, store; and its entry."""
 
 import errno
 import hashlib
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from defocusctl import __version__
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
-from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, place_in, recorded_stamp
+from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, manifest_path, recorded_stamp
 from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.deblurrer.outputs import read_warnings, restore_photos, write_result
+from defocusctl.deblurrer.outputs import photo_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, has_provenance, read_content, read_photo
 from defocusctl.restoring.restorer import Restored
@@ -25,15 +25,15 @@ from defocusctl.system.devices import memory_errors
 from defocusctl.weights.checksums import Checksum
 
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""What the system says when no other result could be written either."""
+"""Errors after which no other result could be written either."""
 
 
 class OwnResultError(DefocusctlError):
-    """A photo that this program made is not an input."""
+    """The photo was made by this program and is not an input."""
 
 
 class Source(NamedTuple):
-    """What is known of a file that was read: bytes, their hash, its stamp from before, seconds it took."""
+    """A file that was read: bytes, hash, stamp before reading, and seconds taken."""
 
     size: int
     sha256: str
@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Opened:
-    """A photo that was read, ready to be restored; the bytes of its file are gone."""
+    """A decoded photo, ready to be restored."""
 
     job: Job
     photo: Photo
@@ -53,9 +53,9 @@ class Opened:
 
 
 class PhotoWork:
-    """The steps, with the network, the options and the output folder that all photos share.
+    """The steps, with the network, options and output folder that all photos share.
 
-    What ``storage`` says is in a store is fetched from there and published there; nothing of it stays here.
+    Files in stores are downloaded and uploaded as needed; no local copies remain.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class PhotoWork:
         self._drawing = threading.Lock()
 
     def fetch(self, job: Job) -> tuple[bytes, Source]:
-        """The bytes of the photo's file, and what is to be recorded of them.
+        """Read the photo's file; return its bytes and what to record about it.
 
         Raises:
-            InputError: if they cannot be read, or the file changes meanwhile.
-            DeviceError: if they do not fit into memory.
+            InputError: if it cannot be read or changes meanwhile.
+            DeviceError: if it does not fit into memory.
         """
         started = time.perf_counter()
-        here = self.storage.store_of(job.source) is None
+        is_local = self.storage.store_of(job.source) is None
         with memory_errors(f"'{job.source}'"), self.storage.fetched(job.source):
             before = Stamp.of(job.source)
-            stamp = (before and before.recorded) if here else job.stamp
+            stamp = (before and before.recorded) if is_local else job.stamp
             data = read_content(job.source)
             if before != Stamp.of(job.source):
                 raise InputError(
@@ -108,15 +108,15 @@ class PhotoWork:
         if has_provenance(photo.metadata.xmp):
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = source.seconds + time.perf_counter() - started
-        return Opened(job, photo, source, read_warnings(photo, job.target), seconds)
+        return Opened(job, photo, source, photo_warnings(photo, job.target), seconds)
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
     ) -> list[Restored]:
-        """Restore one photo, or several of one size together.
+        """Restore one photo, or a batch of one size.
 
         Raises:
-            InputError: if a photo has pixels that are not numbers.
+            InputError: if a photo has pixels that are not finite.
             DeviceError: if even the smallest tile does not fit into memory.
         """
         with memory_errors(", ".join(f"'{one.job.source}'" for one in opened)):
@@ -124,14 +124,14 @@ class PhotoWork:
             return restore_photos(self.deblurrer, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
 
     def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
-        """Write the result, with its pictures and folders; ``seconds`` is what restoring took.
+        """Write the result and its pictures, creating folders; ``seconds`` is the time for restoring.
 
         Raises:
             OutputError: if something cannot be written; what was written before it is whole.
         """
         started = time.perf_counter()
         files = opened.job.files(self.options.model)
-        hashes, stamps = self._written(opened.job, restored, files)
+        hashes, stamps = self._write(opened.job, restored, files)
         report = asdict(restored.report)
         warnings = (*opened.warnings, *report.pop("warnings"))
         size = opened.photo.size
@@ -149,49 +149,49 @@ class PhotoWork:
         )
 
     def failure(self, job: Job, error: Exception, source: Source | None = None) -> Outcome:
-        """The outcome of a job that ended in an error, perhaps before its file was read."""
+        """The outcome of a job that failed, possibly before its file was read."""
         problem = error if isinstance(error, DefocusctlError) else BugError(error)
-        own = isinstance(problem, OwnResultError)
+        is_own = isinstance(problem, OwnResultError)
         entry = replace(
-            self._entry(job, Status.SKIPPED if own else Status.FAILED, source),
-            error=self.storage.in_words(str(problem)),
-            exit_code=0 if own else int(problem.exit_code),
+            self._entry(job, Status.SKIPPED if is_own else Status.FAILED, source),
+            error=self.storage.with_urls(str(problem)),
+            exit_code=0 if is_own else int(problem.exit_code),
         )
         cause = problem.__cause__
         return Outcome(job, entry, fatal=isinstance(cause, OSError) and cause.errno in FATAL)
 
-    def _written(
+    def _write(
         self, job: Job, restored: Restored, files: Sequence[Path]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Write the files of a photo, wherever they belong; their hashes and, as far as known, stamps."""
+        """Write and upload a photo's files; return their hashes and known stamps."""
         hashes, stamps = {}, {}
         try:
             for folder in {path.parent for path in files}:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
                 write_result(self.deblurrer, restored, job.target, job.outputs)
-            time.sleep(TICK / 1e9)  # from now on every change of these files shows in their times
+            time.sleep(TICK / 1e9)  # so that any later change gives the files other times
             for path in files:
-                stamps[place_in(self.out, path)] = recorded_stamp(path)
-                hashes[place_in(self.out, path)] = Checksum.of_file(path, "sha256").hex
+                stamps[manifest_path(self.out, path)] = recorded_stamp(path)
+                hashes[manifest_path(self.out, path)] = Checksum.of_file(path, "sha256").hex
             for path in reversed(files):  # the photo last
                 if store := self.storage.store_of(path):
-                    stamps[place_in(self.out, path)] = store.publish(path)
+                    stamps[manifest_path(self.out, path)] = store.publish(path)
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
         finally:
             for path in files:
                 if self.storage.store_of(path):
                     path.unlink(missing_ok=True)
-        return hashes, {place: stamp for place, stamp in stamps.items() if stamp is not None}
+        return hashes, {name: stamp for name, stamp in stamps.items() if stamp is not None}
 
     def _entry(self, job: Job, status: Status, source: Source | None) -> Entry:
-        """A line about a job that ends now, without what came of it."""
+        """An entry for a job that ends now, without its results."""
         weights = self.deblurrer.weights
         return Entry(
             input=job.name,
             status=status,
-            source=self.storage.in_words(str(job.source)),
+            source=self.storage.with_urls(str(job.source)),
             size=None if source is None else source.size,
             sha256=None if source is None else source.sha256,
             files={},

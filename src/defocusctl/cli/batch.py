@@ -24,7 +24,7 @@ def batch(call: BatchCall) -> None:
 
     from defocusctl.batch.inputs import Search, path_resolver
     from defocusctl.batch.jobs import check_collisions, plan
-    from defocusctl.batch.manifest import Recorded, path_of
+    from defocusctl.batch.manifest import History, file_path
     from defocusctl.batch.run import Batch
     from defocusctl.batch.storage import opened_stores
     from defocusctl.batch.watch import Arrivals, Watch
@@ -37,8 +37,8 @@ def batch(call: BatchCall) -> None:
         check_page(Path(call.out))
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, storage):
-        recorded, resolve = Recorded.read(out), path_resolver()
-        own = {resolve(path_of(out, place)) for place in recorded.reserved}
+        history, resolve = History.read(out), path_resolver()
+        own = {resolve(file_path(out, place)) for place in history.reserved}
         search = Search(
             out, call.recursive, tuple(call.include or ()), tuple(call.exclude or ()), call.root, own
         )
@@ -47,7 +47,7 @@ def batch(call: BatchCall) -> None:
         with collector_paused():
             findings = _find(call, inputs, search)
             photos = arrivals.complete(findings.photos) if call.watch else findings.photos
-            jobs = plan(photos, options, out, {} if call.verify else recorded.entries, storage)
+            jobs = plan(photos, options, out, {} if call.verify else history.entries, storage)
             check_collisions(jobs, options.model)
         deblurrer = load(
             options.model, call.weights, options.restoring, offline=call.offline, quiet=call.quiet
@@ -59,7 +59,7 @@ def batch(call: BatchCall) -> None:
                 engine,
                 jobs,
                 findings.unreadable,
-                recorded,
+                history,
                 call.force,
                 call.verify,
                 Watch(arrivals, own, options) if call.watch else None,
@@ -70,7 +70,7 @@ def batch(call: BatchCall) -> None:
             if call.watch:
                 reporter.watching(inputs)
             try:
-                wanted.run(reporter, most_failures=0 if call.fail_fast else call.max_failures)
+                wanted.run(reporter, max_failures=0 if call.fail_fast else call.max_failures)
             except SomeFailedError as error:
                 failed = error
         if call.report:
@@ -95,13 +95,13 @@ def _find(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
 
 
 def _lines(listed: str) -> Iterator[str]:
-    from defocusctl.batch.inputs import listed_in
+    from defocusctl.batch.inputs import paths_in_list
 
     try:
         content = sys.stdin.buffer.read() if listed == STREAM else Path(listed).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
-    for line in listed_in(content):
+    for line in paths_in_list(content):
         if "://" in line:
             raise UsageError(f"a list names files only, not '{line}'", "give it as IN")
         yield line
@@ -117,20 +117,20 @@ def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
     """
     if call.engine is EngineName.RAY:
         from defocusctl.batch.ray import RayEngine
-        from defocusctl.batch.ray_cluster import workers_of
+        from defocusctl.batch.ray_cluster import cluster_workers
 
-        with workers_of(call.ray_address, call.device, call.jobs_at_once) as workers:
-            yield RayEngine(workers, on_begin=reporter.began)
+        with cluster_workers(call.ray_address, call.device, call.jobs_at_once) as workers:
+            yield RayEngine(workers, on_start=reporter.started)
     else:
         from defocusctl.batch.local import LocalEngine
 
-        yield LocalEngine(call.jobs_at_once, on_begin=reporter.began, on_tile=reporter.tile)
+        yield LocalEngine(call.jobs_at_once, on_start=reporter.started, on_tile=reporter.tile)
 
 
 def _report(out: Path, reporter: BatchReporter) -> None:
-    from defocusctl.batch.manifest import alone_in
+    from defocusctl.batch.manifest import locked_folder
     from defocusctl.reports.gallery import write_gallery
 
-    with alone_in(out), reporter.reporting() as on_photo:
+    with locked_folder(out), reporter.reporting() as on_photo:
         page = write_gallery(out, on_photo)
     reporter.reported(page)

@@ -48,7 +48,7 @@ class BatchReporter:
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
         """A bar over the photos that are compared with what earlier runs did."""
         with step_bar("checking what is done", quiet=not self._drawn) as advance:
-            yield lambda judged: advance(judged, photos, "")
+            yield lambda compared: advance(compared, photos, "")
 
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
@@ -67,7 +67,7 @@ class BatchReporter:
         )
         if self._plain:
             before = f", {progress.before} are done already" if progress.before else ""
-            say(f"{progress.total} photos to do{before}; {_in_words(concurrency)}")
+            say(f"{progress.total} photos to do{before}; {_concurrency_text(concurrency)}")
 
     @contextmanager
     def live(self, progress: "Progress") -> Iterator[None]:
@@ -81,7 +81,7 @@ class BatchReporter:
                 self._bars.stop()
                 self._finished(progress)
 
-    def began(self, job: "Job") -> None:
+    def started(self, job: "Job") -> None:
         with self._lock:
             self._event("began", input=job.name)
             if self._drawn:
@@ -118,7 +118,7 @@ class BatchReporter:
 
     def stopping(self) -> None:
         """The first Ctrl-C."""
-        say("finishing the photos in flight; Ctrl-C again gives them up")
+        say("finishing the photos in flight; Ctrl-C again abandons them")
 
     def unreadable(self, folder: "Unreadable") -> None:
         say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
@@ -163,7 +163,7 @@ class BatchReporter:
             unknown = f" ({estimate.unknown} files could not be read)" if estimate.unknown else ""
             put(
                 f"an estimate: {estimate.megapixels:.1f} MP{unknown} in {_duration(estimate.seconds)} "
-                f"with {estimate.memory / 2**30:.1f} GiB of memory; {_in_words(concurrency)}"
+                f"with {estimate.memory / 2**30:.1f} GiB of memory; {_concurrency_text(concurrency)}"
             )
 
     def _finished(self, progress: "Progress") -> None:
@@ -199,7 +199,7 @@ class BatchReporter:
             put_json({"event": event, **values})
 
 
-def _in_words(concurrency: "Concurrency") -> str:
+def _concurrency_text(concurrency: "Concurrency") -> str:
     threads = "1 thread" if concurrency.threads == 1 else f"{concurrency.threads} threads"
     return f"{concurrency.computing} at once in {threads} each"
 

@@ -37,7 +37,7 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
         InputError: if there is no such file, or it is not a photo.
         OutputError: if an output must not or cannot be written.
     """
-    from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_of
+    from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_path
     from defocusctl.photo import check_is_photo
 
     source: Path | bytes
@@ -48,7 +48,7 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
         source = named = Path(text)
         check_is_photo(source)
     to_stream = call.output == STREAM or (call.output is None and text == STREAM)
-    target = None if to_stream else target_of(named, call.output, region)
+    target = None if to_stream else target_path(named, call.output, region)
     place = Path() if target is None else target.parent
     stem = stem_of(target)
     outputs = Outputs(

@@ -1,4 +1,4 @@
-"""A network that is loaded once and deblurs any number of images: what programs and the command line use."""
+"""The Python API, which the command line uses too: load a network once, deblur any number of images."""
 
 from defocusctl.deblurrer.deblurrer import Deblurrer
 from defocusctl.deblurrer.result import DeblurResult

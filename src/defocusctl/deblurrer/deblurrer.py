@@ -1,4 +1,4 @@
-"""``Deblurrer``: weights found and network loaded once, then any number of images."""
+"""``Deblurrer``: finds weights and loads the network once, then deblurs any number of images."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ from typing import Any, Self, overload
 import torch
 from torch import Tensor
 
-from defocusctl.deblurrer.given import Array, Given
-from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, of_several, opened
+from defocusctl.deblurrer.arrays import Array, LoadedImage
+from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, load_image, numbered_errors
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
@@ -31,8 +31,8 @@ from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
 class Deblurrer:
     """A network with its weights, ready on its device.
 
-    It may be called from several threads, of which ``restorer.concurrency`` restore at the same time: one,
-    unless it is set. ``trained_on`` says what the weights learned from.
+    It may be called from several threads; ``restorer.concurrency`` of them (1 by default) restore at the same
+    time. ``trained_on`` names the training data of the weights.
     """
 
     network: Network
@@ -55,22 +55,21 @@ class Deblurrer:
         offline: bool = False,
         on_download: OnProgress | None = None,
     ) -> Self:
-        """Find and verify the weights, build the network and bring it to its device.
+        """Find and verify the weights, build the network and move it to its device.
 
-        ``weights`` is what ``--weights`` takes: a name from ``weights list``, a file, ``hf://...``, or None
-        for the first that can be had; ``deblurrer.weights`` then says which these are. ``backend`` is
-        ``torch``, ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and
-        ``precision`` are those of the command line; ``tile`` and ``overlap`` are in pixels, None chooses
-        them, a tile of 0 is the whole image. ``strength`` is how much of the change is applied, 0 to 1.
-        ``offline`` never uses the network; ``on_download`` is called with the bytes of a download done and
-        the total.
+        ``weights`` is as for ``--weights``: a name from ``weights list``, a file, ``hf://...``, or None for
+        the first available ones; ``deblurrer.weights`` says which are used. ``backend`` is ``torch``,
+        ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and ``precision`` are as on the command
+        line. ``tile`` and ``overlap`` are in pixels, or None to choose them; a tile of 0 is the whole image.
+        ``strength`` is the fraction of the change to apply, 0 to 1. ``offline`` forbids downloads;
+        ``on_download`` is called with the bytes downloaded and the total.
 
         Raises:
-            ModelError: if there is no such network, or the package that brings it is broken.
-            WeightsError: if the weights cannot be had or are not this model's.
-            DeviceError: if the device, the precision or the backend is not there.
-            OutputError: if the graph that a backend needs cannot be exported.
-            UsageError: if a number lies outside its range.
+            ModelError: if the network is unknown or its package is broken.
+            WeightsError: if the weights are unavailable or belong to another model.
+            DeviceError: if the device, precision or backend is not available.
+            OutputError: if the graph for a backend cannot be exported.
+            UsageError: if a number is out of range.
         """
         settings = RestoreSettings(tile, overlap, str(device), precision, strength=strength, backend=backend)
         spec = None if weights is None else os.fspath(weights)
@@ -86,14 +85,14 @@ class Deblurrer:
         offline: bool,
         on_download: OnProgress | None = None,
     ) -> Self:
-        """``from_pretrained`` for those who have ``RestoreSettings``."""
+        """Like ``from_pretrained``, with ``RestoreSettings``."""
         check_backend(settings.backend, settings.device, settings.precision)
         resolved = resolve_weights(check_model(model), weights, offline=offline, on_progress=on_download)
         return cls.from_resolved(resolved, settings)
 
     @classmethod
     def from_resolved(cls, resolved: ResolvedWeights, settings: RestoreSettings) -> Self:
-        """``load`` for weights that are on this machine."""
+        """Like ``load``, for weights already on this machine."""
         checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
         graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
         restorer = Restorer(checkpoint.model, settings, graph)
@@ -153,26 +152,26 @@ class Deblurrer:
         white: float | None = None,
         on_tile: Progress | None = None,
     ) -> Any:
-        """Deblur an image; a list or tuple of images is answered with a list of results.
+        """Deblur an image, or a list or tuple of images, which returns a list of results.
 
-        On a GPU, images of one size that follow each other are restored together, as many as it pays.
+        On a GPU, consecutive images of the same size are restored in batches.
 
         - A path, or the ``bytes`` of a file: a photo of any format that the command line reads.
         - A NumPy array: (H, W) grey, (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha;
           uint8, uint16, or floats.
-        - Pillow's image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, turned upright as its EXIF
-          says.
-        - A tensor (C, H, W), C being 1, 3 or 4, or (B, C, H, W), on any device; types as of arrays.
+        - A Pillow image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, rotated according to its
+          EXIF orientation.
+        - A tensor (C, H, W) with C = 1, 3 or 4, or (B, C, H, W), on any device; dtypes as for arrays.
 
-        Colours are RGB; alpha is kept as it is. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
-        ``coefficients`` keeps the network's coefficients at full size, for INIKNet 36 bytes per pixel, for
-        NRKNet 57.75. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
-        floating-point images, by default 1; the result has the same. ``on_tile`` is called
-        with the number of tiles of an image done and their total.
+        Colours are RGB; alpha is left unchanged. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
+        ``coefficients`` keeps the network's coefficients at full size: 36 bytes per pixel for INIKNet, 57.75
+        for NRKNet. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
+        floating-point images and their results, 1 by default. ``on_tile`` is called with the tiles of an
+        image done and in total.
 
         Raises:
-            InputError: if an image cannot be read, or is none of these; of several, it names which.
-            UsageError: if the region lies outside the image, or ``white`` is not above 0.
+            InputError: if an image cannot be read or is of another kind; of several, it says which.
+            UsageError: if the region lies outside the image, or ``white`` is not positive.
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
 
@@ -182,16 +181,16 @@ class Deblurrer:
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):
             done = len(results)
-            with of_several(done + 1, done + len(group), len(images)), memory_errors(_name(group[0])):
+            with numbered_errors(done + 1, done + len(group), len(images)), memory_errors(_name(group[0])):
                 restored = self.restorer.restore(
-                    [given.photo for given in group],
+                    [loaded.photo for loaded in group],
                     region=box,
                     keep_coefficients=coefficients,
                     on_progress=on_tile,
                 )
-            for given, one in zip(group, restored, strict=True):
-                make_image = partial(given.give_back, one.after)
-                results.append(DeblurResult((one,), self.weights, make_image, given.source))
+            for loaded, part in zip(group, restored, strict=True):
+                make_image = partial(loaded.convert_back, part.after)
+                results.append(DeblurResult((part,), self.weights, make_image, loaded.source))
         if is_batch:
             parts = tuple(result.parts[0] for result in results)
             whole = partial(_stacked, results)
@@ -200,18 +199,18 @@ class Deblurrer:
 
     def _groups(
         self, images: Sequence[Any], max_megapixels: float, white: float | None
-    ) -> Iterator[list[Given[Any]]]:
-        """The images as photos; those together that follow each other, have one size, and suit the device."""
-        group: list[Given[Any]] = []
+    ) -> Iterator[list[LoadedImage[Any]]]:
+        """The images as photos, in batches of consecutive ones of the same size that suit the device."""
+        group: list[LoadedImage[Any]] = []
         for number, image in enumerate(images, start=1):
-            with of_several(number, number, len(images)), memory_errors(_name(image)):
-                given = opened(image, max_megapixels, white)
-                check_pixels(given.photo.pixels)
-            if group and given.photo.size != group[0].photo.size:
+            with numbered_errors(number, number, len(images)), memory_errors(_name(image)):
+                loaded = load_image(image, max_megapixels, white)
+                check_pixels(loaded.photo.pixels)
+            if group and loaded.photo.size != group[0].photo.size:
                 yield group
                 group = []
-            group.append(given)
-            if len(group) >= self.restorer.room_for(given.photo.size):
+            group.append(loaded)
+            if len(group) >= self.restorer.room_for(loaded.photo.size):
                 yield group
                 group = []
         if group:
@@ -225,7 +224,7 @@ class Deblurrer:
 
 
 def _name(image: Any) -> str:
-    source = image.source if isinstance(image, Given) else image
+    source = image.source if isinstance(image, LoadedImage) else image
     return f"'{source}'" if isinstance(source, str | os.PathLike) else "the image"
 
 

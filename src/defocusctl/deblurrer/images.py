@@ -1,4 +1,4 @@
-"""What ``Deblurrer.deblur`` takes: files, arrays, Pillow's images, tensors, and lists of these."""
+"""What ``Deblurrer.deblur`` takes: files, arrays, Pillow images, tensors, and lists of these."""
 
 import os
 from collections.abc import Iterator
@@ -10,34 +10,34 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from defocusctl.deblurrer.given import Array, Given, array_of, from_array, from_tensor
+from defocusctl.deblurrer.arrays import Array, LoadedImage, from_array, from_tensor, to_array
 from defocusctl.deblurrer.pillow import from_pillow
 from defocusctl.errors import DefocusctlError, InputError
 from defocusctl.photo import read_photo
 
 File: TypeAlias = str | os.PathLike[str] | bytes
-"""The path of a photo, or the content of its file."""
+"""A photo's path, or the bytes of its file."""
 FileT = TypeVar("FileT", bound=File)
 ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
 T = TypeVar("T")
 Batch: TypeAlias = list[T] | tuple[T, ...]
 
 
-def opened(image: Any, max_megapixels: float, white: float | None) -> Given[Any]:
-    """One image of any of these kinds as a photo; ``white`` is that of ``read_photo``.
+def load_image(image: Any, max_megapixels: float, white: float | None) -> LoadedImage[Any]:
+    """Load an image of any of these kinds as a photo; ``white`` is as in ``read_photo``.
 
     Raises:
-        InputError: if it cannot be read, or is none of these.
+        InputError: if it cannot be read or is of another kind.
     """
     match image:
         case str() | os.PathLike():
             source = Path(image)
             photo = read_photo(source, max_megapixels=max_megapixels, white=white)
-            return Given(photo, array_of, source)
+            return LoadedImage(photo, to_array, source)
         case bytes():
             named = "the bytes given"
             photo = read_photo(image, named=named, max_megapixels=max_megapixels, white=white)
-            return Given(photo, array_of)
+            return LoadedImage(photo, to_array)
         case np.ndarray():
             return from_array(image, white)
         case Image.Image():
@@ -52,8 +52,8 @@ def opened(image: Any, max_megapixels: float, white: float | None) -> Given[Any]
 
 
 @contextmanager
-def of_several(first: int, last: int, count: int) -> Iterator[None]:
-    """Errors in this block say which of ``count`` images they are about, if there are several."""
+def numbered_errors(first: int, last: int, count: int) -> Iterator[None]:
+    """Make errors in this block say which of several images they are about."""
     try:
         yield
     except DefocusctlError as error:

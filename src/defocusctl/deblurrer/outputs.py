@@ -1,7 +1,6 @@
-"""One photo in, one photo out: read, restore, write, draw what was asked for.
+"""One photo in, one photo out: read, restore, write, and draw the requested pictures.
 
-``deblur`` runs this for each of its inputs; whatever runs over many photos makes one ``Deblurrer`` and calls
-``deblur_photo`` for each.
+``deblur`` calls ``deblur_photo`` for each of its inputs, ``batch`` the single steps.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ from defocusctl.weights.resolve import ResolvedWeights
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to write besides the photo, and how. Paths that are None are not written."""
+    """What to write besides the photo, and how; paths that are None are not written."""
 
     quality: int | None = None
     force: bool = False
@@ -52,7 +51,7 @@ class Outputs:
         return self.maps is not None or self.maps_data is not None
 
     def absolute(self) -> Self:
-        """The same for a process in another folder."""
+        """The same with absolute paths, for a process in another working directory."""
 
         def absolute(path: Path | None) -> Path | None:
             return None if path is None else path.absolute()
@@ -72,7 +71,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Deblurred:
-    """What was done with one photo; ``as_json`` is the object that ``--json`` prints."""
+    """What was done to one photo; ``as_json`` is the object that ``--json`` prints."""
 
     input: str
     output: str
@@ -102,8 +101,8 @@ class Deblurred:
         }
 
 
-def target_of(source: Path, output: Path | str | None, region: Box | None) -> Path:
-    """Where the result of ``source`` goes; a region has its geometry in the name, unless one is given."""
+def target_path(source: Path, output: Path | str | None, region: Box | None) -> Path:
+    """The path of the result; a region's geometry is appended to its name, unless ``output`` names a file."""
     target = output_path(source, output)
     if region is None or (output is not None and target == Path(output)):
         return target
@@ -111,17 +110,17 @@ def target_of(source: Path, output: Path | str | None, region: Box | None) -> Pa
 
 
 def stem_of(target: Path | BinaryIO | None) -> str:
-    """What the names of a result's pictures begin with; a stream has no name."""
+    """The start of the names of a result's pictures; ``photo`` for a stream."""
     return target.stem if isinstance(target, Path) else "photo"
 
 
 def check_targets(source: Path | bytes, target: Path | None, model: str, outputs: Outputs) -> None:
-    """Refuse, before any computing, whatever could not or must not be written; a target of None is a stream.
+    """Refuse outputs that cannot or must not be written, before any computing; a target of None is a stream.
 
-    That no result replaces another one or another input is for those to check who run several.
+    A caller with several photos must also check that no result replaces another result or another input.
 
     Raises:
-        OutputError: naming the first of them.
+        OutputError: naming the first such file.
         UsageError: for maps of a network that has none.
     """
     if target is not None:
@@ -149,10 +148,10 @@ def deblur_photo(
     on_photo: Callable[[Photo], None] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> Deblurred:
-    """Read ``source`` (a file, or the bytes of one), restore it, and write ``target`` and what else is asked.
+    """Read ``source`` (a path or a file's bytes), restore it, write ``target`` and the requested pictures.
 
-    ``white`` is that of ``read_photo``. ``on_photo`` gets the photo once it is read, ``on_tile`` the tiles
-    done and in all.
+    ``white`` is as in ``read_photo``. ``on_photo`` is called with the photo once it is read, ``on_tile`` with
+    the tiles done and in total.
 
     Raises:
         InputError: if the photo cannot be read.
@@ -164,7 +163,7 @@ def deblur_photo(
         photo = read_photo(source, max_megapixels=max_megapixels, white=white)
         if on_photo is not None:
             on_photo(photo)
-        read_warnings(photo, target)  # which refuses a target before any computing
+        photo_warnings(photo, target)  # refuses an unsuitable target before any computing
         restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
         pictures = write_result(deblurrer, restored, target, outputs)
         return Deblurred(
@@ -174,15 +173,15 @@ def deblur_photo(
             report=restored.report,
             region=region,
             pictures=pictures,
-            warnings=(*read_warnings(restored.before, target), *restored.report.warnings),
+            warnings=(*photo_warnings(restored.before, target), *restored.report.warnings),
         )
 
 
-def read_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
-    """What was wrong with a photo that was read, and what writing it to ``target`` will lose.
+def photo_warnings(photo: Photo, target: Path | BinaryIO) -> tuple[str, ...]:
+    """The warnings from reading a photo, and what writing it to ``target`` will lose.
 
     Raises:
-        OutputError: if the format of the target cannot hold it.
+        OutputError: if the target's format cannot hold it.
     """
     return *photo.warnings, *(conversion_warnings(photo, target) if isinstance(target, Path) else ())
 
@@ -195,19 +194,19 @@ def restore_photos(
     outputs: Outputs,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> list[Restored]:
-    """Restore one photo, or several of one size together, with the coefficients that ``outputs`` needs.
+    """Restore one photo, or a batch of one size, with the coefficients that ``outputs`` needs.
 
     Raises:
-        InputError: if a photo has pixels that are not numbers.
+        InputError: if a photo has pixels that are not finite.
         UsageError: if the region lies outside the photo.
         DeviceError: if even the smallest tile does not fit into memory.
     """
-    drawn = photos[0].size if region is None else region.size
+    size = photos[0].size if region is None else region.size
     return deblurrer.restorer.restore(
         photos,
         region=region,
         keep_coefficients=outputs.wants_coefficients,
-        map_reduction=1 if outputs.maps_data else picture_reduction(drawn, LARGEST_REDUCTION),
+        map_reduction=1 if outputs.maps_data else picture_reduction(size, LARGEST_REDUCTION),
         on_progress=on_tile,
     )
 

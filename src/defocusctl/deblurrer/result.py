@@ -1,4 +1,4 @@
-"""What comes of deblurring an image, or a batch of images in one tensor."""
+"""The result of deblurring an image, or a batch of images in one tensor."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ SampleT = TypeVar("SampleT", bound=np.generic)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DeblurResult(Generic[ImageT]):
-    """One deblurred image, or one tensor of several; ``Deblurrer.deblur`` makes it.
+    """One deblurred image, or one tensor of several, as returned by ``Deblurrer.deblur``.
 
-    ``parts`` are the images, one unless ``is_batch``; ``weights`` those that were used, with ``model``,
-    ``name``, ``source``, ``checksum`` and ``note``; ``source`` is the file that was read, or None.
+    ``parts`` are the images, one unless ``is_batch``; ``weights`` are those used, with ``model``, ``name``,
+    ``source``, ``checksum`` and ``note``; ``source`` is the file that was read, or None.
     """
 
     parts: tuple[Restored, ...]
@@ -39,18 +39,18 @@ class DeblurResult(Generic[ImageT]):
 
     @cached_property
     def image(self) -> ImageT:
-        """The deblurred image, of the kind, shape and type that went in; of a file a NumPy array.
+        """The deblurred image, of the kind, shape and type of the input; for a file, a NumPy array.
 
         That array is (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha, in the
-        depth of the file, upright.
+        file's bit depth, upright.
         """
         return self.make_image()
 
     @cached_property
     def coefficients(self) -> Mapping[str, HalfArray]:
-        """The network's coefficients by the papers' names, (K, H/s, W/s) float16 each, s being 1, 2 or 4.
+        """The network's coefficients by the papers' names, each (K, H/s, W/s) float16 with s = 1, 2 or 4.
 
-        Those of a tensor (B, C, H, W) have an axis B before the others.
+        For a tensor (B, C, H, W) they have a leading axis B.
 
         Raises:
             UsageError: if they were not kept.
@@ -60,19 +60,19 @@ class DeblurResult(Generic[ImageT]):
 
     @cached_property
     def blur_extent(self) -> Floats:
-        """How many pixels wide the blur is that the network saw at each pixel, (H, W) float32 (docs/maps.md).
+        """The width in pixels of the blur that the network saw at each pixel, (H, W) float32 (docs/maps.md).
 
         Raises:
-            UsageError: if the coefficients were not kept, or nothing is known about those of this network.
+            UsageError: if the coefficients were not kept, or blur extent is not defined for this network.
         """
-        from defocusctl.maps import blur_extent  # with it come the libraries that draw
+        from defocusctl.maps import blur_extent  # imports the plotting libraries
 
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
 
     @property
     def report(self) -> RestoreReport:
-        """Device, precision, tiles, seconds, megapixels and memory; of a batch their sums."""
+        """Device, precision, tiles, seconds, megapixels and memory; for a batch, totals and peak memory."""
         reports = [part.report for part in self.parts]
         return replace(
             reports[0],
@@ -85,7 +85,7 @@ class DeblurResult(Generic[ImageT]):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was wrong with the image or went wrong with a part of it, a line each; usually none."""
+        """Problems with the image or with restoring a part of it, one line each; usually none."""
         return (*(line for part in self.parts for line in part.before.warnings), *self.report.warnings)
 
     def save(
@@ -93,21 +93,21 @@ class DeblurResult(Generic[ImageT]):
     ) -> tuple[str, ...]:
         """Write the image, whole or not at all, with its metadata, as the command line does.
 
-        The format is that of the suffix. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is
-        not below that of a source of the same format. ``force`` overwrites a file, but never the image's own.
-        Answers with what the format could not hold, a line each.
+        The suffix sets the format. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is at
+        least that of a source of the same format. ``force`` overwrites a file, but never the source.
+        Returns what the format could not hold, one line each.
 
         Raises:
-            UsageError: if the quality lies outside its range, or this is a batch.
+            UsageError: if the quality is out of range, or this is a batch.
             OutputError: if the format cannot hold the image, or the file exists or cannot be written.
         """
         target = Path(path)
         if self.is_batch:
-            raise UsageError("a batch in one tensor is not one file", "deblur its images as a list")
+            raise UsageError("a batch in one tensor cannot be saved as one file", "deblur a list of images")
         if quality is not None and not 1 <= quality <= 100:
             raise UsageError(f"a quality of {quality} is not possible", "use 1 to 100")
         if target.is_dir():
-            raise OutputError(f"'{target}' is a folder", "give the result a file name in it")
+            raise OutputError(f"'{target}' is a folder", "add a file name")
         check_writable_target(self.source or Path("-"), target, force=force)
         lost = conversion_warnings(self.parts[0].before, target)
         write_restored(self.parts[0], self.weights, target, quality=quality, force=force)
@@ -138,10 +138,10 @@ def write_restored(
     quality: int | None,
     force: bool,
 ) -> None:
-    """Write a restored photo whole or not at all, with its metadata and what made it.
+    """Write a restored photo whole or not at all, with its metadata and provenance.
 
     Raises:
-        OutputError: as ``photo.write_photo`` does.
+        OutputError: if the format cannot hold it, or the file exists or cannot be written.
     """
     report, before = restored.report, restored.before
     settings: dict[str, str | int | float] = {

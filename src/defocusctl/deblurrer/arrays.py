@@ -1,6 +1,6 @@
-"""NumPy arrays and PyTorch's tensors as photos, and back.
+"""NumPy arrays and PyTorch tensors to photos and back.
 
-Axes: H rows, W columns, C channels, which are grey, grey and alpha, RGB, or RGB and alpha.
+Axes: H rows, W columns, C channels: grey, grey and alpha, RGB, or RGB and alpha.
 """
 
 from collections.abc import Callable
@@ -22,66 +22,66 @@ ImageT = TypeVar("ImageT")
 
 
 @dataclass(frozen=True)
-class Given(Generic[ImageT]):
-    """An image as a photo, how a photo becomes an image of that kind again, and the file it is, or None."""
+class LoadedImage(Generic[ImageT]):
+    """An image as a photo, how to convert a photo back to that kind of image, and its source file, if any."""
 
     photo: Photo
-    give_back: Callable[[Photo], ImageT]
+    convert_back: Callable[[Photo], ImageT]
     source: Path | None = None
 
 
-def from_array(image: Array, white: float | None) -> Given[Array]:
-    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8 and uint16, or floats with ``white`` or 1 as white.
+def from_array(image: Array, white: float | None) -> LoadedImage[Array]:
+    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8, uint16, or floats with ``white`` (1 by default).
 
     Raises:
-        InputError: if it is none of these.
-        UsageError: if ``white`` is not above 0.
+        InputError: if it is any other array.
+        UsageError: if ``white`` is not positive.
     """
-    pixels, alpha = parted(image)
-    white, doubts = white_of(pixels, white)
+    pixels, alpha = split_alpha(image)
+    white, warnings = white_of(pixels, white)
 
-    def give_back(photo: Photo) -> Array:
-        after = array_of(photo)
+    def convert_back(photo: Photo) -> Array:
+        after = to_array(photo)
         return after.reshape(*after.shape[:2], *image.shape[2:]).astype(image.dtype.newbyteorder("="))
 
-    return Given(Photo(pixels, alpha, IN_MEMORY, warnings=doubts, white=white), give_back)
+    return LoadedImage(Photo(pixels, alpha, IN_MEMORY, warnings=warnings, white=white), convert_back)
 
 
-def from_tensor(image: Tensor, white: float | None) -> Given[Tensor]:
-    """(C, H, W) on any device, C being 1, 3 or 4, in the types of arrays; bfloat16 too.
+def from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
+    """(C, H, W) with C = 1, 3 or 4 on any device; dtypes as for arrays, and bfloat16.
 
-    The answer lies on the same device and has no gradient.
+    Converting back returns a tensor on the same device, without a gradient.
 
     Raises:
-        InputError: if it is none of these.
+        InputError: if it is any other tensor.
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise InputError(
             f"a tensor of shape {tuple(image.shape)} is not an image",
-            "give (channels, height, width), channels being 1, 3 (RGB) or 4, or a batch of these",
+            "give (channels, height, width) with 1, 3 (RGB) or 4 channels, or a batch of these",
         )
     if image.layout is not torch.strided or image.is_complex() or image.is_quantized:
         raise InputError(f"a {image.layout} tensor of {image.dtype} is not an image", "give a dense one")
     host = image.detach().cpu()
     if host.is_floating_point():
         host = host.float()
-    given = from_array(host.permute(1, 2, 0).numpy(), white)
+    loaded = from_array(host.permute(1, 2, 0).numpy(), white)
 
-    def give_back(photo: Photo) -> Tensor:
-        after = np.ascontiguousarray(given.give_back(photo).transpose(2, 0, 1))
+    def convert_back(photo: Photo) -> Tensor:
+        after = np.ascontiguousarray(loaded.convert_back(photo).transpose(2, 0, 1))
         return torch.from_numpy(after).to(image.device, image.dtype)
 
-    return Given(given.photo, give_back)
+    return LoadedImage(loaded.photo, convert_back)
 
 
-def array_of(photo: Photo) -> Array:
+def to_array(photo: Photo) -> Array:
     """The pixels of a photo with its alpha: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)."""
     if photo.alpha is not None:
         return np.dstack([photo.pixels, photo.alpha])
     return photo.pixels[:, :, 0] if photo.pixels.shape[2] == 1 else photo.pixels
 
 
-def parted(image: Array) -> tuple[Array, Array | None]:
+def split_alpha(image: Array) -> tuple[Array, Array | None]:
     """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32.
 
     Raises:
@@ -101,7 +101,7 @@ def _samples(image: Array) -> Array:
             "give (height, width) or (height, width, channels) with at most 4 channels",
         )
     if image.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what is infinite then, is refused when it is restored
+        with np.errstate(over="ignore"):  # values that overflow are refused when restored
             samples = image.astype(np.float32)
     elif image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         samples = image.astype(image.dtype.newbyteorder("="), copy=False)
