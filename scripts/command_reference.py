@@ -106,7 +106,7 @@ def manual_page(date: str) -> str:
         f'.\\" Written by {REFRESH} from the commands and docs/cli.md.',
         f'.TH DEFOCUSCTL 1 "{date}" "defocusctl {__version__}" "User Commands"',
         ".SH NAME",
-        "defocusctl \\- take the out-of-focus blur out of single photographs",
+        "defocusctl \\- remove out-of-focus blur from single photographs",
         ".SH SYNOPSIS",
         _terms(program.usage),
         ".SH DESCRIPTION",

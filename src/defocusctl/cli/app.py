@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # half of the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Take the out-of-focus blur out of single photographs.",
+    help="Remove out-of-focus blur from single photographs.",
     epilog="Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 weights, 6 device or memory, "
     "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
     "1 a bug of this program.",
