@@ -79,8 +79,8 @@ def reference_page() -> str:
         "",
         f"<!-- Written by `{REFRESH}` from the commands. -->",
         "",
-        "What `--help` says, of all commands. What they have in common, such as names of results, exit codes",
-        "and environment variables, is in [cli.md](cli.md).",
+        "The `--help` text of all commands. [cli.md](cli.md) describes what they have in common, such as",
+        "names of results, exit codes and environment variables.",
     ]
     for command in commands():
         lines += ["", f"## {command.name}", "", "```text", command.usage, "```"]
@@ -106,7 +106,7 @@ def manual_page(date: str) -> str:
         f'.\\" Written by {REFRESH} from the commands and docs/cli.md.',
         f'.TH DEFOCUSCTL 1 "{date}" "defocusctl {__version__}" "User Commands"',
         ".SH NAME",
-        "defocusctl \\- take the out-of-focus blur out of single photographs",
+        "defocusctl \\- remove out-of-focus blur from single photographs",
         ".SH SYNOPSIS",
         _terms(program.usage),
         ".SH DESCRIPTION",
@@ -124,7 +124,7 @@ def manual_page(date: str) -> str:
         lines += _definitions([*command.arguments, *command.options])
     for title, name in SECTIONS.items():
         lines += [f".SH {name}", *_section(title)]
-    lines += [".SH SEE ALSO", "The documentation of the program, in the folder docs of its source."]
+    lines += [".SH SEE ALSO", "The program's documentation, in the folder docs of its source."]
     return "\n".join(lines) + "\n"
 
 

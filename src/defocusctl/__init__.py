@@ -1,4 +1,4 @@
-"""defocusctl takes the out-of-focus blur out of single photographs.
+"""defocusctl removes out-of-focus blur from single photographs.
 
 ``Deblurrer`` is the way in for programs, documented in docs/python-api.md with the errors it raises; it loads
 PyTorch when it is first asked for.

@@ -25,10 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # half of the time that --help takes
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Take the out-of-focus blur out of single photographs.",
+    help="Remove out-of-focus blur from single photographs.",
     epilog="Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 weights, 6 device or memory, "
     "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
-    "1 a bug of this program.",
+    "1 a bug in this program.",
 )
 app.command("deblur")(command_of(DeblurCall, deblur.deblur))
 app.command("batch")(command_of(BatchCall, batch.batch))
@@ -53,7 +53,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")
+        bool, typer.Option(DEBUG, help="Show the traceback of an error; works anywhere on the command line.")
     ] = False,
 ) -> None:
     """The options of the program itself; both act before a command runs."""

@@ -19,7 +19,7 @@ STREAM = "-"
 
 
 def batch(call: BatchCall) -> None:
-    """Deblur folders of photos. Running it again goes on where it stopped and does what has changed."""
+    """Deblur folders of photos. Run it again to resume, and to process new and changed photos."""
     call.check()
 
     from defocusctl.batch.inputs import Search, path_resolver
@@ -109,7 +109,7 @@ def _lines(listed: str) -> Iterator[str]:
 
 @contextmanager
 def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
-    """Who does the photos, until the end of the block.
+    """The engine that processes the photos, until the end of the block.
 
     Raises:
         UsageError: if Ray is not installed.

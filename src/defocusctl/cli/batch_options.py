@@ -1,4 +1,4 @@
-"""The options of ``batch``, and what cannot be asked for together."""
+"""The options of ``batch`` and their checks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """The formats of results by the suffix of their names; the tests hold them against ``photo.targets``."""
+    """The formats of results by the suffix of their names; the tests compare them with ``photo.targets``."""
 
     JPG = "jpg"
     JPEG = "jpeg"
@@ -56,7 +56,7 @@ class Format(StrEnum):
 
 
 class EngineName(StrEnum):
-    """Who does the work."""
+    """Where photos are processed."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -64,7 +64,7 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class BatchCall(RestoringOptions):
-    """What one call of ``batch`` was given."""
+    """The options of one call of ``batch``."""
 
     paths: Annotated[
         list[str],
@@ -77,23 +77,22 @@ class BatchCall(RestoringOptions):
     weights: WeightsOption = None
     listed: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE|-", help="A list of further inputs, one a line; '-' is stdin."),
+        typer.Option("--from", metavar="FILE|-", help="A list of more inputs, one per line; '-' is stdin."),
     ] = None
     root: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Where the names of results begin. [default: each IN; of a list, here]"
+            metavar="DIR",
+            help="Name results by their paths below this folder. [default: each IN; for --from, '.']",
         ),
     ] = None
-    recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", help="Look into the folders of folders.")
-    ] = True
+    recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", help="Include subfolders.")] = True
     include: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Only photos whose name, or a part of it, fits; repeatable."),
+        typer.Option(metavar="PATTERN", help="Only photos whose name, or a part of it, matches; repeatable."),
     ] = None
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="No photos that fit; repeatable.")
+        list[str] | None, typer.Option(metavar="PATTERN", help="Leave out photos that match; repeatable.")
     ] = None
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
@@ -103,26 +102,28 @@ class BatchCall(RestoringOptions):
         typer.Option(
             "--format",
             metavar="SUFFIX",
-            help="Of all results, any that 'deblur -o' writes. [default: that of each photo]",
+            help="Format of all results, any that 'deblur -o' writes. [default: that of each photo]",
             show_default=False,
         ),
     ] = None
     quality: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: at least the input's quality]"
         ),
     ] = None
     maps: MapsOption = False
     maps_dir: Annotated[
-        str | None, typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree here instead.")
+        str | None,
+        typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree in this folder instead."),
     ] = None
     maps_data: Annotated[
         bool, typer.Option("--maps-data", help="Save the maps as arrays beside the results.")
     ] = False
     compare: CompareOption = False
     compare_to: Annotated[
-        str | None, typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree here instead.")
+        str | None,
+        typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree in this folder instead."),
     ] = None
     tile: TileOption = "auto"
     overlap: OverlapOption = "auto"
@@ -132,43 +133,50 @@ class BatchCall(RestoringOptions):
     jobs_at_once: Annotated[
         int | None,
         typer.Option(
-            "--jobs", min=1, metavar="N", help="Photos computed at the same time. [default: what suits]"
+            "--jobs", min=1, metavar="N", help="Photos computed at the same time. [default: automatic]"
         ),
     ] = None
     engine: Annotated[
-        EngineName, typer.Option(help="Who computes: this process, or the workers of a Ray cluster.")
+        EngineName, typer.Option(help="Compute in this process, or in the workers of a Ray cluster.")
     ] = EngineName.LOCAL
     ray_address: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="A running Ray cluster. [default: RAY_ADDRESS, else one is started on this machine]",
+            help="A running Ray cluster. [default: RAY_ADDRESS, or a new one on this machine]",
         ),
     ] = None
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
     ] = DEFAULT_MAX_MEGAPIXELS
     white: WhiteOption = None
-    force: Annotated[bool, typer.Option("--force", help="Do everything again, whatever is there.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Process everything again, even if it is done.")] = (
+        False
+    )
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False
     max_failures: Annotated[
-        int | None, typer.Option("--max-failures", min=0, metavar="N", help="Stop if more than N failed.")
+        int | None,
+        typer.Option("--max-failures", min=0, metavar="N", help="Stop after more than N failures."),
     ] = None
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Read all that is done, whatever its size and time of change say."),
+        typer.Option(
+            "--verify", help="Read everything that is done, even if size and modification time are the same."
+        ),
     ] = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be done, with time and memory.")
+        bool, typer.Option("--dry-run", help="Only list what would be done; estimate time and memory.")
     ] = False
     report: Annotated[
-        bool, typer.Option("--report", help="Make a gallery to look at, OUT/defocusctl-report/index.html.")
+        bool, typer.Option("--report", help="Write a gallery page, OUT/defocusctl-report/index.html.")
     ] = False
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with photos as they arrive in the folders, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Also process photos that arrive in the folders, until Ctrl-C.")
     ] = False
     offline: OfflineOption = False
-    as_json: Annotated[bool, typer.Option("--json", help="Events on stdout, one JSON object a line.")] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events on stdout, one JSON object per line.")
+    ] = False
     quiet: QuietOption = False
 
     @property
@@ -180,10 +188,10 @@ class BatchCall(RestoringOptions):
         return self.paths[-1]
 
     def check(self) -> None:
-        """Refuse what does not go together, before anything is read.
+        """Refuse options that cannot be combined, before anything is read.
 
         Raises:
-            UsageError: if that is so, or a format needs a package that is not installed.
+            UsageError: if there are any, or a format needs a package that is not installed.
         """
         if not self.inputs and self.listed is None:
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
@@ -238,7 +246,7 @@ def _is_url(text: str) -> bool:
 
 
 def _check_writable(chosen: Format) -> None:
-    """Refuse a format that cannot be written here."""
+    """Refuse a format whose package is not installed."""
     from defocusctl.photo.header import missing_package
     from defocusctl.photo.targets import format_of_suffix
 

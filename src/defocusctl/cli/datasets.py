@@ -1,4 +1,4 @@
-"""``defocusctl datasets``: which evaluation sets there are, which are here, and whether they are whole."""
+"""``defocusctl datasets``: which evaluation sets exist, which are here, and whether they are complete."""
 
 import os
 from collections import Counter
@@ -42,7 +42,7 @@ def list_datasets(
     root: RootOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
-    """List the sets: how many images, of which size, where they are offered, and which are here."""
+    """List the data sets: number and size of images, where to get them, and which are here."""
     from defocusctl.data.datasets import SETS, data_root
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
@@ -64,12 +64,12 @@ def list_datasets(
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Sets. [default: those that are here]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Data sets. [default: those that are here]")
     ] = None,
     root: RootOption = None,
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
-    """Show what is there, and what is missing, misnamed, mispaired or damaged (then with exit code 8)."""
+    """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
     from defocusctl.data.datasets import SETS, data_root, find_data, present_data
 
     folder = data_root(root)

@@ -1,4 +1,4 @@
-"""The options of ``deblur``, and what cannot be asked for."""
+"""The options of ``deblur`` and their checks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
 
 @dataclass(frozen=True)
 class DeblurCall(RestoringOptions):
-    """What one call of ``deblur`` was given."""
+    """The options of one call of ``deblur``."""
 
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos; '-' reads stdin.")]
     model: ModelOption = DEFAULT_MODEL
@@ -59,7 +59,7 @@ class DeblurCall(RestoringOptions):
     quality: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: not worse than the input's]"
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: at least the input's quality]"
         ),
     ] = None
     maps: MapsOption = False
@@ -71,7 +71,7 @@ class DeblurCall(RestoringOptions):
     ] = None
     compare: CompareOption = False
     compare_to: Annotated[
-        Path | None, typer.Option("--compare-to", metavar="FILE.png", help="Draw it as this file instead.")
+        Path | None, typer.Option("--compare-to", metavar="FILE.png", help="Draw it to this file instead.")
     ] = None
     tile: TileOption = "auto"
     overlap: OverlapOption = "auto"
@@ -87,10 +87,10 @@ class DeblurCall(RestoringOptions):
     quiet: QuietOption = False
 
     def check(self) -> None:
-        """Refuse what makes no sense for any input, before one is looked at.
+        """Refuse options that are invalid for every input, before any is read.
 
         Raises:
-            UsageError: if that is so.
+            UsageError: if an option is invalid.
         """
         check_above_zero("--max-megapixels", self.max_megapixels)
         check_above_zero("--white", self.white)

@@ -66,7 +66,7 @@ def evaluate(
     as_json: given.SummaryOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score networks on a data set, beside the untouched input, classical methods and published figures."""
+    """Score networks on a data set, compared with the input, classical methods and published figures."""
     networks = _with_weights(models, weights, baselines)
     if (resume or save_images) and out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")

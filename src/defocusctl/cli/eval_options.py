@@ -1,4 +1,4 @@
-"""The options of ``defocusctl eval``; what they can name is held against the rooms below in the tests."""
+"""The options of ``defocusctl eval``; the tests compare their values with the packages below."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -43,7 +43,7 @@ class ProtocolName(StrEnum):
 
     @property
     def names(self) -> list[str]:
-        """The protocols that are meant."""
+        """The selected protocols."""
         every = [name.value for name in ProtocolName if name is not ProtocolName.ALL]
         return every if self is ProtocolName.ALL else [self.value]
 
@@ -51,13 +51,15 @@ class ProtocolName(StrEnum):
 DatasetOption = Annotated[Dataset, typer.Option("--dataset", "-d", help="The data set.")]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", metavar="DIR", help="Where it is. [default: the variable DEFOCUSCTL_DATA]"),
+    typer.Option(
+        "--root", metavar="DIR", help="The folder it is in. [default: the variable DEFOCUSCTL_DATA]"
+    ),
 ]
-SplitOption = Annotated[str, typer.Option(help="The part of it.")]
+SplitOption = Annotated[str, typer.Option(help="The split to score.")]
 BlurredOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="With 'pairs' or 'photos': the blurred photos.")
 ]
-SharpOption = Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': their references.")]
+SharpOption = Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': the sharp references.")]
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,7 +68,7 @@ ModelsOption = Annotated[
         metavar="NAME",
         parser=known_model,
         autocompletion=completed_models,
-        help="A network; may be repeated. [default: iniknet]",
+        help="A network; repeatable. [default: iniknet]",
         show_default=False,
     ),
 ]
@@ -80,13 +82,13 @@ WeightsOfModelsOption = Annotated[
 ]
 BaselinesOption = Annotated[
     list[Baseline] | None,
-    typer.Option("--baseline", help="A classical method to measure against; may be repeated."),
+    typer.Option("--baseline", help="A classical method to compare with; repeatable."),
 ]
 DiscRadiusOption = Annotated[
     float, typer.Option(min=0.5, max=50.0, help="Blur radius in pixels that the baselines assume.")
 ]
 ProtocolOption = Annotated[
-    ProtocolName, typer.Option(help="Whose way of scoring; 'all' scores the same outputs under each.")
+    ProtocolName, typer.Option(help="Whose scoring rules to use; 'all' scores the same outputs under each.")
 ]
 LpipsOption = Annotated[
     bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
@@ -95,13 +97,13 @@ OutOption = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="DIR", help="Keep scores.csv, summary.json and report.html."),
 ]
-SaveImagesOption = Annotated[bool, typer.Option("--save-images", help="Keep the outputs in --out too.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
-SampleOption = Annotated[int | None, typer.Option(min=1, help="Only so many random images.")]
-SeedOption = Annotated[int, typer.Option(help="Which random images.")]
+SaveImagesOption = Annotated[bool, typer.Option("--save-images", help="Also keep the outputs in --out.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N images.")]
+SampleOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only N random images.")]
+SeedOption = Annotated[int, typer.Option(help="The seed for --sample.")]
 AllowPartialOption = Annotated[
-    bool, typer.Option("--allow-partial", help="Missing or bad images do not make the run fail.")
+    bool, typer.Option("--allow-partial", help="Do not fail because of missing or bad images.")
 ]
 ExpectOption = Annotated[
     str | None,
@@ -111,6 +113,7 @@ ExpectOption = Annotated[
     ),
 ]
 ToleranceOption = Annotated[
-    float, typer.Option(min=0.0, help="What --expect allows: dB of PSNR; a fiftieth of it elsewhere.")
+    float,
+    typer.Option(min=0.0, help="Largest difference for --expect: dB of PSNR; a fiftieth for other metrics."),
 ]
 SummaryOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]

@@ -39,25 +39,26 @@ def export(
     ] = None,
     format: Annotated[
         Format | None,
-        typer.Option("--format", help="[default: onnx; with --push safetensors]", show_default=False),
+        typer.Option("--format", help="[default: onnx, or safetensors with --push]", show_default=False),
     ] = None,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="fp32|fp16", help="What the coefficients are computed in.")
+        str,
+        typer.Option("--precision", metavar="fp32|fp16", help="Precision for computing the coefficients."),
     ] = "fp32",
     opset: Annotated[
         int | None,
-        typer.Option("--opset", metavar="N", help="Of ONNX, 18 to 21. [default: 18]", show_default=False),
+        typer.Option("--opset", metavar="N", help="ONNX opset, 18 to 21. [default: 18]", show_default=False),
     ] = None,
     coefficients: Annotated[
         bool, typer.Option("--coefficients", help="Add the coefficient maps to the outputs.")
     ] = False,
     check: Annotated[
         list[Path] | None,
-        typer.Option("--check", metavar="PHOTO", help="Compare on this photo; may be repeated."),
+        typer.Option("--check", metavar="PHOTO", help="Compare on this photo; repeatable."),
     ] = None,
     push: Annotated[
         str | None,
-        typer.Option("--push", metavar="OWNER/NAME", help="Upload the weights to the Hugging Face hub."),
+        typer.Option("--push", metavar="OWNER/NAME", help="Upload the weights to the Hugging Face Hub."),
     ] = None,
     private: Annotated[
         bool, typer.Option("--private", help="With --push: make a new repository private.")
@@ -67,7 +68,7 @@ def export(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Export a network; the file is read back and compared with it on photos before it gets its name."""
+    """Export a network; the file is compared with the network on photos before it is saved."""
     if (output is None) == (push is None):
         raise UsageError("where the export goes is not clear", "give either -o FILE or --push OWNER/NAME")
     if private and push is None:

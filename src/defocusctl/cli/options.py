@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
-"""That of ``photo``, which takes too long to import for --help; the tests hold the two together."""
+"""The value in ``photo``, which takes too long to import for --help; the tests keep the two equal."""
 
 
 class Backend(StrEnum):
@@ -28,7 +28,7 @@ class Backend(StrEnum):
 
 
 def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
-    """``run`` as Typer wants it: a function with a parameter for each field of the dataclass ``options``."""
+    """``run`` as Typer needs it: a function with a parameter for each field of the dataclass ``options``."""
 
     def command(**values: Any) -> None:
         run(options(**values))
@@ -40,10 +40,10 @@ def command_of(options: type[Options], run: Callable[[Options], None]) -> Callab
 
 
 def known_model(name: str) -> str:
-    """The name of a network, built in or of a package.
+    """The name of a network, built in or from an installed package.
 
     Raises:
-        ModelError: if there is none of that name.
+        ModelError: if there is no network of that name.
     """
     for plugin in plugins():
         if plugin.name == name and name in BUILT_IN:
@@ -52,7 +52,7 @@ def known_model(name: str) -> str:
 
 
 def completed_models(incomplete: str) -> list[str]:
-    """The networks whose names go on like this, for the shell."""
+    """The networks whose names begin like this, for shell completion."""
     return [name for name in model_names() if name.startswith(incomplete)]
 
 
@@ -64,7 +64,7 @@ ModelOption = Annotated[
         metavar="NAME",
         parser=known_model,
         autocompletion=completed_models,
-        help="The network: iniknet, nrknet, or one that a package brings.",
+        help="The network: iniknet, nrknet, or one from an installed package.",
     ),
 ]
 WeightsOption = Annotated[
@@ -73,7 +73,7 @@ WeightsOption = Annotated[
         "--weights",
         metavar="NAME|PATH|hf://...",
         help="Weights: a name from 'weights list', a file, or one on the Hugging Face Hub. "
-        "[default: the first that can be had, see docs/weights.md]",
+        "[default: the first available, see docs/weights.md]",
         show_default=False,
     ),
 ]
@@ -81,11 +81,11 @@ OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the ne
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps")]
 PrecisionOption = Annotated[str, typer.Option("--precision", metavar="auto|fp32|bf16|fp16")]
 TileOption = Annotated[
-    str, typer.Option("--tile", metavar="auto|N|0", help="Side of the tiles in pixels; 0 is the whole photo.")
+    str, typer.Option("--tile", metavar="auto|N|0", help="Tile size in pixels; 0 is the whole photo.")
 ]
 BackendOption = Annotated[
     Backend,
-    typer.Option("--backend", help="What runs the network; all but torch are extras (docs/export.md)."),
+    typer.Option("--backend", help="What runs the network; all except torch need extras (docs/export.md)."),
 ]
 MapsOption = Annotated[
     bool, typer.Option("--maps", help="Draw the coefficient maps, blur extent and atoms, beside the result.")
@@ -105,9 +105,9 @@ WhiteOption = Annotated[
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing outputs.")]
 
 
 class RestoringOptions:
@@ -121,10 +121,10 @@ class RestoringOptions:
     backend: Backend
 
     def restoring(self) -> "RestoreSettings":
-        """The settings that they come to.
+        """The settings for these options.
 
         Raises:
-            UsageError: if that is not possible.
+            UsageError: if an option is invalid.
         """
         tile, overlap = number_or_auto("--tile", self.tile), number_or_auto("--overlap", self.overlap)
 
@@ -141,10 +141,10 @@ class RestoringOptions:
 
 
 def check_above_zero(option: str, value: float | None) -> None:
-    """Refuse 0, what is below it, and what is not a number.
+    """Refuse values that are not above 0.
 
     Raises:
-        UsageError: if that is so.
+        UsageError: if it is 0, negative, or not a number.
     """
     if value is not None and not value > 0:
         raise UsageError(f"{option} {value:g} is not possible", "give a number above 0")

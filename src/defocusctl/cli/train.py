@@ -11,28 +11,31 @@ from defocusctl.cli.options import DeviceOption, ForceOption
 if TYPE_CHECKING:
     from defocusctl.training.loop import Progress
 
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, how.")]
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The training recipe.")]
 DataOption = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", help="Where the recipe's folders are. [default: the recipe's folder]"
+        "--data",
+        metavar="DIR",
+        help="The folder that the recipe's paths start from. [default: the recipe's folder]",
     ),
 ]
 
 
 def train(
     recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder for the run.")],
     data: DataOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder, if one is there.")
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the folder, if there is one.")
     ] = False,
     max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", min=0.0, help="Stop, resumably, after so long.")
+        float | None,
+        typer.Option("--max-minutes", min=0.0, help="Stop after this many minutes; --resume continues."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a network by a recipe; docs/training.md describes the keys."""
+    """Train a network from a recipe; docs/training.md describes the keys."""
     from defocusctl.system.devices import choose_device
     from defocusctl.training.loop import train as run
     from defocusctl.training.recipe import read_recipe
@@ -61,7 +64,7 @@ def train(
     done = f"{state.step} of {settings.steps} steps, {state.seconds / 60:.1f} minutes"
     say(f"{out / 'weights.safetensors'}: {done}")
     if state.step < settings.steps:
-        say("The run is not finished: go on with --resume.")
+        say("The run is not finished: continue with --resume.")
 
 
 def contact_sheet(
@@ -71,7 +74,7 @@ def contact_sheet(
     count: Annotated[int, typer.Option(min=1, max=200, help="Rendered pairs to draw.")] = 12,
     force: ForceOption = False,
 ) -> None:
-    """Draw rendered training pairs with their radius maps, to look at beside real defocused photos."""
+    """Draw rendered training pairs with their radius maps, to compare with real defocused photos."""
     from defocusctl.training.contact_sheet import draw_contact_sheet
     from defocusctl.training.recipe import read_recipe
 

@@ -1,4 +1,4 @@
-"""``defocusctl weights``: what weights there are, and keeping those of the cache."""
+"""``defocusctl weights``: list weights, and manage the cache."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
 
 Labels = Annotated[
-    list[str] | None, typer.Argument(metavar="MODEL[/NAME]", help="Weights, or all of a model.")
+    list[str] | None,
+    typer.Argument(metavar="MODEL[/NAME]", help="Weights, or a model for all of its weights."),
 ]
 
 
@@ -41,11 +42,11 @@ def list_weights(
 @app.command()
 def fetch(
     labels: Labels = None,
-    everything: Annotated[bool, typer.Option("--all", help="Fetch all that restore photos.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all weights that restore photos.")] = False,
 ) -> None:
-    """Download weights to the cache and verify them; those that are here are only verified.
+    """Download weights to the cache and verify them; existing files are only verified.
 
-    --all leaves out what only a metric needs; that is fetched by its name. A failure does not stop the rest.
+    --all leaves out weights for metrics; fetch those by name. One failure does not stop the rest.
     """
     from defocusctl.weights.download import ensure_file
 
@@ -71,9 +72,9 @@ def fetch(
 
 @app.command()
 def verify(labels: Labels = None) -> None:
-    """Hash the weights that are here again; ends with exit code 5 if any are damaged.
+    """Check the hashes of the weights that are here; exit with code 5 if any are damaged.
 
-    Without arguments, all that are here; those named must be here.
+    Without arguments, check all that are here; named ones must be here.
     """
     from defocusctl.weights.cache import files_of, is_intact
 
@@ -94,9 +95,9 @@ def verify(labels: Labels = None) -> None:
 @app.command()
 def remove(
     labels: Labels = None,
-    everything: Annotated[bool, typer.Option("--all", help="Empty the cache of weights.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Empty the weights cache.")] = False,
 ) -> None:
-    """Delete weights from the cache; what came with the package stays."""
+    """Delete weights from the cache; bundled weights stay."""
     from defocusctl.weights.cache import present_file, remove_all_cached, remove_cached
 
     entries = _chosen(labels, everything=everything)
@@ -115,7 +116,7 @@ def remove(
 
 @app.command()
 def path(label: Annotated[str, typer.Argument(metavar="MODEL[/NAME]", help="Weights.")]) -> None:
-    """Print the path of weights that are here; of a model, of all of its weights that are here."""
+    """Print the path of weights that are here; for a model, the paths of all its weights that are here."""
     from defocusctl.weights.cache import files_of
 
     found = [files[0] for files in map(files_of, _chosen([label], everything=False)) if files]
