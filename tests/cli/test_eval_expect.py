@@ -72,7 +72,7 @@ def test_published_figures_count_under_their_papers_protocol(root: Path) -> None
 def test_lpips_that_was_wanted_and_not_had_is_a_deviation(root: Path) -> None:
     answer = evaluate(root, "--expect", "published", "--lpips", "--tolerance", 100, "-q")
     assert answer.code == ExitCode.EXPECTATION
-    assert "lpips was not scored, and 0.2870 was expected" in answer.err
+    assert "lpips was not scored, but 0.2870 was expected" in answer.err
 
 
 def test_weights_that_no_paper_reports_are_refused_before_anything_is_scored(root: Path) -> None:

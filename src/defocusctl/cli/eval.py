@@ -72,12 +72,12 @@ def evaluate(
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
     from defocusctl.evaluation.metrics import PROTOCOLS
-    from defocusctl.evaluation.run import Run, chosen
+    from defocusctl.evaluation.run import Run, select_images
     from defocusctl.restoring.settings import RestoreSettings
 
     check_above_zero("--white", white)
     found = _find(dataset, root, split, blurred, sharp)
-    images = chosen(found, limit, sample, seed, white)
+    images = select_images(found, limit, sample, seed, white)
     sizes = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
     settings = RestoreSettings(*sizes, device, precision, clip=False, backend=backend.value)
     candidates = _load_candidates(networks, baselines or [], disc_radius, settings, offline, quiet)
@@ -138,7 +138,7 @@ def _load_candidates(
 ) -> "list[Candidate]":
     """The untouched input, the classical methods and the networks, each under a name of its own."""
     from defocusctl.deblurrer import Deblurrer
-    from defocusctl.evaluation.methods import classical, distinct, network, untouched
+    from defocusctl.evaluation.methods import classical, network, untouched, with_distinct_labels
 
     candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
     for model, spec in models:
@@ -147,7 +147,7 @@ def _load_candidates(
         if loaded.weights.note:
             say(loaded.weights.note)
         candidates.append(network(loaded))
-    return distinct(candidates)
+    return with_distinct_labels(candidates)
 
 
 def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
@@ -165,15 +165,15 @@ def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
 def _expectations(
     expect: str | None, dataset: str, candidates: "Sequence[Candidate]", protocols: Sequence[str], lpips: bool
 ) -> "list[Expectation]":
-    from defocusctl.evaluation.expectations import expected_by_file, expected_by_papers
+    from defocusctl.evaluation.expectations import expected_from_file, expected_from_papers
 
     if expect is None:
         return []
     methods = [candidate.info for candidate in candidates]
     if expect == PUBLISHED:
-        found = expected_by_papers(dataset, methods, protocols)
+        found = expected_from_papers(dataset, methods, protocols)
     else:
-        found = expected_by_file(Path(expect), methods, protocols)
+        found = expected_from_file(Path(expect), methods, protocols)
     return [expectation for expectation in found if lpips or expectation.metric != "lpips"]
 
 
