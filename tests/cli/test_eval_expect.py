@@ -54,10 +54,10 @@ def test_published_figures_within_and_beyond_the_tolerance(root: Path) -> None:
     difference = f"psnr is {measured:.4f} instead of {INIKNET:.4f} ({measured - INIKNET:+.4f})"
     assert any(difference in line for line in lines)
     assert not any("lpips" in line for line in lines)  # was not wanted
-    assert lines[-1].startswith("error: 2 of 2 figures are not what published says")
+    assert lines[-1].startswith("error: 2 of 2 figures differ from published")
     wide = evaluate(root, "--expect", "published", "--tolerance", "100")
     assert wide.code == ExitCode.OK, wide.err
-    assert "all 2 figures are what published says" in wide.err
+    assert "all 2 figures agree with published" in wide.err
 
 
 def test_published_figures_count_under_their_papers_protocol(root: Path) -> None:

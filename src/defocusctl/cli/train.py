@@ -61,7 +61,7 @@ def train(
     done = f"{state.step} of {settings.steps} steps, {state.seconds / 60:.1f} minutes"
     say(f"{out / 'weights.safetensors'}: {done}")
     if state.step < settings.steps:
-        say("The run is not finished: go on with --resume.")
+        say("The run is not finished: continue it with --resume.")
 
 
 def contact_sheet(
