@@ -111,7 +111,7 @@ class _RemarkedProgress(Progress):
 
 @contextmanager
 def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; call it with the number done, the total, and a remark below the bar.
+    """A progress bar over steps or images; call it with the number done, the total, and a remark below.
 
     It is drawn only from the first call on: until then the total is unknown, and there may be an error.
     """

@@ -1,4 +1,4 @@
-"""``defocusctl datasets``: lists the evaluation sets, which of them are here, and whether they are complete."""
+"""``defocusctl datasets``: lists the evaluation sets, which are here, and whether they are complete."""
 
 import os
 from collections import Counter
