@@ -85,7 +85,7 @@ def test_a_list_names_from_the_working_folder_or_the_root(home: Path) -> None:
     assert names(Search(Path("out")), listed=listed) == ["in/2023/a.png", "in/b.png", "in/gone.png"]
     rooted = Search(Path("out"), root=Path("in"))
     assert names(rooted, listed=listed) == ["2023/a.png", "b.png", "gone.png"]
-    with pytest.raises(UsageError, match="not below"):
+    with pytest.raises(UsageError, match="is not in"):
         names(Search(Path("out"), root=Path("in/2023")), listed=("in/b.png",))
 
 

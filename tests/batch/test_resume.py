@@ -84,7 +84,7 @@ def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, obje
     line = settings_change([Verdict(job, Reason.SETTINGS)], {"a.png": entry}, other)
     assert line is not None
     assert f"{next(iter(change))} " in line
-    assert "1 of them" in line
+    assert "photos to be done again: 1" in line
 
 
 def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:

@@ -94,7 +94,7 @@ def test_check_of_what_is_as_it_should_be(root: Path) -> None:
         "  not scored: image/1 (another noise level), image/5 (another noise level)",
         f"cuhk test: 1 image in {root / 'CUHK'}",
         "  sizes: 12x8 (1)",
-        "all as they should be: realdof, rtf, cuhk",
+        "no problems: realdof, rtf, cuhk",
     ]
 
 
@@ -112,7 +112,7 @@ def test_check_tells_every_problem_and_ends_with_8(root: Path) -> None:
     assert "21 images, but RTF has 22" in problems[3]
     assert answer.code == ExitCode.DATA
     assert answer.err.count("\n") == 1
-    assert "2 of 3 data sets not as they should be (realdof, rtf)" in answer.err
+    assert "2 of 3 data sets have problems (realdof, rtf)" in answer.err
 
 
 def test_check_of_named_sets_tells_what_is_missing(root: Path) -> None:
@@ -120,7 +120,7 @@ def test_check_of_named_sets_tells_what_is_missing(root: Path) -> None:
     assert answer.code == ExitCode.DATA
     assert "dpdd test\n  problem: DPDD (test) is not in" in answer.out
     assert "RealDOF" not in answer.out
-    assert "1 of 2 data sets not as they should be (dpdd)" in answer.err
+    assert "1 of 2 data sets have problems (dpdd)" in answer.err
     assert defocusctl("datasets", "check", "rtf", "--root", root).code == ExitCode.OK
 
 

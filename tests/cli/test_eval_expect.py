@@ -54,10 +54,10 @@ def test_published_figures_within_and_beyond_the_tolerance(root: Path) -> None:
     difference = f"psnr is {measured:.4f} instead of {INIKNET:.4f} ({measured - INIKNET:+.4f})"
     assert any(difference in line for line in lines)
     assert not any("lpips" in line for line in lines)  # was not wanted
-    assert lines[-1].startswith("error: 2 of 2 figures are not what published says")
+    assert lines[-1].startswith("error: 2 of 2 figures differ from published")
     wide = evaluate(root, "--expect", "published", "--tolerance", "100")
     assert wide.code == ExitCode.OK, wide.err
-    assert "all 2 figures are what published says" in wide.err
+    assert "all 2 figures agree with published" in wide.err
 
 
 def test_published_figures_count_under_their_papers_protocol(root: Path) -> None:
@@ -72,7 +72,7 @@ def test_published_figures_count_under_their_papers_protocol(root: Path) -> None
 def test_lpips_that_was_wanted_and_not_had_is_a_deviation(root: Path) -> None:
     answer = evaluate(root, "--expect", "published", "--lpips", "--tolerance", 100, "-q")
     assert answer.code == ExitCode.EXPECTATION
-    assert "lpips was not scored, and 0.2870 was expected" in answer.err
+    assert "lpips was not scored, but 0.2870 was expected" in answer.err
 
 
 def test_weights_that_no_paper_reports_are_refused_before_anything_is_scored(root: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from defocusctl.data.datasets import pairs_data
 from defocusctl.evaluation.methods import untouched
 from defocusctl.evaluation.metrics import PROTOCOLS
-from defocusctl.evaluation.run import Run, chosen, evaluate
+from defocusctl.evaluation.run import Run, evaluate, select_images
 from tests.cli.eval_data import make_pair
 
 SIDE = 128
@@ -21,7 +21,7 @@ def test_it_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         """Bytes at the most while ``count`` pairs are scored."""
         tracemalloc.start()
-        images = chosen(found, count, None, 0)
+        images = select_images(found, count, None, 0)
         run = Run(found, images, [untouched()], [PROTOCOLS["restormer"]], None)
         evaluation = evaluate(
             run,

@@ -161,7 +161,7 @@ def test_a_photo_that_is_gone_or_replaced_says_so(tmp_path: Path) -> None:
     assert [found[name]["before"] for name in names] == [True, False, False, False]
     assert [bool(found[name]["size"]) for name in names] == [True, True, True, False]
     assert "there is no such file" in found["moved.png"]["notes"][0]
-    assert "not the file of the batch any more" in found["replaced.png"]["notes"][0]
+    assert "has changed since the batch" in found["replaced.png"]["notes"][0]
     assert str(out / "lost.png") in found["lost.png"]["notes"][0]
     Image.fromarray(plain(RED)).save(folder / "replaced.png")
     assert rows(write_gallery(out))["replaced.png"]["before"]  # it is there again

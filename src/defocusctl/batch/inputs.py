@@ -1,7 +1,7 @@
 """Finds a batch's photos in folders, by pattern, by name or in a list, and names each.
 
 Files named individually are always taken. Folders and patterns yield only files with a photo's suffix, not in
-hidden and system folders (``photo.folders``), and none that this program wrote (results, report pictures).
+hidden and system folders (``photo.targets``), and none that this program wrote (results, report pictures).
 """
 
 import codecs

@@ -116,7 +116,7 @@ def settings_change(
     before = entries[changed[0].name].settings
     parts = [f"{key} {before.get(key)} -> {now}" for key, now in settings.items() if before.get(key) != now]
     what = ", ".join(parts) or "other files are requested"
-    return f"the settings changed ({what}): {len(changed)} photos done with others will be done again"
+    return f"the settings changed ({what}); photos to be done again: {len(changed)}"
 
 
 def _differs(stamp: str | None, recorded: str | None) -> bool:

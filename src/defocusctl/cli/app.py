@@ -13,7 +13,7 @@ from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.console import put, say_error
 from defocusctl.cli.deblur_options import DeblurCall
 from defocusctl.cli.options import command_of
-from defocusctl.cli.problems import as_problem, help_called_for
+from defocusctl.cli.problems import as_problem, requested_help
 from defocusctl.cli.standard_output import guard_standard_output
 from defocusctl.errors import ExitCode, InterruptedByUserError
 
@@ -23,7 +23,7 @@ DEBUG = "--debug"
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # half of the time that --help takes
+    rich_markup_mode=None,  # it would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Remove out-of-focus blur from single photographs.",
     epilog="Exit codes: 0 done, 2 usage, 3 input, 4 output, 5 weights, 6 device or memory, "
@@ -41,8 +41,8 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         put(f"defocusctl {__version__}")
         raise typer.Exit
 
@@ -56,7 +56,7 @@ def root(
         bool, typer.Option(DEBUG, help="Show the traceback of an error; works anywhere on the command line.")
     ] = False,
 ) -> None:
-    """The options of the program itself; both act before a command runs."""
+    """The program's own options, handled before a command runs."""
     del version, debug
 
 
@@ -76,7 +76,7 @@ def run(arguments: list[str], *, debug: bool) -> int:
         if code == ExitCode.INTERRUPTED:  # what Typer makes of Ctrl-C
             raise InterruptedByUserError
     except Exception as error:
-        if text := help_called_for(error):
+        if text := requested_help(error):
             typer.echo(text, err=True)
             return int(ExitCode.USAGE)
         if debug:

@@ -45,7 +45,7 @@ def batch(call: BatchCall) -> None:
         options = call.options(out)
         arrivals = Arrivals(search, inputs)
         with collector_paused():
-            findings = _find(call, inputs, search)
+            findings = _find_photos(call, inputs, search)
             photos = arrivals.complete(findings.photos) if call.watch else findings.photos
             jobs = plan(photos, options, out, {} if call.verify else history.entries, storage)
             check_collisions(jobs, options.model)
@@ -54,7 +54,7 @@ def batch(call: BatchCall) -> None:
         )
         failed = None
         with _engine(call, reporter) as engine:
-            wanted = Batch(
+            run = Batch(
                 PhotoWork(deblurrer, options, out, storage),
                 engine,
                 jobs,
@@ -65,12 +65,12 @@ def batch(call: BatchCall) -> None:
                 Watch(arrivals, own, options) if call.watch else None,
             )
             if call.dry_run:
-                wanted.preview(reporter)
+                run.preview(reporter)
                 return
             if call.watch:
                 reporter.watching(inputs)
             try:
-                wanted.run(reporter, max_failures=0 if call.fail_fast else call.max_failures)
+                run.run(reporter, max_failures=0 if call.fail_fast else call.max_failures)
             except SomeFailedError as error:
                 failed = error
         if call.report:
@@ -79,14 +79,14 @@ def batch(call: BatchCall) -> None:
             raise failed
 
 
-def _find(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
-    """The photos of the inputs, and of the list if there is one.
+def _find_photos(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
+    """The photos in the inputs, and in the list if there is one.
 
     Raises:
         InputError: if there are none, or the list cannot be read.
         UsageError: if the list names something in a store.
     """
-    findings = search.find(inputs, () if call.listed is None else _lines(call.listed))
+    findings = search.find(inputs, () if call.listed is None else _listed_paths(call.listed))
     if not (call.watch or findings.photos or findings.unreadable):
         raise InputError(
             "there is no photo among the inputs", "check the folders, and --include and --exclude if given"
@@ -94,7 +94,7 @@ def _find(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
     return findings
 
 
-def _lines(listed: str) -> Iterator[str]:
+def _listed_paths(listed: str) -> Iterator[str]:
     from defocusctl.batch.inputs import paths_in_list
 
     try:
@@ -113,7 +113,7 @@ def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
 
     Raises:
         UsageError: if Ray is not installed.
-        DeviceError: if there is no such cluster, or it has no such device.
+        DeviceError: if the cluster cannot be reached or has no such device.
     """
     if call.engine is EngineName.RAY:
         from defocusctl.batch.ray import RayEngine

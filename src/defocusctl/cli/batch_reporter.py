@@ -25,7 +25,7 @@ LISTED_FAILURES = 20
 
 
 class BatchReporter:
-    """Called with everything that happens in a batch, by any thread."""
+    """Shows everything that happens in a batch; safe to call from any thread."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._as_json = as_json
@@ -46,14 +46,14 @@ class BatchReporter:
 
     @contextmanager
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
-        """A bar over the photos that are compared with what earlier runs did."""
+        """A progress bar while photos are compared with earlier runs."""
         with step_bar("checking what is done", quiet=not self._drawn) as advance:
             yield lambda compared: advance(compared, photos, "")
 
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
     ) -> None:
-        """What there is to do, before it is begun."""
+        """What there is to do, before it starts."""
         if changed is not None:
             say(changed)
         self._event(
@@ -71,7 +71,7 @@ class BatchReporter:
 
     @contextmanager
     def live(self, progress: "Progress") -> Iterator[None]:
-        """Bars while photos are being done, and at the end what became of them."""
+        """Progress bars while photos are being done, and a summary at the end."""
         self._progress = progress
         with self._bars:
             self._whole = self._bars.add_task("photos", total=progress.total, remark="")
@@ -93,7 +93,7 @@ class BatchReporter:
                 self._bars.update(self._tasks[job.name], completed=done, total=total)
 
     def ended(self, entry: "Entry") -> None:
-        """A photo that has ended, which ``progress`` has counted."""
+        """A finished photo, already counted in ``progress``."""
         progress = self._progress
         assert progress is not None
         with self._lock:
@@ -108,7 +108,7 @@ class BatchReporter:
             done = (
                 f"{entry.report['megapixels']:.2f} MP in {entry.report['seconds']:.1f} s"
                 if entry.status == "done"
-                else f"left out, {entry.error}"
+                else f"skipped, {entry.error}"
             )
             say(f"[{progress.ended}/{progress.total}] {entry.input}: {done}; {_pace(progress)}")
         if self._drawn:
@@ -124,19 +124,19 @@ class BatchReporter:
         say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
 
     def watching(self, folders: Sequence[str]) -> None:
-        """Before a batch that goes on."""
+        """Called before a batch that watches folders."""
         self._event("watching", folders=list(folders))
         if self._plain:
-            say(f"watching {', '.join(folders)} for photos; Ctrl-C ends it")
+            say(f"watching {', '.join(folders)} for photos; Ctrl-C stops it")
 
     @contextmanager
     def reporting(self) -> Iterator[Callable[[int, int], None]]:
-        """A bar over the photos whose pictures are made for the gallery."""
+        """A progress bar while the gallery's pictures are made."""
         with step_bar("making the report", quiet=not self._drawn) as advance:
             yield lambda done, total: advance(done, total, "")
 
     def reported(self, page: Path) -> None:
-        """The gallery is there."""
+        """The gallery was written."""
         self._event("report", page=str(page))
         if self._plain:
             say(f"report: {page}")
@@ -187,9 +187,9 @@ class BatchReporter:
             parts = {
                 "done": progress.done,
                 "done before": progress.before,
-                "left out": progress.skipped,
+                "skipped": progress.skipped,
                 "failed": len(failures),
-                "not begun": progress.total - progress.ended,
+                "not started": progress.total - progress.ended,
             }
             counted = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
             say(f"{counted or 'nothing to do'}; {_duration(progress.seconds)}")

@@ -1,7 +1,6 @@
 """Everything that is shown: results on stdout; messages and progress on stderr.
 
-Names and texts from elsewhere pass through here: the terminal does not obey them, and they are not read as
-markup.
+Control characters and markup in names and other foreign text are escaped here.
 """
 
 import json
@@ -27,7 +26,7 @@ from defocusctl.errors import printable
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Advance = Callable[[int, int], None]
-"""Told the parts done and the parts in all."""
+"""Called with the parts done and in total."""
 
 
 def say(line: str) -> None:
@@ -51,7 +50,7 @@ def put(line: str) -> None:
 
 
 def put_json(value: Any, *, indent: int | None = None) -> None:
-    """One JSON value on stdout, in ASCII, so that any encoding of stdout holds it."""
+    """One JSON value on stdout, in ASCII, so that stdout can have any encoding."""
     print(json.dumps(value, indent=indent), flush=True)
 
 
@@ -112,9 +111,9 @@ class _RemarkedProgress(Progress):
 
 @contextmanager
 def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; call it with the number done, the total, and a remark for below.
+    """A progress bar over steps or images; call it with the number done, the total, and a remark below.
 
-    It is drawn from the first call on: before that there is no total, and perhaps an error instead.
+    It is drawn only from the first call on: until then the total is unknown, and there may be an error.
     """
     columns = (
         Words(),
@@ -140,7 +139,7 @@ def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
 
 @contextmanager
 def download_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar over the bytes of a download; shown only once some arrive."""
+    """A progress bar over the bytes of a download; shown only once the first ones arrive."""
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     columns = (

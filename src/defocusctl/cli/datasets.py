@@ -29,7 +29,7 @@ class ListsByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
-        if not named and not ctx.resilient_parsing:  # where the shell completes, the name is still to come
+        if not named and not ctx.resilient_parsing:  # during shell completion the name may still follow
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -92,14 +92,14 @@ def check(
     wrong = [name for name, right in checked.items() if not right]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(checked)} data sets not as they should be ({', '.join(wrong)})",
-            "fix what is listed for them",
+            f"{len(wrong)} of {len(checked)} data sets have problems ({', '.join(wrong)})",
+            "fix the problems listed above",
         )
-    put(f"all as they should be: {', '.join(checked)}")
+    put(f"no problems: {', '.join(checked)}")
 
 
 def _report(found: "FoundData") -> bool:
-    """Print what there is of a set; whether it is as it should be."""
+    """Print a set's contents and problems; return whether there are none."""
     from defocusctl.data.datasets.headers import read_headers
 
     headers = read_headers(found)
@@ -146,7 +146,7 @@ def _as_json(entry: "DataSet", root: Path | None) -> dict[str, Any]:
 
 
 def _found(entry: "DataSet", root: Path | None) -> dict[str, "FoundData"]:
-    """The splits of a set below ``root``; where one cannot be read it is not here, and ``check`` says why."""
+    """The splits of a set in ``root``; unreadable ones are left out, and ``check`` says why."""
     from defocusctl.data.datasets import present_data
 
     found: dict[str, FoundData] = {}

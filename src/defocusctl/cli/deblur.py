@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from defocusctl.cli.console import download_bar, say, tile_bar
 from defocusctl.cli.deblur_options import DeblurCall
-from defocusctl.cli.jobs import Job, check_together, plan_job
+from defocusctl.cli.jobs import Job, check_conflicts, plan_job
 from defocusctl.cli.reporter import Reporter
 from defocusctl.geometry import parse_region
 
@@ -27,7 +27,7 @@ def deblur(call: DeblurCall) -> None:
         for text in call.inputs:
             with reporter.one_input(text):
                 jobs.append(plan_job(text, call, region))
-        check_together(call.inputs, jobs, as_json=call.as_json)
+        check_conflicts(call.inputs, jobs, as_json=call.as_json)
         if jobs:
             deblurrer = load(call.model, call.weights, settings, offline=call.offline, quiet=call.quiet)
         for job in jobs:
@@ -38,11 +38,7 @@ def deblur(call: DeblurCall) -> None:
 def load(
     model: str, weights: str | None, settings: "RestoreSettings", *, offline: bool, quiet: bool
 ) -> "Deblurrer":
-    """The network, with a bar while its weights are fetched and a line if they are not the usual ones.
-
-    Raises:
-        The errors of ``Deblurrer.load``.
-    """
+    """Load the network, with a bar while its weights download and a line if they are not the default ones."""
     from defocusctl.deblurrer import Deblurrer
 
     with download_bar(f"weights for {model}", quiet=quiet) as on_download:

@@ -1,10 +1,10 @@
-"""``defocusctl eval``: networks and classical methods on a data set, in figures that can be compared."""
+"""``defocusctl eval``: scores networks and classical methods on a data set, in comparable figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli import eval_options as given
+from defocusctl.cli import eval_options as options
 from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
 from defocusctl.cli.options import (
     Backend,
@@ -36,26 +36,26 @@ DEFAULT_WEIGHTS = "default"
 
 
 def evaluate(
-    dataset: given.DatasetOption,
-    root: given.RootOption = None,
-    split: given.SplitOption = "test",
-    blurred: given.BlurredOption = None,
-    sharp: given.SharpOption = None,
-    models: given.ModelsOption = None,
-    weights: given.WeightsOfModelsOption = None,
-    baselines: given.BaselinesOption = None,
-    disc_radius: given.DiscRadiusOption = 2.0,
-    protocol: given.ProtocolOption = given.ProtocolName.INIKNET,
-    lpips: given.LpipsOption = True,
-    out: given.OutOption = None,
-    save_images: given.SaveImagesOption = False,
-    resume: given.ResumeOption = False,
-    limit: given.LimitOption = None,
-    sample: given.SampleOption = None,
-    seed: given.SeedOption = 0,
-    allow_partial: given.AllowPartialOption = False,
-    expect: given.ExpectOption = None,
-    tolerance: given.ToleranceOption = 0.05,
+    dataset: options.DatasetOption,
+    root: options.RootOption = None,
+    split: options.SplitOption = "test",
+    blurred: options.BlurredOption = None,
+    sharp: options.SharpOption = None,
+    models: options.ModelsOption = None,
+    weights: options.WeightsOfModelsOption = None,
+    baselines: options.BaselinesOption = None,
+    disc_radius: options.DiscRadiusOption = 2.0,
+    protocol: options.ProtocolOption = options.ProtocolName.INIKNET,
+    lpips: options.LpipsOption = True,
+    out: options.OutOption = None,
+    save_images: options.SaveImagesOption = False,
+    resume: options.ResumeOption = False,
+    limit: options.LimitOption = None,
+    sample: options.SampleOption = None,
+    seed: options.SeedOption = 0,
+    allow_partial: options.AllowPartialOption = False,
+    expect: options.ExpectOption = None,
+    tolerance: options.ToleranceOption = 0.05,
     white: WhiteOption = None,
     tile: TileOption = "auto",
     overlap: OverlapOption = "auto",
@@ -63,21 +63,21 @@ def evaluate(
     precision: PrecisionOption = "auto",
     backend: BackendOption = Backend.TORCH,
     offline: OfflineOption = False,
-    as_json: given.SummaryOption = False,
+    as_json: options.SummaryOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score networks on a data set, compared with the input, classical methods and published figures."""
-    networks = _with_weights(models, weights, baselines)
+    networks = _pair_with_weights(models, weights, baselines)
     if (resume or save_images) and out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
     from defocusctl.evaluation.metrics import PROTOCOLS
-    from defocusctl.evaluation.run import Run, chosen
+    from defocusctl.evaluation.run import Run, select_images
     from defocusctl.restoring.settings import RestoreSettings
 
     check_above_zero("--white", white)
-    found = _find(dataset, root, split, blurred, sharp)
-    images = chosen(found, limit, sample, seed, white)
+    found = _find_dataset(dataset, root, split, blurred, sharp)
+    images = select_images(found, limit, sample, seed, white)
     sizes = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
     settings = RestoreSettings(*sizes, device, precision, clip=False, backend=backend.value)
     candidates = _load_candidates(networks, baselines or [], disc_radius, settings, offline, quiet)
@@ -87,9 +87,9 @@ def evaluate(
     evaluation = _score(run, out, resume, save_images, quiet)
     _print(evaluation, as_json, quiet)
     if out is not None:
-        _keep(out, evaluation, run, quiet)
+        _write_files(out, evaluation, run, quiet)
     if expect is not None:
-        _compare(evaluation, expect, expected, tolerance, quiet)
+        _check_expectations(evaluation, expect, expected, tolerance, quiet)
     if evaluation.problems and not allow_partial:
         raise DataError(
             f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
@@ -97,28 +97,28 @@ def evaluate(
         )
 
 
-def _with_weights(
+def _pair_with_weights(
     models: Sequence[str] | None, weights: Sequence[str] | None, baselines: Sequence[object] | None
 ) -> list[tuple[str, str | None]]:
-    """The names of the networks with what ``--weights`` says for each, None for the usual ones."""
+    """The networks with their ``--weights``, None for the default ones."""
     names = list(models or ([] if baselines and not weights else [DEFAULT_MODEL]))
     if weights and len(weights) != len(names):
         raise UsageError(
             f"{len(weights)} --weights for {len(names)} --model",
-            f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' takes the usual ones",
+            f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' means the default ones",
         )
     specs = [None if spec == DEFAULT_WEIGHTS else spec for spec in weights or [DEFAULT_WEIGHTS] * len(names)]
     return list(zip(names, specs, strict=True))
 
 
-def _find(
-    dataset: given.Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
+def _find_dataset(
+    dataset: options.Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
 ) -> "FoundData":
     from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
-    if dataset is given.Dataset.PAIRS and blurred and sharp:
+    if dataset is options.Dataset.PAIRS and blurred and sharp:
         return pairs_data(blurred, sharp)
-    if dataset is given.Dataset.PHOTOS and blurred and not sharp:
+    if dataset is options.Dataset.PHOTOS and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
         raise UsageError(
@@ -130,15 +130,15 @@ def _find(
 
 def _load_candidates(
     models: Sequence[tuple[str, str | None]],
-    baselines: Sequence[given.Baseline],
+    baselines: Sequence[options.Baseline],
     radius: float,
     settings: "RestoreSettings",
     offline: bool,
     quiet: bool,
 ) -> "list[Candidate]":
-    """The untouched input, the classical methods and the networks, each under a name of its own."""
+    """The untouched input, the classical methods and the networks, each with a distinct label."""
     from defocusctl.deblurrer import Deblurrer
-    from defocusctl.evaluation.methods import classical, distinct, network, untouched
+    from defocusctl.evaluation.methods import classical, network, untouched, with_distinct_labels
 
     candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
     for model, spec in models:
@@ -147,11 +147,11 @@ def _load_candidates(
         if loaded.weights.note:
             say(loaded.weights.note)
         candidates.append(network(loaded))
-    return distinct(candidates)
+    return with_distinct_labels(candidates)
 
 
 def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
-    """LPIPS, or None and a warning where AlexNet's weights are not available."""
+    """LPIPS, or None and a warning if AlexNet's weights are not available."""
     from defocusctl.evaluation.metrics import load_lpips
 
     try:
@@ -165,15 +165,15 @@ def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
 def _expectations(
     expect: str | None, dataset: str, candidates: "Sequence[Candidate]", protocols: Sequence[str], lpips: bool
 ) -> "list[Expectation]":
-    from defocusctl.evaluation.expectations import expected_by_file, expected_by_papers
+    from defocusctl.evaluation.expectations import expected_from_file, expected_from_papers
 
     if expect is None:
         return []
     methods = [candidate.info for candidate in candidates]
     if expect == PUBLISHED:
-        found = expected_by_papers(dataset, methods, protocols)
+        found = expected_from_papers(dataset, methods, protocols)
     else:
-        found = expected_by_file(Path(expect), methods, protocols)
+        found = expected_from_file(Path(expect), methods, protocols)
     return [expectation for expectation in found if lpips or expectation.metric != "lpips"]
 
 
@@ -205,7 +205,7 @@ def _print(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
         say_warning(problem)
 
 
-def _keep(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -> None:
+def _write_files(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -> None:
     from defocusctl.evaluation.run import REPORT
     from defocusctl.evaluation.summary import write_tables
     from defocusctl.reports.evaluation import write_report
@@ -217,7 +217,7 @@ def _keep(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -> None:
         say(str(path))
 
 
-def _compare(
+def _check_expectations(
     evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, quiet: bool
 ) -> None:
     from defocusctl.evaluation.expectations import deviations
@@ -227,8 +227,8 @@ def _compare(
         say_error(deviation)
     if found:
         raise ExpectationError(
-            f"{len(found)} of {len(expected)} figures are not what {expect} says",
+            f"{len(found)} of {len(expected)} figures differ from {expect}",
             "check data, protocol and weights, or --tolerance",
         )
     if not quiet:
-        say(f"all {len(expected)} figures are what {expect} says")
+        say(f"all {len(expected)} figures agree with {expect}")

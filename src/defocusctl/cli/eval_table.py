@@ -26,7 +26,7 @@ class RunningMeans:
         self._sums: dict[str, tuple[float, int]] = {}
 
     def add(self, rows: Sequence[Row]) -> str:
-        """Take the rows of one more image; all means as one line, empty where nothing can be scored."""
+        """Add the rows of another image; return all means as one line, empty if there are none."""
         for row in rows:
             if row.protocol == rows[0].protocol and row.psnr == row.psnr:
                 total, count = self._sums.get(row.method, (0.0, 0))
@@ -36,12 +36,12 @@ class RunningMeans:
 
 
 def print_tables(evaluation: Evaluation) -> None:
-    """On stdout: a table per protocol with what was scored, networks against each other, and the costs."""
+    """Print a table of scores per protocol, comparisons of the networks, and their costs."""
     count = len({row.image for row in evaluation.rows})
     title = f"{evaluation.title}, {count} image{'' if count == 1 else 's'}"
     tables = [score_table(evaluation, protocol) for protocol in evaluation.protocols]
     if not evaluation.metrics:
-        put(f"{title}: nothing to score them by")
+        put(f"{title}: no reference to score them against")
         tables = []
     for table in tables:
         put_table(_scores(table, f"{title}, protocol {table.protocol}"))
@@ -69,7 +69,7 @@ def _scores(scores: ScoreTable, title: str) -> Table:
 
 
 def _add_lines(table: Table, group: Group) -> None:
-    """The lines of a group; below a published one, by how much methods of the same name differ."""
+    """Add a group's lines; below a published one, how much the methods of the same name differ."""
     for line in group.lines:
         cells = [cell.text for cell in line.cells]
         table.add_row(plain(line.label), *cells, line.gain, style=QUOTED if group.is_published else "")

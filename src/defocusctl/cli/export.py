@@ -1,4 +1,4 @@
-"""``defocusctl export``: networks as files for other programs, and weights to the Hugging Face hub."""
+"""``defocusctl export``: exports networks for other programs, or weights to the Hugging Face hub."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -70,7 +70,9 @@ def export(
 ) -> None:
     """Export a network; the file is compared with the network on photos before it is saved."""
     if (output is None) == (push is None):
-        raise UsageError("where the export goes is not clear", "give either -o FILE or --push OWNER/NAME")
+        raise UsageError(
+            "the destination is missing or ambiguous", "give either -o FILE or --push OWNER/NAME"
+        )
     if private and push is None:
         raise UsageError("--private is for --push", "leave it out")
     chosen = format or (Format.ONNX if push is None else Format.SAFETENSORS)
@@ -104,6 +106,6 @@ def _summary(exported: "Exported") -> str:
     coefficients = "" if compared.coefficients is None else f", of coefficients {compared.coefficients:.1e}"
     return (
         f"{exported.output}: {exported.bytes / 1e6:.1f} MB; the largest difference from the network is "
-        f"{compared.pixels:.1e}{coefficients} in {len(compared.sizes)} "
-        f"parts of photos, and {compared.limit:.1e} is allowed"
+        f"{compared.pixels:.1e}{coefficients} on {len(compared.sizes)} "
+        f"parts of photos ({compared.limit:.1e} is allowed)"
     )

@@ -1,4 +1,4 @@
-"""``defocusctl info``: what this installation consists of and what it can use."""
+"""``defocusctl info``: what is installed and what it can use."""
 
 import platform
 from typing import Annotated, Any
@@ -66,7 +66,7 @@ def _facts() -> dict[str, Any]:
 
 
 def _networks() -> dict[str, str]:
-    """Every network that ``--model`` takes here and where it is from, and of the others why it does not."""
+    """Every network and its origin, or why it cannot be used."""
     from defocusctl.models.catalogue import network_class
 
     found = dict.fromkeys(BUILT_IN, "built in")
@@ -83,7 +83,7 @@ def _networks() -> dict[str, str]:
 
 
 def _devices() -> dict[str, str]:
-    """Every device that ``--device`` takes here, with its memory and the precision ``auto`` chooses."""
+    """Every available device, with its memory and the precision that ``auto`` chooses."""
     import torch
 
     from defocusctl.system.devices import choose_precision, limit_threads

@@ -1,4 +1,4 @@
-"""The inputs of ``deblur`` and everything that each of them would write, checked before anything runs."""
+"""The inputs of ``deblur`` and all files they would write, checked before anything runs."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Job:
-    """One input (of stdin its bytes) and where all that comes of it goes; a target of None is stdout."""
+    """One input (for stdin, its bytes) and its output files; a target of None is stdout."""
 
     text: str
     source: Path | bytes
@@ -31,7 +31,7 @@ class Job:
 
 
 def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
-    """Find where everything goes, and refuse what cannot work before anything is computed.
+    """Choose the output paths, and refuse what cannot work before anything is computed.
 
     Raises:
         InputError: if there is no such file, or it is not a photo.
@@ -49,14 +49,14 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
         check_is_photo(source)
     to_stream = call.output == STREAM or (call.output is None and text == STREAM)
     target = None if to_stream else target_path(named, call.output, region)
-    place = Path() if target is None else target.parent
+    folder = Path() if target is None else target.parent
     stem = stem_of(target)
     outputs = Outputs(
         quality=call.quality,
         force=call.force,
-        maps=call.maps_dir or (place if call.maps else None),
+        maps=call.maps_dir or (folder if call.maps else None),
         maps_data=call.maps_data,
-        compare=call.compare_to or (place / f"{stem}_compare.png" if call.compare else None),
+        compare=call.compare_to or (folder / f"{stem}_compare.png" if call.compare else None),
     )
     check_targets(source, target, call.model, outputs)
     pictures = outputs.pictures(stem, call.model)
@@ -64,12 +64,12 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
     return Job(text, source, target, region, outputs, written)
 
 
-def check_together(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool) -> None:
-    """Refuse calls in which the jobs would get into each other's way.
+def check_conflicts(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool) -> None:
+    """Refuse calls whose jobs conflict with each other.
 
     Raises:
         OutputError: if a result would replace an input.
-        UsageError: if two results would go to one place.
+        UsageError: if two results would have the same path.
     """
     streams = sum(job.target is None for job in jobs)
     if streams > 1:
@@ -89,7 +89,7 @@ def _read_standard_input() -> bytes:
 
 
 def _suffix_of(content: bytes) -> str:
-    """How the name of a file would end that is written in the format of this content."""
+    """The suffix for a result in the format of this content."""
     from defocusctl.photo.header import HEAD_BYTES, identify
     from defocusctl.photo.targets import SUFFIXES, written_format
 

@@ -1,4 +1,4 @@
-"""Which files one call would write: none of them an input, none of them twice."""
+"""Checks the output paths of one call: none is an input or occurs twice."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import TypeAlias
 from defocusctl.errors import OutputError, UsageError
 
 Identity: TypeAlias = tuple[int, int] | tuple[Path, str]
-"""Device and number of a file that exists; folder and name of one that does not."""
+"""Device and inode of an existing file; folder and name of another."""
 
 
 def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Refuse, before anything runs, a call in which a result would replace an input or another result.
+    """Before anything runs, refuse a call in which a result would replace an input or another result.
 
     Raises:
         OutputError: if an output is an input, under whatever name.
@@ -26,7 +26,7 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if identity in written:
             raise UsageError(
                 f"several results would be written to '{path}'",
-                "give other names or folders, or run them apart",
+                "use other names or folders, or separate calls",
             )
         written.add(identity)
 
@@ -41,6 +41,6 @@ def _identity(path: Path) -> Identity:
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Whether the folder can also be had in the other case, as on the usual disks of Windows and macOS."""
+    """Whether the file system ignores case, as is usual on Windows and macOS."""
     other = folder.with_name(folder.name.swapcase())
     return other.name != folder.name and other.exists() and other.samefile(folder)

@@ -1,4 +1,4 @@
-"""Every exception as an error of this program, with its one line and its exit code."""
+"""Turns every exception into an error of this program, with one line and an exit code."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from defocusctl.errors import BugError, DefocusctlError, UsageError
 
 
 def as_problem(error: Exception) -> DefocusctlError:
-    """An error of this program as it is, one of the command line's parser in our form, others as a bug."""
+    """Errors of this program unchanged, those of the command-line parser in our form, others as bugs."""
     if isinstance(error, DefocusctlError):
         return error
     if isinstance(error, TyperException):
@@ -19,8 +19,8 @@ def as_problem(error: Exception) -> DefocusctlError:
     return BugError(error)
 
 
-def help_called_for(error: Exception) -> str | None:
-    """The help of a command that needs arguments and was given none, which the parser raises as an error."""
+def requested_help(error: Exception) -> str | None:
+    """The help text that the parser raises as an error for a command called without its arguments."""
     context = _context(error)
     if isinstance(error, TyperException) and context and error.message == context.get_help():
         return error.message
@@ -28,5 +28,5 @@ def help_called_for(error: Exception) -> str | None:
 
 
 def _context(error: Exception) -> Any:
-    """Where on the command line the parser was, if that is known."""
+    """The parser's context, if known."""
     return getattr(error, "ctx", None)

@@ -1,4 +1,4 @@
-"""What became of each input of one call: lines on stderr and, with ``--json``, objects on stdout."""
+"""Reports the result of each input of one call: lines on stderr and, with ``--json``, objects on stdout."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ class Reporter:
 
     @contextmanager
     def whole_call(self) -> Iterator[None]:
-        """An error in this block is that of all inputs not reported yet; at its end, failures are summed up.
+        """An error in this block applies to all inputs not reported yet; at its end, failures are summarised.
 
         Raises:
             SomeFailedError: if some of several inputs failed.
@@ -45,7 +45,7 @@ class Reporter:
 
     @contextmanager
     def one_input(self, text: str) -> Iterator[None]:
-        """An error in this block is this input's."""
+        """An error in this block applies to this input only."""
         try:
             yield
         except Exception as error:

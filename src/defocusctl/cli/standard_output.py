@@ -1,4 +1,4 @@
-"""Standard output whose failures, a full disk or a reader that has gone, are errors of this program."""
+"""Turns write failures of standard output (full disk, closed pipe) into errors of this program."""
 
 import io
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Guarded(io.RawIOBase):
-    """The bytes of stdout; after a failure the rest goes nowhere, so that it is reported only once."""
+    """The bytes of stdout; after a failure the rest is discarded, so that it is reported only once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -36,12 +36,13 @@ class _Guarded(io.RawIOBase):
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
             raise OutputError(
-                f"cannot write to standard output ({error.strerror})", "let it go elsewhere, or into a file"
+                f"cannot write to standard output ({error.strerror})",
+                "redirect it elsewhere, or write to a file",
             ) from error
 
 
 def guard_standard_output() -> None:
-    """Let ``sys.stdout`` raise OutputError where writing fails, and show what it cannot encode as escapes."""
+    """Make ``sys.stdout`` raise OutputError if writing fails, and escape what it cannot encode."""
     plain = sys.stdout
     if isinstance(plain, io.TextIOWrapper):
         sys.stdout = io.TextIOWrapper(

@@ -135,7 +135,10 @@ def _chosen(labels: list[str] | None, *, everything: bool) -> "tuple[WeightsEntr
 
     registry = load_registry()
     if bool(labels) == everything:
-        raise UsageError("which weights is not clear", "name some as MODEL/NAME or MODEL, or use --all alone")
+        raise UsageError(
+            "no weights, or conflicting ones, were named",
+            "name some as MODEL/NAME or MODEL, or use --all alone",
+        )
     if not labels:
         return registry.entries
     return tuple(entry for label in labels for entry in registry.select(label))

@@ -1,1 +1,1 @@
-"""Scoring networks and classical methods on data sets, and what came out."""
+"""Scores networks and classical methods on data sets, and keeps the results."""

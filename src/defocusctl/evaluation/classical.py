@@ -1,6 +1,6 @@
-"""Classical sharpening, to measure networks against: three textbook methods with a disc of one radius.
+"""Classical sharpening as a baseline for networks: three textbook methods with a disc of one radius.
 
-All work on (H, W, 3) float32 pixels in [0, 1] as they are stored (not in linear light), each colour alone.
+All work on (H, W, 3) float32 pixels in [0, 1] as stored (not in linear light), each colour separately.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ RICHARDSON_LUCY_ROUNDS = 10
 
 
 def disc(radius: float) -> Floats:
-    """A uniform disc of ``radius`` pixels, anti-aliased over one pixel, of sum one."""
+    """A uniform disc of ``radius`` pixels, anti-aliased over one pixel, with sum 1."""
     half = int(np.ceil(radius))
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     kernel = np.clip(radius + 0.5 - np.hypot(y, x), 0.0, 1.0).astype(np.float32)
@@ -27,7 +27,7 @@ def disc(radius: float) -> Floats:
 
 
 def unsharp(image: Floats, radius: float) -> Floats:
-    """Unsharp mask: the difference to a Gaussian of sigma radius / 2, a disc's own, added once."""
+    """Unsharp mask with a Gaussian of sigma radius / 2, which is the disc's standard deviation."""
     sharpened = unsharp_mask(image, radius=radius / 2, amount=UNSHARP_AMOUNT, channel_axis=2)
     return np.asarray(sharpened, dtype=np.float32)
 
@@ -56,7 +56,7 @@ CLASSICAL: Mapping[str, Callable[[Floats, float], Floats]] = {
 def _by_colour(
     image: Floats, radius: float, deconvolve: Callable[[Floats, Floats], NDArray[np.floating]]
 ) -> Floats:
-    """Deconvolve every colour, with a border of reflections that keeps the wrap-around out."""
+    """Deconvolve each colour with a reflected border, which keeps out the wrap-around."""
     kernel = disc(radius)
     border = 4 * kernel.shape[0]
     padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode="symmetric")

@@ -1,4 +1,4 @@
-"""Figures that a run should come to: an earlier run's or the papers', and what differs from them."""
+"""Figures that a run should reproduce, from an earlier run or the papers, and deviations from them."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from defocusctl.errors import DataError
 from defocusctl.evaluation.published import published_rows
 from defocusctl.evaluation.results import METRICS, Evaluation, Method
 
-SHARE = 1 / 50  # of the tolerance in dB is allowed in the other metrics, which lie in [0, 1]
+DB_TO_UNIT = 1 / 50  # factor from the tolerance in dB to that of the other metrics, which are in [0, 1]
 
 
 class Expectation(NamedTuple):
@@ -22,12 +22,12 @@ class Expectation(NamedTuple):
     value: float
 
 
-def expected_by_papers(
+def expected_from_papers(
     dataset: str, methods: Sequence[Method], protocols: Sequence[str]
 ) -> list[Expectation]:
     """The papers' figures for networks trained on the same data as theirs.
 
-    They count under the protocol of their paper, or, where it is none of ``protocols``, under each of these.
+    They apply under the paper's protocol or, if it is not one of ``protocols``, under each of these.
 
     Raises:
         DataError: if no paper reports any of the methods on this data set.
@@ -49,11 +49,11 @@ def expected_by_papers(
     return expected
 
 
-def expected_by_file(path: Path, methods: Sequence[Method], protocols: Sequence[str]) -> list[Expectation]:
-    """The means in an earlier run's ``summary.json`` of those methods and protocols that it has.
+def expected_from_file(path: Path, methods: Sequence[Method], protocols: Sequence[str]) -> list[Expectation]:
+    """The means in an earlier run's ``summary.json``, for the methods and protocols that both runs have.
 
     Raises:
-        DataError: if the file cannot be read or has none of them.
+        DataError: if the file cannot be read or has no such means.
     """
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
@@ -67,22 +67,24 @@ def expected_by_file(path: Path, methods: Sequence[Method], protocols: Sequence[
     except OSError as error:
         raise DataError(f"cannot read '{path}' ({error.strerror})", "check --expect") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"'{path}' is not the summary of a run", "give a summary.json of eval") from error
+        raise DataError(f"'{path}' is not the summary of a run", "give a summary.json from eval") from error
     labels = {method.label for method in methods}
     shared = [row for row in expected if row.method in labels and row.protocol in protocols]
     if not shared:
-        raise DataError(f"'{path}' has no method and protocol of this run", "give the summary of a like run")
+        raise DataError(
+            f"'{path}' has no method and protocol of this run", "give the summary of a similar run"
+        )
     return shared
 
 
 def deviations(evaluation: Evaluation, expected: Sequence[Expectation], tolerance: float) -> list[str]:
-    """What differs by more than the tolerance, which is in dB for PSNR and a fiftieth of that elsewhere."""
+    """The means that differ by more than the tolerance: dB for PSNR, a fiftieth of that for other metrics."""
     found = []
     for method, protocol, metric, value in expected:
         measured = evaluation.means(method, protocol)[metric]
-        allowed = tolerance if metric == "psnr" else tolerance * SHARE
+        allowed = tolerance if metric == "psnr" else tolerance * DB_TO_UNIT
         if isnan(measured):
-            found.append(f"{method} ({protocol}): {metric} was not scored, and {value:.4f} was expected")
+            found.append(f"{method} ({protocol}): {metric} was not scored, but {value:.4f} was expected")
         elif not abs(measured - value) <= allowed:
             figures = f"{measured:.4f} instead of {value:.4f} ({measured - value:+.4f})"
             found.append(f"{method} ({protocol}): {metric} is {figures}")

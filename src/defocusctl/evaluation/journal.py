@@ -1,4 +1,4 @@
-"""The rows of a run as they come, so that an interrupted one can go on: one JSON value per line."""
+"""The rows of a run so far, so that an interrupted run can be resumed: one JSON value per line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,22 @@ FILE = "scores.jsonl"
 
 
 class Journal:
-    """Appends the rows of each image at once; the first line says what the run is.
+    """Appends the rows of each image at once; the first line has the run's settings.
 
-    Without a folder it remembers nothing.
+    Without a folder it stores nothing.
     """
 
     def __init__(
         self, folder: Path | None, run: Mapping[str, Any], results: Sequence[str] = (), *, resume: bool
     ) -> None:
-        """Begin, or with ``resume`` go on with, the journal of ``folder``.
+        """Start the journal in ``folder``, or with ``resume`` continue it.
 
-        ``results`` are the names of what the run will write there at its end. Without a journal of an
-        earlier run, files of these names are foreign.
+        ``results`` are the files that the run will write at its end. Without a journal of an earlier run,
+        existing files of these names are foreign.
 
         Raises:
-            DataError: if the folder holds a run and ``resume`` is not set, or that of other settings.
-            OutputError: if it cannot be read or written, or a result would replace a file of another origin.
+            DataError: if the folder holds a run and ``resume`` is not set, or a run with other settings.
+            OutputError: if it cannot be read or written, or a result would replace a foreign file.
         """
         self._done: dict[str, list[Row]] = {}
         self._lines: JsonLinesWriter | None = None
@@ -38,24 +38,24 @@ class Journal:
             return
         path = folder / FILE
         if path.exists():
-            begun = _read(path, run, self._done, resume=resume)
+            started = _read(path, run, self._done, resume=resume)
         else:
             refuse_foreign(folder / name for name in results)
-            begun = False
+            started = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
         self._lines = JsonLinesWriter(path)
-        if not begun:
+        if not started:
             self._lines.append([run])
 
     def rows_of(self, image: str) -> list[Row] | None:
-        """What an earlier run scored this image with; None if it did not."""
+        """The rows of this image from an earlier run, or None."""
         return self._done.get(image)
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Keep the rows of one image, all of them or, if the power fails, none."""
+        """Store the rows of one image: all of them or, if the power fails, none."""
         if self._lines is not None:
             self._lines.append([[_without_nan(row) for row in rows]])
 
@@ -65,25 +65,25 @@ class Journal:
 
 
 def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, resume: bool) -> bool:
-    """Fill ``done`` with the rows of each image; False if the run had not begun."""
+    """Fill ``done`` with the rows of each image; False if the journal is empty."""
     if not resume:
-        remedy = "go on with --resume, or choose another --out"
+        remedy = "continue it with --resume, or choose another --out"
         raise DataError(f"'{path.parent}' already holds a run", remedy)
     lines = read_json_lines(path, kind=(dict, list))
-    begun = next(lines, None)
-    if begun is None:
+    stored = next(lines, None)
+    if stored is None:
         return False
     try:
         settings = json.loads(json.dumps(run))
-        keys = sorted({*settings, *begun})
-        if changed := [key for key in keys if settings.get(key) != begun.get(key)]:
+        keys = sorted({*settings, *stored})
+        if changed := [key for key in keys if settings.get(key) != stored.get(key)]:
             raise DataError(
                 f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
-                "give the same ones, or choose another --out",
+                "use the same ones, or choose another --out",
             )
         for rows in lines:
-            own = [_with_nan(row) for row in rows]
-            done.update({row.image: own for row in own[:1]})
+            of_image = [_with_nan(row) for row in rows]
+            done.update({row.image: of_image for row in of_image[:1]})
     except (TypeError, AttributeError, KeyError) as error:
         raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
     return True

@@ -1,4 +1,4 @@
-"""What is compared: the untouched input, classical sharpening and networks, each from photo to photo."""
+"""The methods compared: the untouched input, classical sharpening and networks."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,19 +18,19 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
 
 INPUT = "input"
-_PROBE = 128  # pixels a side of the image that multiply-adds are counted on
+_PROBE = 128  # side in pixels of the image for counting multiply-adds
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method and how it restores (H, W, 3) float32 RGB pixels in [0, 1]; the answer is not clipped."""
+    """A method and its function on (H, W, 3) float32 RGB pixels in [0, 1]; the result is not clipped."""
 
     info: Method
     restore: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def untouched() -> Candidate:
-    """Doing nothing, which everything else is measured against."""
+    """The identity, the baseline for all other methods."""
     return Candidate(Method(INPUT, "input"), lambda image: image)
 
 
@@ -41,7 +41,7 @@ def classical(name: str, radius: float) -> Candidate:
 
 
 def network(loaded: Deblurrer) -> Candidate:
-    """A loaded network through the same restoring path as ``deblur``, in float pixels and unclipped."""
+    """A loaded network on the same path as ``deblur``, with unclipped float pixels."""
     restorer = loaded.restorer
     weights = loaded.weights
     info = Method(
@@ -61,7 +61,7 @@ def network(loaded: Deblurrer) -> Candidate:
 
 
 def macs_per_pixel(network: Network) -> float:
-    """Multiply-adds of the convolutions and matrix products for one pixel, counted on a 128 x 128 image.
+    """Multiply-adds of convolutions and matrix products per pixel, counted on a 128 x 128 image.
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
@@ -71,18 +71,18 @@ def macs_per_pixel(network: Network) -> float:
     return float(counter.get_total_flops()) / 2 / _PROBE**2
 
 
-def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates under labels that differ: weights in files of one name get that of their whole path.
+def with_distinct_labels(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates with distinct labels: weights whose file names are equal are labelled by path.
 
     Raises:
-        UsageError: if a method is there twice.
+        UsageError: if a method occurs twice.
     """
     counts = Counter(candidate.info.label for candidate in candidates)
     named = [
-        replace(own, info=replace(own.info, label=f"{own.info.model}/{own.info.source}"))
-        if counts[own.info.label] > 1
-        else own
-        for own in candidates
+        replace(each, info=replace(each.info, label=f"{each.info.model}/{each.info.source}"))
+        if counts[each.info.label] > 1
+        else each
+        for each in candidates
     ]
     if len({candidate.info.label for candidate in named}) < len(named):
         remedy = "name each baseline, and each model with its weights, once"

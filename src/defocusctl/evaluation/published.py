@@ -1,4 +1,4 @@
-"""The papers' tables, as data: what others report on a data set, never measured here."""
+"""The papers' tables as data: figures that others report for a data set."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("published.toml")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A line of a paper's table for a data set, scored under the paper's own ``protocol``.
+    """A row of a paper's table for a data set, scored under the paper's own ``protocol``.
 
     Figures that the paper does not give are None.
     """
@@ -48,7 +48,7 @@ class _Papers(Table):
 
 
 def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
-    """The rows for a data set of models trained on any of ``trained_on``; all where none of these is."""
+    """The rows for a data set and models trained on any of ``trained_on``, or all rows if there are none."""
     tables = [table for table in _papers().table if table.data == dataset]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
     return tuple(

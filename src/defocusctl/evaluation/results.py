@@ -1,4 +1,4 @@
-"""What an evaluation finds out, as data: a row per image, method and protocol, means, differences."""
+"""The results of an evaluation as data: a row per image, method and protocol, means and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Method:
-    """Something that turns a blurred photo into another one, and what is known about it.
+    """A method that restores a photo, and its properties.
 
     ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening) or ``model``;
-    ``parameters`` counts trainable numbers, ``macs`` multiply-adds per pixel, ``trained_on`` names the data
-    that the weights learnt from; all are None where there is no network.
+    ``parameters`` is the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the
+    training data; all are None without a network.
     """
 
     label: str
@@ -39,17 +39,17 @@ class Method:
     trained_on: str | None = None
 
     def is_reported_in(self, row: PublishedRow) -> bool:
-        """Whether a paper's line is about this method, whatever it was trained on."""
+        """Whether a paper's row is about this method, on whatever training data."""
         own = self.kind if self.kind == "input" else self.model or self.label
         names = ([letter for letter in name.casefold() if letter.isalnum()] for name in (own, row.method))
         return next(names) == next(names)
 
 
 class Row(NamedTuple):
-    """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring alone.
+    """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring only.
 
-    Metrics that could not be computed (no reference, no LPIPS weights) are not a number. ``labels`` are the
-    groups of the image to average over as well, such as "indoor".
+    Metrics that could not be computed (no reference, no LPIPS weights) are NaN. ``labels`` are the image's
+    groups, such as "indoor", which have their own means.
     """
 
     image: str
@@ -74,7 +74,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference ``method`` minus ``against`` of one metric over the images both have."""
+    """The paired difference ``method`` minus ``against`` of one metric over the images that both have."""
 
     method: str
     against: str
@@ -84,7 +84,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether the method is ``better`` or ``worse``, or ``not separated`` as the interval holds zero."""
+        """``better`` or ``worse`` or, if the interval contains zero, ``not separated``."""
         _, low, high = self.difference
         better, worse = (high < 0, low > 0) if self.metric in LOWER_IS_BETTER else (low > 0, high < 0)
         return "better" if better else "worse" if worse else "not separated"
@@ -103,18 +103,18 @@ class Evaluation:
     comparisons: tuple[Comparison, ...]
     published: tuple[PublishedRow, ...]
     problems: tuple[str, ...]
-    """Images that could not be scored, and a count that is not the data set's, one line each."""
+    """Images that could not be scored, and a wrong number of images, one line each."""
     lpips_variant: str | None
     versions: tuple[tuple[str, str], ...]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that at least one row or published line has."""
-        lines = (*self.rows, *self.published)
+        """The metrics in at least one measured or published row."""
+        rows = (*self.rows, *self.published)
         return tuple(
             metric
             for metric in METRICS
-            if any((value := getattr(line, metric)) is not None and value == value for line in lines)
+            if any((value := getattr(row, metric)) is not None and value == value for row in rows)
         )
 
     @property
@@ -128,7 +128,7 @@ class Evaluation:
         return next((method.label for method in self.methods if method.kind == "input"), None)
 
     def of(self, method: str, protocol: str, label: str | None = None) -> list[Row]:
-        """The rows of one method under one protocol, in the order of the images; only those of a label."""
+        """The rows of one method under one protocol, and of one label if given, in image order."""
         return [
             row
             for row in self.rows
@@ -136,33 +136,32 @@ class Evaluation:
         ]
 
     def means(self, method: str, protocol: str, label: str | None = None) -> dict[str, float]:
-        """The mean of every metric over the rows that have it, and seconds per megapixel over all of them.
+        """The mean of each metric over the rows that have it, and seconds per megapixel over all rows.
 
-        Without rows they are not a number; an infinite PSNR makes its mean infinite.
+        Without rows they are NaN; an infinite PSNR makes its mean infinite.
         """
         rows = self.of(method, protocol, label)
-        found = {metric: _mean([getattr(row, metric) for row in rows]) for metric in METRICS}
+        means = {metric: _mean([getattr(row, metric) for row in rows]) for metric in METRICS}
         timed = [row for row in rows if row.seconds == row.seconds]
         megapixels = sum(row.megapixels for row in timed)
-        found["seconds_per_megapixel"] = sum(row.seconds for row in timed) / megapixels if megapixels else nan
-        return found
+        means["seconds_per_megapixel"] = sum(row.seconds for row in timed) / megapixels if megapixels else nan
+        return means
 
     def psnr_gains(self, method: str, protocol: str) -> dict[str, float]:
         """PSNR minus the input's in dB, by image, in the order of the rows.
 
-        Images without either PSNR, and those where both are infinite, are left out. The gain itself may be
-        infinite.
+        Images that lack a PSNR, and those where both are infinite, are left out. A gain may be infinite.
         """
         before = {row.image: row.psnr for row in self.of(self.input_label or "", protocol)}
-        own = self.of(method, protocol)
-        gains = {row.image: row.psnr - before[row.image] for row in own if row.image in before}
+        after = self.of(method, protocol)
+        gains = {row.image: row.psnr - before[row.image] for row in after if row.image in before}
         return {image: gain for image, gain in gains.items() if gain == gain}
 
 
 def compare(rows: Sequence[Row], methods: Sequence[Method], protocols: Sequence[str]) -> list[Comparison]:
-    """Every method against the input, and the networks against each other, image by image.
+    """Compare every method with the input and the networks with each other, image by image.
 
-    Images on which either figure is missing or infinite are left out of that comparison.
+    A comparison leaves out images for which either figure is missing or infinite.
     """
     base = [method for method in methods if method.kind == "input"]
     models = [method for method in methods if method.kind == "model"]
@@ -176,7 +175,7 @@ def compare(rows: Sequence[Row], methods: Sequence[Method], protocols: Sequence[
             [getattr(scores[label, protocol, image], metric) for label in (method, against)]
             for image in images
         )
-        return [own - other for own, other in both if isfinite(own - other)]
+        return [first - second for first, second in both if isfinite(first - second)]
 
     return [
         Comparison(
@@ -193,7 +192,7 @@ def compare(rows: Sequence[Row], methods: Sequence[Method], protocols: Sequence[
 
 
 def interval(differences: Sequence[float]) -> Interval:
-    """The mean and its 95 % percentile bootstrap interval; not a number for fewer than two values."""
+    """The mean and its 95 % percentile bootstrap interval, which is NaN for fewer than two values."""
     mean = float(np.mean(differences)) if differences else nan
     if len(differences) < 2:
         return Interval(mean, nan, nan)
@@ -209,6 +208,6 @@ def interval(differences: Sequence[float]) -> Interval:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Of those that are a number."""
+    """The mean of the values that are not NaN."""
     present = [value for value in values if value == value]
     return sum(present) / len(present) if present else nan

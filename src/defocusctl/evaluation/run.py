@@ -1,4 +1,4 @@
-"""One evaluation: methods scored on a data set, image by image; memory does not grow with the data set."""
+"""Runs an evaluation: methods on a data set, image by image; memory does not grow with the data set."""
 
 import platform
 import random
@@ -32,15 +32,15 @@ PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
 NO_SCORES = Scores(nan, nan, nan, nan)
 
 OnRows = Callable[[int, Sequence[Row]], None]
-"""Called with the number of images done, and the rows of the last; none if it cannot be scored."""
+"""Called with the number of images done and the rows of the last one, none if it could not be scored."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is scored: images of a data set, restored by every candidate, under every protocol.
+    """What to score: images of a data set, restored by each candidate, under each protocol.
 
-    With one protocol the network is given what that protocol's own loader gives it; with several, all score
-    the same outputs, restored from the untouched file. Without ``lpips`` that metric is left out.
+    With one protocol, networks get the input that its own loader prepares; with several, all score the same
+    outputs, restored from the unmodified file. Without ``lpips`` that metric is left out.
     """
 
     found: FoundData
@@ -58,11 +58,11 @@ class Run:
         return tuple(protocol.name for protocol in self.protocols)
 
     def restored(self, candidate: Candidate, pixels: Pixels) -> NDArray[np.float32]:
-        """The method's answer to the pixels of a file: (H, W, 3) float32, white at 1, not clipped."""
-        return candidate.restore(as_float(self._given(pixels)))
+        """A method's output for the pixels of a file: (H, W, 3) float32, white at 1, not clipped."""
+        return candidate.restore(as_float(self._network_input(pixels)))
 
     def rows(self, image: EvaluationImage, images_folder: Path | None) -> Iterator[Row]:
-        """Restore and score one image; the outputs are kept in ``images_folder``, if there is one.
+        """Restore and score one image; save the outputs in ``images_folder``, if there is one.
 
         Raises:
             InputError: if a file cannot be read.
@@ -71,35 +71,35 @@ class Run:
         """
         dataset = self.found.dataset
         blurred, sharp = read_pair(image)
-        given = self._given(blurred)
+        pixels = self._network_input(blurred)
         references = None if sharp is None else [as_float(p.prepare(sharp, dataset)) for p in self.protocols]
         for candidate in self.candidates:
             started = time.perf_counter()
-            answer = candidate.restore(as_float(given))
+            restored = candidate.restore(as_float(pixels))
             seconds = time.perf_counter() - started
             label = candidate.info.label
             if images_folder is not None:
-                _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(answer))
+                _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(restored))
             for index, protocol in enumerate(self.protocols):
                 scores = NO_SCORES
                 if references is not None:
-                    scores = protocol.score(answer, references[index], dataset, self.lpips)
-                megapixels = given.shape[0] * given.shape[1] / 1e6
+                    scores = protocol.score(restored, references[index], dataset, self.lpips)
+                megapixels = pixels.shape[0] * pixels.shape[1] / 1e6
                 yield Row(image.name, label, protocol.name, *scores, seconds, megapixels, image.labels)
 
-    def _given(self, pixels: Pixels) -> Pixels:
+    def _network_input(self, pixels: Pixels) -> Pixels:
         return self.protocols[0].prepare(pixels, self.found.dataset) if len(self.protocols) == 1 else pixels
 
 
-def chosen(
+def select_images(
     found: FoundData, limit: int | None, sample: int | None, seed: int, white: float | None = None
 ) -> Sequence[EvaluationImage]:
-    """The first ``limit`` images, or ``sample`` random ones that the seed names, in the set's order.
+    """The first ``limit`` images, or ``sample`` random ones determined by the seed, in the set's order.
 
     ``white`` is the value of white in floating-point files, by default 1.
 
     Raises:
-        DataError: if the set has no image that can be scored.
+        DataError: if no image of the set can be scored.
     """
     images = found.images
     if not images:
@@ -111,14 +111,14 @@ def chosen(
 
 
 def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_rows: OnRows) -> Evaluation:
-    """Score all images, compare the methods, and put what came out together; progress is kept in ``out``.
+    """Score all images and compare the methods; progress is kept in ``out``.
 
-    What its journal already holds is not done again. An image that cannot be read or whose pair differs in
-    size is reported, and the run goes on.
+    Images in its journal are not scored again. One that cannot be read, or whose pair differs in size, is
+    reported, and the run continues.
 
     Raises:
         DataError: if ``out`` holds another run.
-        OutputError: if something cannot be written there, or would replace a file of another origin.
+        OutputError: if something cannot be written there, or would replace a foreign file.
     """
     results = (CSV, SUMMARY, REPORT, *((IMAGES,) if save_images else ()))
     images_folder = out / IMAGES if out is not None and save_images else None
@@ -159,7 +159,7 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
 
     Raises:
         InputError: if one cannot be read.
-        DataError: if they differ in size, or the white of floating-point pixels is in doubt.
+        DataError: if they differ in size, or the white of floating-point pixels is unclear.
     """
     cache = PixelCache(0, image.white)
     blurred = cache.rgb(image.blurred)
@@ -167,7 +167,8 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
     if sharp is not None and sharp.shape != blurred.shape:
         sizes = " and ".join(f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (blurred, sharp))
         raise DataError(
-            f"the pair differs in size, {sizes}", f"crop '{image.blurred}' and '{image.sharp}' alike"
+            f"the pair differs in size, {sizes}",
+            f"crop '{image.blurred}' and '{image.sharp}' to the same size",
         )
     return blurred, sharp
 
@@ -178,7 +179,7 @@ def as_pixels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
-    """What a resumed run must have in common with the interrupted one."""
+    """The settings that a resumed run must share with the interrupted one."""
     return {
         "dataset": run.found.dataset,
         "folder": str(run.found.folder.resolve()),
@@ -193,7 +194,7 @@ def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
-    """What computed the figures."""
+    """The versions of the software that computed the figures."""
     packages = tuple((name, version(name)) for name in PACKAGES)
     return (("defocusctl", __version__), ("python", platform.python_version()), *packages)
 

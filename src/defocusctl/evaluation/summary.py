@@ -1,4 +1,4 @@
-"""The files that a run keeps of its figures: ``scores.csv`` and ``summary.json``."""
+"""The files with a run's figures: ``scores.csv`` and ``summary.json``."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ SUMMARY = "summary.json"
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The whole summary as plain JSON values; what is not a finite number is null."""
+    """The whole summary as plain JSON values; numbers that are not finite are null."""
     return {
         "dataset": evaluation.dataset,
         "title": evaluation.title,
@@ -47,7 +47,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, evaluation: Evaluation) -> list[Path]:
-    """``scores.csv``, a row per image, method and protocol, and ``summary.json``; replaces older ones."""
+    """Write or replace ``scores.csv``, a row per image, method and protocol, and ``summary.json``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)

@@ -1,4 +1,4 @@
-"""What a run comes to as tables of texts, computed once for the terminal and the report."""
+"""The tables of a run as text, computed once for the terminal and the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure of a line; ``best`` of its column among the methods that were run.
+    """A figure in a table; ``best`` in its column among the methods that were run.
 
-    ``differences`` has, for a published figure, the means of own methods minus it, by their labels.
+    For a published figure, ``differences`` has by label how far the means of methods that were run exceed it.
     """
 
     text: str
@@ -30,19 +30,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One method: a figure per column, its gain over the input, and over how many images."""
+    """One method: a figure per column, its gain over the input, and the number of images."""
 
     label: str
     cells: tuple[Cell, ...]
     gain: str = ""
     images: str = ""
     note: str = ""
-    """Where a published line is from."""
+    """The source of a published line."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines under a title of their own: empty for all images, else a label of images or a training set."""
+    """Lines under a title: empty for all images, else a label of images or a training set."""
 
     title: str
     lines: tuple[Line, ...]
@@ -51,18 +51,18 @@ class Group:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Everything there is to say in tables about one protocol."""
+    """All tables for one protocol."""
 
     protocol: str
     headings: tuple[tuple[str, str], ...]
-    """(name of the metric, an arrow that says which way is better)"""
+    """(name of the metric, arrow in the direction that is better)"""
     groups: tuple[Group, ...]
     comparisons: tuple[Comparison, ...]
     """Those with a mean, in the order of the evaluation."""
 
 
 def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
-    """The methods' means under one protocol, those of every label, and the published figures below them."""
+    """The methods' means under one protocol, overall and by label, and the published figures."""
     comparisons = [
         item
         for item in evaluation.comparisons
@@ -73,17 +73,17 @@ def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
         for item in comparisons
         if item.metric == "psnr" and item.against == evaluation.input_label
     }
-    labelled = [_own(evaluation, protocol, {}, label) for label in evaluation.labels]
+    labelled = [_measured(evaluation, protocol, {}, label) for label in evaluation.labels]
     return ScoreTable(
         protocol,
         tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
-        (_own(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
+        (_measured(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
         tuple(comparisons),
     )
 
 
 def seconds_per_megapixel(evaluation: Evaluation, method: Method) -> str:
-    """What a method costs in time; a dash for doing nothing."""
+    """A method's time per megapixel; a dash for the input."""
     means = evaluation.means(method.label, evaluation.protocols[0])
     return MISSING if method.kind == "input" else number(means["seconds_per_megapixel"], 2)
 
@@ -95,28 +95,28 @@ def interval_text(interval: Interval, decimals: int) -> str:
 
 
 def number(value: float, decimals: int) -> str:
-    """A figure with a fixed number of decimals, or a dash where there is none."""
+    """A figure with a fixed number of decimals, or a dash for NaN."""
     if isnan(value):
         return MISSING
     return f"{value:.{decimals}f}" if not isinf(value) else "∞" if value > 0 else "-∞"
 
 
 def signed(value: float, decimals: int) -> str:
-    """A difference: always with its sign, except for what rounds to zero."""
+    """A difference, with its sign unless it rounds to zero."""
     text = number(value, decimals)
     if text == MISSING or text.startswith("-"):
         return text if text.strip("-0.") else text.removeprefix("-")
     return f"+{text}" if text.strip("0.") else text
 
 
-def _own(evaluation: Evaluation, protocol: str, gains: dict[str, str], label: str | None) -> Group:
-    """The methods' means over all images, or over those of a label."""
+def _measured(evaluation: Evaluation, protocol: str, gains: dict[str, str], label: str | None) -> Group:
+    """The methods' means over all images or those of one label."""
     metrics = evaluation.metrics
     means = {method.label: evaluation.means(method.label, protocol, label) for method in evaluation.methods}
-    best = {metric: _best(metric, (of[metric] for of in means.values())) for metric in metrics}
+    best = {metric: _best(metric, (each[metric] for each in means.values())) for metric in metrics}
     lines = []
-    for method, own in means.items():
-        texts = {metric: number(own[metric], DECIMALS[metric]) for metric in metrics}
+    for method, values in means.items():
+        texts = {metric: number(values[metric], DECIMALS[metric]) for metric in metrics}
         cells = tuple(Cell(text, best=len(means) > 1 and text == best[m]) for m, text in texts.items())
         images = str(len(evaluation.of(method, protocol, label)))
         lines.append(Line(method, cells, gains.get(method, ""), images))
@@ -124,7 +124,7 @@ def _own(evaluation: Evaluation, protocol: str, gains: dict[str, str], label: st
 
 
 def _best(metric: str, values: Iterable[float]) -> str:
-    """The best of the values as it is printed, so that equal figures are equally best; empty if none is."""
+    """The best value as printed, so that equal figures are equally best; empty if there is none."""
     present = [value for value in values if not isnan(value)]
     if not present:
         return ""
@@ -143,7 +143,7 @@ def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
 
 
 def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) -> Line:
-    """A paper's figures, and by how much methods of the same name differ from them."""
+    """A paper's figures, and how much the methods of the same name differ."""
     means = {
         method.label: evaluation.means(method.label, protocol)
         for method in evaluation.methods
@@ -155,9 +155,12 @@ def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) ->
         if figure is None:
             cells.append(Cell(MISSING))
             continue
-        own = {label: of[metric] - figure for label, of in means.items() if not isnan(of[metric])}
-        differences = {label: signed(value, PUBLISHED_DECIMALS) for label, value in own.items()}
-        in_line = FIGURE_SPACE * (DECIMALS[metric] - PUBLISHED_DECIMALS)  # with the digits of own figures
-        cells.append(Cell(number(figure, PUBLISHED_DECIMALS) + in_line, differences=differences))
+        differences = {
+            label: signed(values[metric] - figure, PUBLISHED_DECIMALS)
+            for label, values in means.items()
+            if not isnan(values[metric])
+        }
+        padding = FIGURE_SPACE * (DECIMALS[metric] - PUBLISHED_DECIMALS)  # aligns with measured figures
+        cells.append(Cell(number(figure, PUBLISHED_DECIMALS) + padding, differences=differences))
     note = f"trained on {row.trained_on}; {row.source}, protocol {row.protocol}"
     return Line(row.method, tuple(cells), note=note)

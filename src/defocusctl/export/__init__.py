@@ -1,1 +1,1 @@
-"""Networks as files for other programs: ONNX, torch.export programs, safetensors; each is checked."""
+"""Exports networks for other programs: ONNX, torch.export programs, safetensors; each file is checked."""

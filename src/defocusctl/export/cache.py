@@ -1,4 +1,4 @@
-"""The graphs that backends other than PyTorch run: exported once for every set of weights, then kept."""
+"""The graphs for backends other than PyTorch: exported once for each set of weights, then cached."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ SETTINGS = ExportSettings(format="onnx", precision="fp32", coefficients=True)
 
 
 def graph_file(weights: ResolvedWeights) -> Path:
-    """Where the graph of ``weights`` goes."""
+    """The path of the graph of ``weights``."""
     made_by = f"{__version__}-rgb-torch{torch.__version__.partition('+')[0]}"
     name = f"{weights.model}-{weights.checksum.kind}-{weights.checksum.hex}-{made_by}.onnx"
     return paths.cache_dir() / "graphs" / name
 
 
 def cached_graph(checkpoint: Checkpoint, weights: ResolvedWeights) -> Path:
-    """The ONNX file of ``checkpoint`` in the cache, exported (and compared with the network) if need be.
+    """The ONNX file of ``checkpoint`` in the cache, exported and checked if needed.
 
-    Another version of this program or of PyTorch makes another file.
+    Each version of this program and of PyTorch has its own file.
 
     Raises:
         DeviceError: if a package that exporting needs is missing.

@@ -1,4 +1,4 @@
-"""An exported file, run by the program it is for, against the network it was made from, on real photos."""
+"""Compares an exported file, run by the program it is for, with its network, on real photos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ Consumer = Callable[[Floats], Sequence[Floats]]
 """(B, 3, H, W) RGB -> the restored photos, and the exported coefficients."""
 
 PHOTO = Path(__file__).with_name("photo.jpg")
-"""A photo for those who bring none."""
+"""The default photo."""
 
 SIZES = (Size(96, 128), Size(97, 131), Size(17, 33), Size(165, 150))
-"""Of the parts that are compared; of a smaller photo, as much as there is."""
+"""Sizes of the compared parts, limited to the photo's size."""
 
 BATCH = Size(51, 64)
-"""Of the two parts that are compared as one batch."""
+"""Size of the two parts that are compared as a batch."""
 
 LIMITS = {"fp32": 1e-4, "fp16": 1 / 510}
-"""The largest difference allowed, black to white being 1: in float16, half a grey level of 8 bits."""
+"""The largest difference allowed (white is 1): for float16, half a grey level of 8 bits."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The largest differences of pixels (white is 1) and of coefficients (None where none are exported)."""
+    """The largest differences of pixels (white is 1) and of coefficients (None if not exported)."""
 
     sizes: tuple[str, ...]
     pixels: float
@@ -45,12 +45,12 @@ class Comparison:
 def compare(
     consumer: Consumer, checkpoint: Checkpoint, photos: Sequence[Path], precision: str, *, coefficients: bool
 ) -> Comparison:
-    """Compare on parts of ``photos``, of even and odd sizes and as a batch.
+    """Compare on parts of ``photos``, with even and odd sizes and as a batch.
 
-    In float32 the coefficients must agree like the pixels; in float16 only the pixels made with them must.
+    In float32 pixels and coefficients must agree; in float16 only the pixels.
 
     Raises:
-        InputError: if a photo cannot be read, or has fewer than 17 pixels a side.
+        InputError: if a photo cannot be read, or has a side below 17 pixels.
         OutputError: if anything differs by more than the limit.
     """
     limit = LIMITS[precision]
@@ -74,12 +74,12 @@ def compare(
 
 
 def _cases(path: Path, checkpoint: Checkpoint) -> Iterator[tuple[Floats, Sequence[Floats]]]:
-    """Batches of parts of a photo, and what the network makes of them."""
+    """Batches of parts of a photo, and the network's output for them."""
     photo = read_photo(path)
     pixels = photo.pixels
     tall, wide = pixels.shape[:2]
     if min(tall, wide) < SMALLEST:
-        raise InputError(f"'{path}' is too small to compare on", f"{SMALLEST} pixels a side are needed")
+        raise InputError(f"'{path}' is too small to compare on", f"{SMALLEST} pixels per side are needed")
     for size in SIZES:
         height, width = min(size.height, tall), min(size.width, wide)
         top, left = (tall - height) // 2, (wide - width) // 2
@@ -106,7 +106,7 @@ def _case(
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:
-    """The largest difference; of values beyond 1, in parts of the largest."""
+    """The largest difference, relative to the largest value if that is above 1."""
     if ours.shape != theirs.shape:
         raise OutputError(f"the export returns {ours.shape} where the network returns {theirs.shape}")
     return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max())))

@@ -1,4 +1,4 @@
-"""What an exported file says about itself, as texts by name: the same words in all formats."""
+"""The metadata of an exported file, as texts by name, the same in all formats."""
 
 from defocusctl import __version__
 from defocusctl.export.graph import SMALLEST, STEP
@@ -8,16 +8,16 @@ from defocusctl.weights.resolve import ResolvedWeights
 INPUT = "photo"
 OUTPUT = "restored"
 
-OF_GRAPHS = {
+GRAPH_METADATA = {
     "layout": "NCHW, float32",
     "sizes": f"any batch; height and width of {SMALLEST} pixels or more",
     "padding": f"inside: by reflection at the bottom and on the right, to multiples of {STEP}",
 }
-"""What only those say that bring their computation along."""
+"""Additional metadata of files that contain the computation."""
 
 
 def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str) -> dict[str, str]:
-    """What holds for an export in any format."""
+    """The metadata common to all formats."""
     return {
         "model": metadata.model,
         "weights": weights.name,

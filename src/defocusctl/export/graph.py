@@ -1,4 +1,4 @@
-"""What is exported: a network that takes photos of any size and pads them itself.
+"""The exported graph: a network that takes photos of any size and pads them itself.
 
 Axes: B batch, C colour, H rows, W columns.
 """
@@ -13,24 +13,24 @@ from defocusctl.models.constant_folding import with_constant_dictionary
 from defocusctl.models.prediction import Network
 
 STEP = 16
-"""The networks take multiples of this."""
+"""The networks need sides that are multiples of this."""
 
 SMALLEST = 17
-"""Pixels a side of the smallest photo: reflection then reaches the smallest size that the networks take."""
+"""Side in pixels of the smallest photo that reflection extends to a size that the networks accept."""
 
 LARGEST_SIDE = 1 << 16
 LARGEST_BATCH = 1 << 12
 
 
 class HalfPrecision(nn.Module):
-    """A layer in float16, whatever it is given."""
+    """A layer in float16, which converts its inputs."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer.half()
 
     def forward(self, x: Tensor | list[Tensor]) -> Any:
-        """What the layer returns for one tensor, or to a list of them."""
+        """Apply the layer to a tensor or a list of tensors."""
         return self.layer([each.half() for each in x] if isinstance(x, list) else x.half())
 
 
@@ -38,7 +38,7 @@ class PhotoGraph(nn.Module):
     """(B, 3, H, W) RGB photos in [0, 1] -> the restored ones, and coefficients.
 
     The photo is extended at the bottom and on the right by its reflection, to multiples of 16. The restored
-    one has the photo's size again and is not clipped; the coefficients have the size of the extended photo.
+    one has the photo's size and is not clipped; the coefficients have the size of the extended photo.
     """
 
     def __init__(self, network: Network, *, coefficients: bool, precision: str) -> None:
@@ -59,10 +59,10 @@ class PhotoGraph(nn.Module):
 
 
 def _extended(length: int) -> Tensor:
-    """The rows or columns to take one after the other: all, then back from the last but one.
+    """The indices of rows or columns for reflection: all, then back from the last but one.
 
-    Counted in a tensor, the blocks are a size of their own for the exporter. Of 16 times a number it knows
-    that halving and doubling give the same again; of a formula with rounding it does not.
+    The number of blocks comes from a tensor, so that the exporter treats it as a symbol of its own: it knows
+    that halving and doubling 16 times a symbol are exact, but not for a formula with rounding.
     """
     blocks: Any = torch.scalar_tensor((length + STEP - 1) // STEP, dtype=torch.int64).item()
     torch._check(blocks >= 2)
@@ -73,7 +73,7 @@ def _extended(length: int) -> Tensor:
 
 
 def _halve(network: Network) -> None:
-    """Float16 for what predicts the coefficients; filtering with them stays float32, pixels need the bits."""
+    """Use float16 for predicting the coefficients; filtering stays float32, whose precision pixels need."""
     for name in network.half_precision:
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, HalfPrecision(network.get_submodule(name)))

@@ -21,10 +21,10 @@ OPSETS = range(18, 22)
 
 
 def check_opset(opset: int) -> None:
-    """Refuse the opsets that are not in ``OPSETS``.
+    """Check that ``opset`` is supported.
 
     Raises:
-        UsageError: for them.
+        UsageError: if it is not in ``OPSETS``.
     """
     if opset not in OPSETS:
         raise UsageError(f"opset {opset} is not possible", f"use {OPSETS[0]} to {OPSETS[-1]}")
@@ -35,11 +35,11 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
 
     Raises:
         DeviceError: if the packages that PyTorch's exporter needs are not installed.
-        ModelError: if the network of a package does what ONNX has no operator for.
+        ModelError: if a package's network needs an operator that ONNX lacks.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401  PyTorch's exporter wants it
+        import onnxscript  # noqa: F401  PyTorch's exporter needs it
     except ImportError as error:
         raise missing_extra(str(error.name), "onnx") from error
     with network_errors(graph.network.name), _quiet_exporter():
@@ -60,7 +60,7 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without what PyTorch's exporter says of itself: packages it does not need, its own deprecated calls."""
+    """Silence the exporter's messages about packages it does not need and its own deprecated calls."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""A network as a program of ``torch.export`` with dynamic batch, height and width, and as a file of one."""
+"""A network as a ``torch.export`` program with dynamic batch, height and width, and its file."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ from defocusctl.export.graph import LARGEST_BATCH, LARGEST_SIDE, SMALLEST, Photo
 from defocusctl.models.plugin_faults import network_errors
 
 DESCRIPTION = "description.json"
-"""The name of the metadata among the files inside the archive."""
+"""The name of the metadata file inside the archive."""
 
 EXAMPLE = (2, 3, 50, 67)
-"""Shape of a photo for the exporter to look at; no two lengths alike, none a multiple of 16."""
+"""Shape of the example for the exporter: no two lengths equal, none a multiple of 16."""
 
 
 def export_program(graph: PhotoGraph) -> ExportedProgram:
     """Trace ``graph`` once, for all sizes.
 
     Raises:
-        ModelError: if the network of a package cannot be traced.
+        ModelError: if a package's network cannot be traced.
     """
     sizes = {
         0: Dim("batch", min=1, max=LARGEST_BATCH),
@@ -40,10 +40,10 @@ def export_program(graph: PhotoGraph) -> ExportedProgram:
 
 
 def write_program(graph: PhotoGraph, texts: dict[str, str], path: Path) -> None:
-    """Save the program; ``torch.export.load`` reads it, and the description among its extra files."""
+    """Save the program, for ``torch.export.load``, with the description as an extra file."""
     torch.export.save(export_program(graph), path, extra_files={DESCRIPTION: json.dumps(texts)})
 
 
 def read_program(path: Path) -> nn.Module:
-    """The program in a file, ready to be called."""
+    """Load a program, ready to be called."""
     return torch.export.load(path).module()

@@ -1,4 +1,4 @@
-"""Weights to the Hugging Face hub: the safetensors file, its configuration, and a model card."""
+"""Publishes weights on the Hugging Face hub: safetensors, configuration and model card."""
 
 import json
 import re
@@ -28,11 +28,11 @@ def publish_weights(
 ) -> Exported:
     """Upload the weights as ``model.safetensors`` with ``config.json`` and ``README.md``.
 
-    The ``output`` of the answer is the page of the commit.
+    The result's ``output`` is the URL of the commit.
 
     Raises:
         UsageError: if ``repository`` is not owner/name, or the settings are not for safetensors.
-        OutputError: if the file does not agree with the network, or the hub does not take it.
+        OutputError: if the file does not agree with the network, or the hub rejects it.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"'{repository}' is not owner/name", "give the repository's name like anna/iniknet")
@@ -51,10 +51,10 @@ def publish_weights(
 
 
 def upload(repository: str, files: Mapping[str, bytes], message: str, *, private: bool) -> str:
-    """Commit ``files`` (contents by name) to the model ``repository``, made if need be; the commit's page.
+    """Commit ``files`` (contents by name) to the model ``repository``, created if needed; return its URL.
 
-    Without ``private`` the owner's default holds. The token is the client's own: ``HF_TOKEN`` or the one that
-    ``hf auth login`` keeps. It goes nowhere else.
+    Without ``private`` the owner's default applies. The token is the client's own: ``HF_TOKEN`` or the one
+    stored by ``hf auth login``. It is sent nowhere else.
 
     Raises:
         OutputError: if there is no token, or the hub refuses or cannot be reached.
@@ -76,7 +76,7 @@ def upload(repository: str, files: Mapping[str, bytes], message: str, *, private
     except HfHubHTTPError as error:
         status = f"HTTP status {error.response.status_code}"
         raise OutputError(f"{where}: {status}", "check the name, and that the token may write") from error
-    except Exception as error:  # of the hub's transport; its words may hold anything, so they are not shown
+    except Exception as error:  # transport errors; their text may contain anything, so it is not shown
         raise OutputError(f"{where}: the hub cannot be reached", "try again while online") from error
 
 

@@ -1,4 +1,4 @@
-"""Weights in, one checked file out; a file that fails its check is not written."""
+"""Exports weights to one file; a file that fails its check is not kept."""
 
 import tempfile
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
-from defocusctl.export.description import OF_GRAPHS, describe
+from defocusctl.export.description import GRAPH_METADATA, describe
 from defocusctl.export.graph import STEP, PhotoGraph
 from defocusctl.export.onnx_file import DEFAULT_OPSET, check_opset, write_onnx
 from defocusctl.export.program import read_program, write_program
@@ -23,7 +23,7 @@ from defocusctl.weights.checkpoint import Checkpoint, load_checkpoint, save_chec
 from defocusctl.weights.resolve import ResolvedWeights
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
-"""The formats and what their files' names end in."""
+"""The formats and their suffixes."""
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -32,10 +32,10 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 class ExportSettings:
     """What to export. ``opset`` is for ONNX, ``coefficients`` adds them to a graph's outputs.
 
-    ``photos`` are what the export is compared on.
+    ``photos`` are used to compare the export with the network.
 
     Raises:
-        UsageError: if these do not fit together.
+        UsageError: if the settings are invalid or conflict.
     """
 
     format: str = "onnx"
@@ -78,14 +78,14 @@ def export_network(
     *,
     force: bool = False,
 ) -> Exported:
-    """Write ``target``, and compare it with the network before it gets its name.
+    """Write ``target``, after comparing it with the network under a temporary name.
 
     Raises:
-        OutputError: if it cannot be written, is an input itself, or does not agree with the network; there is
-            no new file then.
-        DeviceError: if a package of an extra is missing.
+        OutputError: if it cannot be written, is an input, or does not agree with the network; no file is
+            created then.
+        DeviceError: if a package from an extra is missing.
         InputError: if a photo to compare on cannot be used.
-        UsageError: for a float16 graph of a network that does not say what may be float16.
+        UsageError: for a float16 graph of a network that does not declare what may be float16.
         ModelError: if a package's network cannot be exported or fails.
     """
     suffix = SUFFIXES[settings.format]
@@ -101,7 +101,7 @@ def export_network(
         _check_can_be_halved(checkpoint.model)
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
-        description |= OF_GRAPHS
+        description |= GRAPH_METADATA
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)
     try:
@@ -125,27 +125,27 @@ def export_network(
 def _write(
     checkpoint: Checkpoint, description: dict[str, str], path: Path, settings: ExportSettings
 ) -> Consumer:
-    """Write the file ``path`` and open it again with the program that it is for."""
+    """Write ``path`` and load it again with the program that it is for."""
     if settings.format == "safetensors":
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
-        return _of_network(network)
+        return _network_consumer(network)
     graph = PhotoGraph(checkpoint.model, coefficients=settings.coefficients, precision=settings.precision)
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run
     write_program(graph, description, path)
-    return _of_module(read_program(path))
+    return _module_consumer(read_program(path))
 
 
 def _check_can_be_halved(network: Network) -> None:
     if not network.half_precision:
         raise UsageError(
-            f"{network.name} does not say which of its layers may be float16", "leave out --precision"
+            f"{network.name} does not declare which layers may be float16", "leave out --precision"
         )
 
 
-def _of_network(network: Network) -> Consumer:
+def _network_consumer(network: Network) -> Consumer:
     @torch.inference_mode()
     def run(photo: Floats) -> list[Floats]:
         height, width = photo.shape[-2:]
@@ -155,7 +155,7 @@ def _of_network(network: Network) -> Consumer:
     return run
 
 
-def _of_module(module: torch.nn.Module) -> Consumer:
+def _module_consumer(module: torch.nn.Module) -> Consumer:
     @torch.inference_mode()
     def run(photo: Floats) -> list[Floats]:
         return [output.numpy() for output in module(torch.from_numpy(photo))]

@@ -1,1 +1,1 @@
-"""Every HTML page."""
+"""The HTML reports."""

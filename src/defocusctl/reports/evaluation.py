@@ -24,18 +24,18 @@ from defocusctl.evaluation.table import (
 from defocusctl.reports.evaluation_pictures import ReportPicture
 from defocusctl.reports.page import write_page
 
-MANY_PROBLEMS = 8  # more are folded away
+MANY_PROBLEMS = 8  # more are collapsed
 SIGNIFICANT = 7  # digits kept of each figure of the table
 GOLDEN = 0.618033988749895
 INK, SOFT, LINE, ACCENT = "#000001", "#000002", "#000003", "#000004"
-"""What the plots are drawn with: stand-ins for the page's colours, which are light or dark."""
+"""Placeholders in the plots for the page's colours, which depend on its light or dark theme."""
 
 
 def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPicture]) -> None:
     """Write the report as one HTML file with all its styles, scripts and pictures inside.
 
     Raises:
-        OutputError: if the file cannot be written; an older one is then left as it was.
+        OutputError: if the file cannot be written; an older one is then unchanged.
     """
     distributions = {protocol: distribution(evaluation, protocol) for protocol in evaluation.protocols}
     values = {
@@ -55,7 +55,7 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
 
 
 class Strip(NamedTuple):
-    """The gains of one method: a drawing, and what it shows in words."""
+    """The gains of one method: a plot, and a note that summarises it."""
 
     label: str
     note: str
@@ -63,7 +63,7 @@ class Strip(NamedTuple):
 
 
 def distribution(evaluation: Evaluation, protocol: str) -> list[Strip]:
-    """The PSNR gains of every method over the input, image by image, on one axis in dB that has a zero.
+    """The PSNR gains of every method over the input, by image, on a common axis in dB that includes zero.
 
     Infinite gains are counted in the note. Methods without a finite one are left out.
     """
@@ -93,7 +93,7 @@ def _drawing(gains: np.ndarray[Any, np.dtype[np.float64]], low: float, high: flo
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gains"}):
         figure = Figure(figsize=(8, 0.8), layout="constrained")
         axes = figure.subplots()
-        heights = (np.arange(gains.size) * GOLDEN) % 1  # spread, yet the same always
+        heights = (np.arange(gains.size) * GOLDEN) % 1  # spread, but deterministic
         axes.plot(gains, heights, "o", color=ACCENT, markersize=4, markeredgewidth=0, alpha=0.55)
         box = boxplot_stats(gains)[0]
         ends = [box["whislo"], box["q3"]], [box["q1"], box["whishi"]]
@@ -102,7 +102,7 @@ def _drawing(gains: np.ndarray[Any, np.dtype[np.float64]], low: float, high: flo
         axes.vlines(box["med"], 0.2, 0.8, color=INK, linewidth=2)
         axes.axvline(0, color=SOFT, linestyle="--", linewidth=1)
         for artist in (*axes.lines, *axes.collections):
-            artist.set_clip_on(False)  # a clip would be an address, and the page has none
+            artist.set_clip_on(False)  # clip paths need ids, which the page has none of
         axes.grid(color=LINE, linewidth=0.8, clip_on=False)
         axes.set(xlim=(low, high), ylim=(-0.1, 1.1), yticks=[], axisbelow=True)
         axes.spines[:].set_visible(False)
@@ -118,10 +118,10 @@ def _drawing(gains: np.ndarray[Any, np.dtype[np.float64]], low: float, high: flo
 
 
 def table_data(evaluation: Evaluation) -> dict[str, Any]:
-    """The table of all images for the page's script, which draws it.
+    """The table of all images, as data for the page's script.
 
-    Names and labels of images once, and rows: protocol, method, image (as indices), a figure per column. A
-    figure that is not there is None, an infinite one the string ``Infinity`` or ``-Infinity``.
+    Each row has the indices of protocol, method and image, and a figure per column. Missing figures are None,
+    infinite ones the string ``Infinity`` or ``-Infinity``.
     """
     metrics = evaluation.metrics
     with_gain = evaluation.input_label is not None and "psnr" in metrics

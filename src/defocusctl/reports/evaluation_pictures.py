@@ -20,7 +20,7 @@ from defocusctl.maps.reduction import area_mean, reduction_factor
 from defocusctl.maps.scales import ColourScale
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
-LEAST_MAP = 800  # error maps are averaged down, but not below this
+LEAST_MAP = 800  # error maps are not reduced below this
 JPEG_QUALITY = 92
 COLOURS = "magma"
 
@@ -46,7 +46,7 @@ class Errors:
 class ReportPicture:
     """One image before and after a method; pictures are data URIs, sizes (width, height) in pixels.
 
-    ``rank`` is best, median, worst or, where there is no reference to rank by, example; ``gain`` is PSNR over
+    ``rank`` is best, median, worst or, without a reference, example; ``gain`` is PSNR over
     the input in dB, ``original`` the size of the image, ``size`` that of its pictures on the page.
     """
 
@@ -73,7 +73,7 @@ class ReportPicture:
         after: Rgb,
         reference: Rgb | None,
     ) -> Self:
-        """From (H, W, 3) pixels: pictures scaled down if need be, and error maps of all of the pixels."""
+        """From (H, W, 3) pixels: pictures, scaled down if needed, and error maps at full size."""
         scaled = _scaled(before)
         height, width = before.shape[:2]
         return cls(
@@ -93,7 +93,7 @@ class ReportPicture:
 def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
     """The best, median and worst image of every network, restored once more, under the first protocol.
 
-    Where no network was scored, those of the classical methods.
+    If no network was scored, those of the classical methods.
     """
     dataset, protocol = evaluation.dataset, run.protocols[0]
     of_name = {image.name: image for image in run.images}
@@ -107,7 +107,7 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
         gains = evaluation.psnr_gains(label, protocol.name)
         for rank, name in choose_pictures(evaluation, label, protocol.name):
             blurred, sharp = read_pair(of_name[name])
-            answer = run.restored(candidate, blurred)
+            restored = run.restored(candidate, blurred)
             reference = None if sharp is None else protocol.prepare(sharp, dataset)
             pictures.append(
                 ReportPicture.of(
@@ -116,7 +116,7 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
                     rank,
                     gains.get(name, nan),
                     before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
-                    after=as_pixels(protocol.fit(answer, dataset)),
+                    after=as_pixels(protocol.fit(restored, dataset)),
                     reference=None if reference is None else as_pixels(as_float(reference)),
                 )
             )
@@ -126,9 +126,8 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
 def choose_pictures(evaluation: Evaluation, method: str, protocol: str) -> list[tuple[str, str]]:
     """Up to three (rank, image): best, median and worst by PSNR gain over the input, no image twice.
 
-    Of an even number the lower of the two middle ones is the median; among equals the order of the images
-    decides. Where nothing can be ranked for want of a reference, the first, middle and last image that the
-    method has are given, each with the rank ``example``.
+    For an even number the lower of the middle two is the median; ties are in image order. Without a reference
+    to rank by, the method's first, middle and last images have the rank ``example``.
     """
     gains = evaluation.psnr_gains(method, protocol)
     if gains:

@@ -1,4 +1,4 @@
-"""From a manifest to the gallery of its folder, photo by photo: nothing is held but names and hashes."""
+"""Makes a folder's gallery from its manifest, photo by photo; only names and hashes stay in memory."""
 
 import json
 import os
@@ -25,14 +25,14 @@ from defocusctl.system.limits import processors
 PICTURES, PAGE = "pictures", "index.html"
 TITLE, HEAD_BYTES = b"defocusctl batch</title>", 4096
 KEY = re.compile("[0-9a-f]{2}/[0-9a-f]{30}")
-MOST_AT_ONCE = 4  # photos whose pictures are made at the same time; each is whole in memory, twice
-MANY_FAILURES = 8  # more are found by the page's filter
+MAX_WORKERS = 4  # photos processed at the same time; each is in memory twice
+MANY_FAILURES = 8  # the page's filter finds more
 
 Row = dict[str, Any]
 
 
 def check_page(out: Path) -> None:
-    """Refuse to put a gallery in the place of a page that is not one, before anything else is done.
+    """Refuse, before anything else is done, to replace a page that is not a gallery.
 
     Raises:
         OutputError: if there is such a page in ``out``, or it cannot be read.
@@ -49,9 +49,9 @@ def check_page(out: Path) -> None:
 
 
 def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None) -> Path:
-    """Make or renew the gallery of the batch in ``out``; return its page.
+    """Create or update the gallery of the batch in ``out``; return its page.
 
-    Pictures that are there already are kept, those that no photo has any more are removed. ``on_photo`` is
+    Existing pictures are kept; those that no photo uses any more are removed. ``on_photo`` is
     called with the number of photos done and their total.
 
     Raises:
@@ -76,12 +76,12 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
                 on_photo(number, len(last))
         page = folder / PAGE
         write_page(page, "gallery", _values(out, totals, rows), images="'self' file: data:")
-    _remove_others(folder / PICTURES, keys)
+    _remove_unused(folder / PICTURES, keys)
     return page
 
 
 class _Totals:
-    """What the head of the page says of all photos."""
+    """The totals at the top of the page."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -91,7 +91,7 @@ class _Totals:
         self.settings: dict[str, int] = {}
 
     def add(self, entry: Entry) -> int:
-        """Count an entry; return the place of its settings among those of all."""
+        """Count an entry; return the index of its settings."""
         self.counts[entry.status.value] += 1
         self.counts["warnings"] += bool(entry.warnings)
         self.megapixels += entry.report.get("megapixels", 0.0)
@@ -123,7 +123,7 @@ def _values(out: Path, totals: _Totals, rows: IO[str]) -> dict[str, Any]:
 
 
 def _last_lines(out: Path) -> dict[str, int]:
-    """The place of the last line of each input in the manifest; only that line counts."""
+    """The number of each input's last line in the manifest; only that line counts."""
     return {values.get("input", ""): number for number, values in enumerate(read_json_lines(out / FILE))}
 
 
@@ -134,8 +134,8 @@ def _entries(out: Path, last: Mapping[str, int]) -> Iterator[Entry]:
 
 
 def _rows(out: Path, last: Mapping[str, int]) -> Iterator[tuple[Entry, Row]]:
-    """The entries with what the page has of them, in order; some are worked on ahead."""
-    workers = min(MOST_AT_ONCE, processors())
+    """The entries with their rows for the page, in order; a few are prepared ahead."""
+    workers = min(MAX_WORKERS, processors())
     waiting: deque[tuple[Entry, Future[Row]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -152,13 +152,13 @@ def _rows(out: Path, last: Mapping[str, int]) -> Iterator[tuple[Entry, Row]]:
 
 
 def _row(entry: Entry, out: Path) -> Row:
-    """What the page's script gets about one photo; ``settings`` is added later."""
+    """A photo's data for the page's script; ``settings`` is added later."""
     row: Row = {
         "name": entry.input,
         "status": entry.status.value,
         "key": None,
         "source": entry.source,
-        "files": [[place, _address(place)] for place in entry.files],
+        "files": [[place, _link(place)] for place in entry.files],
         "report": dict(entry.report),
         "seconds": dict(entry.seconds),
         "warnings": list(entry.warnings),
@@ -173,15 +173,15 @@ def _row(entry: Entry, out: Path) -> Row:
     return row
 
 
-def _address(place: str) -> str:
-    """Where a file of the batch is for the page, which lies one folder below the batch's."""
+def _link(place: str) -> str:
+    """The link to a file of the batch from the page, which is one folder deeper."""
     path = Path(place)
     return path.as_uri() if path.is_absolute() else quote(os.fsencode(f"../{place}"))
 
 
-def _remove_others(pictures: Path, keys: Iterable[str]) -> None:
-    wanted = set(keys)
+def _remove_unused(pictures: Path, keys: Iterable[str]) -> None:
+    used = set(keys)
     for folder in pictures.glob("*/*"):
         key = f"{folder.parent.name}/{folder.name}"
-        if KEY.fullmatch(key) and key not in wanted:
+        if KEY.fullmatch(key) and key not in used:
             shutil.rmtree(folder, ignore_errors=True)

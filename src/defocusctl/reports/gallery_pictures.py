@@ -1,7 +1,7 @@
 """The pictures of one photo in the gallery: a thumbnail, before and after, a detail of both, the blur extent.
 
-They lie in a folder named by the hashes of what they show, so that the same ones are never made twice. Its
-``facts.json`` is written last: where it is, the pictures are whole.
+They are in a folder named by the hashes of what they show, so that none is made twice. Its ``facts.json`` is
+written last: if it exists, the pictures are complete.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from defocusctl.system.devices import memory_errors
 
 FACTS = "facts.json"
 VERSION = 1
-"""To be raised when the pictures change, so that those of earlier versions are made again."""
+"""Increase it when the pictures change, so that older ones are made again."""
 THUMBNAIL, SCREEN, DETAIL = 400, 1280, 640  # pixels of the longer side; of the side of the detail
 QUALITY = 82
 EXTENT_PICTURE, EXTENT_ARRAYS = "_blur_extent.png", "_maps.npz"
@@ -41,7 +41,7 @@ _drawing = Lock()  # matplotlib draws in one thread at a time
 
 @dataclass(frozen=True)
 class Facts:
-    """What the page has to know of the pictures: widths and heights, None where there is no such picture.
+    """What the page needs to know about the pictures: widths and heights, None for missing ones.
 
     ``before`` says whether the original can be shown beside the result. ``detail`` is the top left corner of
     the detail in the photo, and its side. ``change`` is the mean absolute difference between before and after
@@ -64,9 +64,9 @@ def key_of(entry: Entry) -> str:
 
 
 def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
-    """The pictures of a photo that is done, in ``folder``; those that are there already are left as they are.
+    """Make the pictures of a finished photo in ``folder``, unless they exist.
 
-    The facts say what cannot be shown any more because a file is gone or is not the one that the batch had.
+    The facts say what cannot be shown because a file is missing or has changed since the batch.
 
     Raises:
         OutputError: if a picture cannot be written.
@@ -95,16 +95,16 @@ def _photo(path: Path, sha256: str | None, what: str, settings: Mapping[str, Any
     """The photo with that hash.
 
     Raises:
-        InputError: if it is not there any more.
+        InputError: if it is missing or has changed.
     """
     content = read_content(path)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(f"{what} '{path}' is not the file of the batch any more", "run the batch again")
+        raise InputError(f"{what} '{path}' has changed since the batch", "run the batch again")
     return read_photo(content, named=path, max_megapixels=float("inf"), white=settings.get("white"))
 
 
 def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:
-    """The original, and a detail of both if the whole photo is shown at reduced size."""
+    """Save the original and, if the photo is shown at reduced size, a detail of both."""
     _save(screen_picture(before, SCREEN), folder / "before.webp")
     detail = _detail(before, after)
     if detail is not None:
@@ -119,7 +119,7 @@ def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:
 
 
 def _detail(before: Photo, after: Photo) -> Box | None:
-    """The place that gained most."""
+    """The detail that gained most."""
     if max(before.size) <= SCREEN:
         return None
     side = min(DETAIL, min(before.size) // 2 * 2)
@@ -150,7 +150,7 @@ def mean_change(before: Photo, after: Photo) -> float:
 
 
 def _extent(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, int] | None:
-    """The blur extent, from the drawing or else from the arrays that the batch made, if it made any."""
+    """Save the blur extent, from the batch's drawing or else its arrays, if there are any."""
     drawing, arrays = (_file(entry.files, out, end) for end in (EXTENT_PICTURE, EXTENT_ARRAYS))
     try:
         if drawing is not None:
@@ -159,7 +159,7 @@ def _extent(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, i
             picture = _drawn(arrays, PhotoPixels(after.pixels, after.full_scale), entry.settings["model"])
         else:
             return None
-    except (OSError, KeyError, ValueError):  # it is gone, or another file: then it is not shown
+    except (OSError, KeyError, ValueError):  # missing or not ours: not shown
         return None
     picture.thumbnail((2 * SCREEN, 2 * SCREEN))
     return _save(picture, folder / "extent.webp")
@@ -195,8 +195,7 @@ def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
 def screen_picture(photo: Photo, longest: int) -> Image.Image:
     """The photo in sRGB, its longer side ``longest`` pixels at most; with its alpha if it has any.
 
-    A photo without a profile is taken for sRGB, as everywhere, and so is one with a profile that cannot be
-    used.
+    A photo without a usable profile is taken as sRGB, as everywhere.
     """
     image = Image.fromarray(np.ascontiguousarray(reduced_photo(photo.pixels, photo.full_scale, longest)))
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)

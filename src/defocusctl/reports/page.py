@@ -1,4 +1,4 @@
-"""The frame of every page: one HTML file with its styles, scripts and data inside."""
+"""The frame of every page: a self-contained HTML file."""
 
 import base64
 import hashlib
@@ -17,13 +17,12 @@ MINUS = "\N{MINUS SIGN}"
 def write_page(path: Path, name: str, values: Mapping[str, Any], *, images: str = "data:") -> None:
     """Write the page ``name``: its HTML in the frame, its styles and script after those of all pages.
 
-    Everything in ``values`` is escaped by the template engine; iterators among them are read as they are
-    written, so that a page may be larger than what fits into memory. The page's own policy forbids it to load
-    anything but pictures from ``images`` (sources as Content-Security-Policy names them) and to run any
-    script but its own.
+    Everything in ``values`` is escaped by the template engine; iterators are consumed while
+    writing, so that a page need not fit into memory. Its Content-Security-Policy allows only images from
+    ``images`` and its own script.
 
     Raises:
-        OutputError: if the file cannot be written; an older one is then left as it was.
+        OutputError: if the file cannot be written; an older one is then unchanged.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -46,4 +45,4 @@ def write_page(path: Path, name: str, values: Mapping[str, Any], *, images: str 
     page = environment.get_template(f"{name}.html")
     with atomic_write(path, force=True) as handle:
         for piece in page.generate(**values, policy=policy, style=style, script=script):
-            handle.write(piece.encode("utf-8", "backslashreplace"))  # names of files need not be Unicode
+            handle.write(piece.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode

@@ -1,4 +1,4 @@
-"""Image quality against a reference: PSNR, SSIM, MAE and LPIPS, plain and as papers measure them."""
+"""Image quality against a reference: PSNR, SSIM, MAE and LPIPS, plain and under the papers' protocols."""
 
 from defocusctl.evaluation.metrics.fidelity import Quality, quality
 from defocusctl.evaluation.metrics.lpips import Lpips, load_lpips

@@ -14,8 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 class StructuralSimilarity:
     """A variant of SSIM (Wang et al. 2004): the mean over all colours and all windows inside the image.
 
-    ``variant`` says which in words, ``window`` is the side of the window in pixels and the least side of an
-    image, ``settings`` are scikit-image's. Values may lie outside [0, 1]; their range counts as 1.
+    ``variant`` describes it, ``window`` is the side of the window, and so the least side of an image, in
+    pixels; ``settings`` are scikit-image's. Values may be outside [0, 1]; the data range is 1.
     """
 
     variant: str
@@ -51,16 +51,16 @@ class Quality(NamedTuple):
 
 
 def quality(image: NDArray[np.float32], reference: NDArray[np.float32]) -> Quality:
-    """Compare an image, clipped to [0, 1] first, with its reference.
+    """Compare an image with its reference, after clipping it to [0, 1].
 
     Raises:
         ValueError: if the shapes differ or a side is shorter than 7 pixels.
     """
     clipped = np.clip(image, 0, 1)
-    return Quality(peak_ratio(clipped, reference), UNIFORM_SSIM(clipped, reference))
+    return Quality(peak_signal_to_noise(clipped, reference), UNIFORM_SSIM(clipped, reference))
 
 
-def peak_ratio(image: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
+def peak_signal_to_noise(image: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
     """PSNR in dB for a peak of 1; infinite for equal images.
 
     Raises:

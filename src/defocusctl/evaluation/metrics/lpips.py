@@ -1,7 +1,7 @@
 """LPIPS, the learned perceptual distance of Zhang et al. (CVPR 2018), version 0.1 on AlexNet.
 
-AlexNet's five convolutions are torchvision's public weights, fetched and verified as ``weights.toml`` says;
-torchvision itself is not needed. The five linear heads came with this package (see lpips_heads.LICENSE.txt).
+AlexNet's five convolutions are torchvision's public weights, downloaded and verified as in ``weights.toml``;
+torchvision itself is not needed. The five linear heads are bundled (see lpips_heads.LICENSE.txt).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ HEADS = Path(__file__).with_name("lpips_heads.npz")
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 TINY = 1e-10
-SMALLEST_SIDE = 31  # the last convolutions of a smaller image see nothing
+SMALLEST_SIDE = 31  # a smaller image leaves no pixels for the last convolutions
 
 
 class Convolution(NamedTuple):
@@ -34,7 +34,7 @@ class Convolution(NamedTuple):
     kernel: int
     stride: int
     padding: int
-    pooled: bool  # whether a 3x3 maximum of stride 2 comes before it
+    pooled: bool  # whether 3x3 max pooling with stride 2 precedes it
 
 
 CONVOLUTIONS = (
@@ -52,7 +52,7 @@ class Lpips:
     variant = "LPIPS v0.1 alex, torchvision's AlexNet (7be5be79) and the heads of lpips 0.1.4, no padding"
 
     def __init__(self, alexnet: Mapping[str, Tensor]) -> None:
-        """Take the convolutions' weights from ``alexnet``; what else it holds does not matter.
+        """Take the convolutions' weights from ``alexnet``; other entries are ignored.
 
         Raises:
             WeightsError: if one is missing, has another shape, or is not finite.
@@ -65,7 +65,7 @@ class Lpips:
 
     @torch.inference_mode()
     def __call__(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-        """The distance of two (H, W, 3) images, fed as they are: commonly RGB in [-1, 1].
+        """The distance between two (H, W, 3) images, normally RGB in [-1, 1].
 
         Raises:
             DataError: if a side is shorter than 31 pixels.
@@ -95,12 +95,12 @@ class Lpips:
 
 
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
-    """LPIPS on AlexNet's public weights, the first of the registry's order for ``alexnet`` that is available.
+    """LPIPS with AlexNet's public weights, from the first source in the registry that is available.
 
     ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
 
     Raises:
-        WeightsError: if they are not here and cannot be fetched, or are not AlexNet's.
+        WeightsError: if they cannot be downloaded, or are not AlexNet's.
     """
     try:
         weights = resolve_weights("alexnet", None, offline=offline, on_progress=on_progress)

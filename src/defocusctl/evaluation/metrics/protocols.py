@@ -1,13 +1,13 @@
-"""The protocols under which papers on defocus deblurring were scored; the same outputs score differently.
+"""The protocols of papers on defocus deblurring, under which the same outputs score differently.
 
-What is known of them is from the papers and their public evaluation code. Where that is silent:
+They follow the papers and their public evaluation code. Where these do not say:
 
-- MAE is the mean absolute difference in [0, 1] of the values that PSNR sees, also for those who report none.
+- MAE is the mean absolute difference in [0, 1] of the values that PSNR sees, also if the paper reports none.
 - LPIPS is fed the network's output before any rounding, RGB in [-1, 1] and unclipped unless the code does
-  otherwise. DPDNet's code has no LPIPS: it gets this one.
+  otherwise. DPDNet's code has no LPIPS and gets this one.
 - nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; LPIPS sees rounded values in nrknet only.
 
-Data sets have the names of ``--dataset``, in lower case.
+Data sets are named as for ``--dataset``, in lower case.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from defocusctl.evaluation.metrics.fidelity import (
     GAUSSIAN_SSIM,
     UNIFORM_SSIM,
     StructuralSimilarity,
-    peak_ratio,
+    peak_signal_to_noise,
 )
 from defocusctl.evaluation.metrics.sizing import Crop, Number, Pad, Resize, Sizing, Whole
 
@@ -38,7 +38,7 @@ ALL = PIXELWISE | {"lpips"}
 
 
 class Scores(NamedTuple):
-    """PSNR in dB, infinite for equal images; SSIM; MAE in [0, 1]; LPIPS, not a number without its weights."""
+    """PSNR in dB, infinite for equal images; SSIM; MAE in [0, 1]; LPIPS, NaN without its weights."""
 
     psnr: float
     ssim: float
@@ -50,10 +50,10 @@ class Scores(NamedTuple):
 class Protocol:
     """How one paper's code loads, crops or pads, and scores. Images are RGB, (H, W, 3).
 
-    ``summary`` says so in one line, ``depth`` is what the loader reads, in bits. ``clips`` are the metrics
-    that see values clipped to [0, 1], ``rounds`` those that see them rounded to steps of 1/255.
-    ``lpips_order`` and ``lpips_range`` are what LPIPS is fed. ``exceptions`` has the sizing of the data sets
-    that get another, ``scored`` the rows and columns that are scored where not all are.
+    ``summary`` says so in one line, ``depth`` is the bit depth that the loader reads. ``clips`` are the
+    metrics whose values are clipped to [0, 1], ``rounds`` those whose values are rounded to steps of 1/255.
+    ``lpips_order`` and ``lpips_range`` describe LPIPS's input. ``exceptions`` has data sets with another
+    sizing, ``scored`` data sets of which only these rows and columns are scored.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Protocol:
     scored: Mapping[str, slice] = field(default_factory=dict)
 
     def prepare(self, pixels: Samples, dataset: str) -> Samples:
-        """What the loader gives to the network, and to the scoring as reference, for the samples of a file.
+        """A file's samples as the loader passes them to the network, or to scoring as the reference.
 
         8-bit loaders take the high byte of 16-bit samples, as OpenCV and Pillow do when they read a PNG.
 
@@ -81,7 +81,7 @@ class Protocol:
         return self._sized(pixels, dataset)
 
     def fit(self, image: Image, dataset: str) -> Image:
-        """A restored image or a reference in the size of ``prepare``; unchanged where it has it already.
+        """A restored image or reference, brought to the size that ``prepare`` gives; unchanged if it has it.
 
         Raises:
             DataError: if the image is too small for the protocol.
@@ -94,9 +94,9 @@ class Protocol:
         return part, part
 
     def score(self, restored: Image, reference: Image, dataset: str, lpips: "Lpips | None") -> Scores:
-        """Score a network's output, as it left the network, against a reference in [0, 1].
+        """Score a network's unmodified output against a reference in [0, 1].
 
-        Both are fitted first. The reference comes from ``prepare``, so that it has the protocol's depth.
+        Both are fitted first. The reference comes from ``prepare`` and so has the protocol's depth.
 
         Raises:
             DataError: if the sizes differ, or are too small for SSIM's window or for LPIPS.
@@ -116,7 +116,7 @@ class Protocol:
             [self._seen_by(metric, image) for image in pair] for metric in ("psnr", "ssim", "mae")
         )
         return Scores(
-            peak_ratio(*psnr),
+            peak_signal_to_noise(*psnr),
             self.ssim(*ssim),
             float(np.abs(np.subtract(*mae, dtype=np.float64)).mean()),
             nan if lpips is None else lpips(*(self._seen_by("lpips", image) for image in pair)),
@@ -126,7 +126,7 @@ class Protocol:
         return self.exceptions.get(dataset, self.sizing)(image)
 
     def _seen_by(self, metric: str, image: Image) -> Image:
-        """The values that the code gives to ``metric``."""
+        """The values that ``metric`` is computed on."""
         if metric in self.clips:
             image = np.clip(image, 0, 1)
         if metric in self.rounds:

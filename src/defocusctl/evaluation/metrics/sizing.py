@@ -1,6 +1,6 @@
-"""What evaluation code does to the size of an image: nothing, crop, pad, or resize.
+"""How evaluation code changes the size of an image: not at all, crop, pad, or resize.
 
-Each takes (H, W, 3) arrays of any number type, and changes nothing where the size is right already.
+Each takes (H, W, 3) arrays of any dtype.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True)
 class Whole:
-    """The image as it is."""
+    """The unchanged image."""
 
     def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
         return image
@@ -25,12 +25,12 @@ class Whole:
 
 @dataclass(frozen=True)
 class Crop:
-    """The top left part whose sides are multiples of ``multiple``."""
+    """The top left part whose sides are the largest multiples of ``multiple``."""
 
     multiple: int
 
     def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
-        """The part.
+        """Crop the image.
 
         Raises:
             DataError: if a side is shorter than the multiple.
@@ -47,7 +47,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Pad:
-    """The image in the centre of the next multiple of ``multiple``; an odd pixel goes below and right.
+    """Centre the image in the next multiple of ``multiple``; an odd pixel is added below and on the right.
 
     ``mode`` is numpy's: ``reflect`` mirrors without repeating the border, ``constant`` adds zeros.
     """
@@ -62,9 +62,9 @@ class Pad:
 
 @dataclass(frozen=True)
 class Resize:
-    """Stretched to one landscape size by OpenCV's bilinear interpolation, its default.
+    """Stretch the image to one landscape size with OpenCV's default, bilinear interpolation.
 
-    An upright image is turned counter-clockwise first (DPDNet's ``data.py``).
+    A portrait image is rotated counter-clockwise first (DPDNet's ``data.py``).
     """
 
     height: int
