@@ -1,5 +1,6 @@
 """Metadata do not show, claim or place what the result does not: previews, videos, faces, sizes."""
 
+import base64
 import io
 import struct
 import zlib
@@ -514,3 +515,22 @@ def test_bytes_of_an_exif_block_that_no_tag_refers_to_are_not_carried(kind: str)
         assert photo.metadata.exif is not None
         entries, _ = exif.read_directory(photo.metadata.exif, 8)
         assert not {330, 273} & {entry.tag.code for entry in entries}
+
+
+@pytest.mark.parametrize(
+    "preview",
+    [
+        '<g:image rdf:parseType="Resource"><rdf:value>{}</rdf:value></g:image>',
+        '<rdf:Description g:image="{}"/>',
+        "<g:image><rdf:Description><rdf:value>{}</rdf:value></rdf:Description></g:image>",
+        "<g:other>\n{}</g:other>",
+    ],
+)
+def test_previews_in_xmp_go_however_they_are_written(preview: str) -> None:
+    encoded = base64.b64encode(THUMBNAIL).decode()
+    pages = (
+        '<xmp:PageInfo xmlns:g="http://ns.adobe.com/xap/1.0/g/img/"><rdf:Seq><rdf:li>'
+        f"{preview.format(encoded)}</rdf:li></rdf:Seq></xmp:PageInfo>"
+    )
+    written = xmp_of(read_photo(file_with("PNG", xmp=packet('xmp:Rating="5"', pages))))
+    assert "/9j/" not in written and 'xmp:Rating="5"' in written
