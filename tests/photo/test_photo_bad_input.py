@@ -89,6 +89,7 @@ REFUSED = {
     "half a webp": (files.pillow(RGB, "WEBP")[:-50], "end of the file"),
     "half a bmp": (files.pillow(RGB, "BMP")[:-50], "damaged"),
     "half a ppm": (files.pillow(RGB, "PPM")[:-1], "end of the file"),
+    "ppm with an endless header": (b"P3\n" + b" " * 8_000_000 + b"1 1 255 1 2 3", "header cannot be read"),
     "half a plain ppm": (b"P3 2 2 255 1 2 3 4", "end of the file"),
     "half an avif": (files.pillow(RGB, "AVIF")[:-50], "damaged"),
     "ten-bit avif": (deeper(files.pillow(RGB, "AVIF")), "10 or 12 bits"),

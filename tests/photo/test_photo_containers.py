@@ -381,3 +381,43 @@ def test_what_is_bound_to_its_format_is_named_when_that_changes(tmp_path: Path) 
         (warning,) = conversion_warnings(photo, tmp_path / "out.tif")
         assert all(part in warning for part in parts)
         assert conversion_warnings(photo, tmp_path / f"out.{photo.format.lower()}") == ()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "size"), [(1, 1), (2, 1), (4, 4), (6, 1), (7, 1)])
+def test_xmp_and_profile_of_a_tiff_are_read_whatever_type_they_are_stored_in(
+    order: str, kind: int, size: int
+) -> None:
+    packet, profile = (part + bytes(-len(part) % 4) for part in (files.XMP, files.ICC))
+    given = [(700, 7, len(packet), packet, True), (34675, 7, len(profile), profile, True)]
+    data = files.tiff(RGB, photometric="rgb", byteorder=order, extratags=given)
+    for code, value in ((700, packet), (34675, profile)):
+        record = struct.pack(order + "HHI", code, 7, len(value))
+        assert data.count(record) == 1
+        data = data.replace(record, struct.pack(order + "HHI", code, kind, len(value) // size))
+    photo = read_photo(data)
+    assert photo.warnings == () and photo.metadata.icc == profile
+    assert photo.metadata.xmp is not None and b"moth" in photo.metadata.xmp
+
+
+def test_an_xmp_packet_of_a_tiff_that_lies_outside_of_the_file_is_named() -> None:
+    data = files.tiff(RGB, photometric="rgb", extratags=[(700, 7, len(files.XMP), files.XMP, True)])
+    record = struct.pack("<HHI", 700, 7, len(files.XMP))
+    photo = read_photo(data.replace(record, struct.pack("<HHI", 700, 7, 10**8)))
+    assert photo.warnings == (LEFT_OUT + "tag 700, which cannot be read",) and photo.metadata.xmp is None
+
+
+def test_page_number_and_ink_names_are_carried_and_sample_limits_named() -> None:
+    given = [
+        (280, 3, 3, (1, 2, 3), True),
+        (281, 3, 3, (250, 251, 252), True),
+        (297, 3, 2, (1, 4), True),
+        (333, 2, 0, "red\0green\0blue", True),
+    ]
+    photo = read_photo(files.tiff(RGB, photometric="rgb", extratags=given))
+    assert photo.warnings == (
+        LEFT_OUT + "the smallest sample value (tag 280), the largest sample value (tag 281)",
+    )
+    with Image.open(io.BytesIO(rewritten(photo))) as image:
+        assert image.tag_v2[297] == (1, 4) and "red" in str(image.tag_v2[333])
+        assert not {280, 281} & set(image.tag_v2)

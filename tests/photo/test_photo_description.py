@@ -1,5 +1,6 @@
 """Metadata do not show, claim or place what the result does not: previews, videos, faces, sizes."""
 
+import base64
 import io
 import struct
 import zlib
@@ -449,3 +450,87 @@ def test_entries_that_share_one_value_do_not_multiply_it() -> None:
     stored = b"II*\0\x08\0\0\0" + struct.pack("<H", count) + records + bytes(4) + value
     entries, _ = exif.read_directory(stored, 8)
     assert sum(len(entry.tag.value) for entry in entries) <= 2 * len(stored)
+
+
+def marked(number: int, payload: bytes) -> bytes:
+    return bytes((0xFF, number)) + struct.pack(">H", len(payload) + 2) + payload
+
+
+def with_segment(number: int, payload: bytes) -> bytes:
+    plain = files.pillow(files.scene(), "JPEG")
+    return plain[:2] + marked(number, payload) + plain[2:]
+
+
+@pytest.mark.parametrize("preview", [THUMBNAIL, THUMBNAIL[:-2], b"\xff\xd8\xff\xff" + THUMBNAIL[3:]])
+def test_no_preview_is_left_in_what_is_carried_as_it_is(preview: bytes) -> None:
+    seen = preview[100:140]
+    note = block(exif=[TiffTag(37500, 7, len(preview) + 6, b"Nikon\0" + preview)])
+    private = files.tiff(
+        files.scene(), photometric="rgb", extratags=[(65000, 7, len(preview), preview, True)]
+    )
+    for data in (file_with("PNG", exif_block=note), private):
+        photo = read_photo(data)
+        assert photo.warnings == () and seen not in rewritten(photo)
+    for number, start in (
+        (0xE3, b"Meta\0\0"),
+        (0xEC, b"Ducky\0"),
+        (0xEC, b"Picture Info\0"),
+        (0xED, b"Adobe_CM\0"),
+        (0xFE, b""),
+    ):
+        photo = read_photo(with_segment(number, start + preview))
+        (warning,) = photo.warnings
+        assert warning.startswith("left out, because the result cannot carry it: a preview (")
+        assert seen not in rewritten(photo)
+        assert start + b"words" in rewritten(read_photo(with_segment(number, start + b"words")))
+
+
+def test_bytes_that_start_like_a_jpeg_by_chance_are_kept() -> None:
+    numbers = struct.pack("<8h", -5, -40, -1, -20, 7, -40, -1, 3) + b"\xff\xd8\xff\xe1" + bytes(range(40))
+    stored = block(exif=[TiffTag(37500, 7, len(numbers), numbers)])
+    assert exif_embedded.without_previews(stored) == stored
+
+
+@pytest.mark.parametrize("head", [b"Photoshop 3.0\0", b"Adobe_Photoshop2.5:\0"])
+@pytest.mark.parametrize("number", [0x0409, 0x040C, 0x0FA0])
+def test_photoshop_resources_of_all_ages_lose_their_previews(head: bytes, number: int) -> None:
+    photo = read_photo(with_segment(0xED, head + KEPT + photoshop(number, bytes(28) + THUMBNAIL) + PATHS))
+    written = rewritten(photo)
+    assert photo.warnings == () and head + KEPT in written and PATHS in written
+    assert THUMBNAIL[100:140] not in written
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_of_an_exif_block_that_no_tag_refers_to_are_not_carried(kind: str) -> None:
+    strip = files.scene(24, 32).tobytes()
+    base = len(CAMERA) + 100
+    directory = exif.directory_bytes("<", [tag(273, 4, base + 60), tag(279, 4, len(strip))], {}, base)
+    sub = block(
+        TiffTag(271, 2, 7, b"Camera\0"), tag(330, 4, base), tag(273, 4, base), exif=[tag(40962, 4, 40)]
+    )
+    for stored in (CAMERA + strip, sub.ljust(base, b"\0") + directory.ljust(60, b"\0") + strip):
+        photo = cropped(read_photo(file_with(kind, exif_block=stored)), Box(0, 0, 12, 20))
+        written = rewritten(photo)
+        assert strip[100:140] not in written and b"Camera\0" in written
+        assert photo.metadata.exif is not None
+        entries, _ = exif.read_directory(photo.metadata.exif, 8)
+        assert not {330, 273} & {entry.tag.code for entry in entries}
+
+
+@pytest.mark.parametrize(
+    "preview",
+    [
+        '<g:image rdf:parseType="Resource"><rdf:value>{}</rdf:value></g:image>',
+        '<rdf:Description g:image="{}"/>',
+        "<g:image><rdf:Description><rdf:value>{}</rdf:value></rdf:Description></g:image>",
+        "<g:other>\n{}</g:other>",
+    ],
+)
+def test_previews_in_xmp_go_however_they_are_written(preview: str) -> None:
+    encoded = base64.b64encode(THUMBNAIL).decode()
+    pages = (
+        '<xmp:PageInfo xmlns:g="http://ns.adobe.com/xap/1.0/g/img/"><rdf:Seq><rdf:li>'
+        f"{preview.format(encoded)}</rdf:li></rdf:Seq></xmp:PageInfo>"
+    )
+    written = xmp_of(read_photo(file_with("PNG", xmp=packet('xmp:Rating="5"', pages))))
+    assert "/9j/" not in written and 'xmp:Rating="5"' in written

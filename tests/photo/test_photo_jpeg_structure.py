@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, read_photo, write_photo
+from defocusctl.photo import Photo, exif, read_photo, write_photo
 from defocusctl.photo.formats.jpeg_segments import read_layout, write_segment
+from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
 
 NOISE = np.random.default_rng(3).integers(0, 256, (96, 128, 3)).astype(np.uint8)
@@ -164,9 +165,8 @@ def test_a_profile_written_twice_is_one_profile() -> None:
 
 
 def test_exif_in_several_segments_is_one_block() -> None:
-    block = files.exif_block()
     note = b"maker note " * 14_000
-    block += note
+    block = exif.build("<", [], {exif.EXIF_IFD: [TiffTag(37500, 7, len(note), note)]})
     parts = [(0xE1, b"Exif\0\0" + block[start : start + 60_000]) for start in range(0, len(block), 60_000)]
     assert len(parts) == 3
     photo = read_photo(with_segments(*parts))

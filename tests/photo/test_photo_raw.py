@@ -97,6 +97,15 @@ def test_damage_and_bombs() -> None:
         read_photo(preview)
 
 
+def test_a_preview_page_before_an_ordinary_one_does_not_make_a_camera_raw() -> None:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(files.scene(12, 20), photometric="rgb", subfiletype=1, metadata=None)
+        writer.write(files.scene(), photometric="rgb", metadata=None)
+    with pytest.raises(InputError, match=r"2 pages.*save each page as a separate TIFF"):
+        read_photo(buffer.getvalue())
+
+
 def test_whole_files_are_told_from_cut_ones() -> None:
     assert raw_metadata.is_whole(DNG) and not raw_metadata.is_whole(DNG.replace(b"II*\0", b"IIRO")[:2000])
     fuji = bytearray(b"FUJIFILMCCD-RAW 0201".ljust(200, b"\0"))

@@ -9,13 +9,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from defocusctl.photo import exif
+from defocusctl.photo import embedded_jpegs, exif
 from defocusctl.photo.formats import jpeg_segments
 from defocusctl.photo.formats.png_text import edited_photoshop
 from defocusctl.photo.model import Coding, JpegCoding, PngCoding, TiffCoding, TiffTag
 
 SIGNATURES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
-HEADER = b"Photoshop 3.0\0"
+HEADERS = (b"Photoshop 3.0\0", b"Adobe_Photoshop2.5:\0")
 MAX_RESOURCES = 20_000
 PREVIEWS = frozenset((0x0409, 0x040C))
 IPTC = 0x0404
@@ -63,7 +63,10 @@ def cleaned(resources: bytes, *, coordinates: bool) -> tuple[bytes, list[str]]:
 def cleaned_coding(coding: Coding | None, *, coordinates: bool) -> tuple[Coding | None, list[str]]:
     """The coding without previews (with ``coordinates``: without coordinates) in its Photoshop resources."""
     if isinstance(coding, JpegCoding):
-        segments, lost = _resources_of_segments(coding.segments, coordinates=coordinates)
+        segments, lost = coding.segments, []
+        for head in HEADERS:
+            segments, names = _resources_of_segments(segments, head, coordinates=coordinates)
+            lost += names
         return replace(coding, segments=segments), lost
     if isinstance(coding, TiffCoding):
         tags, lost = [], []
@@ -73,6 +76,8 @@ def cleaned_coding(coding: Coding | None, *, coordinates: bool) -> tuple[Coding 
                 tag = TiffTag(tag.code, tag.kind, len(content), content)
             elif tag.code == IPTC_TAG:
                 tag = _without_iptc_preview(tag)
+            else:
+                tag = replace(tag, value=embedded_jpegs.blanked(tag.value))
             if tag.value:
                 tags.append(tag)
         return replace(coding, tags=tuple(tags)), lost
@@ -102,9 +107,9 @@ def iptc_without_preview(data: bytes) -> bytes:
 
 
 def _kept(resources: bytes, resource: Resource) -> bytes:
-    """A resource, unchanged except for IPTC's preview."""
+    """A resource, unchanged except for IPTC's preview and other pictures."""
     data = resources[resource.data : resource.data + resource.length]
-    content = iptc_without_preview(data) if resource.number == IPTC else data
+    content = embedded_jpegs.blanked(iptc_without_preview(data) if resource.number == IPTC else data)
     if content == data:
         return resources[resource.start : resource.end]
     head = resources[resource.start : resource.data - 4]
@@ -152,10 +157,9 @@ def _resources_of_chunks(coding: PngCoding, *, coordinates: bool) -> tuple[PngCo
 
 
 def _resources_of_segments(
-    segments: tuple[tuple[int, bytes], ...], *, coordinates: bool
+    segments: tuple[tuple[int, bytes], ...], head: bytes, *, coordinates: bool
 ) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
-    """Clean the Photoshop resources in a JPEG's segments, where they may continue across segments."""
-    head = HEADER
+    """Clean the Photoshop resources after ``head`` in a JPEG's segments, in which they may continue."""
     parts = [payload for _, payload in segments if payload.startswith(head)]
     resources = b"".join(part[len(head) :] for part in parts)
     content, lost = cleaned(resources, coordinates=coordinates)

@@ -3,7 +3,7 @@
 import re
 
 from defocusctl.photo.model import Provenance
-from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Packet, attribute
+from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Field, Packet, attribute
 
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
@@ -28,6 +28,7 @@ WHOLE_NAMESPACES = {
 }
 MOTION = "a video (motion photo)"
 PREVIEW = "http://ns.adobe.com/xap/1.0/g/img/ image"
+JPEG_IN_BASE64 = "/9j/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"
 EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
 OPPO = "http://ns.oplus.com/photos/1.0/camera/"
@@ -55,9 +56,11 @@ def normalise(packet: Packet) -> int | None:
 def remove_references(packet: Packet) -> list[str]:
     """Remove such properties; return what they were about, except for previews and parts."""
     about: list[str] = []
-    for found in packet.rdf.fields():
-        if found.name == PREVIEW:
-            packet.cut(found)
+    for element in packet.rdf.walk():
+        parts: list[Field | Element] = [*element.attributes, element]
+        for part in parts:
+            if part.name == PREVIEW or part.text.lstrip().startswith(JPEG_IN_BASE64):
+                packet.cut(part)
     for description in packet.descriptions:
         for part in description.properties:
             subject = _subject(part.name)

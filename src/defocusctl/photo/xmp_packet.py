@@ -188,14 +188,18 @@ class Packet:
             raise BrokenXmpError(str(error)) from error
 
     def _namespace(self, prefix: str | None, uri: str | None) -> None:
+        self._count_names(1)
         self._pending[prefix or ""] = uri or ""  # None for xmlns=""
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._count += 1 + len(attributes)
+    def _count_names(self, further: int) -> None:
+        self._count += further
         if self._count > MAX_NAMES or len(self._open) >= MAX_LEVELS:
             raise LargeXmpError(
                 f"it has more than {MAX_NAMES:,} elements and attributes, or {MAX_LEVELS} levels"
             )
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._count_names(1 + len(attributes))
         element = Element(name, self._parser.CurrentByteIndex, prefixes=self._pending)
         self._pending = {}
         if name == RDF_ROOT and not self.scope:

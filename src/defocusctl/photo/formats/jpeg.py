@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import extended_xmp
+from defocusctl.photo import embedded_jpegs, extended_xmp, photoshop
 from defocusctl.photo.formats import jpeg_segments as jpeg
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
@@ -196,7 +196,7 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
             profile.append(payload[len(ICC) :])
         elif marker == jpeg.APP14 and payload.startswith(ADOBE) and len(payload) >= 12:
             adobe_transform = payload[11]
-        elif payload.startswith(CARRIED.get(marker, ())):
+        elif payload.startswith(CARRIED.get(marker, ())) and not _shows_old_picture(marker, payload):
             kept.append((marker, payload))
         elif marker != jpeg.DNL and not payload.startswith(SILENT):
             lost.append(_name(marker, payload))
@@ -207,6 +207,12 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
         icc=_joined(profile), exif=b"".join(exif) or None, xmp=xmp, resolution=resolution, coding=coding
     )
     return metadata, lost
+
+
+def _shows_old_picture(marker: int, payload: bytes) -> bool:
+    """Whether a segment holds a JPEG, most likely a preview; Photoshop's resources are cleaned later."""
+    resources = marker == jpeg.APP13 and payload.startswith(photoshop.HEADERS)
+    return not resources and bool(embedded_jpegs.spans(payload))
 
 
 def _continues(exif: list[bytes], payload: bytes) -> bool:
@@ -230,6 +236,8 @@ def _name(marker: int, payload: bytes) -> str:
     """The name of a segment that is left out, for the warning."""
     segment = f"APP{marker - jpeg.APP0}" if marker < jpeg.APP0 + 16 else f"segment {marker:02X}"
     known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
+    if known is None and embedded_jpegs.spans(payload):
+        known = "a preview"
     return f"{known} ({segment})" if known else f"{segment} data '{left_out.printable(payload)}'"
 
 

@@ -10,7 +10,8 @@ from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, PnmCoding, Samples
 
-SPACE = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])+"
+LONGEST_HEADER = 64 * 2**10
+SPACE = rb"(?:[ \t\r\n\v\f]+|#[^\r\n]*+[\r\n])++"
 HEADER = re.compile(rb"P([1-6])" + SPACE + rb"(\d{1,9})" + SPACE + rb"(\d{1,9})")
 MAXVAL = re.compile(SPACE + rb"(\d{1,6})")
 COMMENT = re.compile(rb"#[^\r\n]*")
@@ -25,14 +26,14 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: for several pictures in one file, or a file that is broken, truncated or above the limit.
     """
-    header = HEADER.match(data)
+    header = HEADER.match(data, 0, LONGEST_HEADER)
     if header is None:
         raise damaged("its header cannot be read")
     kind, width, height = (int(number) for number in header.groups())
     check_size(width, height, max_megapixels)
     maxval, position = 1, header.end()
     if kind not in (1, 4):
-        limit = MAXVAL.match(data, position)
+        limit = MAXVAL.match(data, position, LONGEST_HEADER)
         if limit is None or not 1 <= int(limit[1]) <= 65535:
             raise damaged("its header has no valid maximum value")
         maxval, position = int(limit[1]), limit.end()

@@ -45,19 +45,20 @@ class Recorded:
 
 
 def is_raw(data: bytes) -> bool:
-    """Whether a TIFF file is a camera RAW: it holds a sensor mosaic, or begins with a preview."""
+    """Whether a TIFF file is a camera RAW: it holds a sensor mosaic, or nothing after a preview."""
     try:
-        order, budget = exif.byte_order(data), exif.ReadBudget.of(data)
-        entries, _ = exif.read_directory(data, exif.first_directory(data), budget)
-    except (exif.BrokenExifError, struct.error):
+        order = exif.byte_order(data)
+    except exif.BrokenExifError:
         return False
-    first = _numbers(entries, order)
-    sub_directories = [_numbers(found, order) for found in _sub_directories(data, first, budget)]
+    first, *further = [_numbers(entries, order) for entries in _directories(data)] or [{}]
+    pictures = [
+        tags for tags in further if PHOTOMETRIC in tags and not tags.get(SUBFILE_TYPE, [0])[0] & REDUCED_PAGE
+    ]
     return (
         DNG_VERSION in first
         or first.get(COMPRESSION, [0])[0] in RAW_COMPRESSIONS
-        or any(tags.get(PHOTOMETRIC, [0])[0] in RAW_COLOURS for tags in (first, *sub_directories))
-        or bool(first.get(SUBFILE_TYPE, [0])[0] & REDUCED_PAGE)
+        or any(tags.get(PHOTOMETRIC, [0])[0] in RAW_COLOURS for tags in (first, *further))
+        or bool(first.get(SUBFILE_TYPE, [0])[0] & REDUCED_PAGE and (SUB_DIRECTORIES in first or not pictures))
     )
 
 

@@ -17,8 +17,8 @@ XMP, ICC = 700, 34675
 
 STRUCTURE = frozenset(
     (
-        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296, 297),
-        *(317, 320, *range(322, 328), 330, *range(332, 335), *range(336, 349), 400, 512, 513, 514, 515),
+        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296),
+        *(317, 320, *range(322, 328), 330, 332, 334, *range(336, 349), 400, 512, 513, 514, 515),
         *(*range(517, 522), *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839),
         *(exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS),
     )
@@ -37,6 +37,8 @@ WIDE = {  # types of BigTIFF: their letter, and letter and type of 32 bits
 }
 LARGEST_TAG = 4 * 2**20
 NAMED = {
+    280: "the smallest sample value (tag 280)",
+    281: "the largest sample value (tag 281)",
     330: "the further pictures of its sub-directories",
     37724: "Photoshop layers",
     50839: "ImageJ's data",
@@ -57,7 +59,6 @@ class Directory:
 
 def read(data: bytes, page: Any) -> Directory:
     """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
-    icc, xmp = (_as_bytes(page.tags.valueof(code)) for code in (ICC, XMP))
     order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
     offset = page.offset
     dropped: list[str] = []
@@ -70,6 +71,7 @@ def read(data: bytes, page: Any) -> Directory:
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
     tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
     values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
+    icc, xmp = (next((tag.value for tag in tags if tag.code == code), None) or None for code in (ICC, XMP))
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
     subs = {}
@@ -144,7 +146,11 @@ def _not_carried(tags: list[TiffTag]) -> list[str]:
     named = [words for code, words in NAMED.items() if any(tag.code == code for tag in tags)]
     others = [tag for tag in tags if tag.code not in STRUCTURE]
     large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
-    broken = [f"tag {tag.code}, which cannot be read" for tag in others if tag.count and not tag.value]
+    broken = [
+        f"tag {tag.code}, which cannot be read"
+        for tag in (*others, *(tag for tag in tags if tag.code in (XMP, ICC)))
+        if tag.count and not tag.value
+    ]
     return [*named, *large, *broken]
 
 
@@ -200,7 +206,3 @@ def _describes_shape(tag: TiffTag) -> bool:
 
 def _is_storable(tag: TiffTag) -> bool:
     return bool(tag.value) and tag.kind in exif.KIND_BYTES and tag.code not in STRUCTURE
-
-
-def _as_bytes(value: object) -> bytes | None:
-    return value if isinstance(value, bytes) and value else None

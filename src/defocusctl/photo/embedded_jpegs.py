@@ -1,0 +1,71 @@
+"""JPEG pictures inside other data, such as previews in maker notes, comments and private tags."""
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+START = b"\xff\xd8\xff"
+FIRST_MARKERS = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
+END, SCAN, FILL = 0xD9, 0xDA, 0xFF
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart marker
+
+Span = tuple[int, int]  # start and end (exclusive)
+
+
+def blanked(data: bytes) -> bytes:
+    """The data with zeros instead of the JPEG pictures in them."""
+    patched = bytearray(data)
+    for start, end in spans(data):
+        patched[start:end] = bytes(end - start)
+    return bytes(patched)
+
+
+def spans(data: bytes) -> list[Span]:
+    """Where the JPEG pictures in the data are; one without an end extends to the end of the data."""
+    found: list[Span] = []
+    start = data.find(START)
+    if start < 0:
+        return found
+    markers = np.array([match.start() for match in NEXT_MARKER.finditer(data)], np.int64)
+    nowhere: set[int] = set()  # positions that lead to no end, to visit none twice
+    while start >= 0:
+        end = 0
+        first = _next_marker(start + 2, markers, len(data))
+        if data[first + 1 : first + 2] and data[first + 1] in FIRST_MARKERS:
+            end = _end(data, first, markers, nowhere)
+            if not end and _follows(data, first):
+                found.append((start, len(data)))
+                break
+        if end:
+            found.append((start, end))
+        start = data.find(START, end or start + 2)
+    return found
+
+
+def _follows(data: bytes, marker: int) -> bool:
+    """Whether the segment at ``marker`` is followed by another, which three bytes by chance are not."""
+    length = int.from_bytes(data[marker + 2 : marker + 4], "big")
+    following = marker + 2 + length
+    return length >= 2 and data[following : following + 1] == b"\xff"
+
+
+def _next_marker(position: int, markers: npt.NDArray[np.int64], length: int) -> int:
+    following = int(np.searchsorted(markers, position))
+    return int(markers[following]) if following < len(markers) else length
+
+
+def _end(data: bytes, position: int, markers: npt.NDArray[np.int64], nowhere: set[int]) -> int:
+    """The end of the JPEG whose first marker is at ``position``; 0 if its segments lead to none."""
+    passed = set()
+    while position not in nowhere and data[position : position + 1] == b"\xff" and position + 2 <= len(data):
+        marker = data[position + 1]
+        if marker == END:
+            return position + 2
+        passed.add(position)
+        if marker != FILL:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker in (SCAN, FILL):
+            position = _next_marker(position, markers, len(data))
+    nowhere |= passed
+    return 0
