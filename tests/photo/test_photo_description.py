@@ -12,7 +12,7 @@ from PIL import Image
 from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo, cropped, exif, exif_embedded, read_photo, write_photo
 from defocusctl.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD
-from defocusctl.photo.model import TiffTag
+from defocusctl.photo.model import TiffCoding, TiffTag
 from defocusctl.photo.photoshop import iptc_without_preview
 from defocusctl.photo.reframing import Area, Reframing, upright
 from tests.photo import photo_files as files
@@ -358,6 +358,35 @@ def test_exif_subject_follows(kind: int) -> None:
     part = cropped(photo, Box(0, 12, 20, 24))
     assert {e.tag.code: exif.integers(e.tag, "<") for e in details(part)} == {37396: [6, 10, 2, 4]}
     assert part.warnings == ("left out, because the picture is cropped: the subject's position",)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_subject_and_crops_in_the_first_directory_follow(kind: str, orientation: int) -> None:
+    def stored(*tags: TiffTag) -> bytes:
+        if kind == "PNG":
+            return file_with("PNG", exif_block=block(tag(274, 3, orientation), *tags))
+        extra = [(each.code, each.kind, each.count, each.value, True) for each in tags]
+        return files.tiff(
+            files.scene(), photometric="rgb", extratags=[(274, 3, 1, orientation, True), *extra]
+        )
+
+    crop = "a crop of the raw picture (DNG tags)"
+    photo = read_photo(stored(tag(37396, 3, 30, 6), tag(50719, 4, 2, 2), tag(50720, 4, 9, 9)))
+    part = photo if orientation == 6 else cropped(photo, Box(4, 20, 16, 40))
+    done = "rotated" if orientation == 6 else "cropped"
+    assert part.warnings == (f"left out, because the picture is {done}: {crop}",)
+    written = rewritten(part)
+    read = read_photo(written).metadata
+    tags = read.coding.tags if isinstance(read.coding, TiffCoding) else ()
+    if kind == "PNG":
+        assert read.exif is not None
+        tags = tuple(
+            entry.tag for entry in exif.read_directory(read.exif, exif.first_directory(read.exif))[0]
+        )
+    found = {each.code: each.value for each in tags}
+    assert found[37396] == (struct.pack("<HH", 18, 30) if orientation == 6 else struct.pack("<HH", 10, 2))
+    assert not found.keys() & {50719, 50720}
 
 
 def details(photo: Photo) -> list[exif.Entry]:
