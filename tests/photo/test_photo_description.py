@@ -389,6 +389,24 @@ def test_subject_and_crops_in_the_first_directory_follow(kind: str, orientation:
     assert not found.keys() & {50719, 50720}
 
 
+STALE = ("exif:Orientation", "exif:PixelXDimension", "exif:SubjectArea", "Thumb::Image::Width")
+
+
+def test_text_about_the_size_of_the_picture_goes() -> None:
+    keywords = [*STALE, "png:IHDR.width,height", "exif:XResolution", "exif:Model"]
+    texts = b"".join(files.png_chunk(b"tEXt", each.encode() + b"\x006") for each in keywords)
+    note = "text about the picture's size and places"
+    whole = read_photo(files.png(files.scene(), extra=texts))
+    assert whole.warnings == () and all(each.encode() in rewritten(whole) for each in keywords)
+    part = cropped(whole, Box(0, 0, 12, 20))
+    assert part.warnings == (f"left out, because the picture is cropped: {note}",)
+    turned = read_photo(files.png(files.scene(), extra=files.png_chunk(b"eXIf", files.exif_block(6)) + texts))
+    assert turned.warnings == (f"left out, because the picture is rotated: {note}",)
+    for photo, kept in ((part, keywords[-2:]), (turned, keywords[-1:])):
+        written = rewritten(photo)
+        assert [each for each in keywords if each.encode() + b"\x006" in written] == kept
+
+
 def details(photo: Photo) -> list[exif.Entry]:
     stored = photo.metadata.exif
     assert stored is not None
