@@ -13,7 +13,7 @@ from PIL import Image
 from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo, cropped, exif, exif_embedded, read_photo, write_photo
 from defocusctl.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD
-from defocusctl.photo.model import TiffTag
+from defocusctl.photo.model import TiffCoding, TiffTag
 from defocusctl.photo.photoshop import iptc_without_preview
 from defocusctl.photo.reframing import Area, Reframing, upright
 from tests.photo import photo_files as files
@@ -71,6 +71,10 @@ def packet(attributes: str = "", elements: str = "") -> bytes:
         "xmp": "http://ns.adobe.com/xap/1.0/",
         "GCamera": "http://ns.google.com/photos/1.0/camera/",
         "Container": "http://ns.google.com/photos/1.0/container/",
+        "vivo": "http://ns.vivo.com/photos/1.0/camera/",
+        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+        "dcterms": "http://purl.org/dc/terms/",
+        "aas": "http://ns.apple.com/adjustment-settings/1.0/",
         "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
         "GPano": "http://ns.google.com/photos/1.0/panorama/",
         "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
@@ -232,6 +236,10 @@ def test_the_sizes_of_a_pixel_turn_with_the_picture() -> None:
 REFERENCES = {
     'GCamera:MicroVideo="1" GCamera:MicroVideoOffset="4000"': "video",
     'GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"': "video",
+    'vivo:MotionPhoto="1" vivo:MotionPhotoVersion="1"': "video",
+    'dcterms:provenance="self#jumbf=/c2pa/x"': "Content Credentials",
+    '<dcterms:provenance rdf:resource="https://example.org/manifest.c2pa"/>': "Content Credentials",
+    "<photoshop:TextLayers><rdf:Bag><rdf:li>words</rdf:li></rdf:Bag></photoshop:TextLayers>": "text layers",
     'hdrgm:Version="1.0" hdrgm:GainMapMax="2"': "gain map",
     'GDepth:Format="RangeInverse" GDepth:Mime="image/png"': "depth map",
     "<Container:Directory><rdf:Seq><rdf:li>item</rdf:li></rdf:Seq></Container:Directory>": "Container",
@@ -248,10 +256,33 @@ def test_claims_about_what_is_not_written_are_taken_out(kind: str, claim: str) -
     stored = packet('xmp:Rating="4" GCamera:BurstID="7" ' + attributes, elements)
     photo = read_photo(file_with(kind, xmp=stored))
     words = xmp_of(photo)
-    name = "xmpGImg:image" if "xmpGImg" in claim else claim.strip("<").split("=")[0].split(">")[0]
+    name = (
+        "xmpGImg:image" if "xmpGImg" in claim else claim.strip("<").split("=")[0].split(">")[0].split(" ")[0]
+    )
     assert name not in words and 'xmp:Rating="4"' in words and 'GCamera:BurstID="7"' in words
     assert (REFERENCES[claim] in "".join(photo.warnings)) if REFERENCES[claim] else photo.warnings == ()
     assert name.encode() not in rewritten(photo)
+
+
+def test_provenance_in_plain_words_stays() -> None:
+    words = 'dcterms:provenance="Estate of A. Smith, 1931"'
+    photo = read_photo(file_with("PNG", xmp=packet(words)))
+    assert words in xmp_of(photo) and photo.warnings == ()
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_xmp_resolutions_swap_and_the_crop_of_apple_goes_when_turned(orientation: int) -> None:
+    sides = 'tiff:XResolution="72/1" tiff:YResolution="300/1" exif:FocalPlaneXResolution="7"'
+    element = "<exif:FocalPlaneYResolution>9</exif:FocalPlaneYResolution>"
+    turned = f'tiff:Orientation="{orientation}" aas:CropX="3" aas:CropW="9" aas:Vibrance="2" ' + sides
+    photo = read_photo(file_with("PNG", xmp=packet(turned, element)))
+    assert photo.warnings == ("left out, because the picture is rotated: the crop in Apple's adjustments",)
+    words = xmp_of(photo)
+    assert "aas:Crop" not in words and 'aas:Vibrance="2"' in words
+    if orientation == 6:
+        sides = 'tiff:XResolution="300/1" tiff:YResolution="72/1" exif:FocalPlaneXResolution="9"'
+        element = element.replace("9", "7")
+    assert sides in words and element in words
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -328,6 +359,53 @@ def test_exif_subject_follows(kind: int) -> None:
     part = cropped(photo, Box(0, 12, 20, 24))
     assert {e.tag.code: exif.integers(e.tag, "<") for e in details(part)} == {37396: [6, 10, 2, 4]}
     assert part.warnings == ("left out, because the picture is cropped: the subject's position",)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_subject_and_crops_in_the_first_directory_follow(kind: str, orientation: int) -> None:
+    def stored(*tags: TiffTag) -> bytes:
+        if kind == "PNG":
+            return file_with("PNG", exif_block=block(tag(274, 3, orientation), *tags))
+        extra = [(each.code, each.kind, each.count, each.value, True) for each in tags]
+        return files.tiff(
+            files.scene(), photometric="rgb", extratags=[(274, 3, 1, orientation, True), *extra]
+        )
+
+    crop = "a crop of the raw picture (DNG tags)"
+    photo = read_photo(stored(tag(37396, 3, 30, 6), tag(50719, 4, 2, 2), tag(50720, 4, 9, 9)))
+    part = photo if orientation == 6 else cropped(photo, Box(4, 20, 16, 40))
+    done = "rotated" if orientation == 6 else "cropped"
+    assert part.warnings == (f"left out, because the picture is {done}: {crop}",)
+    written = rewritten(part)
+    read = read_photo(written).metadata
+    tags = read.coding.tags if isinstance(read.coding, TiffCoding) else ()
+    if kind == "PNG":
+        assert read.exif is not None
+        tags = tuple(
+            entry.tag for entry in exif.read_directory(read.exif, exif.first_directory(read.exif))[0]
+        )
+    found = {each.code: each.value for each in tags}
+    assert found[37396] == (struct.pack("<HH", 18, 30) if orientation == 6 else struct.pack("<HH", 10, 2))
+    assert not found.keys() & {50719, 50720}
+
+
+STALE = ("exif:Orientation", "exif:PixelXDimension", "exif:SubjectArea", "Thumb::Image::Width")
+
+
+def test_text_about_the_size_of_the_picture_goes() -> None:
+    keywords = [*STALE, "png:IHDR.width,height", "exif:XResolution", "exif:Model"]
+    texts = b"".join(files.png_chunk(b"tEXt", each.encode() + b"\x006") for each in keywords)
+    note = "text about the picture's size and places"
+    whole = read_photo(files.png(files.scene(), extra=texts))
+    assert whole.warnings == () and all(each.encode() in rewritten(whole) for each in keywords)
+    part = cropped(whole, Box(0, 0, 12, 20))
+    assert part.warnings == (f"left out, because the picture is cropped: {note}",)
+    turned = read_photo(files.png(files.scene(), extra=files.png_chunk(b"eXIf", files.exif_block(6)) + texts))
+    assert turned.warnings == (f"left out, because the picture is rotated: {note}",)
+    for photo, kept in ((part, keywords[-2:]), (turned, keywords[-1:])):
+        written = rewritten(photo)
+        assert [each for each in keywords if each.encode() + b"\x006" in written] == kept
 
 
 def details(photo: Photo) -> list[exif.Entry]:

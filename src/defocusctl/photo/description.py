@@ -18,6 +18,7 @@ from defocusctl.photo import (
     xmp,
     xmp_coordinates,
 )
+from defocusctl.photo.formats.png_text import is_about_geometry
 from defocusctl.photo.model import JpegCoding, Metadata, Photo, PngCoding, TiffCoding
 from defocusctl.photo.reframing import Reframing, swaps_sides
 from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet
@@ -113,6 +114,11 @@ def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[
         tags, names = exif_coordinates.tags_reframed(coding.tags, coding.byte_order, reframing)
         coding = replace(coding, tags=tags)
         lost += names
+    if isinstance(coding, PngCoding):
+        swaps = reframing.swaps_sides
+        texts = [each for each in coding.chunks if is_about_geometry(each, swaps_sides=swaps)]
+        coding = PngCoding(tuple(each for each in coding.chunks if each not in texts))
+        lost += ["text about the picture's size and places"] if texts else []
     coding, names = photoshop.cleaned_coding(coding, coordinates=True)
     done = " and ".join(["rotated"] * reframing.rotates + ["cropped"] * reframing.crops)
     warnings = _warning(f"left out, because the picture is {done}", [*lost, *names])

@@ -13,12 +13,16 @@ PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
 GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
 OTHER_GEOREFERENCES = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
 PAGE_POSITION = frozenset((286, 287))
+CROPS = frozenset((50719, 50720, 50829, 50830, 51125))  # DNG: default crop, active and masked areas
 DOUBLE = 12
 LOST_MAP, LOST_PAGE = "the map position (GeoTIFF)", "the page position"
+LOST_SUBJECT, LOST_CROP = "the subject's position", "a crop of the raw picture (DNG tags)"
 
 
 def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     """The EXIF block with its subject area transformed, and the names of what was removed.
+
+    The subject area may be in the first directory (TIFF/EP) or in the EXIF directory.
 
     Raises:
         BrokenExifError: if the first directory cannot be read.
@@ -32,24 +36,26 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
         block = exif.without_tags(block, first, {DESCRIPTION})
         lost.append("OME-XML")
-    patched, gone = bytearray(block), set()
-    details = exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])
-    for entry in details:
-        if entry.tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
-            continue
-        moved = _subject(entry.tag, order, reframing)
-        if moved is None:
-            gone.add(entry.tag.code)
-            continue
-        place = entry.position + 8
-        if len(moved) > 4:
-            (place,) = struct.unpack_from(order + "I", block, place)
-        patched[place : place + len(moved)] = moved
-    block = bytes(patched)
-    if gone:
-        block = exif.without_tags(block, details[0].position - 2, gone)
-        lost.append("the subject's position")
-    return block, lost
+    entries, _ = exif.read_directory(block, first)
+    for directory in (entries, exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])):
+        patched, gone = bytearray(block), {each.tag.code for each in directory} & CROPS
+        lost += [LOST_CROP] if gone else []
+        for entry in directory:
+            if entry.tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+                continue
+            moved = _subject(entry.tag, order, reframing)
+            if moved is None:
+                gone.add(entry.tag.code)
+                lost.append(LOST_SUBJECT)
+                continue
+            place = entry.position + 8
+            if len(moved) > 4:
+                (place,) = struct.unpack_from(order + "I", block, place)
+            patched[place : place + len(moved)] = moved
+        block = bytes(patched)
+        if gone:
+            block = exif.without_tags(block, directory[0].position - 2, gone)
+    return block, list(dict.fromkeys(lost))
 
 
 def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes | None:
@@ -75,17 +81,28 @@ def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes
 def tags_reframed(
     tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
 ) -> tuple[tuple[TiffTag, ...], list[str]]:
-    """A TIFF's tags with its map position transformed for a crop, and the names of what was removed.
+    """A TIFF's tags with subject and map position transformed, and the names of what was removed.
 
-    The map position of a rotated picture is removed, and so is any page position.
+    The map position of a rotated picture is removed, and so are any page position and a DNG's crop.
     """
     if not reframing.changes:
         return tags, []
-    kept = tuple(tag for tag in tags if tag.code not in PAGE_POSITION)
-    lost = [LOST_PAGE] if len(kept) < len(tags) else []
+    unmoved, lost = tags, []
+    for codes, name in ((PAGE_POSITION, LOST_PAGE), (CROPS, LOST_CROP)):
+        if any(tag.code in codes for tag in unmoved):
+            unmoved = tuple(tag for tag in unmoved if tag.code not in codes)
+            lost.append(name)
+    kept: list[TiffTag] = []
+    for tag in unmoved:
+        if tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+            kept.append(tag)
+        elif moved_subject := _subject(tag, order, reframing):
+            kept.append(TiffTag(tag.code, tag.kind, tag.count, moved_subject))
+        else:
+            lost.append(LOST_SUBJECT)
     found = {tag.code for tag in kept} & GEOGRAPHIC
     if not found:
-        return kept, lost
+        return tuple(kept), lost
     moved = (
         None if reframing.rotates or found & OTHER_GEOREFERENCES else _map_position(kept, order, reframing)
     )
@@ -95,7 +112,7 @@ def tags_reframed(
 
 
 def _map_position(
-    tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
+    tags: list[TiffTag], order: exif.ByteOrder, reframing: Reframing
 ) -> tuple[TiffTag, ...] | None:
     """The tags with tie points and transformation adapted to a new top left corner."""
     moved = []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from defocusctl.errors import OutputError
-from defocusctl.photo import description, exif, header, xmp
+from defocusctl.photo import description, exif, header, storage_claims, xmp
 from defocusctl.photo.alpha import premultiplied
 from defocusctl.photo.convert import as_stored, check_convertible, check_fits, profile_for
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
@@ -67,6 +67,7 @@ def _encode(
     packet = xmp.add_provenance(photo.metadata.xmp, provenance)
     metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
+    metadata = storage_claims.corrected(metadata, kind, converted=kind != photo.format)
     if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
     match kind:

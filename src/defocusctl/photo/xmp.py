@@ -11,8 +11,7 @@ NAMESPACE = "urn:defocusctl:1.0#"
 PREFIX = "defocusctl"
 
 GOOGLE = "http://ns.google.com/photos/"
-CAMERA = f"{GOOGLE}1.0/camera/"
-MOTION_NAMES = ("MicroVideo", "MotionPhoto")
+MOTION_NAMES = ("MicroVideo", "MotionPhoto", "OLivePhoto")  # in any maker's namespace
 WHOLE_NAMESPACES = {
     f"{GOOGLE}1.0/container/": "pictures and videos in the file (Container)",
     f"{GOOGLE}1.0/depthmap/": "a depth map",
@@ -27,11 +26,15 @@ WHOLE_NAMESPACES = {
     "http://ns.xiaomi.com/photos/1.0/camera/": "further pictures in the file",
 }
 MOTION = "a video (motion photo)"
+SINGLE_NAMES = {
+    "http://ns.oplus.com/photos/1.0/camera/ VideoLength": MOTION,
+    "http://ns.adobe.com/photoshop/1.0/ TextLayers": "Photoshop's text layers",
+}
+CREDENTIALS = "http://purl.org/dc/terms/ provenance"  # C2PA: the URI of the manifest; otherwise plain words
 PREVIEW = "http://ns.adobe.com/xap/1.0/g/img/ image"
 JPEG_IN_BASE64 = "/9j/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"
 EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
-OPPO = "http://ns.oplus.com/photos/1.0/camera/"
 
 EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -63,7 +66,7 @@ def remove_references(packet: Packet) -> list[str]:
                 packet.cut(part)
     for description in packet.descriptions:
         for part in description.properties:
-            subject = _subject(part.name)
+            subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
             if subject is not None:
                 about.append(subject)
             if subject is not None or part.name in (THUMBNAILS, EXTENDED):
@@ -132,11 +135,17 @@ def _xml_text(value: str | int | float) -> str:
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", str(value))
 
 
+def _links_credentials(part: Field | Element) -> bool:
+    """Whether the property links to Content Credentials, in the file or elsewhere, for the original bytes."""
+    texts = [part.text] if isinstance(part, Field) else [part.text, *(each.text for each in part.attributes)]
+    return part.name == CREDENTIALS and any(re.match(r"\s*(self#|https?:)", text) for text in texts)
+
+
 def _subject(name: str) -> str | None:
     """What this property is about if results do not contain it, else None."""
     namespace, _, local = name.partition(" ")
-    if namespace == CAMERA and local.startswith(MOTION_NAMES):
+    if local.startswith(MOTION_NAMES):
         return MOTION
-    if namespace == OPPO and local.startswith(("MotionPhoto", "OLivePhoto", "VideoLength")):
-        return MOTION
+    if name in SINGLE_NAMES:
+        return SINGLE_NAMES[name]
     return next((words for known, words in WHOLE_NAMESPACES.items() if namespace.startswith(known)), None)

@@ -17,14 +17,21 @@ ACDSEE = "http://ns.acdsee.com/regions/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
+APPLE = "http://ns.apple.com/adjustment-settings/1.0/"
 
 WIDTHS = (f"{TIFF} ImageWidth", f"{EXIF} PixelXDimension")
 HEIGHTS = (f"{TIFF} ImageLength", f"{EXIF} PixelYDimension")
+SIDES = (
+    (f"{TIFF} XResolution", f"{TIFF} YResolution"),
+    (f"{EXIF} FocalPlaneXResolution", f"{EXIF} FocalPlaneYResolution"),
+)
 CAMERA_RAW_GEOMETRY = (
     *("Crop", "HasCrop", "Perspective", "Upright", "RedEye", "Retouch", "MaskGroup"),
     *("PaintBased", "GradientBased", "CircularGradientBased"),
 )
+APPLE_GEOMETRY = ("Crop", "Affine", "Straighten")
 LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
+LOST_APPLE_CROP = "the crop in Apple's adjustments"
 LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject's position"
 
 
@@ -67,6 +74,8 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
         return packet, []
     parsed = Packet(packet)
     lost = list(_remove_untransformable(parsed))
+    if reframing.swaps_sides:
+        _swap_sides(parsed)
     for place in _coordinates_in(parsed.rdf, None):
         move, name = TRANSFORMS[place.name]
         try:
@@ -93,6 +102,18 @@ def _remove_untransformable(parsed: Packet) -> Iterator[str]:
             elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
                 parsed.cut(part)
                 yield LOST_CROP
+            elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
+                parsed.cut(part)
+                yield LOST_APPLE_CROP
+
+
+def _swap_sides(parsed: Packet) -> None:
+    """Swap the values along x and y where both are given."""
+    found = {each.name: each for each in parsed.rdf.fields()}
+    for x, y in SIDES:
+        if x in found and y in found:
+            parsed.set(found[x], found[y].text)
+            parsed.set(found[y], found[x].text)
 
 
 def _coordinates_in(element: Element, item: Element | None) -> Iterator[_Coordinates]:

@@ -10,6 +10,11 @@ TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
 PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
 RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
+GEOMETRY = re.compile(  # what ImageMagick copies from EXIF and the header
+    rb"(exif:(Orientation|PixelXDimension|PixelYDimension|ImageWidth|ImageLength|Subject\w+|RelatedImage\w+"
+    rb"|thumbnail:\w+)|Thumb::(Image::\w+|Size)|png:(IHDR|oFFs|vpAg|caNv)[^\0]*)\0"
+)
+SIDES = re.compile(rb"(exif:(FocalPlane)?[XY]Resolution|png:pHYs)\0")
 LARGEST_PROFILE = 16 * 2**20
 
 
@@ -23,6 +28,16 @@ def text_of(name: bytes, payload: bytes) -> bytes | None:
         text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
         return inflate(text) if compressed else text
     return text
+
+
+def is_about_geometry(chunk: Chunk, *, swaps_sides: bool) -> bool:
+    """Whether it is text about the picture's size, orientation or places, as ImageMagick writes.
+
+    With ``swaps_sides``, values along x and y count, too.
+    """
+    name, payload = chunk
+    patterns = (GEOMETRY, SIDES) if swaps_sides else (GEOMETRY,)
+    return name in TEXT_CHUNKS and any(pattern.match(payload) for pattern in patterns)
 
 
 def edited_photoshop(chunk: Chunk, edit: Callable[[bytes], bytes]) -> Chunk | None:

@@ -1,0 +1,85 @@
+"""What EXIF and XMP claim about how the picture is stored: corrected or removed when that changes."""
+
+from dataclasses import replace
+
+from defocusctl.photo import exif
+from defocusctl.photo.header import HEIC, JPEG_XL
+from defocusctl.photo.model import Metadata
+from defocusctl.photo.xmp_packet import Element, Field, Packet
+
+TIFF = "http://ns.adobe.com/tiff/1.0/"
+FORMAT = "http://purl.org/dc/elements/1.1/ format"
+MIME_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    HEIC: "image/heic",
+    JPEG_XL: "image/jxl",
+}
+BITS, COMPRESSION = 258, 259
+JPEG_VALUES = {BITS: {8}, COMPRESSION: {6, 7}}
+PLACES = frozenset((273, 278, 279, *range(322, 326)))  # strips and tiles
+STORAGE = {
+    BITS: "BitsPerSample",
+    COMPRESSION: "Compression",
+    262: "PhotometricInterpretation",
+    277: "SamplesPerPixel",
+    284: "PlanarConfiguration",
+    317: "Predictor",
+    530: "YCbCrSubSampling",
+}
+
+
+def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
+    """The metadata for a file of this format; ``converted`` means that the photo's own is another.
+
+    ``dc:format`` is changed, false properties are removed. TIFF output takes none of these tags from EXIF.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be read.
+        BrokenXmpError: if the packet is not well-formed XMP.
+    """
+    block = None if metadata.exif is None else _exif(metadata.exif, kind, converted)
+    packet = None if metadata.xmp is None else _xmp(metadata.xmp, kind, converted)
+    return replace(metadata, exif=block, xmp=packet)
+
+
+def _exif(block: bytes, kind: str, converted: bool) -> bytes:
+    order, first = exif.byte_order(block), exif.first_directory(block)
+    entries, _ = exif.read_directory(block, first)
+    tags = [entry.tag for entry in entries]
+    false = {
+        tag.code
+        for tag in tags
+        if tag.code in PLACES or _is_false(tag.code, set(exif.integers(tag, order)), kind, converted)
+    }
+    return exif.without_tags(block, first, false) if false else block
+
+
+def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
+    parsed = Packet(packet)
+    codes = {f"{TIFF} {name}": code for code, name in STORAGE.items()}
+    for part in (each for description in parsed.descriptions for each in description.properties):
+        fields = _fields(part)
+        if part.name in codes:
+            values = {int(each.text) for each in fields if each.text.isdecimal()}
+            if _is_false(codes[part.name], values, kind, converted):
+                parsed.cut(part)
+        for each in fields:
+            if each.name == FORMAT and kind in MIME_TYPES and each.text != MIME_TYPES[kind]:
+                parsed.set(each, MIME_TYPES[kind])
+    return parsed.edited() if parsed.changed else packet
+
+
+def _fields(part: Field | Element) -> list[Field]:
+    return [part] if isinstance(part, Field) else list(part.fields())
+
+
+def _is_false(code: int, values: set[int], kind: str, converted: bool) -> bool:
+    """Whether a claim with these values may be false in a file of this format."""
+    known = JPEG_VALUES.get(code) if kind == "JPEG" else None
+    if known is not None:
+        return not values or not values <= known
+    return converted and code in STORAGE

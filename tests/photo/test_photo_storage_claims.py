@@ -1,0 +1,47 @@
+"""EXIF and XMP do not claim a storage that the result does not have."""
+
+from pathlib import Path
+
+import pytest
+
+from defocusctl.photo import exif, read_photo, write_photo
+from tests.photo import photo_files as files
+from tests.photo.test_photo_description import block, file_with, packet, tag, xmp_of
+
+DC = "http://purl.org/dc/elements/1.1/"
+CLAIMS = f'xmlns:dc="{DC}" dc:format="image/tiff" tiff:Compression="5" tiff:Make="Canon"'
+SEQUENCE = (
+    "<tiff:BitsPerSample><rdf:Seq><rdf:li>16</rdf:li><rdf:li>16</rdf:li></rdf:Seq></tiff:BitsPerSample>"
+)
+
+
+def stored(bits: int = 16) -> bytes:
+    xmp = packet(CLAIMS, SEQUENCE.replace("16", str(bits)))
+    return files.tiff(
+        files.scene(dtype=f"uint{bits}"), photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)]
+    )
+
+
+@pytest.mark.parametrize("suffix", ["jpeg", "png", "webp", "avif", "tiff"])
+def test_xmp_about_storage_fits_the_format(suffix: str, tmp_path: Path) -> None:
+    photo = read_photo(stored())
+    target = tmp_path / f"out.{suffix}"
+    write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+    words = xmp_of(read_photo(target))
+    assert f'dc:format="image/{suffix}"' in words and 'tiff:Make="Canon"' in words
+    assert ("tiff:Compression" in words) == ("tiff:BitsPerSample" in words) == (suffix == "tiff")
+
+
+@pytest.mark.parametrize(("bits", "compression", "kept"), [(16, 5, []), (8, 6, [258, 259])])
+def test_a_jpeg_does_not_claim_the_storage_of_a_tiff(
+    bits: int, compression: int, kept: list[int], tmp_path: Path
+) -> None:
+    claims = (tag(258, 3, bits, bits, bits), tag(259, 3, compression), tag(273, 4, 8), tag(279, 4, 100))
+    photo = read_photo(file_with("JPEG", exif_block=block(tag(271, 1, 65, 0), *claims)))
+    for suffix, expected in (("jpg", kept), ("png", [])):
+        target = tmp_path / f"out.{suffix}"
+        write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+        written = read_photo(target).metadata.exif
+        assert written is not None
+        entries, _ = exif.read_directory(written, exif.first_directory(written))
+        assert [each.tag.code for each in entries] == [*expected, 271]
