@@ -1,9 +1,9 @@
 """JPEG pictures inside other data, such as previews in maker notes, comments and private tags."""
 
 import re
-
-import numpy as np
-import numpy.typing as npt
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
 
 START = b"\xff\xd8\xff"
 FIRST_MARKERS = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
@@ -27,7 +27,7 @@ def spans(data: bytes) -> list[Span]:
     start = data.find(START)
     if start < 0:
         return found
-    markers = np.array([match.start() for match in NEXT_MARKER.finditer(data)], np.int64)
+    markers = array("q", (match.start() for match in NEXT_MARKER.finditer(data)))
     nowhere: set[int] = set()  # positions that lead to no end, to visit none twice
     while start >= 0:
         end = 0
@@ -50,12 +50,12 @@ def _follows(data: bytes, marker: int) -> bool:
     return length >= 2 and data[following : following + 1] == b"\xff"
 
 
-def _next_marker(position: int, markers: npt.NDArray[np.int64], length: int) -> int:
-    following = int(np.searchsorted(markers, position))
-    return int(markers[following]) if following < len(markers) else length
+def _next_marker(position: int, markers: Sequence[int], length: int) -> int:
+    following = bisect_left(markers, position)
+    return markers[following] if following < len(markers) else length
 
 
-def _end(data: bytes, position: int, markers: npt.NDArray[np.int64], nowhere: set[int]) -> int:
+def _end(data: bytes, position: int, markers: Sequence[int], nowhere: set[int]) -> int:
     """The end of the JPEG whose first marker is at ``position``; 0 if its segments lead to none."""
     passed = set()
     while position not in nowhere and data[position : position + 1] == b"\xff" and position + 2 <= len(data):

@@ -235,6 +235,8 @@ def _joined(parts: list[bytes]) -> bytes | None:
 def _name(marker: int, payload: bytes) -> str:
     """The name of a segment that is left out, for the warning."""
     segment = f"APP{marker - jpeg.APP0}" if marker < jpeg.APP0 + 16 else f"segment {marker:02X}"
+    if marker == jpeg.COM:
+        segment = "comment"
     known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
     if known is None and embedded_jpegs.spans(payload):
         known = "a preview"
