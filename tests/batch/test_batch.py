@@ -234,6 +234,23 @@ def test_results_inside_the_inputs_are_no_inputs() -> None:
 
 
 @pytest.mark.usefixtures("tree")
+def test_maps_and_comparisons_of_another_batch_are_passed_over() -> None:
+    pictures = ["--maps-dir", "in", "--compare-to", "in/2024", "--exclude", "[acd].*"]
+    assert batch("in", "out", *pictures).code == ExitCode.OK
+    assert Path("in/2024/b_mu.png").exists()
+    assert batch("in", "other", "--exclude", "[acd].*").code == ExitCode.OK
+    assert list(results_in(Path("other"))) == ["2024/b.jpg"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_pipe_is_named() -> None:
+    os.mkfifo("pipe")
+    answer = batch("pipe", "out")
+    assert answer.code == ExitCode.SOME_FAILED
+    assert "'pipe' is a pipe, and batch reads files only" in answer.err
+
+
+@pytest.mark.usefixtures("tree")
 def test_a_list_from_stdin_and_the_root_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("list").open("wb+") as file:
         file.write(b"in/2024\nin/gone.png\n")

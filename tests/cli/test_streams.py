@@ -83,6 +83,25 @@ def test_a_full_stdout_is_one_line(home: Path, arguments: list[str]) -> None:
     assert "cannot write to standard output" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("redirection", ["2>/dev/full", ">&- 2>&-", "2>&-"])
+def test_a_full_or_closed_stderr_costs_nothing(home: Path, redirection: str) -> None:
+    photo, result = photo_file(home / "photo.png", 32, 32), home / "result.png"
+    command = [*PROGRAM, "deblur", str(photo), "-o", str(result)]
+    command += ["--weights", str(small_weights(home, "iniknet"))]
+    done = subprocess.run(["sh", "-c", f'"$@" {redirection}', "sh", *command], capture_output=True)
+    assert done.returncode == ExitCode.OK
+    assert result.exists()
+
+
+def test_a_closed_stdout_loses_the_photo(home: Path) -> None:
+    photo = photo_file(home / "photo.png", 32, 32)
+    command = [*PROGRAM, "deblur", str(photo), "-o", "-", "--weights", str(small_weights(home, "iniknet"))]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, text=True)
+    assert done.returncode == ExitCode.OUTPUT
+    assert "cannot write to standard output" in done.stderr
+
+
 def test_a_reader_that_has_gone_is_one_line(home: Path) -> None:
     """The photo itself is lost, so that the command must not end well."""
     photo = photo_file(home / "photo.png", 32, 32)

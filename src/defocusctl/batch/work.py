@@ -18,7 +18,7 @@ from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import photo_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
-from defocusctl.photo import Photo, has_provenance, read_content, read_photo
+from defocusctl.photo import Photo, is_own, read_content, read_photo
 from defocusctl.restoring.restorer import Restored
 from defocusctl.system.atomic import write_error
 from defocusctl.system.devices import memory_errors
@@ -78,6 +78,10 @@ class PhotoWork:
         started = time.perf_counter()
         is_local = self.storage.store_of(job.source) is None
         with memory_errors(f"'{job.source}'"), self.storage.fetched(job.source):
+            if job.source.is_fifo():
+                raise InputError(
+                    f"'{job.source}' is a pipe, and batch reads files only", "use 'defocusctl deblur' for it"
+                )
             before = Stamp.of(job.source)
             stamp = (before and before.recorded) if is_local else job.stamp
             data = read_content(job.source)
@@ -105,7 +109,7 @@ class PhotoWork:
                 max_megapixels=self.options.max_megapixels,
                 white=self.options.white,
             )
-        if has_provenance(photo.metadata.xmp):
+        if is_own(photo.metadata):
             raise OwnResultError("it was made by defocusctl", "give the original")
         seconds = source.seconds + time.perf_counter() - started
         return Opened(job, photo, source, photo_warnings(photo, job.target), seconds)

@@ -14,7 +14,7 @@ from defocusctl.cli.console import put, say_error
 from defocusctl.cli.deblur_options import DeblurCall
 from defocusctl.cli.options import command_of
 from defocusctl.cli.problems import as_problem, requested_help
-from defocusctl.cli.standard_output import guard_standard_output
+from defocusctl.cli.standard_output import guard_standard_streams
 from defocusctl.errors import ExitCode, InterruptedByUserError
 
 DEBUG = "--debug"
@@ -64,7 +64,7 @@ def main() -> None:
     """Run the command line of this process."""
     arguments = sys.argv[1:]
     debug = DEBUG in arguments
-    guard_standard_output()
+    guard_standard_streams()
     sys.exit(run([argument for argument in arguments if argument != DEBUG], debug=debug))
 
 

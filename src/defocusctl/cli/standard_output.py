@@ -1,9 +1,12 @@
-"""Turns write failures of standard output (full disk, closed pipe) into errors of this program."""
+"""Turns write failures of standard output (full disk, closed pipe) into errors of this program.
+
+Failures of standard error are ignored: there is nowhere left to report them.
+"""
 
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from defocusctl.errors import OutputError
 
@@ -12,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class _Guarded(io.RawIOBase):
-    """The bytes of stdout; after a failure the rest is discarded, so that it is reported only once."""
+    """The bytes of a stream; after a failure the rest is discarded, so that it is reported at most once."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, reports: bool) -> None:
         self._stream = stream
+        self._reports = reports
 
     def writable(self) -> bool:
         return True
@@ -35,19 +39,40 @@ class _Guarded(io.RawIOBase):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
+            if not self._reports:
+                return memoryview(data).nbytes
             raise OutputError(
                 f"cannot write to standard output ({error.strerror})",
                 "redirect it elsewhere, or write to a file",
             ) from error
 
 
-def guard_standard_output() -> None:
-    """Make ``sys.stdout`` raise OutputError if writing fails, and escape what it cannot encode."""
-    plain = sys.stdout
-    if isinstance(plain, io.TextIOWrapper):
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(_Guarded(plain.buffer)),
-            encoding=plain.encoding,
-            errors="backslashreplace",
-            line_buffering=plain.line_buffering,
-        )
+def guard_standard_streams() -> None:
+    """Make ``sys.stdout`` raise OutputError if writing fails, and ``sys.stderr`` ignore it.
+
+    Both escape what they cannot encode. Closed streams fail in the same way; their file descriptors are
+    taken, so that no file of ours gets them.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDONLY)  # so that writing fails
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            closed = io.BufferedWriter(io.FileIO(number, "wb", closefd=False))
+            stream = io.TextIOWrapper(closed, encoding="utf-8", line_buffering=True)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # keeps it open, as of any other stream
+    sys.stdout = _guarded(sys.stdout, reports=True)
+    sys.stderr = _guarded(sys.stderr, reports=False)
+
+
+def _guarded(plain: TextIO, *, reports: bool) -> TextIO:
+    if not isinstance(plain, io.TextIOWrapper):
+        return plain
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Guarded(plain.buffer, reports=reports)),
+        encoding=plain.encoding,
+        errors="backslashreplace",
+        line_buffering=plain.line_buffering,
+    )

@@ -1,7 +1,7 @@
 """Reads and writes photos with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
 from defocusctl.photo.convert import conversion_warnings
-from defocusctl.photo.description import cropped
+from defocusctl.photo.description import cropped, is_own
 from defocusctl.photo.model import IN_MEMORY, Decoded, Metadata, Photo, Provenance, Resolution
 from defocusctl.photo.read import (
     DEFAULT_MAX_MEGAPIXELS,
@@ -27,6 +27,7 @@ __all__ = [
     "conversion_warnings",
     "cropped",
     "has_provenance",
+    "is_own",
     "output_path",
     "read_content",
     "read_photo",

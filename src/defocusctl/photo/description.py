@@ -132,6 +132,13 @@ def with_size(metadata: Metadata, size: Size) -> Metadata:
     return replace(metadata, exif=block, xmp=packet)
 
 
+def is_own(metadata: Metadata) -> bool:
+    """Whether this program made the file: a result, by its XMP, or a picture of maps, by its PNG text."""
+    chunks = metadata.coding.chunks if isinstance(metadata.coding, PngCoding) else ()
+    drawn = any(name == b"tEXt" and text.startswith(b"Software\0defocusctl ") for name, text in chunks)
+    return drawn or xmp.has_provenance(metadata.xmp)
+
+
 def _warning(words: str, names: Iterable[str]) -> list[str]:
     listed = ", ".join(dict.fromkeys(names))
     return [f"{words}: {listed}"] if listed else []

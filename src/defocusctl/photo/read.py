@@ -183,6 +183,10 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
         profile, wrong = _fitting_profile(metadata.icc, decoded.pixels.shape[2])
         notes += wrong
         metadata = replace(metadata, icc=profile)
+    if decoded.alpha is not None and white is not None and decoded.alpha.max(initial=0) <= 1 < white / 2:
+        notes.append(
+            f"its alpha reaches at most 1, but opaque is {white:g}, as white: it is all but transparent"
+        )
     orientation = decoded.orientation or found.exif_orientation or found.xmp_orientation or 1
     pixels = decoded.pixels
     if decoded.associated and decoded.alpha is not None:

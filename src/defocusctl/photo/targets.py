@@ -45,7 +45,7 @@ GREYMAP = ".pgm"
 ENDING = "_deblurred"
 _SYSTEM = re.compile(
     r"""
-    @eadir | @tmp | @syno\w* | @sharebin | \#recycle | \#snapshot     # Synology
+    @eadir | @tmp | @syno\w* | @sharebin | \#recycle | \#snapshot | \#backup  # Synology
     | @recycle | @recently-snapshot | @__thumb                       # QNAP
     | \$.* | recycler | recycled | system\ volume\ information       # Windows: $RECYCLE.BIN, $WINDOWS.~BT
     | found\.\d{3} | dfsrprivate

@@ -11,6 +11,7 @@ from defocusctl.errors import InputError
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import (
+    ICC_PROFILES,
     PHOTOSHOP_PROFILES,
     RAW_PROFILES,
     TEXT_CHUNKS,
@@ -29,12 +30,14 @@ EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 CALIBRATION_CHUNKS = (b"pCAL", b"sCAL")
-SILENT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"hIST", b"sPLT", b"iDOT", b"acTL", b"fcTL", b"pHYs", b"tIME")
+SILENT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"hIST", b"iDOT", b"acTL", b"fcTL", b"pHYs")
 KNOWN_CHUNKS = {
     b"sBIT": "the number of significant bits",
     b"oFFs": "the position on the page",
     b"bKGD": "the background colour",
     b"caBX": "Content Credentials",
+    b"sPLT": "a suggested palette",
+    b"tIME": "the time of the last change",
 }
 PALETTE = 3
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -174,7 +177,8 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
 
 def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
     """The metadata; the first of each kind counts. At most two of each are inflated."""
-    found: dict[bytes, list[bytes]] = {name: [] for name in (b"iCCP", b"eXIf", XMP_KEYWORD, *RAW_PROFILES)}
+    profiles = (*RAW_PROFILES, *ICC_PROFILES)
+    found: dict[bytes, list[bytes]] = {name: [] for name in (b"iCCP", b"eXIf", XMP_KEYWORD, *profiles)}
     photoshop: set[bytes] = set()
     resolution = None
     kept, lost = [], []
@@ -194,7 +198,9 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
             photoshop |= {keyword}.intersection(PHOTOSHOP_PROFILES)
             kept.append((name, payload))
     app1 = found[APP1_PROFILE]
-    icc = _chosen(found[b"iCCP"], "a second ICC profile", lost)
+    icc = _chosen(
+        [content for key in (b"iCCP", *ICC_PROFILES) for content in found[key]], "a second ICC profile", lost
+    )
     if icc == b"":
         warnings.append("broken ICC profile left out")
     raw_exif = [*found[EXIF_PROFILE], *(block for block in app1 if not block.startswith(XMP_HEADER))]

@@ -8,6 +8,7 @@ from defocusctl.photo.model import Chunk
 
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 RAW_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"Raw profile type xmp\0")
+ICC_PROFILES = (b"Raw profile type icc\0", b"Raw profile type icm\0")
 PHOTOSHOP_PROFILES = (b"Raw profile type 8bim\0", b"Raw profile type iptc\0")
 RAW_PROFILE = re.compile(rb"\s{0,9}\S{1,99}\s{1,99}(\d{1,9})\s(.*)", re.DOTALL)
 GEOMETRY = re.compile(  # what ImageMagick copies from EXIF and the header

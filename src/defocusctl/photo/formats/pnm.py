@@ -38,12 +38,14 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             raise damaged("its header has no valid maximum value")
         maxval, position = int(limit[1]), limit.end()
     colours = 3 if kind in (3, 6) else 1
+    commented = COMMENT.search(data, 0, len(data) if kind <= 3 else position) is not None
     if kind <= 3:
         values, surplus = _plain(data[position:], height * width * colours, kind == 1)
         lost = ["text after the end of the picture"] if surplus else []
     else:
         values, end = _raw(data, position + 1, (height, width, colours), maxval, kind == 4)
         lost = left_out.after_the_end(data, end)
+    lost += ["its comments"] if commented else []
     if kind in (1, 4):
         values = 1 - values
     if values.size and int(values.max()) > maxval:
