@@ -93,7 +93,8 @@ def test_bytes_after_the_end_are_named(data: bytes) -> None:
 @pytest.mark.parametrize("rest", [b" 1", b"\n1 0 1\n"])
 @pytest.mark.parametrize("data", [b"P1 2 2 1 0 1 0", b"P2 2 2 255 1 2 3 4"])
 def test_text_after_a_plain_picture_is_named(data: bytes, rest: bytes) -> None:
-    assert read_photo(data + b" # a comment\n").warnings == ()
+    (comments,) = read_photo(data + b" # a comment\n").warnings
+    assert comments == "left out, because the result cannot carry it: its comments"
     assert read_photo(data + rest).warnings == (
         "left out, because the result cannot carry it: text after the end of the picture",
     )
