@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 import torch
 
-from defocusctl.batch.engine import Concurrency, Steps, Stop
+from defocusctl.batch.engine import AbandonedError, Concurrency, Steps, Stop
 from defocusctl.batch.inputs import FoundPhoto
 from defocusctl.batch.jobs import BatchOptions, Job, Outcome
 from defocusctl.batch.local import LocalEngine, choose_concurrency
@@ -286,3 +287,14 @@ def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:
     before = torch.get_num_threads()
     outcomes(loaded, jobs_for(["a.png"]))
     assert torch.get_num_threads() == before
+
+
+def test_a_photo_that_only_waits_is_not_begun_after_a_request_to_stop(loaded: Deblurrer) -> None:
+    write_photos(Path("in"), ["a.png"])
+    (job,) = jobs_for(["a.png"])
+    with closing(Steps(work_with(loaded), 1, lambda: False, requested=lambda: True)) as steps:
+        opened = steps.open(job)
+        assert isinstance(opened, Opened)
+        with pytest.raises(AbandonedError):
+            steps.finish(opened)
+    assert not Path("out").exists()

@@ -94,7 +94,7 @@ MANY: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         ),
         ("left out: Photoshop data beyond 20,000 resources",),
     ),
-    "png chunks": (lambda: PNG[:33] + files.png_chunk(b"tIME", b"") * 100_000 + PNG[33:], ()),
+    "png chunks": (lambda: PNG[:33] + files.png_chunk(b"hIST", b"") * 100_000 + PNG[33:], ()),
     "broken png chunks": (
         lambda: PNG[:33] + b"\0\0\0\0tEXtabcd" * 100_000 + PNG[33:],
         ("damaged PNG chunks are left out",),

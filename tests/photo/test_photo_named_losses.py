@@ -1,8 +1,11 @@
 """What a result cannot carry is named, and colours and transparency are taken as they are meant."""
 
+import struct
+
 import numpy as np
 import pytest
 
+from defocusctl.errors import InputError
 from defocusctl.photo import read_photo
 from defocusctl.photo.targets import is_passed_over
 from tests.photo import photo_files as files
@@ -44,3 +47,12 @@ def test_alpha_of_another_white_is_doubted() -> None:
 
 def test_the_backups_of_a_synology_are_passed_over() -> None:
     assert is_passed_over("#BACKUP")
+
+
+def test_a_directory_that_links_to_itself_is_not_many_pages() -> None:
+    data = bytearray(files.tiff(files.scene(), photometric="rgb"))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * count, first)
+    with pytest.raises(InputError, match="circle"):
+        read_photo(bytes(data))

@@ -160,7 +160,8 @@ class Steps:
     """The steps for one photo, called from many threads; ``computing`` threads of its own restore.
 
     A free one takes the photo that has waited longest, with up to ``room_for`` waiting photos of that size as
-    one batch. Once ``abandoned``, restoring stops after the current tile.
+    one batch. Once ``abandoned``, restoring stops after the current tile; once a stop is ``requested``, no
+    waiting photo is begun.
     """
 
     def __init__(
@@ -169,12 +170,14 @@ class Steps:
         computing: int,
         abandoned: Callable[[], bool],
         *,
+        requested: Callable[[], bool] = lambda: False,
         room_for: Callable[[Size], int] | None = None,
         on_start: OnStart | None = None,
         on_tile: OnTile | None = None,
     ) -> None:
         self._work = work
         self._abandoned = abandoned
+        self._requested = requested
         self._room_for = room_for or work.deblurrer.restorer.room_for
         self._on_start = on_start
         self._on_tile = on_tile
@@ -218,7 +221,10 @@ class Steps:
         """Restore the next batch, if its photos were not part of an earlier one."""
         with self._lock:
             group = self._next_group()
-        if group:
+        if group and self._requested():
+            for request in group:
+                request.restored.set_exception(AbandonedError())
+        elif group:
             self._restore_group(group)
 
     def _restore_group(self, group: Sequence[_Request]) -> None:

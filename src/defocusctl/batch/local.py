@@ -74,6 +74,7 @@ class LocalEngine:
             work,
             concurrency.computing,
             lambda: closed.is_set() or stop.abandoned(),
+            requested=stop.requested,
             room_for=self._room_for,
             on_start=self._on_start,
             on_tile=self._on_tile,

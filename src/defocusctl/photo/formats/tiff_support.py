@@ -44,11 +44,15 @@ def refuse_overlapping_tags(data: bytes) -> None:
     order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
     number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
     budget = exif.ReadBudget.of(data)
+    seen: set[int] = set()
     try:
         for _ in range(MAX_PAGES + 1):
             (offset,) = struct.unpack_from(order + number[1], data, place)
             if offset == 0:
                 return
+            if offset in seen:
+                raise damaged("its directories link to each other in a circle")
+            seen.add(offset)
             (count,) = struct.unpack_from(order + number[0], data, offset)
             start = offset + struct.calcsize(order + number[0])
             place = start + count * struct.calcsize(order + record)
