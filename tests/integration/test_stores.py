@@ -21,14 +21,14 @@ from defocusctl.errors import ExitCode, InputError, OutputError, UsageError
 from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload
 
+pytestmark = pytest.mark.store
+
 MANIFEST = "defocusctl-manifest.jsonl"
 KILLED = """
 import os, signal
 from defocusctl.__main__ import main
 from defocusctl.batch import store_records
 from defocusctl.batch.stores import Store
-
-pytestmark = pytest.mark.store
 
 write = Store.write
 
@@ -207,7 +207,7 @@ def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None
 @pytest.mark.parametrize(
     ("url", "problem", "text"),
     [
-        ("ftp://host/photos", UsageError, "'ftp://' is not a store"),
+        ("ftp://host/photos", UsageError, "'ftp://' is not a supported store"),
         ("s3://no-such-bucket/photos", InputError, "nothing in|cannot list"),
     ],
 )
@@ -225,7 +225,7 @@ def test_what_cannot_be_opened(store: None, url: str, problem: type[Exception], 
         (("s3://bucket/in", "out", "--root", "s3:"), "--root is for folders only"),
         (("photos", "out", "--maps-dir", "s3://bucket/maps"), "--maps-dir draws in no store"),
         (("out", "--from", "list"), "a list names files only, not 's3://bucket/in/a.png'"),
-        (("ftp://host/in", "out"), "'ftp://' is not a store"),
+        (("ftp://host/in", "out"), "'ftp://' is not a supported store"),
     ],
 )
 def test_what_does_not_go_with_stores(

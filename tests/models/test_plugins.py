@@ -342,7 +342,7 @@ def test_it_runs_in_another_backend_and_is_exported(installed: Path) -> None:
     )
     assert 0 < np.abs(ours - theirs).max() < 1e-5
     options = ["-m", "tinynet", "--weights", weights, "--format", "torch-export", "-o", "tinynet.pt2"]
-    refused(defocusctl("export", *options, "--precision", "fp16"), "tinynet does not say", "--precision")
+    refused(defocusctl("export", *options, "--precision", "fp16"), "tinynet does not declare", "--precision")
     assert defocusctl("export", *options, "--coefficients", "-q").code == ExitCode.OK
 
 
