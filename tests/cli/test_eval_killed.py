@@ -14,12 +14,12 @@ from tests.cli.eval_data import make_realdof, scores
 from tests.machine import make_fresh_machine
 
 COUNT, BEFORE = 6, 3
+pytestmark = pytest.mark.slow
+
 KILLED = f"""
 import os, signal
 from defocusctl.__main__ import main
 from defocusctl.evaluation.journal import Journal
-
-pytestmark = pytest.mark.slow
 
 write, written = Journal.write, []
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from defocusctl.cli import info
 from defocusctl.cli.batch_options import Format
 from defocusctl.cli.console import plain, put, put_table
-from defocusctl.cli.standard_output import guard_standard_output
+from defocusctl.cli.standard_output import guard_standard_streams
 from defocusctl.errors import ExitCode, InputError, printable
 from defocusctl.photo.targets import SUFFIXES, format_to_write
 from tests.cli.command import defocusctl, photo_file, small_weights
@@ -51,7 +51,7 @@ def test_stdout_shows_what_it_cannot_encode(monkeypatch: pytest.MonkeyPatch, enc
     content = io.BytesIO()
     strict = io.TextIOWrapper(content, encoding=encoding, errors="strict")
     monkeypatch.setattr(sys, "stdout", strict)
-    guard_standard_output()
+    guard_standard_streams()
     put("写\udce9 ↓")
     table = Table("a")
     table.add_row(plain("写 [/x]"))

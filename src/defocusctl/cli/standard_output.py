@@ -68,8 +68,8 @@ def guard_standard_streams() -> None:
 
 
 def _guarded(plain: TextIO, *, reports: bool) -> TextIO:
-    if not isinstance(plain, io.TextIOWrapper):
-        return plain
+    if not isinstance(plain, io.TextIOWrapper) or isinstance(getattr(plain.buffer, "raw", None), _Guarded):
+        return plain  # not a file, or guarded already
     return io.TextIOWrapper(
         io.BufferedWriter(_Guarded(plain.buffer, reports=reports)),
         encoding=plain.encoding,
