@@ -39,7 +39,7 @@ NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train
 
 # Old packages may use what newer ones have deprecated, so warnings are not errors here.
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest -W default $(addprefix --ignore=,$(NOT_LOWEST))
+	.venv-lowest/bin/python -m pytest -W default -m "not browser" $(addprefix --ignore=,$(NOT_LOWEST))
 
 .venv-lowest/installed: pyproject.toml scripts/lowest_versions.py
 	$(PYTHON) -m venv .venv-lowest
