@@ -9,6 +9,7 @@ from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
 from defocusctl.maps import picture_reduction
 from defocusctl.photo import Photo
+from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import LARGEST_REDUCTION, Map, OutputBuffer
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import TilePlan, plan_tiles
@@ -60,7 +61,7 @@ def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
     result = TileResult(np.zeros((3, *plan.tile), np.float32), maps, rejected=None)
     tracemalloc.start()
     buffer = OutputBuffer(
-        Photo.of_pixels(pixels, 255.0), strength=1.0, keep_coefficients=True, map_reduction=8
+        Level(1, Box(0, 0, 900, 1200), Photo.of_pixels(pixels, 255.0)), strength=1.0, map_reduction=8
     )
     buffer.begin(plan)
     for tile in plan.tiles:
@@ -68,7 +69,7 @@ def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     kept = buffer.coefficients(Box(0, 0, 900, 1200))
-    assert kept is not None and kept["gamma_1"].shape == (22, 113, 150)
+    assert kept["gamma_1"].shape == (22, 113, 150)
     assert peak < pixels.nbytes + 14e6  # the full maps alone are 48 MB
 
 

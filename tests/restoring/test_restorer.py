@@ -17,6 +17,7 @@ from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
+from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import OutputBuffer
 from defocusctl.restoring.restorer import Restored, Restorer
 from defocusctl.restoring.settings import RestoreSettings
@@ -252,7 +253,7 @@ def test_beside_the_photo_only_the_result_and_open_seams_are_held() -> None:
     plan = plan_tiles(Size(900, 1200), tile=160, overlap=8)
     result = TileResult(np.zeros((3, *plan.tile), np.float32), {}, rejected=None)
     tracemalloc.start()
-    buffer = OutputBuffer(Photo.of_pixels(pixels, 255.0), strength=1.0)
+    buffer = OutputBuffer(Level(1, Box(0, 0, 900, 1200), Photo.of_pixels(pixels, 255.0)), strength=1.0)
     buffer.begin(plan)
     for tile in plan.tiles:
         buffer.add(tile, result)

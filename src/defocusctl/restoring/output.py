@@ -1,5 +1,6 @@
 """Joins restored tiles: the result's pixels and, if requested, its coefficient maps."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -8,44 +9,42 @@ import numpy.typing as npt
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
-from defocusctl.photo import Photo
+from defocusctl.restoring.levels import Level, Shares, doubled
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
 
 Pixels: TypeAlias = npt.NDArray[Any]
 HalfArray: TypeAlias = npt.NDArray[np.float16]
+Mask: TypeAlias = npt.NDArray[np.uint8]
 
 LARGEST_REDUCTION = 8
 """Finished areas are aligned to multiples of this, so that no block of up to 8 x 8 pixels is cut."""
 
 
-class OutputBuffer:
-    """A photo and the array that receives its restored pixels (H, W, C), each exactly once per plan.
+class LevelBuffer(ABC):
+    """Receives the tiles of one level of a photo and adds its change to that of the coarser levels.
 
-    The network's change is added to the photo's own values and rounded once, so that an unchanged pixel stays
-    exactly as it was, and values beyond black and white survive. In a ``neutral`` photo, all colours get the
-    mean of their changes, as in a grey one.
-
-    Maps are stored as means over blocks of the photo, ``map_reduction`` (1, 2, 4 or 8) pixels on a side.
+    Without ``shares``, the level's change is used everywhere as it is. In a ``neutral`` photo, all colours get
+    the mean of their changes. With a ``map_reduction`` (1, 2, 4 or 8), the coefficients are kept, as means
+    over blocks of that many pixels each way.
     """
 
     def __init__(
         self,
-        photo: Photo,
-        strength: float,
+        level: Level,
+        shares: Shares | None,
+        coarser: "CoarseBuffer | None",
         *,
-        neutral: bool = False,
-        keep_coefficients: bool = False,
-        map_reduction: int = 1,
+        neutral: bool,
+        map_reduction: int | None,
     ) -> None:
-        self.photo = photo
-        self.pixels = np.empty_like(photo.pixels)
-        self._gain = np.float32(strength * photo.full_scale)
-        self._colours = photo.pixels.shape[2]
-        self._mixed = neutral or self._colours == 1
-        self._keep_coefficients = keep_coefficients
+        self.level = level
         self._map_reduction = map_reduction
         self._maps: dict[str, Map] = {}
+        self._shares = shares
+        self._coarser = coarser
+        self._colours = level.photo.pixels.shape[2]
+        self._mixed = neutral or self._colours == 1
 
     def begin(self, plan: TilePlan) -> None:
         """Expect the tiles of ``plan``, in its order; earlier results are overwritten."""
@@ -53,37 +52,116 @@ class OutputBuffer:
         self._changes = Stitcher(plan, self._colours)
         self._maps.clear()
 
-    def add(self, tile: Tile, result: TileResult) -> None:
-        """Write what this tile completes."""
-        change = result.change
+    def uses(self, tile: Tile) -> bool:
+        """Whether the tile is needed: its change has a share in the result, or its coefficients are kept."""
+        if self._shares is None or self._map_reduction is not None:
+            return True
+        inside = self._in_level(tile.keep.shifted(-self._plan.context))
+        return self._shares.touches(self.level.scale, inside)
+
+    def add(self, tile: Tile, result: TileResult | None) -> None:
+        """Write what this tile completes; None is a tile that is not needed."""
+        change = np.zeros((3, *tile.read.size), np.float32) if result is None else result.change
         if self._mixed:
             mean = change.mean(axis=0)
             change = np.broadcast_to(mean, (self._colours, *mean.shape))
-        box, change = self._changes.join(tile, change)
-        self._write(box, change)
-        if self._keep_coefficients:
+        self._blend(*self._changes.join(tile, change))
+        if self._map_reduction is not None and result is not None:
             for name, values in result.coefficients.items():
                 if name not in self._maps:
                     divisor = tile.read.size.height // values.shape[1]
                     self._maps[name] = Map(self._plan, len(values), divisor, self._map_reduction)
                 self._maps[name].add(tile, values)
 
-    def coefficients(self, part: Box) -> Mapping[str, HalfArray] | None:
-        """The maps of a part of the photo, rounded outwards to whole map pixels; None if not stored."""
-        if not self._keep_coefficients:
-            return None
-        place = part.shifted(self._plan.context)
+    def coefficients(self, part: Box) -> Mapping[str, HalfArray]:
+        """The maps of a part of the photo, rounded outwards to whole map pixels."""
+        scale = self.level.scale
+        inside = Box(
+            *(edge // scale for edge in (part.top, part.left)),
+            *(-(-edge // scale) for edge in (part.bottom, part.right)),
+        )
+        place = inside.shifted(self._plan.context)
         return {name: coefficients.cut(place) for name, coefficients in self._maps.items()}
 
+    def in_photo(self, keep: Box) -> Box:
+        """The part of the photo that a tile provides."""
+        inside = keep.shifted(-self._plan.context).within(self.level.photo.size)
+        part, scale = self._in_level(inside), self.level.scale
+        return Box(part.top * scale, part.left * scale, part.bottom * scale, part.right * scale)
+
+    @abstractmethod
     def _write(self, box: Box, change: Floats) -> None:
+        """Use the blended (h, w, C) change of a part of the level."""
+
+    def _blend(self, box: Box, change: Floats) -> None:
         place = box.shifted(-self._plan.context)
-        source = self.photo.pixels
-        shown = place.within(self.photo.size)
-        values = source[shown.slices].astype(np.float32)
-        values += self._gain * change[:, *shown.relative_to(place).slices].transpose(1, 2, 0)
-        if source.dtype != np.float32:
-            np.clip(np.rint(values, out=values), 0, self.photo.full_scale, out=values)
-        self.pixels[shown.slices] = values
+        shown = place.within(self.level.photo.size)
+        blended: Floats = change[:, *shown.relative_to(place).slices].transpose(1, 2, 0)
+        inside = self._in_level(shown)
+        if self._shares is not None:
+            blended = blended * self._shares.at(self.level.scale, inside)[..., None]
+        if self._coarser is not None:
+            blended = blended + self._coarser.doubled(inside)
+        self._write(shown, blended)
+
+    def _in_level(self, box: Box) -> Box:
+        """From the pixels of the level's area to those of the whole photo at this level."""
+        top, left = self.level.origin
+        return Box(box.top + top, box.left + left, box.bottom + top, box.right + left)
+
+
+class CoarseBuffer(LevelBuffer):
+    """The blended change of a level and of all coarser ones, (H, W, C) float32."""
+
+    def begin(self, plan: TilePlan) -> None:
+        super().begin(plan)
+        self._values: Floats = np.zeros(self.level.photo.pixels.shape, np.float32)
+
+    def doubled(self, box: Box) -> Floats:
+        """The change enlarged to twice the size, in ``box`` of the next finer level."""
+        top, left = self.level.origin
+        return doubled(
+            self._values,
+            Box(box.top - 2 * top, box.left - 2 * left, box.bottom - 2 * top, box.right - 2 * left),
+        )
+
+    def _write(self, box: Box, change: Floats) -> None:
+        self._values[box.slices] = change
+
+
+class OutputBuffer(LevelBuffer):
+    """The restored pixels of a photo (H, W, C), each written exactly once per plan.
+
+    The change is added to the photo's own values and rounded once, so that an unchanged pixel stays exactly as
+    it was, and values beyond black and white survive. ``mask`` (H, W) uint8 scales the change: 255 is all of
+    it, 0 leaves the pixel alone.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        strength: float,
+        shares: Shares | None = None,
+        coarser: CoarseBuffer | None = None,
+        *,
+        neutral: bool = False,
+        map_reduction: int | None = None,
+        mask: Mask | None = None,
+    ) -> None:
+        super().__init__(level, shares, coarser, neutral=neutral, map_reduction=map_reduction)
+        self.pixels = np.empty_like(level.photo.pixels)
+        self._gain = np.float32(strength * level.photo.full_scale)
+        self._mask = mask
+
+    def _write(self, box: Box, change: Floats) -> None:
+        photo = self.level.photo
+        values = photo.pixels[box.slices].astype(np.float32)
+        if self._mask is not None:
+            change = change * (self._mask[box.slices][..., None].astype(np.float32) / np.float32(255))
+        values += self._gain * change
+        if photo.pixels.dtype != np.float32:
+            np.clip(np.rint(values, out=values), 0, photo.full_scale, out=values)
+        self.pixels[box.slices] = values
 
 
 class Map:

@@ -69,20 +69,3 @@ def region_inside(region: Box, photo: Size) -> Box:
     if region.size.height <= 0 or region.size.width <= 0:
         raise UsageError(f"the region {region.text} is empty", "make it at least 1 pixel wide and high")
     return region
-
-
-def with_context(region: Box, overlap: int, photo: Size) -> Box:
-    """The region with enough context that none of its pixels is within ``overlap`` of a cut edge."""
-    return Box(
-        top=max(0, region.top - overlap) // STEP * STEP,
-        left=max(0, region.left - overlap) // STEP * STEP,
-        bottom=min(photo.height, round_up(region.bottom + overlap, STEP)),
-        right=min(photo.width, round_up(region.right + overlap, STEP)),
-    )
-
-
-def in_photo(box: Box, origin: Box) -> str:
-    """Convert a box from the coordinates of ``origin`` to those of the photo."""
-    inside = box.within(origin.size)
-    top, left = inside.top + origin.top, inside.left + origin.left
-    return Box(top, left, inside.bottom + origin.top, inside.right + origin.left).text

@@ -2,7 +2,7 @@
 
 The photo stays in host memory as it was read. Tiles become float tensors on the device one at a time, and
 their results are written as soon as no other tile can change them: beside the photo and the result, only open
-seams stay in memory.
+seams stay in memory, and what coarser levels add.
 """
 
 import time
@@ -17,21 +17,27 @@ import numpy as np
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size, round_up
+from defocusctl.models.blur_radius import BlurRadius
+from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo, cropped
 from defocusctl.restoring.backends.choose import open_engine
-from defocusctl.restoring.output import HalfArray, OutputBuffer, Pixels
-from defocusctl.restoring.parts import (
-    check_pixels,
-    in_photo,
-    is_neutral,
-    region_inside,
-    visible,
-    with_context,
-    with_hidden,
+from defocusctl.restoring.blur import BlurMap, estimate_blur
+from defocusctl.restoring.leveled import LeveledPhoto
+from defocusctl.restoring.levels import CELL, SCALES, areas_for
+from defocusctl.restoring.output import HalfArray, Mask, Pixels
+from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
+from defocusctl.restoring.selection import (
+    at_one_scale,
+    below,
+    cells_of,
+    check_scale,
+    levels_for,
+    only_inside,
+    shares_by_radius,
 )
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
-from defocusctl.restoring.tile_runner import TileRunner
+from defocusctl.restoring.tile_runner import TileResult, TileRunner
 from defocusctl.restoring.tiles import (
     CONTEXT,
     STEP,
@@ -65,14 +71,16 @@ class Restored:
     """A photo's restored pixels and how they were made.
 
     ``before`` is the photo or its part ``region``; ``pixels`` have its shape and type. ``coefficients`` maps
-    the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4, sizes rounded up), stitched like the
-    pixels; None if they were not requested.
+    the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4 times the scale of the level that they
+    belong to, sizes rounded up), stitched like the pixels; None if they were not requested. ``blur`` is the
+    blur map of the whole photo, 0 far from the region; None if it was not estimated.
     """
 
     before: Photo
     region: Box | None
     pixels: Pixels
     coefficients: Mapping[str, HalfArray] | None
+    blur: BlurMap | None
     report: RestoreReport
 
     @property
@@ -85,15 +93,29 @@ class Restorer:
     """A network on its device, ready to restore any number of photos.
 
     It may be called from several threads: ``concurrency`` of them restore at the same time and share the free
-    memory; the others wait. Backends other than ``torch`` need the network's exported ``graph``.
+    memory; the others wait. Backends other than ``torch`` need the network's exported ``graph``; a scale of
+    ``auto`` and ``max_blur`` need the ``blur_radius`` network. ``level_shares`` are those measured for the
+    network, if they were.
 
     Raises:
         DeviceError: if the device, the precision or the backend is not available.
     """
 
-    def __init__(self, network: Network, settings: RestoreSettings, graph: Path | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: RestoreSettings,
+        graph: Path | None = None,
+        *,
+        blur_radius: BlurRadius | None = None,
+        level_shares: LevelShares | None = None,
+    ) -> None:
+        if settings.needs_blur and blur_radius is None:
+            raise ValueError("a scale of auto and max_blur need the blur radius network")
         self.settings = settings
         self._network = network
+        self._blur_radius = blur_radius
+        self._level_shares = level_shares or DEFAULT_SHARES
         limit_threads()
         self._engine, self.device = open_engine(
             settings.backend, network, settings.device, settings.precision, graph
@@ -119,6 +141,7 @@ class Restorer:
         photos: Sequence[Photo],
         *,
         region: Box | None = None,
+        mask: Mask | None = None,
         keep_coefficients: bool = False,
         map_reduction: int = 1,
         on_progress: Progress | None = None,
@@ -130,54 +153,51 @@ class Restorer:
         unchanged. ``room_for`` says how many photos are worthwhile; results may differ from those of single
         photos by rounding.
 
-        With a ``region``, only that part is restored (with context around it) and returned. ``map_reduction``
+        With a ``region``, only that part is restored (with context around it) and returned. ``mask`` (H, W)
+        uint8 scales the change: 255 is all of it, 0 leaves the pixel alone. ``map_reduction``
         (1, 2, 4 or 8) stores the maps as means over blocks of that many pixels each way. ``on_progress`` is
         called with the number of tiles done and their total; after running out of memory it restarts from 0.
 
         Raises:
             InputError: if pixels are not finite, or their shape or type is not supported.
-            UsageError: if the region is not inside the photo, or the overlap does not fit into the tile.
+            UsageError: if the region is not inside the photo, the scale leaves too little of it, or the
+                overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
             ModelError: if the network's output is not what ``Network`` requires.
         """
         for photo in photos:
             check_pixels(photo.pixels)
         size = photos[0].size
+        check_scale(self.settings.scale, size)
         wanted = Box(0, 0, *size) if region is None else region_inside(region, size)
-        read = wanted if region is None else with_context(wanted, self.overlap, size)
-        own = wanted.relative_to(read)
         with self._turns:
-            buffers = []
-            for photo in photos:
-                pixels = visible(photo)
-                buffers.append(
-                    OutputBuffer(
-                        Photo.of_pixels(pixels[read.slices], photo.full_scale),
-                        self.settings.strength,
-                        neutral=is_neutral(pixels, photo.full_scale),
-                        keep_coefficients=keep_coefficients,
-                        map_reduction=map_reduction,
-                    )
-                )
-            reports = self._fill(buffers, read, wanted.size.megapixels, on_progress)
+            prepared = [
+                self._prepare(photo, wanted, mask, map_reduction if keep_coefficients else None)
+                for photo in photos
+            ]
+            reports = self._fill(prepared, wanted, on_progress)
         restored = []
-        for photo, buffer, report in zip(photos, buffers, reports, strict=True):
+        for photo, each, report in zip(photos, prepared, reports, strict=True):
             before = photo if region is None else cropped(photo, region)
-            pixels = with_hidden(before, np.ascontiguousarray(buffer.pixels[own.slices]))
-            restored.append(Restored(before, region, pixels, buffer.coefficients(own), report))
+            pixels = with_hidden(before, each.pixels(wanted))
+            coefficients = each.coefficients(wanted) if keep_coefficients else None
+            restored.append(Restored(before, region, pixels, coefficients, each.blur, report))
         return restored
 
     @property
     def overlap(self) -> int:
         return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
 
-    def plan(self, size: Size, tile: int | None = None) -> TilePlan:
-        """The tiles for a photo of this size, ``tile`` pixels on a side or as chosen automatically.
+    def plan(self, size: Size, largest: int | None = None) -> TilePlan:
+        """The tiles for a photo of this size; ``largest`` limits their sides, in pixels.
 
         Raises:
             UsageError: if the overlap does not fit into the tile.
         """
-        return plan_tiles(size, self._tile_for(size) if tile is None else tile, self.overlap, CONTEXT)
+        tile = self._tile_for(size)
+        if largest is not None:
+            tile = min(tile or largest, largest)
+        return plan_tiles(size, tile, self.overlap, CONTEXT)
 
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""
@@ -196,67 +216,143 @@ class Restorer:
         """Memory per pixel of a tile; half precision needs about half (docs/restoring.md)."""
         return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
+    def _prepare(
+        self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None
+    ) -> LeveledPhoto:
+        """Estimate the blur if the settings need it, and divide the work among the levels."""
+        settings, size = self.settings, photo.size
+        seen = Photo.of_pixels(visible(photo), photo.full_scale)
+        scale, available = settings.scale, levels_for(size)
+        if scale == "auto" and available == (1,):
+            scale = "1"
+        blur = None
+        if self._blur_radius is not None and settings.needs_blur:
+            area = areas_for(wanted, size, self.overlap, SCALES)[SCALES[-1]]
+            blur = estimate_blur(self._blur_radius, seen, area)
+        grid = -(-size.height // CELL), -(-size.width // CELL)
+        shares = None
+        if scale == "auto" and blur is not None:
+            shares = shares_by_radius(*blur, self._level_shares, available)
+        elif scale != "1" or settings.max_blur is not None or mask is not None:
+            shares = at_one_scale(scale, grid)
+        if shares is not None and settings.max_blur is not None and blur is not None:
+            shares = shares * below(settings.max_blur, blur.radius)
+        if shares is not None and mask is not None:
+            shares = shares * cells_of(mask)
+        return LeveledPhoto(
+            seen,
+            wanted,
+            self.overlap,
+            settings.strength,
+            None if shares is None else only_inside(shares, wanted),
+            blur,
+            mask,
+            map_reduction,
+        )
+
     def _fill(
-        self, buffers: Sequence[OutputBuffer], read: Box, megapixels: float, on_progress: Progress | None
+        self, photos: Sequence[LeveledPhoto], wanted: Box, on_progress: Progress | None
     ) -> list[RestoreReport]:
-        """Restore into the buffers, with smaller tiles or batches if memory runs out."""
+        """Restore into the photos' buffers, with smaller tiles or batches if memory runs out."""
         started = time.perf_counter()
         reset_peak_memory(self.device)
         warnings: list[str] = []
-        plan = self.plan(read.size)
+        largest = None
         while True:
+            plans = self._plans(photos, largest)
             try:
-                rejected = self._run_tiles(buffers, plan, on_progress)
+                done = self._run_tiles(photos, plans, on_progress)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             release_memory(self.device)
-            if len(buffers) > 1:
-                middle = len(buffers) // 2
-                first = self._fill(buffers[:middle], read, megapixels, on_progress)
-                return first + self._fill(buffers[middle:], read, megapixels, on_progress)
-            tried, smaller = max(plan.tile), self._smaller_tile(plan)
+            if len(photos) > 1:
+                middle = len(photos) // 2
+                first = self._fill(photos[:middle], wanted, on_progress)
+                return first + self._fill(photos[middle:], wanted, on_progress)
+            tried = max(max(plan.tile) for plan in plans.values())
+            largest = self._smaller_tile(tried)
             warnings.append(
-                f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {smaller}"
+                f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {largest}"
             )
-            plan = self.plan(read.size, smaller)
         report = RestoreReport(
             strength=self.settings.strength,
+            scale=self.settings.scale,
+            max_blur=self.settings.max_blur,
             backend=self.settings.backend,
             device=str(self.device),
             precision=self.precision,
-            tile=max(plan.tile),
-            overlap=plan.overlap,
-            tiles=plan.count,
-            seconds=(time.perf_counter() - started) / len(buffers),
-            megapixels=megapixels,
+            levels={},
+            tile=max(max(plan.tile) for plan in plans.values()),
+            overlap=self.overlap,
+            tiles=0,
+            seconds=(time.perf_counter() - started) / len(photos),
+            megapixels=wanted.size.megapixels,
             peak_memory=peak_memory(self.device),
-            warnings=tuple(warnings),
+            warnings=(),
         )
         return [
-            replace(report, warnings=(*warnings, *_rejection_warnings(boxes, read))) for boxes in rejected
+            replace(
+                report,
+                levels=photo.level_shares(wanted),
+                tiles=tiles,
+                warnings=(*warnings, *_rejection_warnings(rejected)),
+            )
+            for photo, (tiles, rejected) in zip(photos, done, strict=True)
         ]
 
+    def _plans(self, photos: Sequence[LeveledPhoto], largest: int | None) -> dict[int, TilePlan]:
+        """The tiles of each level that any of the photos needs, the coarsest level first."""
+        plans: dict[int, TilePlan] = {}
+        for scale in reversed(SCALES):
+            buffers = [photo.buffers[scale] for photo in photos if scale in photo.buffers]
+            if buffers:
+                plans[scale] = self.plan(buffers[0].level.photo.size, largest)
+        return plans
+
     def _run_tiles(
-        self, buffers: Sequence[OutputBuffer], plan: TilePlan, on_progress: Progress | None
-    ) -> list[list[tuple[Box, str]]]:
-        """Restore into the buffers tile by tile; returns for each the parts left unchanged, and why."""
-        for buffer in buffers:
-            buffer.begin(plan)
-        photos = [buffer.photo for buffer in buffers]
-        rejected: list[list[tuple[Box, str]]] = [[] for _ in buffers]
-        for done, tile in enumerate(plan.tiles):
-            if on_progress is not None:
-                on_progress(done, plan.count)
-            results = self._runner.run(photos, tile.read.shifted(-plan.context))
-            for buffer, result, parts in zip(buffers, results, rejected, strict=True):
-                buffer.add(tile, result)
-                if result.rejected:
-                    parts.append((tile.keep.shifted(-plan.context), result.rejected))
+        self, photos: Sequence[LeveledPhoto], plans: Mapping[int, TilePlan], on_progress: Progress | None
+    ) -> list[tuple[int, list[tuple[Box, str]]]]:
+        """Restore into the buffers tile by tile, the coarsest level first.
+
+        Returns for each photo how many tiles were computed, the parts left unchanged, and why.
+        """
+        levels = [
+            (plan, {i: photo.buffers[scale] for i, photo in enumerate(photos) if scale in photo.buffers})
+            for scale, plan in plans.items()
+        ]
+        for plan, buffers in levels:
+            for buffer in buffers.values():
+                buffer.begin(plan)
+        total = sum(
+            any(buffer.uses(tile) for buffer in buffers.values())
+            for plan, buffers in levels
+            for tile in plan.tiles
+        )
+        done = 0
+        computed = [0] * len(photos)
+        rejected: list[list[tuple[Box, str]]] = [[] for _ in photos]
+        for plan, buffers in levels:
+            for tile in plan.tiles:
+                needed = [i for i, buffer in buffers.items() if buffer.uses(tile)]
+                results: dict[int, TileResult] = {}
+                if needed:
+                    if on_progress is not None:
+                        on_progress(done, total)
+                    read = tile.read.shifted(-plan.context)
+                    found = self._runner.run([buffers[i].level.photo for i in needed], read)
+                    results = dict(zip(needed, found, strict=True))
+                    done += 1
+                for i, buffer in buffers.items():
+                    buffer.add(tile, results.get(i))
+                for i, result in results.items():
+                    computed[i] += 1
+                    if result.rejected:
+                        rejected[i].append((buffers[i].in_photo(tile.keep), result.rejected))
         if on_progress is not None:
-            on_progress(plan.count, plan.count)
-        return rejected
+            on_progress(total, total)
+        return list(zip(computed, rejected, strict=True))
 
     def _tile_for(self, size: Size) -> int:
         """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
@@ -267,14 +363,13 @@ class Restorer:
         about = min(affordable // 2, AUTO_TILE[self.device.type])
         return fitting_tile(size, about, self.overlap, CONTEXT)
 
-    def _smaller_tile(self, plan: TilePlan) -> int:
+    def _smaller_tile(self, tried: int) -> int:
         """The tile size to continue with after memory ran out; the next photo starts with its own again.
 
         Raises:
             DeviceError: if there is none.
         """
-        tried = max(plan.tile)
-        smaller = max(round_up(tried // 2, STEP), smallest_tile(plan.overlap))
+        smaller = max(round_up(tried // 2, STEP), smallest_tile(self.overlap))
         if smaller >= tried:
             raise DeviceError(
                 f"{self.device} does not have enough memory even for tiles of {tried} pixels",
@@ -283,5 +378,5 @@ class Restorer:
         return smaller
 
 
-def _rejection_warnings(parts: Sequence[tuple[Box, str]], read: Box) -> list[str]:
-    return [f"left the part {in_photo(box, read)} as it was: {reason}" for box, reason in parts]
+def _rejection_warnings(parts: Sequence[tuple[Box, str]]) -> list[str]:
+    return [f"left the part {box.text} as it was: {reason}" for box, reason in parts]

@@ -1,0 +1,69 @@
+"""One photo at all its levels, with the buffers that its tiles are written to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from defocusctl.geometry import Box
+from defocusctl.photo import Photo
+from defocusctl.restoring.blur import BlurMap
+from defocusctl.restoring.levels import SCALES, Shares, areas_for, make_levels
+from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, Mask, OutputBuffer, Pixels
+from defocusctl.restoring.parts import is_neutral
+
+
+class LeveledPhoto:
+    """A photo, prepared to restore the part ``wanted`` of it.
+
+    ``shares`` says how much of each level is used where; None is the level of scale 1 alone. ``buffers`` are
+    those of the levels by scale, as far as the coarsest one used. ``blur`` is the photo's blur map, if it was
+    estimated. With a ``map_reduction``, the coefficients of the level with the largest share are kept.
+    """
+
+    def __init__(
+        self,
+        photo: Photo,
+        wanted: Box,
+        overlap: int,
+        strength: float,
+        shares: Shares | None,
+        blur: BlurMap | None,
+        mask: Mask | None,
+        map_reduction: int | None,
+    ) -> None:
+        self.blur = blur
+        self._shares = shares
+        scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
+        self._mapped = 1 if shares is None else shares.largest
+        neutral = is_neutral(photo.pixels, photo.full_scale)
+        finest, *coarse = make_levels(photo, areas_for(wanted, photo.size, overlap, scales))
+        coarser: CoarseBuffer | None = None
+        self.buffers: dict[int, LevelBuffer] = {}
+        for level in reversed(coarse):
+            kept = map_reduction if level.scale == self._mapped else None
+            coarser = CoarseBuffer(level, shares, coarser, neutral=neutral, map_reduction=kept)
+            self.buffers[level.scale] = coarser
+        self._output = OutputBuffer(
+            finest,
+            strength,
+            shares,
+            coarser,
+            neutral=neutral,
+            map_reduction=map_reduction if self._mapped == 1 else None,
+            mask=None if mask is None else mask[finest.area.slices],
+        )
+        self.buffers[1] = self._output
+
+    def pixels(self, wanted: Box) -> Pixels:
+        """The restored pixels of a part of the photo."""
+        return np.ascontiguousarray(self._output.pixels[wanted.relative_to(self._output.level.area).slices])
+
+    def coefficients(self, wanted: Box) -> Mapping[str, HalfArray]:
+        """The maps of a part of the photo, rounded outwards to whole map pixels."""
+        buffer = self.buffers[self._mapped]
+        return buffer.coefficients(wanted.relative_to(buffer.level.area))
+
+    def level_shares(self, wanted: Box) -> dict[str, float]:
+        """The mean share of each level that is used in a part of the photo, by the name of its scale."""
+        means = {1: 1.0} if self._shares is None else self._shares.means(wanted)
+        return {"1" if scale == 1 else f"1/{scale}": round(mean, 3) for scale, mean in means.items()}

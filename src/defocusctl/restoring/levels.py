@@ -1,0 +1,167 @@
+"""A photo at several scales, and how their changes are blended (docs/levels.md).
+
+The network sees the photo at full size and shrunken to a half, a quarter and an eighth. Each level has a share
+in the result that varies over the photo. A level's change, times its share, is added to the enlarged sum of
+the coarser levels; the photo itself is never enlarged. Where all shares are 0, the photo is unchanged.
+
+Shares are (L, h, w): one plane per level, one cell for each block of ``CELL`` x ``CELL`` pixels of the photo.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.geometry import Box, Size, round_up
+from defocusctl.photo import Photo
+from defocusctl.restoring.tiles import STEP, Floats
+
+SCALES = (1, 2, 4, 8)
+"""By how much each level is smaller than the photo."""
+
+CELL = 8
+"""Pixels of the photo on each side of a cell of the shares."""
+
+BAND = 512
+"""Rows of the photo that are shrunk at a time."""
+
+CUBIC_SUPPORT = 2
+"""Pixels on each side that bicubic interpolation uses."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The part ``area`` of a photo, shrunken by ``scale``; the area begins at multiples of ``STEP * scale``."""
+
+    scale: int
+    area: Box
+    photo: Photo
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The first row and column of the area, in pixels of this level."""
+        return self.area.top // self.scale, self.area.left // self.scale
+
+
+def make_levels(photo: Photo, areas: dict[int, Box]) -> list[Level]:
+    """The levels whose scales and areas are given, the finest first.
+
+    The level at scale 1 keeps the photo's own pixels; the others are float32 with a white of 1, clipped to
+    what the network sees.
+    """
+    levels = []
+    for scale, area in sorted(areas.items()):
+        part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
+        levels.append(Level(scale, area, part if scale == 1 else shrunken(part, scale)))
+    return levels
+
+
+def shrunken(photo: Photo, scale: int) -> Photo:
+    """The means over blocks of ``scale`` x ``scale`` pixels, a power of 2; incomplete blocks are extended."""
+    height, width, colours = photo.pixels.shape
+    small = np.empty((-(-height // scale), -(-width // scale), colours), np.float32)
+    for top in range(0, height, BAND):
+        band = photo.pixels[top : top + BAND].astype(np.float32)
+        band /= np.float32(photo.full_scale)
+        np.clip(band, 0.0, 1.0, out=band)
+        for _ in range(scale.bit_length() - 1):
+            band = _halved(band)
+        small[top // scale : top // scale + len(band)] = band
+    return Photo.of_pixels(small, 1.0)
+
+
+def _halved(pixels: Floats) -> Floats:
+    rows, columns = (length % 2 for length in pixels.shape[:2])
+    if rows or columns:
+        pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    pairs = pixels[::2] + pixels[1::2]
+    halved: Floats = (pairs[:, ::2] + pairs[:, 1::2]) * np.float32(0.25)
+    return halved
+
+
+def areas_for(wanted: Box, photo: Size, overlap: int, scales: tuple[int, ...]) -> dict[int, Box]:
+    """What each level must show for the part ``wanted`` of a photo, with ``overlap`` pixels of context."""
+    if wanted == Box(0, 0, *photo):
+        return dict.fromkeys(scales, wanted)
+    return {
+        scale: Box(
+            top=max(0, wanted.top - overlap * scale) // (STEP * scale) * (STEP * scale),
+            left=max(0, wanted.left - overlap * scale) // (STEP * scale) * (STEP * scale),
+            bottom=min(photo.height, round_up(wanted.bottom + overlap * scale, STEP * scale)),
+            right=min(photo.width, round_up(wanted.right + overlap * scale, STEP * scale)),
+        )
+        for scale in scales
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """How much of each level's change is used where: ``values`` is (L, h, w) in the order of ``SCALES``."""
+
+    values: Floats
+
+    @property
+    def coarsest(self) -> int:
+        """The scale of the coarsest level with a share anywhere; 1 if there is none."""
+        return max((scale for scale in SCALES if self._plane(scale).any()), default=1)
+
+    @property
+    def largest(self) -> int:
+        """The scale of the level with the largest share."""
+        return SCALES[int(np.argmax(self.values.sum(axis=(1, 2))))]
+
+    def means(self, part: Box) -> dict[int, float]:
+        """The mean share of each level that is used, by its scale, in a part of the photo."""
+        rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in part.slices)
+        means = self.values[:, rows, columns].mean(axis=(1, 2))
+        return {scale: float(mean) for scale, mean in zip(SCALES, means, strict=True) if mean > 0}
+
+    def at(self, scale: int, box: Box) -> Floats:
+        """The share of a level at each of its pixels in ``box`` (h, w), interpolated bilinearly.
+
+        The box is in pixels of the level.
+        """
+        return cells_at(self._plane(scale), CELL // scale, box)
+
+    def touches(self, scale: int, box: Box) -> bool:
+        """Whether the level has a share anywhere in ``box``, which may reach beyond the photo."""
+        factor = CELL // scale
+        rows, columns = (slice(max(0, s.start // factor - 1), -(-s.stop // factor) + 1) for s in box.slices)
+        return bool(self._plane(scale)[rows, columns].any())
+
+    def _plane(self, scale: int) -> Floats:
+        plane: Floats = self.values[SCALES.index(scale)]
+        return plane
+
+
+def cells_at(cells: Floats, factor: int, box: Box) -> Floats:
+    """The part ``box`` (h, w) of (H, W) cells enlarged ``factor`` times, bilinearly."""
+    rows, columns = (slice(edge.start // factor, -(-edge.stop // factor)) for edge in box.slices)
+    near = cells[_clamped(rows, cells.shape[0])[:, None], _clamped(columns, cells.shape[1])]
+    fine = (
+        near if factor == 1 else cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    )
+    top, left = box.top - (rows.start - 1) * factor, box.left - (columns.start - 1) * factor
+    part: Floats = fine[top : top + box.size.height, left : left + box.size.width]
+    return part
+
+
+def _clamped(cells: slice, length: int) -> npt.NDArray[np.int64]:
+    """The indices of the cells and of one more on each side, with the edge cells repeated."""
+    return np.clip(np.arange(cells.start - 1, cells.stop + 1), 0, length - 1)
+
+
+def doubled(values: Floats, box: Box) -> Floats:
+    """The part ``box`` (at double size, beginning at even pixels) of (H, W, C) values enlarged bicubically."""
+    rows, columns = box.slices
+    top, left = rows.start // 2, columns.start // 2
+    first_row, first_column = max(0, top - CUBIC_SUPPORT), max(0, left - CUBIC_SUPPORT)
+    near = values[
+        first_row : -(-rows.stop // 2) + CUBIC_SUPPORT, first_column : -(-columns.stop // 2) + CUBIC_SUPPORT
+    ]
+    large = cv2.resize(near, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    large = large.reshape(*large.shape[:2], values.shape[2])  # OpenCV drops a single colour
+    down, across = 2 * (top - first_row), 2 * (left - first_column)
+    part: Floats = large[down : down + box.size.height, across : across + box.size.width]
+    return part

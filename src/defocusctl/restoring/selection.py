@@ -1,0 +1,101 @@
+"""Which level of a photo is used where: from blur radii to shares."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from defocusctl.errors import UsageError
+from defocusctl.geometry import Box, Size
+from defocusctl.models.level_shares import LevelShares
+from defocusctl.restoring.levels import CELL, SCALES, Shares
+from defocusctl.restoring.output import Mask
+from defocusctl.restoring.tiles import SMALLEST, Floats
+
+SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}
+SMALLEST_FOR_LEVELS = 64
+"""The smallest side of a photo that is restored at several scales."""
+
+LEAST_SHARE = 0.1
+"""Smaller shares are not worth computing a level for."""
+
+QUANTILES = (-1.28, -0.52, 0.0, 0.52, 1.28)
+"""Standard deviations from the median at which the radius's distribution is sampled."""
+
+MARGIN = 3
+"""Cells around a wanted part that keep their shares, so that interpolation inside does not see the edge."""
+
+FADE = 0.15
+"""From this fraction below ``max_blur`` on, the change fades out."""
+
+
+def levels_for(size: Size) -> tuple[int, ...]:
+    """The scales at which a photo of this size may be restored."""
+    if min(size) < SMALLEST_FOR_LEVELS:
+        return (1,)
+    return tuple(scale for scale in SCALES if min(size) // scale >= SMALLEST)
+
+
+def check_scale(scale: str, size: Size) -> None:
+    """Refuse a scale that leaves too little of the photo.
+
+    Raises:
+        UsageError: if fewer than 32 pixels would remain on a side.
+    """
+    factor = SCALE_OF.get(scale, 1)
+    if factor > 1 and min(size) // factor < SMALLEST:
+        raise UsageError(
+            f"at a scale of {scale}, a photo of {size.width}x{size.height} pixels has fewer than {SMALLEST} "
+            "on a side",
+            "use a larger --scale, or auto",
+        )
+
+
+def shares_by_radius(
+    radius: Floats, sigma: Floats, measured: LevelShares, available: Sequence[int]
+) -> Floats:
+    """The shares of the levels (L, h, w) for estimated blur radii and their deviations (h, w), in pixels.
+
+    They are means over the radius's distribution, which is normal in log(1 + radius); smoothed over
+    neighbouring cells, and 0 where they are small or the level is not available.
+    """
+    spread = sigma / (1 + radius)
+    centre = np.log1p(radius)
+    sampled = [measured.of(np.expm1(np.maximum(centre + z * spread, 0))) for z in QUANTILES]
+    shares: Floats = np.stack(sampled).mean(axis=0, dtype=np.float32)
+    shares[[scale not in available for scale in SCALES]] = 0
+    for plane in shares:
+        cv2.GaussianBlur(plane, (3, 3), 0, dst=plane, borderType=cv2.BORDER_REPLICATE)
+        plane[plane < LEAST_SHARE] = 0
+    return shares
+
+
+def at_one_scale(scale: str, grid: tuple[int, int]) -> Floats:
+    """A share of 1 everywhere for one level, (L, h, w)."""
+    shares = np.zeros((len(SCALES), *grid), np.float32)
+    shares[SCALES.index(SCALE_OF[scale])] = 1
+    return shares
+
+
+def below(max_blur: float, radius: Floats) -> Floats:
+    """1 where the blur radius is below ``max_blur`` pixels, 0 above, with a short fade: (h, w)."""
+    fade: Floats = np.clip((max_blur - radius) / (FADE * max_blur), 0, 1).astype(np.float32)
+    return fade
+
+
+def cells_of(mask: Mask) -> Floats:
+    """1 in the cells of a photo's mask (H, W) that are not black, and in those around them, else 0."""
+    rows, columns = (np.arange(0, length, CELL) for length in mask.shape)
+    lit = np.maximum.reduceat(np.maximum.reduceat(mask, rows, axis=0), columns, axis=1) > 0
+    around: Floats = cv2.dilate(lit.astype(np.float32), np.ones((2 * MARGIN + 1,) * 2))
+    return around
+
+
+def only_inside(shares: Floats, wanted: Box) -> Shares:
+    """The shares with those of cells far from the wanted part of the photo set to 0."""
+    rows, columns = (
+        slice(max(0, s.start // CELL - MARGIN), -(-s.stop // CELL) + MARGIN) for s in wanted.slices
+    )
+    kept = np.zeros_like(shares)
+    kept[:, rows, columns] = shares[:, rows, columns]
+    return Shares(kept)
