@@ -1,5 +1,6 @@
 """Turns found photos into jobs: where each result goes, so that it replaces nothing but earlier results."""
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,7 @@ from defocusctl.batch.manifest import Entry, manifest_path, record_reservations
 from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.atomic import remove_abandoned
 
@@ -27,7 +28,7 @@ class BatchOptions:
 
     ``format`` (such as ".png") is the suffix of all results; None keeps each photo's own. ``maps`` and
     ``compare`` are the roots of their own folder trees, the output folder to put them beside the results, or
-    None for no such pictures. ``white`` is as in ``read_photo``.
+    None for no such pictures. ``white`` and ``mask`` are as in ``read_photo`` and ``read_mask``.
     """
 
     model: str
@@ -38,13 +39,15 @@ class BatchOptions:
     maps_data: bool = False
     compare: Path | None = None
     white: float | None = None
+    mask: Mask | None = None
     max_megapixels: float = DEFAULT_MAX_MEGAPIXELS
 
     def settings(self, weights: str) -> dict[str, Any]:
         """The settings that affect results, as in the manifest; ``weights`` is their hash.
 
         A photo done with other settings is done again. Values are as requested, so None or "auto" where the
-        program chooses: a batch may be resumed on another machine.
+        program chooses: a batch may be resumed on another machine. A scale of 1 is
+        None, as in older manifests.
         """
         return {
             "model": self.model,
@@ -59,6 +62,9 @@ class BatchOptions:
             "maps_data": self.maps_data,
             "compare": self.compare is not None,
             "white": self.white,
+            "scale": None if self.restoring.scale == "1" else self.restoring.scale,
+            "max_blur": self.restoring.max_blur,
+            "mask": None if self.mask is None else hashlib.sha256(self.mask.tobytes()).hexdigest(),
         }
 
 

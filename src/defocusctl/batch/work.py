@@ -120,12 +120,19 @@ class PhotoWork:
         """Restore one photo, or a batch of one size.
 
         Raises:
-            InputError: if a photo has pixels that are not finite.
+            InputError: if a photo has pixels that are not finite, or the mask has another shape.
+            UsageError: if the scale leaves too little of a photo.
             DeviceError: if even the smallest tile does not fit into memory.
         """
         with memory_errors(", ".join(f"'{one.job.source}'" for one in opened)):
             photos = [one.photo for one in opened]
-            return restore_photos(self.deblurrer, photos, outputs=opened[0].job.outputs, on_tile=on_tile)
+            return restore_photos(
+                self.deblurrer,
+                photos,
+                mask=self.options.mask,
+                outputs=opened[0].job.outputs,
+                on_tile=on_tile,
+            )
 
     def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
         """Write the result and its pictures, creating folders; ``seconds`` is the time for restoring.

@@ -14,12 +14,15 @@ from defocusctl.cli.options import (
     CompareOption,
     DeviceOption,
     MapsOption,
+    MaskOption,
+    MaxBlurOption,
     ModelOption,
     OfflineOption,
     OverlapOption,
     PrecisionOption,
     QuietOption,
     RestoringOptions,
+    ScaleOption,
     TileOption,
     WeightsOption,
     WhiteOption,
@@ -94,6 +97,9 @@ class BatchCall(RestoringOptions):
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave out photos that match; repeatable.")
     ] = None
+    scale: ScaleOption = "auto"
+    max_blur: MaxBlurOption = None
+    mask: MaskOption = None
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
     ] = 1.0
@@ -224,6 +230,7 @@ class BatchCall(RestoringOptions):
     def options(self, out: Path) -> "BatchOptions":
         """What to do with each photo, with results in ``out``."""
         from defocusctl.batch.jobs import BatchOptions
+        from defocusctl.photo import read_mask
 
         def tree(wanted: bool, folder: str | None) -> Path | None:
             return Path(folder) if folder is not None else out if wanted else None
@@ -237,6 +244,7 @@ class BatchCall(RestoringOptions):
             maps_data=self.maps_data,
             compare=tree(self.compare, self.compare_to),
             white=self.white,
+            mask=None if self.mask is None else read_mask(self.mask),
             max_megapixels=self.max_megapixels,
         )
 

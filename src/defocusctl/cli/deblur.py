@@ -1,6 +1,7 @@
 """``defocusctl deblur``: photos in, deblurred photos out."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defocusctl.cli.console import download_bar, say, tile_bar
@@ -12,7 +13,7 @@ from defocusctl.geometry import parse_region
 if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer
     from defocusctl.deblurrer.outputs import Deblurred
-    from defocusctl.photo import Photo
+    from defocusctl.photo import Mask, Photo
     from defocusctl.restoring.settings import RestoreSettings
 
 
@@ -22,6 +23,7 @@ def deblur(call: DeblurCall) -> None:
     with reporter.whole_call():
         call.check()
         settings = call.restoring()
+        mask = None if call.mask is None else _read_mask(call.mask)
         region = None if call.region is None else parse_region(call.region)
         jobs: list[Job] = []
         for text in call.inputs:
@@ -32,7 +34,7 @@ def deblur(call: DeblurCall) -> None:
             deblurrer = load(call.model, call.weights, settings, offline=call.offline, quiet=call.quiet)
         for job in jobs:
             with reporter.one_input(job.text):
-                reporter.done(job.text, _deblur_one(deblurrer, job, call))
+                reporter.done(job.text, _deblur_one(deblurrer, job, call, mask))
 
 
 def load(
@@ -48,7 +50,13 @@ def load(
     return deblurrer
 
 
-def _deblur_one(deblurrer: "Deblurrer", job: Job, call: DeblurCall) -> "Deblurred":
+def _read_mask(path: Path) -> "Mask":
+    from defocusctl.photo import read_mask
+
+    return read_mask(path)
+
+
+def _deblur_one(deblurrer: "Deblurrer", job: Job, call: DeblurCall, mask: "Mask | None") -> "Deblurred":
     from defocusctl.deblurrer.outputs import deblur_photo
 
     megapixels = 0.0
@@ -63,6 +71,7 @@ def _deblur_one(deblurrer: "Deblurrer", job: Job, call: DeblurCall) -> "Deblurre
             job.source,
             job.target or sys.stdout.buffer,
             region=job.region,
+            mask=mask,
             outputs=job.outputs,
             max_megapixels=call.max_megapixels,
             white=call.white,

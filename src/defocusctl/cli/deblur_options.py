@@ -15,12 +15,15 @@ from defocusctl.cli.options import (
     ForceOption,
     JsonOption,
     MapsOption,
+    MaskOption,
+    MaxBlurOption,
     ModelOption,
     OfflineOption,
     OverlapOption,
     PrecisionOption,
     QuietOption,
     RestoringOptions,
+    ScaleOption,
     TileOption,
     WeightsOption,
     WhiteOption,
@@ -50,6 +53,9 @@ class DeblurCall(RestoringOptions):
         ),
     ] = None
     force: ForceOption = False
+    scale: ScaleOption = "auto"
+    max_blur: MaxBlurOption = None
+    mask: MaskOption = None
     strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
     ] = 1.0

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -102,6 +103,28 @@ WhiteOption = Annotated[
         show_default=False,
     ),
 ]
+ScaleOption = Annotated[
+    str,
+    typer.Option(
+        "--scale",
+        metavar="auto|1|1/2|1/4|1/8",
+        help="The size at which the network sees the photo; auto chooses by blur radius, part by part.",
+    ),
+]
+MaxBlurOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-blur",
+        metavar="PIXELS",
+        help="Leave alone what is blurred by a larger radius, such as a background.",
+    ),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", metavar="FILE", help="A picture of the photo's shape: deblur only what is white in it."
+    ),
+]
 OverlapOption = Annotated[
     str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
 ]
@@ -117,6 +140,8 @@ class RestoringOptions:
     overlap: str
     device: str
     precision: str
+    scale: str
+    max_blur: float | None
     strength: float
     backend: Backend
 
@@ -135,6 +160,8 @@ class RestoringOptions:
             overlap=overlap,
             device=self.device,
             precision=self.precision,
+            scale=self.scale,
+            max_blur=self.max_blur,
             strength=self.strength,
             backend=self.backend.value,
         )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, overload
 
 import torch
@@ -16,7 +17,7 @@ from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, read_mask
 from defocusctl.restoring.backends.choose import check_backend
 from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.restorer import Progress, Restorer
@@ -51,6 +52,8 @@ class Deblurrer:
         precision: str = "auto",
         tile: int | None = None,
         overlap: int | None = None,
+        scale: str = "auto",
+        max_blur: float | None = None,
         strength: float = 1.0,
         offline: bool = False,
         on_download: OnProgress | None = None,
@@ -61,7 +64,9 @@ class Deblurrer:
         the first available ones; ``deblurrer.weights`` says which are used. ``backend`` is ``torch``,
         ``onnxruntime`` or ``openvino`` (docs/export.md). ``device`` and ``precision`` are as on the command
         line. ``tile`` and ``overlap`` are in pixels, or None to choose them; a tile of 0 is the whole image.
-        ``strength`` is the fraction of the change to apply, 0 to 1. ``offline`` forbids downloads;
+        ``scale`` is ``auto``, ``1``, ``1/2``, ``1/4`` or ``1/8``; what is blurred by a larger radius than
+        ``max_blur`` pixels is left alone (docs/levels.md). ``strength`` is the fraction of the change to
+        apply, 0 to 1. ``offline`` forbids downloads;
         ``on_download`` is called with the bytes downloaded and the total.
 
         Raises:
@@ -71,7 +76,16 @@ class Deblurrer:
             OutputError: if the graph for a backend cannot be exported.
             UsageError: if a number is out of range.
         """
-        settings = RestoreSettings(tile, overlap, str(device), precision, strength=strength, backend=backend)
+        settings = RestoreSettings(
+            tile=tile,
+            overlap=overlap,
+            device=str(device),
+            precision=precision,
+            scale=scale,
+            max_blur=max_blur,
+            strength=strength,
+            backend=backend,
+        )
         spec = None if weights is None else os.fspath(weights)
         return cls.load(model, spec, settings, offline=offline, on_download=on_download)
 
@@ -95,7 +109,13 @@ class Deblurrer:
         """Like ``load``, for weights already on this machine."""
         checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
         graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
-        restorer = Restorer(checkpoint.model, settings, graph)
+        restorer = Restorer(
+            checkpoint.model,
+            settings,
+            graph,
+            blur_radius=load_blur_radius() if settings.needs_blur else None,
+            level_shares=checkpoint.metadata.level_shares,
+        )
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
     @overload
@@ -104,6 +124,7 @@ class Deblurrer:
         image: File,
         *,
         region: Box | str | None = None,
+        mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
@@ -115,6 +136,7 @@ class Deblurrer:
         image: ImageT,
         *,
         region: Box | str | None = None,
+        mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
@@ -126,6 +148,7 @@ class Deblurrer:
         image: Batch[FileT],
         *,
         region: Box | str | None = None,
+        mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
@@ -137,6 +160,7 @@ class Deblurrer:
         image: Batch[ImageT],
         *,
         region: Box | str | None = None,
+        mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
@@ -147,6 +171,7 @@ class Deblurrer:
         image: Any,
         *,
         region: Box | str | None = None,
+        mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
@@ -164,19 +189,22 @@ class Deblurrer:
         - A tensor (C, H, W) with C = 1, 3 or 4, or (B, C, H, W), on any device; dtypes as for arrays.
 
         Colours are RGB; alpha is left unchanged. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
+        ``mask``, a file or (H, W) uint8 of the images' shape at any size, deblurs only what is white in it.
         ``coefficients`` keeps the network's coefficients at full size: 36 bytes per pixel for INIKNet, 57.75
         for NRKNet. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
         floating-point images and their results, 1 by default. ``on_tile`` is called with the tiles of an
         image done and in total.
 
         Raises:
-            InputError: if an image cannot be read or is of another kind; of several, it says which.
+            InputError: if an image or the mask cannot be read or is of another kind or shape; of several, it
+                says which.
             UsageError: if the region lies outside the image, or ``white`` is not positive.
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
 
         box = parse_region(region) if isinstance(region, str) else region
         is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
+        mask = read_mask(Path(mask)) if isinstance(mask, str | os.PathLike) else mask
         images = list(image) if is_batch or isinstance(image, list | tuple) else [image]
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):
@@ -185,6 +213,7 @@ class Deblurrer:
                 restored = self.restorer.restore(
                     [loaded.photo for loaded in group],
                     region=box,
+                    mask=mask,
                     keep_coefficients=coefficients,
                     on_progress=on_tile,
                 )

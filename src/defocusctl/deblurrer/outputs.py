@@ -22,6 +22,7 @@ from defocusctl.maps import (
 )
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
+    Mask,
     Photo,
     check_writable_target,
     conversion_warnings,
@@ -142,6 +143,7 @@ def deblur_photo(
     target: Path | BinaryIO,
     *,
     region: Box | None = None,
+    mask: Mask | None = None,
     outputs: Outputs,
     max_megapixels: float,
     white: float | None = None,
@@ -150,12 +152,12 @@ def deblur_photo(
 ) -> Deblurred:
     """Read ``source`` (a path or a file's bytes), restore it, write ``target`` and the requested pictures.
 
-    ``white`` is as in ``read_photo``. ``on_photo`` is called with the photo once it is read, ``on_tile`` with
+    ``mask`` and ``white`` are as in ``read_mask`` and ``read_photo``. ``on_photo`` is called with the photo once it is read, ``on_tile`` with
     the tiles done and in total.
 
     Raises:
-        InputError: if the photo cannot be read.
-        UsageError: if the region lies outside the photo.
+        InputError: if the photo cannot be read, or the mask has another shape.
+        UsageError: if the region lies outside the photo, or the scale leaves too little of it.
         OutputError: if something cannot be written; what was written before it is whole.
         DeviceError: if the photo or even the smallest tile does not fit into memory.
     """
@@ -164,7 +166,9 @@ def deblur_photo(
         if on_photo is not None:
             on_photo(photo)
         photo_warnings(photo, target)  # refuses an unsuitable target before any computing
-        restored = restore_photos(deblurrer, [photo], region=region, outputs=outputs, on_tile=on_tile)[0]
+        restored = restore_photos(
+            deblurrer, [photo], region=region, mask=mask, outputs=outputs, on_tile=on_tile
+        )[0]
         pictures = write_result(deblurrer, restored, target, outputs)
         return Deblurred(
             input=str(source) if isinstance(source, Path) else "-",
@@ -191,20 +195,22 @@ def restore_photos(
     photos: Sequence[Photo],
     *,
     region: Box | None = None,
+    mask: Mask | None = None,
     outputs: Outputs,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> list[Restored]:
     """Restore one photo, or a batch of one size, with the coefficients that ``outputs`` needs.
 
     Raises:
-        InputError: if a photo has pixels that are not finite.
-        UsageError: if the region lies outside the photo.
+        InputError: if a photo has pixels that are not finite, or the mask has another shape.
+        UsageError: if the region lies outside the photo, or the scale leaves too little of it.
         DeviceError: if even the smallest tile does not fit into memory.
     """
     size = photos[0].size if region is None else region.size
     return deblurrer.restorer.restore(
         photos,
         region=region,
+        mask=mask,
         keep_coefficients=outputs.wants_coefficients,
         map_reduction=1 if outputs.maps_data else picture_reduction(size, LARGEST_REDUCTION),
         on_progress=on_tile,

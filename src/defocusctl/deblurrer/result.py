@@ -149,11 +149,14 @@ def write_restored(
         "weights": weights.name,
         "weightsHash": str(weights.checksum),
         "strength": report.strength,
+        "scale": report.scale,
         "backend": report.backend,
         "precision": report.precision,
         "tile": report.tile,
         "overlap": report.overlap,
     }
+    if report.max_blur is not None:
+        settings["maxBlur"] = report.max_blur
     if restored.region is not None:
         settings["region"] = restored.region.text
     if before.white is not None:

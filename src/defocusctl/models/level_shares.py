@@ -1,6 +1,8 @@
 """How much a network's change is worth at each scale, by blur radius: what the levels' shares come from."""
 
+import json
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,16 @@ class LevelShares:
             raise ValueError("there must be a share of each of four levels for each radius")
         if list(self.radii) != sorted(set(self.radii)) or self.radii[0] != 0:
             raise ValueError("radii must rise from 0")
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The shares that ``json.dumps(asdict(shares))`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the text is anything else.
+        """
+        stored = json.loads(text)
+        return cls(tuple(stored["radii"]), tuple(tuple(row) for row in stored["shares"]))
 
     def of(self, radius: Floats) -> Floats:
         """(h, w) radii in pixels -> the shares of the levels, (4, h, w)."""

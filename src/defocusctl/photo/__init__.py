@@ -2,6 +2,7 @@
 
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.description import cropped, is_own
+from defocusctl.photo.mask import Mask, fitted, read_mask
 from defocusctl.photo.model import IN_MEMORY, Decoded, Metadata, Photo, Provenance, Resolution
 from defocusctl.photo.read import (
     DEFAULT_MAX_MEGAPIXELS,
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_MAX_MEGAPIXELS",
     "IN_MEMORY",
     "Decoded",
+    "Mask",
     "Metadata",
     "Photo",
     "Provenance",
@@ -26,10 +28,12 @@ __all__ = [
     "check_writable_target",
     "conversion_warnings",
     "cropped",
+    "fitted",
     "has_provenance",
     "is_own",
     "output_path",
     "read_content",
+    "read_mask",
     "read_photo",
     "upright_photo",
     "write_photo",

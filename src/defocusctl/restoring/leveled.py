@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from defocusctl.geometry import Box
-from defocusctl.photo import Photo
+from defocusctl.photo import Mask, Photo
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.levels import SCALES, Shares, areas_for, make_levels
-from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, Mask, OutputBuffer, Pixels
+from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
 
 

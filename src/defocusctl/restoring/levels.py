@@ -1,8 +1,8 @@
 """A photo at several scales, and how their changes are blended (docs/levels.md).
 
-The network sees the photo at full size and shrunken to a half, a quarter and an eighth. Each level has a share
-in the result that varies over the photo. A level's change, times its share, is added to the enlarged sum of
-the coarser levels; the photo itself is never enlarged. Where all shares are 0, the photo is unchanged.
+The network sees the photo at full size and shrunken to a half, a quarter and an eighth. Each level has a
+share in the result that varies over the photo. A level's change, times its share, is added to the enlarged
+sum of the coarser levels; the photo itself is never enlarged. Where all shares are 0, the photo is unchanged.
 
 Shares are (L, h, w): one plane per level, one cell for each block of ``CELL`` x ``CELL`` pixels of the photo.
 """
@@ -32,7 +32,7 @@ CUBIC_SUPPORT = 2
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The part ``area`` of a photo, shrunken by ``scale``; the area begins at multiples of ``STEP * scale``."""
+    """The part ``area`` of a photo, shrunken by ``scale``; it begins at multiples of ``STEP * scale``."""
 
     scale: int
     area: Box
@@ -153,7 +153,7 @@ def _clamped(cells: slice, length: int) -> npt.NDArray[np.int64]:
 
 
 def doubled(values: Floats, box: Box) -> Floats:
-    """The part ``box`` (at double size, beginning at even pixels) of (H, W, C) values enlarged bicubically."""
+    """(H, W, C) values enlarged bicubically to double size, in ``box``, which begins at even pixels."""
     rows, columns = box.slices
     top, left = rows.start // 2, columns.start // 2
     first_row, first_column = max(0, top - CUBIC_SUPPORT), max(0, left - CUBIC_SUPPORT)

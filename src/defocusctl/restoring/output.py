@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
+from defocusctl.photo import Mask
 from defocusctl.restoring.levels import Level, Shares, doubled
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
 
 Pixels: TypeAlias = npt.NDArray[Any]
 HalfArray: TypeAlias = npt.NDArray[np.float16]
-Mask: TypeAlias = npt.NDArray[np.uint8]
 
 LARGEST_REDUCTION = 8
 """Finished areas are aligned to multiples of this, so that no block of up to 8 x 8 pixels is cut."""
@@ -24,9 +24,9 @@ LARGEST_REDUCTION = 8
 class LevelBuffer(ABC):
     """Receives the tiles of one level of a photo and adds its change to that of the coarser levels.
 
-    Without ``shares``, the level's change is used everywhere as it is. In a ``neutral`` photo, all colours get
-    the mean of their changes. With a ``map_reduction`` (1, 2, 4 or 8), the coefficients are kept, as means
-    over blocks of that many pixels each way.
+    Without ``shares``, the level's change is used everywhere as it is. In a ``neutral`` photo, all colours
+    get the mean of their changes. With a ``map_reduction`` (1, 2, 4 or 8), the coefficients are kept, as
+    means over blocks of that many pixels each way.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class CoarseBuffer(LevelBuffer):
 class OutputBuffer(LevelBuffer):
     """The restored pixels of a photo (H, W, C), each written exactly once per plan.
 
-    The change is added to the photo's own values and rounded once, so that an unchanged pixel stays exactly as
-    it was, and values beyond black and white survive. ``mask`` (H, W) uint8 scales the change: 255 is all of
-    it, 0 leaves the pixel alone.
+    The change is added to the photo's own values and rounded once, so that an unchanged pixel stays exactly
+    as it was, and values beyond black and white survive. ``mask`` (H, W) scales the change: 255 is all of it,
+    0 leaves the pixel alone.
     """
 
     def __init__(

@@ -3,11 +3,10 @@
 import numpy as np
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.geometry import Box, Size, round_up
+from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo
 from defocusctl.photo.alpha import filled
 from defocusctl.restoring.output import Pixels
-from defocusctl.restoring.tiles import STEP
 
 BAND = 256
 """Rows that are checked at a time."""

@@ -13,19 +13,17 @@ from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TypeAlias
 
-import numpy as np
-
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
-from defocusctl.photo import Photo, cropped
+from defocusctl.photo import Mask, Photo, cropped, fitted
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.blur import BlurMap, estimate_blur
 from defocusctl.restoring.leveled import LeveledPhoto
 from defocusctl.restoring.levels import CELL, SCALES, areas_for
-from defocusctl.restoring.output import HalfArray, Mask, Pixels
+from defocusctl.restoring.output import HalfArray, Pixels
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
 from defocusctl.restoring.selection import (
     at_one_scale,
@@ -153,13 +151,15 @@ class Restorer:
         unchanged. ``room_for`` says how many photos are worthwhile; results may differ from those of single
         photos by rounding.
 
-        With a ``region``, only that part is restored (with context around it) and returned. ``mask`` (H, W)
-        uint8 scales the change: 255 is all of it, 0 leaves the pixel alone. ``map_reduction``
-        (1, 2, 4 or 8) stores the maps as means over blocks of that many pixels each way. ``on_progress`` is
-        called with the number of tiles done and their total; after running out of memory it restarts from 0.
+        With a ``region``, only that part is restored (with context around it) and returned. ``mask``, of the
+        photos' shape at any size, scales the change: 255 is all of it, 0 leaves the pixel alone.
+        ``map_reduction`` (1, 2, 4 or 8) stores the maps as means over blocks of that many pixels each way.
+        ``on_progress`` is called with the number of tiles done and their total; after running out of memory
+        it restarts from 0.
 
         Raises:
-            InputError: if pixels are not finite, or their shape or type is not supported.
+            InputError: if pixels are not finite, their shape or type is not supported, or the mask has
+                another shape.
             UsageError: if the region is not inside the photo, the scale leaves too little of it, or the
                 overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
@@ -170,6 +170,7 @@ class Restorer:
         size = photos[0].size
         check_scale(self.settings.scale, size)
         wanted = Box(0, 0, *size) if region is None else region_inside(region, size)
+        mask = None if mask is None else fitted(mask, size)
         with self._turns:
             prepared = [
                 self._prepare(photo, wanted, mask, map_reduction if keep_coefficients else None)

@@ -8,8 +8,8 @@ import numpy as np
 from defocusctl.errors import UsageError
 from defocusctl.geometry import Box, Size
 from defocusctl.models.level_shares import LevelShares
+from defocusctl.photo import Mask
 from defocusctl.restoring.levels import CELL, SCALES, Shares
-from defocusctl.restoring.output import Mask
 from defocusctl.restoring.tiles import SMALLEST, Floats
 
 SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}

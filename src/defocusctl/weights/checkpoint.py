@@ -17,6 +17,7 @@ from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
 from defocusctl.models.catalogue import NETWORKS, network_class
+from defocusctl.models.level_shares import LevelShares
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Network
@@ -36,7 +37,8 @@ class WeightsMetadata:
     """What is stored along with a network's tensors.
 
     ``configuration`` holds the fields of the network's configuration, and ``digest`` is the checksum of the
-    published file that the weights were converted from, empty for our own weights.
+    published file that the weights were converted from, empty for our own weights. ``level_shares`` is what each
+    level of a photo is worth, None if it was not measured.
     """
 
     model: str
@@ -45,6 +47,7 @@ class WeightsMetadata:
     licence: str
     trained_on: str
     digest: str = ""
+    level_shares: LevelShares | None = None
 
     @classmethod
     def of_network(
@@ -110,6 +113,9 @@ def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dt
     }
     configuration = json.dumps(dict(metadata.configuration), sort_keys=True)
     texts = {**asdict(metadata), "configuration": configuration, "channel_order": "RGB"}
+    del texts["level_shares"]
+    if metadata.level_shares is not None:
+        texts["level_shares"] = json.dumps(asdict(metadata.level_shares))
     with atomic_write(path, force=True) as handle:
         handle.write(with_content_checksum(safetensors.torch.save(tensors, texts)))
 
@@ -143,14 +149,17 @@ def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) ->
 
 def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
     try:
-        values = {field.name: texts[field.name] for field in fields(WeightsMetadata)}
+        values = {
+            field.name: texts[field.name] for field in fields(WeightsMetadata) if field.name != "level_shares"
+        }
         configuration = json.loads(values.pop("configuration"))
+        shares = LevelShares.from_json(texts["level_shares"]) if "level_shares" in texts else None
     except (KeyError, ValueError, TypeError) as error:
         remedy = "give a file saved by defocusctl, or an authors' .pth"
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
     if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
         raise WeightsError(f"the metadata of {path} are invalid", "get the file again")
-    return WeightsMetadata(configuration=configuration, **values)
+    return WeightsMetadata(configuration=configuration, level_shares=shares, **values)
 
 
 def _load_pickle(path: Path) -> Checkpoint:

@@ -1,0 +1,63 @@
+"""A picture that says where a photo is deblurred: white is, black is not."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.errors import InputError
+from defocusctl.geometry import Size
+from defocusctl.photo.model import Photo
+from defocusctl.photo.read import read_photo
+
+Mask = npt.NDArray[np.uint8]
+
+
+def read_mask(path: Path) -> Mask:
+    """The mask in a picture of any format that photos have: (h, w), 0 black to 255 white, upright.
+
+    Colours count by their mean, and what is transparent counts as black.
+
+    Raises:
+        InputError: if it cannot be read, or is all black or all white.
+    """
+    mask = _grey(read_photo(path))
+    if mask.min() == mask.max() and mask.max() in (0, 255):
+        black = mask.max() == 0
+        raise InputError(
+            f"the mask '{path}' is all {'black, so nothing would be deblurred' if black else 'white'}",
+            "paint white what is to be deblurred" if black else "leave out --mask to deblur the whole photo",
+        )
+    return mask
+
+
+def fitted(mask: Mask, size: Size) -> Mask:
+    """The mask at the size of a photo of the same shape.
+
+    Raises:
+        InputError: if the shapes differ by more than rounding.
+    """
+    height, width = mask.shape
+    if abs(height * size.width - width * size.height) > max(size.width, size.height, height, width):
+        raise InputError(
+            f"the mask of {width}x{height} pixels does not have the shape of the photo, "
+            f"{size.width}x{size.height}",
+            "make it from the photo, at any size",
+        )
+    if (height, width) == tuple(size):
+        return mask
+
+    import cv2
+
+    shrinks = height > size.height
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: Mask = np.asarray(cv2.resize(mask, (size.width, size.height), interpolation=method), np.uint8)
+    return resized
+
+
+def _grey(photo: Photo) -> Mask:
+    light = photo.pixels.mean(axis=2, dtype=np.float32) / np.float32(photo.full_scale)
+    if photo.transparency is not None:
+        light *= photo.transparency.astype(np.float32) / np.float32(photo.full_scale)
+    grey: Mask = np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
+    return grey
