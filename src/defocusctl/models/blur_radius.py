@@ -11,11 +11,13 @@ Axes: B batch, H rows, W columns of the photo; h, w of a level; grids are 1/8 of
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, log1p
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad, pixel_unshuffle, relu
+from torch.nn.functional import avg_pool2d, interpolate, pad, pixel_unshuffle, relu, softplus
+
+from defocusctl.models.prediction import Model, RadiusOutput
 
 CELL = 8
 """Pixels of a photo on each side of a cell of the grid."""
@@ -31,8 +33,8 @@ ENTRY = 4  # the input is unshuffled by this
 MULTIPLE = 16  # sides of what the network sees: the coarsest of its features are at 1/16
 CONTEXT = 160  # pixels; at least the receptive field's radius, and a multiple of MULTIPLE
 TILE = 2048  # pixels of a level on each side that are computed at once
-LOG_SCALES = (-5.0, 2.0)
-"""Limits of the log of a distribution's scale: no level may be all or nothing in what is fused."""
+SMALLEST_LOG_SCALE = -4.0
+"""No level is surer than this, so that none is all or nothing in what is fused."""
 TINY = 1e-6
 NOISE = 0.01  # contrast that counts as noise, of pixel values in [0, 1]
 
@@ -53,7 +55,7 @@ class LogRadius(NamedTuple):
 
 @dataclass(frozen=True)
 class BlurRadiusConfig:
-    """Sizes; ``entry_width`` is the number of features at 1/4 of a level's size, ``width`` at 1/8 and 1/16."""
+    """``entry_width`` is the number of features at 1/4 of a level's size, ``width`` that at 1/8 and 1/16."""
 
     entry_width: int = 32
     width: int = 48
@@ -72,10 +74,11 @@ class Residual(nn.Module):
         return x + change
 
 
-class BlurRadius(nn.Module):
+class BlurRadius(Model):
     """Photo -> ``BlurEstimate``."""
 
     name: ClassVar[str] = "blur-radius"
+    target: ClassVar[Literal["sharp", "radius"]] = "radius"
 
     def __init__(self, config: BlurRadiusConfig | None = None) -> None:
         super().__init__()
@@ -93,7 +96,6 @@ class BlurRadius(nn.Module):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """A network with the sizes of the tensors in ``state``; does not load them."""
         width, entry = state["shrink.weight"].shape[:2]
         return cls(BlurRadiusConfig(entry, width))
 
@@ -106,12 +108,23 @@ class BlurRadius(nn.Module):
         """
         return fused([self._tiled(level) for level in pyramid(photo)], grid_of(photo))
 
-    def levels(self, photo: Tensor) -> list[LogRadius]:
-        """The estimate of every level in that level's pixels, (B, 1, ceil(h/8), ceil(w/8)), for training."""
-        return [self._level(level) for level in pyramid(photo)]
+    def training_output(self, blurred: Tensor, target: Tensor) -> RadiusOutput:
+        """Every level's estimate, and the fused one, against the true radius (B, H, W) of photos to match.
+
+        Sides are multiples of 64: then every level's cells are whole.
+        """
+        levels = [self._level(level) for level in pyramid(blurred)]
+        terms = []
+        for number, level in enumerate(levels):
+            radius = avg_pool2d(target.unsqueeze(1), CELL * 2**number) / 2**number
+            terms.append((*level, radius.clamp(max=LARGEST).log1p()))
+        radius, sigma = fused(levels, grid_of(blurred))
+        log_scale = (sigma / (1 + radius)).log() - log(2) / 2
+        terms.append((radius.log1p(), log_scale, avg_pool2d(target.unsqueeze(1), CELL).log1p()))
+        return RadiusOutput(tuple(terms))
 
     def _tiled(self, level: Tensor) -> LogRadius:
-        """The estimate of one level, tile by tile; each tile sees as much around it as the network can see."""
+        """The estimate of one level in its pixels, tile by tile; every tile sees its surroundings, too."""
         height, width = level.shape[-2:]
         device = self.head.weight.device
         rows = []
@@ -138,7 +151,7 @@ class BlurRadius(nn.Module):
         x = self.last(self.merge(torch.cat([x, coarse], dim=1)))
         found = self.head(relu(x))[..., : cells[0], : cells[1]].float()
         median, log_scale = found.chunk(2, dim=1)
-        return LogRadius(median.clamp(0, log1p(LARGEST)), log_scale.clamp(*LOG_SCALES))
+        return LogRadius(median, SMALLEST_LOG_SCALE + softplus(log_scale - SMALLEST_LOG_SCALE))
 
 
 def grid_of(photo: Tensor) -> tuple[int, int]:
@@ -165,7 +178,7 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     radii, variances, weights = [], [], []
     for number, level in enumerate(levels):
         median, log_scale = (_enlarged(part, 2**number, grid) for part in level)
-        radius = median.expm1()
+        radius = median.clamp(0, log1p(LARGEST)).expm1()
         variance = 2 * (log_scale.exp() * (1 + radius) * 2**number) ** 2
         trust = ((LARGEST - radius) / (LARGEST - TRUSTED)).clamp(0, 1) + TINY
         radii.append(radius * 2**number)
