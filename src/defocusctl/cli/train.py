@@ -45,12 +45,8 @@ def train(
 
         def show(progress: "Progress") -> None:
             advance(progress.step, progress.steps, f"loss {progress.loss:.4f}")
-            for name, gain in (progress.gains or {}).items():
-                say(
-                    f"step {progress.step}: {name} {gain.psnr:.2f} dB ({gain.psnr - gain.input_psnr:+.2f}), "
-                    f"SSIM {gain.ssim:.4f} ({gain.ssim - gain.input_ssim:+.4f}), "
-                    f"worst pair {gain.worst_gain:+.2f} dB"
-                )
+            for name, score in (progress.scores or {}).items():
+                say(f"step {progress.step}: {name} {score}")
 
         state = run(
             settings,

@@ -65,6 +65,7 @@ class StepCrops(Dataset[Crops]):
     ) -> None:
         self._sources = sources
         self._border = margin(rendering)
+        self._smallest_scale = rendering.smallest_scale
         self._cache = cache
         self._batch = batch
         self._crop = crop
@@ -93,8 +94,19 @@ class StepCrops(Dataset[Crops]):
 
     def _photo(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
         image = self._cache.rgb(source.photos[int(random.integers(len(source.photos)))])
-        top, left = _corner(image.shape[0], image.shape[1], size, random)
-        return _turned(_cut(image, top, left, size), int(random.integers(8)))
+        side = self._side(min(image.shape[:2]), size, random)
+        top, left = _corner(image.shape[0], image.shape[1], side, random)
+        cut = _cut(image, top, left, side)
+        if side > size:
+            cut = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
+        return _turned(cut, int(random.integers(8)))
+
+    def _side(self, available: int, size: int, random: np.random.Generator) -> int:
+        """Pixels of a photo that are shrunk to ``size``, no more than the photo has."""
+        if self._smallest_scale == 1:
+            return size
+        scale = self._smallest_scale ** random.random()
+        return max(min(round(size / scale), available), size)
 
     def _depth(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
         """A window of random size of a random map, between a quarter of the map and the whole."""
@@ -106,13 +118,20 @@ class StepCrops(Dataset[Crops]):
         return _turned(resized[..., None], int(random.integers(8)))[0]
 
 
-def render_crops(crops: Crops, rendering: Rendering, seed: int) -> tuple[Tensor, Tensor]:
-    """The blurred and the sharp crops of a step, (B, 3, H, W) each, on the device the crops are on."""
+class Samples(NamedTuple):
+    """What a step learns from: crops (B, 3, H, W); the circle radius in pixels (B, H, W) if rendered."""
+
+    blurred: Tensor
+    sharp: Tensor
+    radius: Tensor | None
+
+
+def render_crops(crops: Crops, rendering: Rendering, seed: int) -> Samples:
+    """The samples of a step, on the device the crops are on."""
     if crops.blurred is not None:
-        return crops.blurred, crops.sharp
+        return Samples(crops.blurred, crops.sharp, None)
     generator = torch.Generator(crops.sharp.device).manual_seed(seed * 1_000_003 + crops.step)
-    pair = render(rendering, crops.sharp, crops.depth, generator)
-    return pair.blurred, pair.sharp
+    return Samples(*render(rendering, crops.sharp, crops.depth, generator))
 
 
 def _corner(height: int, width: int, size: int, random: np.random.Generator) -> tuple[int, int]:

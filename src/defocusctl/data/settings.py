@@ -18,6 +18,7 @@ def _rising(ends: Range) -> Range:
 Probability = Annotated[float, Field(ge=0, le=1)]
 Radius = Annotated[float, Field(gt=0, le=100)]
 Quality = Annotated[int, Field(ge=1, le=100)]
+Softness = Annotated[float, Field(ge=0, le=1)]
 Blades = Annotated[int, Field(ge=3, le=100)]
 
 
@@ -44,6 +45,8 @@ class Aperture(Table):
     soft_edge: Annotated[float, Field(ge=0, description="largest width of the soft edge, relative to r")] = (
         0.5
     )
+    gaussian_edge: Annotated[tuple[Softness, Softness], AfterValidator(_rising)] = (0.0, 0.0)
+    """Sigma of a Gaussian that the whole disc is convolved with, relative to r."""
     aberration: Annotated[float, Field(ge=0, le=0.9, description="largest brightening of rim or centre")] = (
         0.4
     )
@@ -77,6 +80,8 @@ class Rendering(Table):
     """Largest sigma in pixels of a blur of the sharp photo itself, for the scenes that get one."""
     soft_scenes: Probability = 0.5
     """Share of scenes that get one: those of a camera that is not crisp even in focus."""
+    smallest_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Photos are shrunk before they are rendered, to between this and 1 of their size, log-uniform."""
     levels: Annotated[int, Field(ge=3, le=64)] = 8
     geometry: Geometry = Geometry()
     aperture: Aperture = Aperture()

@@ -15,6 +15,7 @@ from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, load_image, 
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.export.cache import cached_graph
 from defocusctl.geometry import Box, parse_region
+from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, read_mask
@@ -23,7 +24,7 @@ from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.restorer import Progress, Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.devices import memory_errors
-from defocusctl.weights.checkpoint import load_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, load_model
 from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
 
@@ -113,7 +114,7 @@ class Deblurrer:
             checkpoint.model,
             settings,
             graph,
-            blur_radius=load_blur_radius() if settings.needs_blur else None,
+            blur_radius=_blur_radius() if settings.needs_blur else None,
             level_shares=checkpoint.metadata.level_shares,
         )
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
@@ -250,6 +251,11 @@ class Deblurrer:
             f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
             f"({self.restorer.precision})>"
         )
+
+
+def _blur_radius() -> BlurRadius:
+    """The bundled network that estimates blur radii."""
+    return load_model(resolve_weights(BlurRadius.name, "bundled", offline=True).path, BlurRadius)
 
 
 def _name(image: Any) -> str:

@@ -152,8 +152,8 @@ def deblur_photo(
 ) -> Deblurred:
     """Read ``source`` (a path or a file's bytes), restore it, write ``target`` and the requested pictures.
 
-    ``mask`` and ``white`` are as in ``read_mask`` and ``read_photo``. ``on_photo`` is called with the photo once it is read, ``on_tile`` with
-    the tiles done and in total.
+    ``mask`` and ``white`` are as in ``read_mask`` and ``read_photo``. ``on_photo`` is called with the photo
+    once it is read, ``on_tile`` with the tiles done and in total.
 
     Raises:
         InputError: if the photo cannot be read, or the mask has another shape.

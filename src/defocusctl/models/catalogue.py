@@ -3,13 +3,25 @@
 import inspect
 
 from defocusctl.errors import ModelError
+from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.plugins import Plugin, plugin_of
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model, Network
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (INIKNet, NRKNet)}
-"""The built-in networks."""
+"""The built-in networks that restore photos."""
+ESTIMATORS: dict[str, type[Model]] = {BlurRadius.name: BlurRadius}
+"""The networks that say something about a photo instead."""
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of the network called ``name``, whatever it does.
+
+    Raises:
+        ModelError: as ``network_class``.
+    """
+    return ESTIMATORS[name] if name in ESTIMATORS else network_class(name)
 
 
 def network_class(name: str) -> type[Network]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model
 
 
 class MixedLayoutConv2d(nn.Conv2d):
@@ -87,7 +87,7 @@ class _Convolution(torch.autograd.Function):
         )
 
 
-def mix_layouts(network: Network) -> None:
+def mix_layouts(network: Model) -> None:
     """Replace the network's convolutions in place; its parameters keep their identity and names."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from defocusctl.errors import DefocusctlError
-from defocusctl.models.catalogue import NETWORKS, broken
+from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, broken
 from defocusctl.models.plugins import plugin_of
 from defocusctl.system.devices import is_out_of_memory
 
@@ -23,7 +23,7 @@ def network_errors(network: str) -> Iterator[None]:
     except DefocusctlError:
         raise
     except Exception as error:  # a package may raise anything
-        if network in NETWORKS or is_out_of_memory(error):
+        if network in NETWORKS or network in ESTIMATORS or is_out_of_memory(error):
             raise
         said = str(error).strip().partition("\n")[0]
         raise broken(plugin_of(network), f"{type(error).__name__}: {said}") from error

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 BUILT_IN = ("iniknet", "nrknet")
+"""The built-in networks that restore photos."""
+ESTIMATORS = ("blur-radius",)
+"""Those that say something about a photo instead."""
 DEFAULT_MODEL = BUILT_IN[0]
 GROUP = "defocusctl.models"
 NAMES = r"[a-z0-9][a-z0-9._-]*"
@@ -65,6 +68,15 @@ def check_model(name: str) -> str:
     return name
 
 
+def check_trainable(name: str) -> str:
+    """Return the name if there is exactly one such network that restores photos or says something about them.
+
+    Raises:
+        ModelError: as ``check_model``.
+    """
+    return name if name in ESTIMATORS else check_model(name)
+
+
 def plugin_of(name: str) -> Plugin:
     """The package's network called ``name``.
 
@@ -82,7 +94,7 @@ def plugin_of(name: str) -> Plugin:
 
 
 def _problem(name: str, count: int) -> str | None:
-    if name in BUILT_IN:
+    if name in (*BUILT_IN, *ESTIMATORS):
         return "a built-in network has that name"
     if count > 1:
         return "more than one package registers that name"

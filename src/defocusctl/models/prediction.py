@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -30,14 +30,47 @@ class TrainingOutput:
     reblurred: tuple[tuple[float, Tensor, Tensor], ...] = ()
 
 
-class Network(nn.Module):
-    """Base of all networks; its class attributes are what other code needs to know about them.
+@dataclass(frozen=True)
+class RadiusOutput:
+    """Distributions of log(1 + radius) for one batch, and the true values that they are compared with.
 
-    A network is built from its configuration; without one, it has its default sizes.
+    Every term has the median of a Laplace distribution, the log of its scale, and the truth, of one shape.
     """
 
+    terms: tuple[tuple[Tensor, Tensor, Tensor], ...]
+
+
+class Model(nn.Module):
+    """What can be trained and stored as weights: built from its configuration, or with its default sizes."""
+
     name: ClassVar[str]
-    """The name on the command line."""
+    """The name in recipes and weights, and of restoring networks on the command line."""
+    target: ClassVar[Literal["sharp", "radius"]] = "sharp"
+    """What it learns from a blurred photo: the sharp one, or the blur radius of rendered scenes."""
+
+    config: Any
+    """The network's sizes, a frozen dataclass that can be stored as JSON."""
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """A network with the sizes of the tensors in ``state`` (our key names); does not load them.
+
+        Raises:
+            KeyError: if a tensor that determines a size is missing.
+        """
+        raise NotImplementedError
+
+    def training_output(self, blurred: Tensor, target: Tensor) -> "TrainingOutput | RadiusOutput":
+        """What the loss compares, for photos (B, 3, H, W) and their targets."""
+        raise NotImplementedError
+
+    def initialise(self) -> None:
+        """Set random weights for training, near the identity; by default they stay as constructed."""
+
+
+class Network(Model):
+    """Base of all networks that restore photos; its class attributes are what other code needs to know."""
+
     coefficient_names: ClassVar[tuple[str, ...]] = ()
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
@@ -54,18 +87,6 @@ class Network(nn.Module):
 
     half_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that run in float16 in a float16 export; never the filtering."""
-
-    config: Any
-    """The network's sizes, a frozen dataclass that can be stored as JSON."""
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """A network with the sizes of the tensors in ``state`` (our key names); does not load them.
-
-        Raises:
-            KeyError: if a tensor that determines a size is missing.
-        """
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Prediction:
         """(B, 3, H, W) RGB float32 in [0, 1], sides multiples of 16 and at least 32 -> the restored image."""
@@ -84,6 +105,3 @@ class Network(nn.Module):
         A network without this method accepts only RGB weights.
         """
         raise NotImplementedError(f"{self.name} accepts no weights for BGR images")
-
-    def initialise(self) -> None:
-        """Set random weights for training, near the identity; by default they stay as constructed."""

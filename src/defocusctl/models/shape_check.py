@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model
 
 CALL = 1000
 """The cost of one PyTorch call, as a count of numbers."""
@@ -15,7 +15,7 @@ LIMIT = 10_000_000
 """The largest count for building a network; the released ones stay below 1,000,000."""
 
 
-def expected_shapes(network: type[Network], state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+def expected_shapes(network: type[Model], state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     """The shapes, by key, that a ``network`` with the sizes in ``state`` must have.
 
     Raises:

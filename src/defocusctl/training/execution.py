@@ -15,12 +15,12 @@ from torch import Tensor
 
 from defocusctl.models.mixed_layout import mix_layouts
 from defocusctl.models.plugin_faults import network_errors
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-PROBE_CROP = 96  # pixels; large enough to rank the candidates
+PROBE_CROP = 128  # pixels; large enough to rank the candidates
 PROBE_STEPS = 2  # after one to warm up
 
 
@@ -31,7 +31,7 @@ class Execution:
     precision: str
     layout: str
 
-    def prepare(self, network: Network, device: torch.device) -> Network:
+    def prepare(self, network: Model, device: torch.device) -> Model:
         """The network itself on ``device`` in this layout."""
         network.to(device)
         network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
@@ -39,15 +39,15 @@ class Execution:
             mix_layouts(network)
         return network
 
-    def loss(self, network: Network, blurred: Tensor, sharp: Tensor, recipe: Recipe) -> Tensor:
-        """The recipe's loss of one batch, (B, 3, H, W) each."""
+    def loss(self, network: Model, blurred: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
+        """The recipe's loss of one batch: photos (B, 3, H, W) and what the network learns from them."""
         dtype = AUTOCAST.get(self.precision)
         blurred = blurred.contiguous(memory_format=self.memory_format)
         with (
             network_errors(network.name),
             torch.autocast(blurred.device.type, dtype=dtype, enabled=dtype is not None),
         ):
-            output = network.training_output(blurred, sharp)
+            output = network.training_output(blurred, target)
         return total_loss(output, recipe.loss)
 
     @property
@@ -55,7 +55,7 @@ class Execution:
         return torch.contiguous_format if self.layout == "nchw" else torch.channels_last
 
 
-def choose_execution(recipe: Recipe, network: Network, device: torch.device) -> Execution:
+def choose_execution(recipe: Recipe, network: Model, device: torch.device) -> Execution:
     """What the recipe says, and for ``auto`` what is fastest on this device; the network is not changed."""
     candidates = [
         Execution(precision, layout)
@@ -102,19 +102,20 @@ def _layouts(recipe: Recipe, device: torch.device) -> list[str]:
 
 
 def _seconds_per_step(
-    candidate: Execution, recipe: Recipe, network: Network, device: torch.device, *, give_up_above: float
+    candidate: Execution, recipe: Recipe, network: Model, device: torch.device, *, give_up_above: float
 ) -> float:
     """The fastest of some steps, or of the first alone where that one took too long."""
     trial = candidate.prepare(deepcopy(network).train(), device)
     generator = torch.Generator().manual_seed(0)
     batch = min(recipe.stages[0].batch, 2)
     blurred, sharp = torch.rand(2, batch, 3, PROBE_CROP, PROBE_CROP, generator=generator).to(device)
+    target = sharp[:, 0] if network.target == "radius" else sharp
     clock = clock_of(device)
     best = inf
     for _ in range(1 + PROBE_STEPS):
         trial.zero_grad(set_to_none=True)
         started = clock()
-        candidate.loss(trial, blurred, sharp, recipe).backward()
+        candidate.loss(trial, blurred, target, recipe).backward()
         best = min(best, clock() - started)
         if best > give_up_above:
             break

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from math import inf
@@ -17,17 +17,18 @@ from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.data.pixels import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
-from defocusctl.models.catalogue import network_class
+from defocusctl.models.catalogue import model_class
 from defocusctl.models.plugin_faults import network_errors
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model, Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
+from defocusctl.training.radius_validation import RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
-from defocusctl.training.validation import Gain, ValidationSets
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.training.validation import Score, ValidationSets
+from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, load_model, save_checkpoint
 
 WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
 """What a finished run leaves in its folder."""
@@ -35,12 +36,12 @@ WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": tor
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, reported after every step; ``gains`` only when it has just validated."""
+    """Where a run is, reported after every step; ``scores`` only when it has just validated."""
 
     step: int
     steps: int
     loss: float
-    gains: dict[str, Gain] | None = None
+    scores: Mapping[str, Score] | None = None
 
 
 def train(
@@ -68,7 +69,8 @@ def train(
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
     sources = _sources(recipe, data_root)
-    validation = ValidationSets(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
+    kind = RadiusValidation if model_class(recipe.model).target == "radius" else ValidationSets
+    validation = kind(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
     network, was_bgr = _network(recipe, data_root)
     state = TrainingState(recipe, network, device)
     if resume and (out / FILE).exists():
@@ -116,7 +118,7 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
 def _run(
     state: TrainingState,
     sources: list[RenderedSource | PairSource],
-    validation: ValidationSets,
+    validation: ValidationSets | RadiusValidation,
     journal: Journal,
     out: Path,
     deadline: float,
@@ -132,19 +134,19 @@ def _run(
         state.seconds += now - started
         started = now
         losses.append(loss)
-        gains: dict[str, Gain] | None = None
+        scores: Mapping[str, Score] | None = None
         if state.step % recipe.log_every == 0:
             rate = state.optimiser.param_groups[0]["lr"]
             mean = sum(losses) / len(losses)
             journal.write(state.step, {"loss": mean, "learning_rate": rate, "seconds": state.seconds})
             losses.clear()
         if validation.sets and (state.step % recipe.validation.every_steps == 0 or state.step in ends):
-            gains = dict(validation.measure(state.averaged, state.device))
-            for name, gain in gains.items():
-                journal.write(state.step, {f"{name}/{key}": value for key, value in gain._asdict().items()})
+            scores = validation.measure(state.averaged, state.device)
+            for name, score in scores.items():
+                journal.write(state.step, {f"{name}/{key}": value for key, value in score._asdict().items()})
             strips = validation.strips(state.averaged, state.device)
             journal.picture(state.step, strips)
-        on_progress(Progress(state.step, recipe.steps, loss, gains))
+        on_progress(Progress(state.step, recipe.steps, loss, scores))
         if interruption.requested or time.monotonic() >= deadline:
             return
         if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
@@ -171,11 +173,13 @@ def _steps(state: TrainingState, sources: list[RenderedSource | PairSource]) -> 
 
 def _step(state: TrainingState, crops: Crops, span: Span) -> float:
     optimiser = span.stage.optimiser
-    blurred, sharp = render_crops(_moved(crops, state.device), span.stage.rendering, span.stage.seed)
+    samples = render_crops(_moved(crops, state.device), span.stage.rendering, span.stage.seed)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(optimiser, crops.step, span.schedule_steps)
     state.network.train()
-    loss = state.execution.loss(state.network, blurred, sharp, state.recipe)
+    loss = state.execution.loss(
+        state.network, samples.blurred, getattr(samples, state.network.target), state.recipe
+    )
     state.optimiser.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimiser)
@@ -226,9 +230,9 @@ def _moved(crops: Crops, device: torch.device) -> Crops:
     return Crops(crops.step, crops.sharp.to(device), to_device(crops.blurred), to_device(crops.depth))
 
 
-def _network(recipe: Recipe, data_root: Path) -> tuple[Network, bool]:
+def _network(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     """The network to begin with, and whether its weights come from a file for BGR images."""
-    kind = network_class(recipe.model)
+    kind = model_class(recipe.model)
     if kind.training_output is Network.training_output:
         raise DataError(
             f"{recipe.model} cannot be trained here: it does not say what its loss compares",
@@ -236,6 +240,8 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Network, bool]:
         )
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:
+        if not issubclass(kind, Network):
+            return load_model(data_root / recipe.start_from, kind), False
         checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
         return checkpoint.model, checkpoint.was_bgr
     try:

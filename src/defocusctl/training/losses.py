@@ -1,4 +1,6 @@
-"""The papers' loss functions. All tensors are (B, 3, H, W) float32 in [0, 1] unless stated.
+"""The papers' loss functions, and that of the blur radius.
+
+All tensors are (B, 3, H, W) float32 in [0, 1] unless stated.
 
 INIKNet's eq. (10) also has a perceptual term, 0.1 * LPIPS; it needs AlexNet's weights and is not used here.
 """
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from defocusctl.models.prediction import TrainingOutput
+from defocusctl.models.prediction import RadiusOutput, TrainingOutput
 from defocusctl.training.recipe import Loss
 
 PIXEL_LOSSES = {"mse": mse_loss, "l1": l1_loss}
@@ -36,8 +38,19 @@ def prediction_loss(output: TrainingOutput, settings: Loss) -> Tensor:
     return torch.stack(terms).sum()
 
 
-def total_loss(output: TrainingOutput, settings: Loss) -> Tensor:
-    """Prediction loss plus alpha times the reblurring loss."""
+def radius_loss(output: RadiusOutput) -> Tensor:
+    """Mean of |t - m| / b + log b: the negative log likelihood of Laplace distributions, less log 2."""
+    terms = [
+        ((truth - median).abs() * (-log_scale).exp() + log_scale).mean()
+        for median, log_scale, truth in output.terms
+    ]
+    return torch.stack(terms).mean()
+
+
+def total_loss(output: TrainingOutput | RadiusOutput, settings: Loss) -> Tensor:
+    """For restoration: prediction loss plus alpha times the reblurring loss."""
+    if isinstance(output, RadiusOutput):
+        return radius_loss(output)
     loss = prediction_loss(output, settings)
     if output.reblurred and settings.reblur_weight > 0:
         loss = loss + settings.reblur_weight * reblurring_loss(output)

@@ -3,11 +3,11 @@
 from torch.optim import Adam, AdamW, Optimizer
 
 from defocusctl.errors import DataError
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model
 from defocusctl.training.recipe import Optimiser
 
 
-def optimiser_of(settings: Optimiser, network: Network) -> Optimizer:
+def optimiser_of(settings: Optimiser, network: Model) -> Optimizer:
     """Adam, AdamW where ``weight_decay`` is above 0, or Muon.
 
     Muon (Jordan et al. 2024) makes the momentum of every weight matrix, convolutions flattened to
@@ -25,7 +25,7 @@ def optimiser_of(settings: Optimiser, network: Network) -> Optimizer:
     return Adam(network.parameters(), lr=rate)
 
 
-def _muon(network: Network, rate: float, decay: float) -> Optimizer:
+def _muon(network: Model, rate: float, decay: float) -> Optimizer:
     try:
         from pytorch_optimizer import Muon
     except ImportError as error:

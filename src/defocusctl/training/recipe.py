@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError, ModelError
-from defocusctl.models.plugins import check_model
+from defocusctl.models.plugins import ESTIMATORS, check_trainable
 from defocusctl.system.toml import Table, read_toml
 
 Count = Annotated[int, Field(ge=1)]
@@ -163,7 +163,7 @@ class Recipe(Table):
     @classmethod
     def _is_known(cls, model: str) -> str:
         try:
-            return check_model(model)
+            return check_trainable(model)
         except ModelError as error:
             raise ValueError(str(error)) from error
 
@@ -171,6 +171,12 @@ class Recipe(Table):
     def _layout_fits(self) -> "Recipe":
         if self.layout == "mixed" and self.precision != "fp32":
             raise ValueError("layout 'mixed' needs precision 'fp32'; 'auto' for both finds the fastest")
+        return self
+
+    @model_validator(mode="after")
+    def _radius_is_known(self) -> "Recipe":
+        if self.model in ESTIMATORS and (self.data.pairs or self.validation.pairs):
+            raise ValueError(f"{self.model} learns from rendered photos only; leave out 'pairs'")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from defocusctl.errors import DataError, OutputError
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
 from defocusctl.training.optimisers import optimiser_of
@@ -21,7 +21,7 @@ PART = f".{FILE}.part"
 class TrainingState:
     """The network, its exponential moving average, the optimiser and the number of steps done."""
 
-    def __init__(self, recipe: Recipe, network: Network, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, network: Model, device: torch.device) -> None:
         self.recipe = recipe
         self.execution = choose_execution(recipe, network, device)
         self.network = self.execution.prepare(network, device)
@@ -47,10 +47,10 @@ class TrainingState:
             self._begin(stage.optimiser)
 
     @property
-    def averaged(self) -> Network:
+    def averaged(self) -> Model:
         """The averaged network, in evaluation mode."""
         network = self.ema.module.eval()
-        assert isinstance(network, Network)
+        assert isinstance(network, Model)
         return network
 
     def save(self, folder: Path) -> None:

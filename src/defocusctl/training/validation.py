@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality
 from defocusctl.models.plugin_faults import network_errors
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model, Network
 from defocusctl.training.recipe import RENDERED, Validation
 
 SEED = 20_231
@@ -42,6 +42,18 @@ class Gain(NamedTuple):
     worst_gain: float
     """The PSNR gain of the pair that gained least."""
 
+    def __str__(self) -> str:
+        return (
+            f"{self.psnr:.2f} dB ({self.psnr - self.input_psnr:+.2f}), "
+            f"SSIM {self.ssim:.4f} ({self.ssim - self.input_ssim:+.4f}), worst pair {self.worst_gain:+.2f} dB"
+        )
+
+
+class Score(Protocol):
+    """What validation says of one set: named numbers, and one line for people."""
+
+    def _asdict(self) -> dict[str, float]: ...
+
 
 class ValidationSets:
     """All validation crops of a recipe, read and rendered once; the same for every run and machine."""
@@ -60,7 +72,7 @@ class ValidationSets:
             self.sets[name] = [_central(pair, settings.crop, cache) for pair in pairs]
 
     @torch.inference_mode()
-    def measure(self, network: Network, device: torch.device) -> Mapping[str, Gain]:
+    def measure(self, network: Model, device: torch.device) -> Mapping[str, Gain]:
         """Quality of every set under ``network`` (evaluation mode, float32)."""
         return {
             name: _gain([(pair, _restored(network, pair.blurred, device)) for pair in pairs])
@@ -68,7 +80,7 @@ class ValidationSets:
         }
 
     @torch.inference_mode()
-    def strips(self, network: Network, device: torch.device, count: int = 3) -> NDArray[np.uint8]:
+    def strips(self, network: Model, device: torch.device, count: int = 3) -> NDArray[np.uint8]:
         """A picture: ``count`` crops of every set, each blurred | restored | sharp, (H, W, 3)."""
         rows = []
         for pairs in self.sets.values():
@@ -91,7 +103,7 @@ def _rendered_pair(
     source = RenderedSource([photo], [], 1.0)
     crops = StepCrops([source], rendering, cache, batch=1, crop=crop, seed=seed)[0]
     for attempt in range(ATTEMPTS):
-        blurred, sharp = render_crops(crops, rendering, seed + SEED * attempt)
+        blurred, sharp, _ = render_crops(crops, rendering, seed + SEED * attempt)
         pair = ValidationPair(blurred[0], sharp[0])
         if _quality(*pair).psnr < NOTHING_TO_GAIN:
             break
@@ -116,7 +128,7 @@ def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
     return ValidationPair(*tensors)
 
 
-def _restored(network: Network, blurred: Tensor, device: torch.device) -> Tensor:
+def _restored(network: Model, blurred: Tensor, device: torch.device) -> Tensor:
     """The network's answer to one crop, on the CPU."""
     with network_errors(network.name):
         image: Tensor = network(blurred.unsqueeze(0).to(device)).image

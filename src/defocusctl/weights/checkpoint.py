@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
-from defocusctl.models.catalogue import NETWORKS, network_class
+from defocusctl.models.catalogue import NETWORKS, model_class
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
-from defocusctl.models.prediction import Network
+from defocusctl.models.prediction import Model, Network
 from defocusctl.models.shape_check import expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from defocusctl.system.atomic import atomic_write
@@ -29,6 +29,7 @@ from defocusctl.weights.checksums import Checksum, checked_metadata, with_conten
 from defocusctl.weights.registry import PICKLE_SUFFIXES, WEIGHT_SUFFIXES, WeightsEntry, load_registry
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")  # where training scripts nest state dicts
+ModelT = TypeVar("ModelT", bound=Model)
 TRAINING_STATE = {"recipe", "step", "network", "ema"}  # a key in the checkpoint.pt of `defocusctl train`
 
 
@@ -37,8 +38,8 @@ class WeightsMetadata:
     """What is stored along with a network's tensors.
 
     ``configuration`` holds the fields of the network's configuration, and ``digest`` is the checksum of the
-    published file that the weights were converted from, empty for our own weights. ``level_shares`` is what each
-    level of a photo is worth, None if it was not measured.
+    published file that the weights were converted from, empty for our own weights. ``level_shares`` is what
+    each level of a photo is worth, None if it was not measured.
     """
 
     model: str
@@ -52,7 +53,7 @@ class WeightsMetadata:
     @classmethod
     def of_network(
         cls,
-        network: Network,
+        network: Model,
         *,
         source: str,
         licence: str,
@@ -101,7 +102,24 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
     return checkpoint
 
 
-def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dtype: torch.dtype) -> None:
+def load_model(path: Path, kind: type[ModelT]) -> ModelT:
+    """The network of the class ``kind`` in a safetensors file of this program, float32, in evaluation mode.
+
+    Raises:
+        WeightsError: if the file is missing, damaged or of another network.
+    """
+    try:
+        network, _, _ = _read_safetensors(path)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights {path} ({error.strerror or error})", "check the path"
+        ) from error
+    if not isinstance(network, kind):
+        raise WeightsError(f"{path} holds weights of {network.name}, not {kind.name}", "check the path")
+    return network
+
+
+def save_checkpoint(path: Path, model: Model, metadata: WeightsMetadata, *, dtype: torch.dtype) -> None:
     """Write ``model`` to the safetensors file ``path``, whole or not at all, its floats as ``dtype``.
 
     Raises:
@@ -121,6 +139,17 @@ def save_checkpoint(path: Path, model: Network, metadata: WeightsMetadata, *, dt
 
 
 def _load_safetensors(path: Path) -> Checkpoint:
+    network, metadata, channel_order = _read_safetensors(path)
+    if not isinstance(network, Network):
+        raise WeightsError(
+            f"{path} holds weights of {network.name}, which does not restore photos",
+            f"give those of {', '.join(model_names())}",
+        )
+    return _for_rgb(network, metadata, channel_order)
+
+
+def _read_safetensors(path: Path) -> tuple[Model, WeightsMetadata, str]:
+    """The network in a file, what is known about its weights, and their channel order."""
     content = path.read_bytes()
     try:
         texts = checked_metadata(content)
@@ -137,7 +166,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
         if configuration.get(key) != value:
             cause = f"{path} says {key} = {value}, but its tensors say {configuration.get(key)}"
             raise WeightsError(cause, "get the file again")
-    return _for_rgb(network, metadata, texts["channel_order"])
+    return network, metadata, texts["channel_order"]
 
 
 def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) -> Checkpoint:
@@ -191,6 +220,7 @@ def _converted(path: Path, entry: WeightsEntry | None, checksum: Checksum) -> Ch
         cause = f"{path} looks like {model}, but has the unknown tensor {error}"
         raise WeightsError(cause, "give an unchanged release") from error
     network = _network_with(model, ours, path)
+    assert isinstance(network, Network)
     configuration = asdict(network.config)
     described = dict(entry.configuration or {}) if entry else {}
     if entry and not described.items() <= configuration.items():
@@ -243,11 +273,11 @@ def _holds_all_its_numbers(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Network:
+def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Model:
     """The network with the sizes and tensors of ``state`` (our key names), in float32."""
-    if model not in (known := model_names()):
+    if model not in (known := (*model_names(), *ESTIMATORS)):
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
-    kind = network_class(model)
+    kind = model_class(model)
     with network_errors(model):
         try:
             expected = expected_shapes(kind, state)

@@ -24,6 +24,8 @@ class ApertureShapes:
     aberration: Tensor
     """Rim brighter (positive) or dimmer than the centre; changes sign across the focus."""
     ellipticity: Tensor
+    gaussian_edge: Tensor | None = None
+    """Sigma of a Gaussian that the disc is convolved with, relative to the radius."""
 
 
 def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> ApertureShapes:
@@ -33,6 +35,7 @@ def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> A
         return torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
 
     low, high = settings.blades
+    least, most = settings.gaussian_edge
     blades = torch.floor(low + uniform() * (high - low + 1)).clamp(max=high)
     return ApertureShapes(
         blades=torch.where(uniform() < settings.polygon, blades, 0.0),
@@ -40,6 +43,7 @@ def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> A
         soft_edge=settings.soft_edge * uniform() ** 2,
         aberration=settings.aberration * (2 * uniform() - 1),
         ellipticity=settings.ellipticity * uniform(),
+        gaussian_edge=least + (most - least) * uniform() if most > 0 else None,
     )
 
 
@@ -47,7 +51,8 @@ def receptive_radius(settings: Aperture, radius: float) -> float:
     """Pixels from the centre to where the widest kernel of a circle of ``radius`` pixels ends."""
     blades = settings.blades[0]
     corner = sqrt(2 * pi / (blades * sin(2 * pi / blades))) if settings.polygon > 0 else 1.0
-    return radius * (corner + settings.soft_edge / 2) + 0.5
+    gaussian = 2 * settings.gaussian_edge[1]  # two sigmas: what lies beyond is a few per cent and faint
+    return radius * (corner + settings.soft_edge / 2 + gaussian) + 0.5
 
 
 def point_spread(shapes: ApertureShapes, signed_radius: Tensor, height: int, width: int) -> Tensor:
@@ -71,8 +76,20 @@ def point_spread(shapes: ApertureShapes, signed_radius: Tensor, height: int, wid
     sign = torch.sign(signed_radius).view_as(r)
     brightness = 1 + sign * shapes.aberration * (2 * relative**2 - 1)
     kernel = coverage * torch.where(r < 1, 1.0, brightness)
+    if shapes.gaussian_edge is not None:
+        kernel = gaussian_blurred(kernel, shapes.gaussian_edge * r)
     normalised: Tensor = kernel / kernel.sum(dim=(2, 3), keepdim=True)
     return normalised
+
+
+def gaussian_blurred(planes: Tensor, sigma: Tensor) -> Tensor:
+    """Planes (..., H, W) convolved with Gaussians of ``sigma`` pixels, (..., 1, 1); borders wrap around."""
+    height, width = planes.shape[-2:]
+    fy = torch.fft.fftfreq(height, device=planes.device).view(-1, 1)
+    fx = torch.fft.rfftfreq(width, device=planes.device)
+    transfer = torch.exp(-2 * torch.pi**2 * sigma**2 * (fx**2 + fy**2))
+    blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(planes) * transfer, s=(height, width))
+    return blurred
 
 
 def _wrapped(size: int, device: torch.device) -> Tensor:

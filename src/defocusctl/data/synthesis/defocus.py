@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from defocusctl.data.settings import Rendering
-from defocusctl.data.synthesis.apertures import ApertureShapes, draw_shapes, point_spread, receptive_radius
+from defocusctl.data.synthesis.apertures import (
+    ApertureShapes,
+    draw_shapes,
+    gaussian_blurred,
+    point_spread,
+    receptive_radius,
+)
 from defocusctl.data.synthesis.camera import lift_highlights, photograph, to_light, to_pixels
 from defocusctl.data.synthesis.scenes import circles_of_confusion, draw_disparity
 from defocusctl.geometry import round_up
@@ -89,12 +95,7 @@ def _levels(c: Tensor, levels: int) -> Tensor:
 
 def _soften(rendering: Rendering, photos: Tensor, generator: torch.Generator) -> Tensor:
     """Blur some photos slightly: real scenes are seldom as crisp as the training photos."""
-    batch, _, height, width = photos.shape
+    batch = photos.shape[0]
     chance = torch.rand(2, batch, generator=generator, device=photos.device)
     sigma = torch.where(chance[0] < rendering.soft_scenes, rendering.scene_softness * chance[1], 0.0)
-    sigma = sigma.view(batch, 1, 1, 1)
-    fy = torch.fft.fftfreq(height, device=photos.device).view(1, 1, -1, 1)
-    fx = torch.fft.rfftfreq(width, device=photos.device).view(1, 1, 1, -1)
-    transfer = torch.exp(-2 * torch.pi**2 * sigma**2 * (fx**2 + fy**2))
-    softened: Tensor = torch.fft.irfft2(torch.fft.rfft2(photos) * transfer, s=(height, width))
-    return softened.clamp(0, 1)
+    return gaussian_blurred(photos, sigma.view(batch, 1, 1, 1)).clamp(0, 1)
