@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
-from defocusctl.models.catalogue import NETWORKS, model_class
+from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, model_class
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
