@@ -24,12 +24,13 @@ def deblur(call: DeblurCall) -> None:
         call.check()
         settings = call.restoring()
         mask = None if call.mask is None else _read_mask(call.mask)
+        masks = [] if call.mask is None else [str(call.mask)]
         region = None if call.region is None else parse_region(call.region)
         jobs: list[Job] = []
         for text in call.inputs:
             with reporter.one_input(text):
                 jobs.append(plan_job(text, call, region))
-        check_conflicts(call.inputs, jobs, as_json=call.as_json)
+        check_conflicts([*call.inputs, *masks], jobs, as_json=call.as_json)
         if jobs:
             deblurrer = load(call.model, call.weights, settings, offline=call.offline, quiet=call.quiet)
         for job in jobs:
