@@ -1,7 +1,7 @@
 """The progress of a batch, from its entries; and an estimate before it starts.
 
 The estimate uses the sizes in the files' headers and a measured probe. Time covers the network only, at the
-speed of a small noise image, as if photos did not slow each other down. Memory is what the process uses after
+speed of a small tile, as if photos did not slow each other down. Memory is what the process uses after
 the probe, the float tensors of one tile for each photo being restored, and as many of the largest photos as
 are in memory at once, as read and as restored with 16 bits.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-import numpy as np
 import psutil
 
 from defocusctl.batch.engine import Concurrency, torch_threads
@@ -21,12 +20,8 @@ from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
-from defocusctl.photo import Photo
 from defocusctl.photo.targets import format_of_suffix
-from defocusctl.restoring.restorer import Restorer
 
-PROBE = 320
-"""Side in pixels of the noise image that the speed is measured on."""
 BYTES_PER_PIXEL = 12
 """For a photo in memory: three colours of 16 bits, as read and as restored."""
 
@@ -115,14 +110,17 @@ class Estimate(NamedTuple):
 
 
 def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency) -> Estimate:
-    """Estimate the cost of restoring all jobs' photos on this machine now."""
+    """Estimate the cost of restoring all jobs' photos on this machine now.
+
+    With a scale of ``auto``, it is that of photos which need every level everywhere; most take less.
+    """
     restorer = deblurrer.restorer
     sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
     with torch_threads(concurrency):
-        seconds_per_pixel = _probe(restorer)
-    plans = [restorer.plan(size) for size in sizes]
+        seconds_per_pixel = restorer.seconds_per_pixel()
+    plans = [plan for size in sizes for plan in restorer.possible_plans(size)]
     computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
     tile = max(plan.tile.pixels for plan in plans)
     largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
@@ -151,13 +149,3 @@ def photo_size(path: Path) -> Size | None:
             return Size(image.height, image.width)
     except Exception:  # libraries may raise anything on broken files
         return None
-
-
-def _probe(restorer: Restorer) -> float:
-    """Measure the seconds per pixel of a tile."""
-    noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
-    for _ in range(2):  # the first one warms up
-        started = time.perf_counter()
-        restorer.restore([Photo.of_pixels(noise, 255.0)])
-    plan = restorer.plan(Size(PROBE, PROBE))
-    return (time.perf_counter() - started) / (plan.count * plan.tile.pixels)

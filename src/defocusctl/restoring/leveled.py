@@ -1,6 +1,8 @@
-"""One photo at all its levels, with the buffers that its tiles are written to."""
+"""Photos at all their levels, and the loop that fills their buffers tile by tile."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +12,10 @@ from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.levels import SCALES, Shares, areas_for, make_levels
 from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
+from defocusctl.restoring.tile_runner import TileResult, TileRunner
+from defocusctl.restoring.tiles import TilePlan
+
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 class LeveledPhoto:
@@ -67,3 +73,57 @@ class LeveledPhoto:
         """The mean share of each level that is used in a part of the photo, by the name of its scale."""
         means = {1: 1.0} if self._shares is None else self._shares.means(wanted)
         return {"1" if scale == 1 else f"1/{scale}": round(mean, 3) for scale, mean in means.items()}
+
+
+@dataclass
+class TileCount:
+    """How many of a photo's tiles were computed, and the parts that were left unchanged, one line each."""
+
+    computed: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_tiles(
+    runner: TileRunner,
+    photos: Sequence[LeveledPhoto],
+    plans: Mapping[int, TilePlan],
+    on_progress: Progress | None,
+) -> list[TileCount]:
+    """Restore into the photos' buffers tile by tile.
+
+    ``plans`` are the tiles of the levels by scale, the coarsest level first. A tile is computed for those
+    photos together that need it.
+    """
+    levels = [
+        (plan, {i: photo.buffers[scale] for i, photo in enumerate(photos) if scale in photo.buffers})
+        for scale, plan in plans.items()
+    ]
+    for plan, buffers in levels:
+        for buffer in buffers.values():
+            buffer.begin(plan)
+    total = sum(
+        any(buffer.uses(tile) for buffer in buffers.values())
+        for plan, buffers in levels
+        for tile in plan.tiles
+    )
+    report = on_progress or (lambda _done, _total: None)
+    counts = [TileCount() for _ in photos]
+    done = 0
+    for plan, buffers in levels:
+        for tile in plan.tiles:
+            needed = [i for i, buffer in buffers.items() if buffer.uses(tile)]
+            results: dict[int, TileResult] = {}
+            if needed:
+                report(done, total)
+                seen = [buffers[i].level.photo for i in needed]
+                results = dict(zip(needed, runner.run(seen, tile.read.shifted(-plan.context)), strict=True))
+                done += 1
+            for i, buffer in buffers.items():
+                buffer.add(tile, results.get(i))
+            for i, result in results.items():
+                counts[i].computed += 1
+                if result.rejected:
+                    part = buffers[i].in_photo(tile.keep).text
+                    counts[i].warnings.append(f"left the part {part} as it was: {result.rejected}")
+    report(total, total)
+    return counts

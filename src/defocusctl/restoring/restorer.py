@@ -6,12 +6,13 @@ seams stay in memory, and what coarser levels add.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import TypeAlias
+
+import numpy as np
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size, round_up
@@ -21,21 +22,13 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import Mask, Photo, cropped, fitted
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.blur import BlurMap, estimate_blur
-from defocusctl.restoring.leveled import LeveledPhoto
-from defocusctl.restoring.levels import CELL, SCALES, areas_for
+from defocusctl.restoring.leveled import LeveledPhoto, Progress, run_tiles
+from defocusctl.restoring.levels import SCALES, areas_for
 from defocusctl.restoring.output import HalfArray, Pixels
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
-from defocusctl.restoring.selection import (
-    at_one_scale,
-    below,
-    cells_of,
-    check_scale,
-    levels_for,
-    only_inside,
-    shares_by_radius,
-)
+from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for, select_levels
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
-from defocusctl.restoring.tile_runner import TileResult, TileRunner
+from defocusctl.restoring.tile_runner import TileRunner
 from defocusctl.restoring.tiles import (
     CONTEXT,
     STEP,
@@ -55,10 +48,11 @@ from defocusctl.system.devices import (
     reset_peak_memory,
 )
 
-Progress: TypeAlias = Callable[[int, int], None]
-
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
+
+PROBE = 192
+"""The side, in pixels, of the tile that is timed for estimates."""
 
 MAX_BATCH = 32
 """The largest number of small photos that share a batch on a GPU."""
@@ -200,6 +194,24 @@ class Restorer:
             tile = min(tile or largest, largest)
         return plan_tiles(size, tile, self.overlap, CONTEXT)
 
+    def possible_plans(self, size: Size) -> list[TilePlan]:
+        """The tiles of all levels that a photo of this size may need.
+
+        Raises:
+            UsageError: if the overlap does not fit into the tile, or the scale leaves too little of it.
+        """
+        check_scale(self.settings.scale, size)
+        scales = levels_for(size) if self.settings.scale == "auto" else (SCALE_OF[self.settings.scale],)
+        return [self.plan(Size(*(-(-side // scale) for side in size))) for scale in scales]
+
+    def seconds_per_pixel(self) -> float:
+        """Measure how long the network takes per pixel of a tile."""
+        noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
+        for _ in range(2):  # the first one warms up
+            started = time.perf_counter()
+            self._runner.run([Photo.of_pixels(noise, 255.0)], Box(0, 0, PROBE, PROBE))
+        return (time.perf_counter() - started) / PROBE**2
+
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""
         side = self.settings.tile or 2 * AUTO_TILE[self.device.type]
@@ -220,36 +232,14 @@ class Restorer:
     def _prepare(
         self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None
     ) -> LeveledPhoto:
-        """Estimate the blur if the settings need it, and divide the work among the levels."""
-        settings, size = self.settings, photo.size
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
-        scale, available = settings.scale, levels_for(size)
-        if scale == "auto" and available == (1,):
-            scale = "1"
         blur = None
-        if self._blur_radius is not None and settings.needs_blur:
-            area = areas_for(wanted, size, self.overlap, SCALES)[SCALES[-1]]
+        if self._blur_radius is not None and self.settings.needs_blur:
+            area = areas_for(wanted, seen.size, self.overlap, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
-        grid = -(-size.height // CELL), -(-size.width // CELL)
-        shares = None
-        if scale == "auto" and blur is not None:
-            shares = shares_by_radius(*blur, self._level_shares, available)
-        elif scale != "1" or settings.max_blur is not None or mask is not None:
-            shares = at_one_scale(scale, grid)
-        if shares is not None and settings.max_blur is not None and blur is not None:
-            shares = shares * below(settings.max_blur, blur.radius)
-        if shares is not None and mask is not None:
-            shares = shares * cells_of(mask)
-        return LeveledPhoto(
-            seen,
-            wanted,
-            self.overlap,
-            settings.strength,
-            None if shares is None else only_inside(shares, wanted),
-            blur,
-            mask,
-            map_reduction,
-        )
+        shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
+        strength = self.settings.strength
+        return LeveledPhoto(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction)
 
     def _fill(
         self, photos: Sequence[LeveledPhoto], wanted: Box, on_progress: Progress | None
@@ -262,7 +252,7 @@ class Restorer:
         while True:
             plans = self._plans(photos, largest)
             try:
-                done = self._run_tiles(photos, plans, on_progress)
+                done = run_tiles(self._runner, photos, plans, on_progress)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -297,10 +287,10 @@ class Restorer:
             replace(
                 report,
                 levels=photo.level_shares(wanted),
-                tiles=tiles,
-                warnings=(*warnings, *_rejection_warnings(rejected)),
+                tiles=tiles.computed,
+                warnings=(*warnings, *tiles.warnings),
             )
-            for photo, (tiles, rejected) in zip(photos, done, strict=True)
+            for photo, tiles in zip(photos, done, strict=True)
         ]
 
     def _plans(self, photos: Sequence[LeveledPhoto], largest: int | None) -> dict[int, TilePlan]:
@@ -311,49 +301,6 @@ class Restorer:
             if buffers:
                 plans[scale] = self.plan(buffers[0].level.photo.size, largest)
         return plans
-
-    def _run_tiles(
-        self, photos: Sequence[LeveledPhoto], plans: Mapping[int, TilePlan], on_progress: Progress | None
-    ) -> list[tuple[int, list[tuple[Box, str]]]]:
-        """Restore into the buffers tile by tile, the coarsest level first.
-
-        Returns for each photo how many tiles were computed, the parts left unchanged, and why.
-        """
-        levels = [
-            (plan, {i: photo.buffers[scale] for i, photo in enumerate(photos) if scale in photo.buffers})
-            for scale, plan in plans.items()
-        ]
-        for plan, buffers in levels:
-            for buffer in buffers.values():
-                buffer.begin(plan)
-        total = sum(
-            any(buffer.uses(tile) for buffer in buffers.values())
-            for plan, buffers in levels
-            for tile in plan.tiles
-        )
-        done = 0
-        computed = [0] * len(photos)
-        rejected: list[list[tuple[Box, str]]] = [[] for _ in photos]
-        for plan, buffers in levels:
-            for tile in plan.tiles:
-                needed = [i for i, buffer in buffers.items() if buffer.uses(tile)]
-                results: dict[int, TileResult] = {}
-                if needed:
-                    if on_progress is not None:
-                        on_progress(done, total)
-                    read = tile.read.shifted(-plan.context)
-                    found = self._runner.run([buffers[i].level.photo for i in needed], read)
-                    results = dict(zip(needed, found, strict=True))
-                    done += 1
-                for i, buffer in buffers.items():
-                    buffer.add(tile, results.get(i))
-                for i, result in results.items():
-                    computed[i] += 1
-                    if result.rejected:
-                        rejected[i].append((buffers[i].in_photo(tile.keep), result.rejected))
-        if on_progress is not None:
-            on_progress(total, total)
-        return list(zip(computed, rejected, strict=True))
 
     def _tile_for(self, size: Size) -> int:
         """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
@@ -377,7 +324,3 @@ class Restorer:
                 "close other programs, use a smaller --overlap or another --device",
             )
         return smaller
-
-
-def _rejection_warnings(parts: Sequence[tuple[Box, str]]) -> list[str]:
-    return [f"left the part {box.text} as it was: {reason}" for box, reason in parts]

@@ -9,7 +9,9 @@ from defocusctl.errors import UsageError
 from defocusctl.geometry import Box, Size
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.photo import Mask
+from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.levels import CELL, SCALES, Shares
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import SMALLEST, Floats
 
 SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}
@@ -70,20 +72,36 @@ def shares_by_radius(
     return shares
 
 
-def at_one_scale(scale: str, grid: tuple[int, int]) -> Floats:
-    """A share of 1 everywhere for one level, (L, h, w)."""
-    shares = np.zeros((len(SCALES), *grid), np.float32)
-    shares[SCALES.index(SCALE_OF[scale])] = 1
-    return shares
+def select_levels(
+    settings: RestoreSettings,
+    measured: LevelShares,
+    size: Size,
+    wanted: Box,
+    blur: BlurMap | None,
+    mask: Mask | None,
+) -> Shares | None:
+    """The shares of the levels in the part ``wanted`` of a photo; None is the level of scale 1 everywhere.
+
+    A scale of ``auto`` and ``max_blur`` need the ``blur`` map. ``mask`` has the size of the photo.
+    """
+    available = levels_for(size)
+    scale = "1" if settings.scale == "auto" and available == (1,) else settings.scale
+    if scale == "1" and settings.max_blur is None and mask is None:
+        return None
+    grid = tuple(-(-side // CELL) for side in size)
+    if scale == "auto" and blur is not None:
+        values = shares_by_radius(*blur, measured, available)
+    else:
+        values = np.zeros((len(SCALES), *grid), np.float32)
+        values[SCALES.index(SCALE_OF[scale])] = 1
+    if settings.max_blur is not None and blur is not None:
+        values *= np.clip((settings.max_blur - blur.radius) / (FADE * settings.max_blur), 0, 1)
+    if mask is not None:
+        values *= _cells_of(mask)
+    return Shares(_only_inside(values, wanted))
 
 
-def below(max_blur: float, radius: Floats) -> Floats:
-    """1 where the blur radius is below ``max_blur`` pixels, 0 above, with a short fade: (h, w)."""
-    fade: Floats = np.clip((max_blur - radius) / (FADE * max_blur), 0, 1).astype(np.float32)
-    return fade
-
-
-def cells_of(mask: Mask) -> Floats:
+def _cells_of(mask: Mask) -> Floats:
     """1 in the cells of a photo's mask (H, W) that are not black, and in those around them, else 0."""
     rows, columns = (np.arange(0, length, CELL) for length in mask.shape)
     lit = np.maximum.reduceat(np.maximum.reduceat(mask, rows, axis=0), columns, axis=1) > 0
@@ -91,11 +109,11 @@ def cells_of(mask: Mask) -> Floats:
     return around
 
 
-def only_inside(shares: Floats, wanted: Box) -> Shares:
+def _only_inside(shares: Floats, wanted: Box) -> Floats:
     """The shares with those of cells far from the wanted part of the photo set to 0."""
     rows, columns = (
         slice(max(0, s.start // CELL - MARGIN), -(-s.stop // CELL) + MARGIN) for s in wanted.slices
     )
     kept = np.zeros_like(shares)
     kept[:, rows, columns] = shares[:, rows, columns]
-    return Shares(kept)
+    return kept
