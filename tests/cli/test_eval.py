@@ -43,7 +43,7 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
 
 def test_the_command_line_names_what_there_is() -> None:
     from defocusctl.data.datasets import SETS
-    from defocusctl.evaluation.classical import CLASSICAL
+    from defocusctl.evaluation.methods import CLASSICAL
 
     assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
     assert {name.value for name in Baseline} == set(CLASSICAL)

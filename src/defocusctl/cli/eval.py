@@ -24,11 +24,11 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.data.datasets import FoundData
-    from defocusctl.evaluation.expectations import Expectation
     from defocusctl.evaluation.methods import Candidate
     from defocusctl.evaluation.metrics import Lpips
     from defocusctl.evaluation.results import Evaluation
     from defocusctl.evaluation.run import Run
+    from defocusctl.evaluation.summary import Expectation
     from defocusctl.restoring.settings import RestoreSettings
 
 PUBLISHED = "published"
@@ -165,7 +165,7 @@ def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
 def _expectations(
     expect: str | None, dataset: str, candidates: "Sequence[Candidate]", protocols: Sequence[str], lpips: bool
 ) -> "list[Expectation]":
-    from defocusctl.evaluation.expectations import expected_from_file, expected_from_papers
+    from defocusctl.evaluation.summary import expected_from_file, expected_from_papers
 
     if expect is None:
         return []
@@ -220,7 +220,7 @@ def _write_files(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -
 def _check_expectations(
     evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, quiet: bool
 ) -> None:
-    from defocusctl.evaluation.expectations import deviations
+    from defocusctl.evaluation.summary import deviations
 
     found = deviations(evaluation, expected, tolerance)
     for deviation in found:

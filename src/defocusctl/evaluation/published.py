@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from defocusctl.errors import DataError
 from defocusctl.system.toml import Table, read_toml
@@ -28,19 +27,13 @@ class PublishedRow:
     lpips: float | None = None
 
 
-class _Figures(NamedTuple):
-    method: str
-    psnr: float
-    ssim: float
-    lpips: float
-
-
 class _PaperTable(Table):
     source: str
     protocol: str
     data: str
     trained_on: str
-    rows: tuple[_Figures, ...]
+    rows: tuple[tuple[str, float, float, float], ...]
+    """(method, PSNR, SSIM, LPIPS)"""
 
 
 class _Papers(Table):
@@ -52,11 +45,9 @@ def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedR
     tables = [table for table in _papers().table if table.data == dataset]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
     return tuple(
-        PublishedRow(
-            trained_on=table.trained_on, source=table.source, protocol=table.protocol, **row._asdict()
-        )
+        PublishedRow(method, table.trained_on, table.source, table.protocol, psnr, ssim, lpips=lpips)
         for table in chosen
-        for row in table.rows
+        for method, psnr, ssim, lpips in table.rows
     )
 
 

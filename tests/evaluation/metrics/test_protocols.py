@@ -13,7 +13,7 @@ from PIL import Image
 
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import PROTOCOLS, Lpips, Protocol
-from defocusctl.evaluation.metrics.sizing import Resize
+from defocusctl.evaluation.metrics.protocols import Resize
 from tests.evaluation.metrics.alexnet import recipe_alexnet
 from tests.evaluation.metrics.images import pair
 
