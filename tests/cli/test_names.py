@@ -8,9 +8,9 @@ import pytest
 from rich.table import Table
 
 from defocusctl.cli import info
+from defocusctl.cli.app import guard_standard_streams
 from defocusctl.cli.batch_options import Format
 from defocusctl.cli.console import plain, put, put_table
-from defocusctl.cli.standard_output import guard_standard_streams
 from defocusctl.errors import ExitCode, InputError, printable
 from defocusctl.photo.targets import SUFFIXES, format_to_write
 from tests.cli.command import defocusctl, photo_file, small_weights

@@ -7,26 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.options import (
-    DEFAULT_MAX_MEGAPIXELS,
-    Backend,
-    BackendOption,
-    CompareOption,
-    DeviceOption,
-    MapsOption,
-    ModelOption,
-    OfflineOption,
-    OverlapOption,
-    PrecisionOption,
-    QuietOption,
-    RestoringOptions,
-    TileOption,
-    WeightsOption,
-    WhiteOption,
-    check_above_zero,
-)
+from defocusctl.cli.options import PhotoOptions, check_above_zero
 from defocusctl.errors import UsageError
-from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.batch.jobs import BatchOptions
@@ -62,8 +44,8 @@ class EngineName(StrEnum):
     RAY = "ray"
 
 
-@dataclass(frozen=True)
-class BatchCall(RestoringOptions):
+@dataclass(frozen=True, kw_only=True)
+class BatchCall(PhotoOptions):
     """The options of one call of ``batch``."""
 
     paths: Annotated[
@@ -73,8 +55,6 @@ class BatchCall(RestoringOptions):
             help="Folders, photos, quoted patterns like 'in/**/*.jpg'; last, the folder for the results.",
         ),
     ]
-    model: ModelOption = DEFAULT_MODEL
-    weights: WeightsOption = None
     listed: Annotated[
         str | None,
         typer.Option("--from", metavar="FILE|-", help="A list of more inputs, one per line; '-' is stdin."),
@@ -94,9 +74,6 @@ class BatchCall(RestoringOptions):
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave out photos that match; repeatable.")
     ] = None
-    strength: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
-    ] = 1.0
     file_format: Annotated[
         Format | None,
         typer.Option(
@@ -106,30 +83,19 @@ class BatchCall(RestoringOptions):
             show_default=False,
         ),
     ] = None
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: at least the input's quality]"
-        ),
-    ] = None
-    maps: MapsOption = False
     maps_dir: Annotated[
         str | None,
-        typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree in this folder instead."),
+        typer.Option(
+            metavar="DIR", help="Draw the maps in a tree in this folder instead of beside the results."
+        ),
     ] = None
     maps_data: Annotated[
         bool, typer.Option("--maps-data", help="Save the maps as arrays beside the results.")
     ] = False
-    compare: CompareOption = False
     compare_to: Annotated[
         str | None,
-        typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree in this folder instead."),
+        typer.Option(metavar="DIR", help="Draw before and after in a tree in this folder."),
     ] = None
-    tile: TileOption = "auto"
-    overlap: OverlapOption = "auto"
-    device: DeviceOption = "auto"
-    precision: PrecisionOption = "auto"
-    backend: BackendOption = Backend.TORCH
     jobs_at_once: Annotated[
         int | None,
         typer.Option(
@@ -146,10 +112,6 @@ class BatchCall(RestoringOptions):
             help="A running Ray cluster. [default: RAY_ADDRESS, or a new one on this machine]",
         ),
     ] = None
-    max_megapixels: Annotated[
-        float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
-    ] = DEFAULT_MAX_MEGAPIXELS
-    white: WhiteOption = None
     force: Annotated[bool, typer.Option("--force", help="Process everything again, even if it is done.")] = (
         False
     )
@@ -173,11 +135,9 @@ class BatchCall(RestoringOptions):
     watch: Annotated[
         bool, typer.Option("--watch", help="Also process photos that arrive in the folders, until Ctrl-C.")
     ] = False
-    offline: OfflineOption = False
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events on stdout, one JSON object per line.")
     ] = False
-    quiet: QuietOption = False
 
     @property
     def inputs(self) -> list[str]:
@@ -196,7 +156,6 @@ class BatchCall(RestoringOptions):
         if not self.inputs and self.listed is None:
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
         check_above_zero("--max-megapixels", self.max_megapixels)
-        check_above_zero("--white", self.white)
         stored = any(map(_is_url, self.inputs))
         folders = all(Path(text).is_dir() for text in self.inputs)
         if self.watch and (self.listed is not None or _is_url(self.out) or not folders):
@@ -219,7 +178,7 @@ class BatchCall(RestoringOptions):
                 )
         if self.file_format is not None:
             _check_writable(self.file_format)
-        self.restoring()
+        self.restoring(strength=self.strength)
 
     def options(self, out: Path) -> "BatchOptions":
         """What to do with each photo, with results in ``out``."""
@@ -230,7 +189,7 @@ class BatchCall(RestoringOptions):
 
         return BatchOptions(
             model=self.model,
-            restoring=self.restoring(),
+            restoring=self.restoring(strength=self.strength),
             format=None if self.file_format is None else f".{self.file_format.value}",
             quality=self.quality,
             maps=tree(self.maps, self.maps_dir),
