@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from defocusctl.data.pairs import photos_in
-from defocusctl.data.pixels import PixelCache
+from defocusctl.data.pairs import PixelCache, photos_in
 from defocusctl.data.synthesis.apertures import ApertureShapes, point_spread
 from defocusctl.data.synthesis.camera import to_light, to_pixels
 from defocusctl.deblurrer import Deblurrer

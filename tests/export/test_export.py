@@ -15,7 +15,7 @@ from PIL import Image
 from defocusctl.cli.export import Format
 from defocusctl.errors import ExitCode
 from defocusctl.export.comparison import PHOTO
-from defocusctl.export.program import DESCRIPTION
+from defocusctl.export.graph import DESCRIPTION
 from defocusctl.export.run import SUFFIXES
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint

@@ -29,7 +29,7 @@ def batch(call: BatchCall) -> None:
     from defocusctl.batch.storage import opened_stores
     from defocusctl.batch.watch import Arrivals, Watch
     from defocusctl.batch.work import PhotoWork
-    from defocusctl.system.collector import collector_paused
+    from defocusctl.system.interruption import collector_paused
 
     if call.report:
         from defocusctl.reports.gallery import check_page

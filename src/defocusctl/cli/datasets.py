@@ -100,7 +100,7 @@ def check(
 
 def _report(found: "FoundData") -> bool:
     """Print a set's contents and problems; return whether there are none."""
-    from defocusctl.data.datasets.headers import read_headers
+    from defocusctl.data.datasets.found import read_headers
 
     headers = read_headers(found)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]

@@ -1,6 +1,6 @@
 """``defocusctl export``: exports networks for other programs, or weights to the Hugging Face hub."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,7 +96,7 @@ def export(
         assert output is not None
         exported = export_network(checkpoint, resolved, output, settings, force=force)
     if as_json:
-        put_json(exported.as_json())
+        put_json(asdict(exported))
     elif not quiet:
         say(_summary(exported))
 

@@ -9,10 +9,18 @@ from typing import Any, Self, overload
 import torch
 from torch import Tensor
 
-from defocusctl.deblurrer.arrays import Array, LoadedImage
-from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, load_image, numbered_errors
+from defocusctl.deblurrer.images import (
+    Array,
+    Batch,
+    File,
+    FileT,
+    ImageT,
+    LoadedImage,
+    load_image,
+    numbered_errors,
+)
 from defocusctl.deblurrer.result import DeblurResult
-from defocusctl.export.cache import cached_graph
+from defocusctl.export.run import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network

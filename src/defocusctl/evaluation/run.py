@@ -17,7 +17,7 @@ from PIL import Image
 
 from defocusctl import __version__
 from defocusctl.data.datasets import EvaluationImage, FoundData
-from defocusctl.data.pixels import PixelCache, Pixels, as_float
+from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.journal import Journal
 from defocusctl.evaluation.methods import Candidate

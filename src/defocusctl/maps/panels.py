@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from defocusctl.geometry import Size
-from defocusctl.maps.extent import Array, FloatArray
-from defocusctl.maps.reduction import Rgb, reduced_map, reduced_photo, reduction_factor
-from defocusctl.maps.scales import ColourScale
-from defocusctl.maps.sheet import LABEL_GAP, Area, Sheet, grid, panel_size
+from defocusctl.maps.extent import Array, FloatArray, Rgb, reduced_map, reduced_photo, reduction_factor
+from defocusctl.maps.sheet import LABEL_GAP, Area, ColourScale, Sheet, grid, panel_size
 
 MARGIN = 36.0
 GAP = 14.0

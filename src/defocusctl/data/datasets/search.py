@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.data.datasets.catalogue import SETS, DataSet
-from defocusctl.data.datasets.folders import folder_below, folders_in, some_photos_in
-from defocusctl.data.datasets.found import EvaluationImage, FoundData
+from defocusctl.data.datasets.found import (
+    EvaluationImage,
+    FoundData,
+    folder_below,
+    folders_in,
+    some_photos_in,
+)
 from defocusctl.data.datasets.readers import alone
 from defocusctl.data.pairs import pairs_in
 from defocusctl.errors import DataError, UsageError

@@ -1,11 +1,13 @@
-"""From light to file: gamma, sensor noise, quantisation and JPEG, batched and on the device.
+"""From light to file: gamma, sensor noise, quantisation and JPEG; all but JPEG batched and on the device.
 
 Axes: B scenes, C colour (RGB), H rows, W columns. Light is linear with white at 1 and may exceed it.
 """
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, interpolate
+from torch.nn.functional import conv2d
 
 from defocusctl.data.settings import Camera
 
@@ -65,66 +67,29 @@ def _maybe_jpeg(camera: Camera, pixels: Tensor, generator: torch.Generator) -> T
     chosen = _uniform(batch, generator) < camera.jpeg
     if camera.jpeg == 0:
         return pixels
-    return torch.where(chosen, jpeg(pixels, quality, subsampled), pixels)
+    drawn = zip(
+        pixels,
+        chosen.flatten().tolist(),
+        quality.flatten().tolist(),
+        subsampled.flatten().tolist(),
+        strict=True,
+    )
+    return torch.stack(
+        [jpeg(photo, int(q), subsampled=half) if take else photo for photo, take, q, half in drawn]
+    )
 
 
-# The example quantisation tables of the JPEG standard (ITU-T T.81, annex K).
-_LUMA = (
-    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56), (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
-)  # fmt: skip
-_CHROMA = (
-    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99), (47, 66, 99, 99, 99, 99, 99, 99),
-    *((99,) * 8 for _ in range(4)),
-)  # fmt: skip
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+def jpeg(pixels: Tensor, quality: int, *, subsampled: bool) -> Tensor:
+    """What a baseline JPEG file does to (3, H, W) pixels in [0, 1]; ``subsampled`` is 4:2:0, else 4:4:4.
 
-
-def jpeg(pixels: Tensor, quality: Tensor, subsampled: Tensor) -> Tensor:
-    """What baseline JPEG does to (B, 3, H, W) pixels in [0, 1]; H and W multiples of 16.
-
-    Subsampled chroma is averaged 2 x 2 and brought back with the triangle filter that libjpeg calls fancy
-    upsampling, which is bilinear interpolation.
-
-    Args:
-        quality: (B, 1, 1, 1), 1 to 100 in libjpeg's scale.
-        subsampled: (B, 1, 1, 1), true where chroma is stored at half the width and height.
+    ``quality`` is 1 to 100 in libjpeg's scale, which OpenCV brings.
     """
-    matrix = torch.tensor(_TO_YCC, device=pixels.device)
-    ycc = torch.einsum("yc,bchw->byhw", matrix, pixels * 255) - torch.tensor(
-        [128.0, 0, 0], device=pixels.device
-    ).view(1, 3, 1, 1)
-    y, chroma = ycc[:, :1], ycc[:, 1:]
-    luma_table, chroma_table = (torch.tensor(table, device=pixels.device) for table in (_LUMA, _CHROMA))
-    y = _quantised(y, _scaled(luma_table, quality))
-    scaled = _scaled(chroma_table, quality)
-    half = interpolate(_quantised(avg_pool2d(chroma, 2), scaled), scale_factor=2, mode="bilinear")
-    chroma = torch.where(subsampled, half, _quantised(chroma, scaled))
-    decoded = torch.cat([y + 128, chroma], dim=1)
-    rgb = torch.einsum("cy,byhw->bchw", torch.linalg.inv(matrix), decoded)
-    return rgb.round().clamp(0, 255) / 255
-
-
-def _scaled(table: Tensor, quality: Tensor) -> Tensor:
-    """libjpeg's quality scaling: (8, 8) table -> (B, 1, 8, 8)."""
-    factor = torch.where(quality < 50, torch.floor(5000 / quality), 200 - 2 * quality)
-    return torch.floor((table * factor + 50) / 100).clamp(1, 255)
-
-
-def _quantised(plane: Tensor, table: Tensor) -> Tensor:
-    """Round the 8 x 8 cosine coefficients of (B, C, H, W) planes to multiples of (B, 1, 8, 8) steps."""
-    batch, channels, height, width = plane.shape
-    n = torch.arange(8, device=plane.device)
-    dct = torch.cos((2 * n.view(1, 8) + 1) * n.view(8, 1) * torch.pi / 16) / 2
-    dct[0] /= 2**0.5
-    blocks = plane.reshape(batch, channels, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
-    coefficients = dct @ blocks @ dct.T
-    steps = table.view(batch, 1, 1, 1, 8, 8)
-    blocks = dct.T @ ((coefficients / steps).round() * steps) @ dct
-    return blocks.permute(0, 1, 2, 4, 3, 5).reshape(plane.shape)
+    bgr = (pixels * 255).round().byte().flip(0).permute(1, 2, 0).cpu().numpy()
+    chroma = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if subsampled else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, chroma]
+    _, file = cv2.imencode(".jpg", np.ascontiguousarray(bgr), options)
+    decoded = torch.from_numpy(cv2.imdecode(file, cv2.IMREAD_COLOR)).to(pixels.device)
+    return decoded.permute(2, 0, 1).flip(0) / 255
 
 
 def _uniform(batch: int, generator: torch.Generator) -> Tensor:
