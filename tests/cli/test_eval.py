@@ -10,7 +10,7 @@ from PIL import Image
 
 from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
 from defocusctl.errors import ExitCode
-from defocusctl.evaluation.metrics import PROTOCOLS
+from defocusctl.evaluation.protocols import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
 from tests.machine import make_fresh_machine
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from defocusctl.data.camera import jpeg, lift_highlights, photograph, to_light, to_pixels
 from defocusctl.data.settings import Camera
-from defocusctl.data.synthesis.camera import jpeg, lift_highlights, photograph, to_light, to_pixels
 
 
 def generator() -> torch.Generator:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from defocusctl.data.datasets import pairs_data
 from defocusctl.evaluation.methods import untouched
-from defocusctl.evaluation.metrics import PROTOCOLS
+from defocusctl.evaluation.protocols import PROTOCOLS
 from defocusctl.evaluation.run import Run, evaluate, select_images
 from tests.cli.eval_data import make_pair
 

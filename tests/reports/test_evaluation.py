@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
 from defocusctl.reports.evaluation import distribution, write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture, choose_pictures
 from tests.browser import assert_silent, browser_on, column, press, touch

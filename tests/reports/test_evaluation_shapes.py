@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
 from defocusctl.reports.evaluation import write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture
 from tests.browser import assert_silent, browser_on, column, open_file, press, touch

@@ -27,7 +27,7 @@ def evaluate(call: EvalCall) -> None:
     if (call.resume or call.save_images) and call.out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
-    from defocusctl.evaluation.metrics import PROTOCOLS
+    from defocusctl.evaluation.protocols import PROTOCOLS
     from defocusctl.evaluation.run import Run, select_images
 
     check_above_zero("--white", call.white)

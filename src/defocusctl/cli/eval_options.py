@@ -35,7 +35,7 @@ class Baseline(StrEnum):
 
 
 class ProtocolName(StrEnum):
-    """The protocols of ``evaluation.metrics``, and all of them in this order."""
+    """The protocols of ``evaluation.protocols``, and all of them in this order."""
 
     INIKNET = "iniknet"
     NRKNET = "nrknet"

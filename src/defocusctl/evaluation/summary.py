@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.metrics import PROTOCOLS
-from defocusctl.evaluation.published import published_rows
+from defocusctl.evaluation.protocols import PROTOCOLS
 from defocusctl.evaluation.results import METRICS, Evaluation, Method, Row
+from defocusctl.evaluation.table import published_rows
 from defocusctl.system.atomic import atomic_write
 
 CSV = "scores.csv"

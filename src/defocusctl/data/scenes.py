@@ -1,14 +1,18 @@
-"""Where things are: disparity fields (1 / distance, larger is nearer) for rendered scenes.
+"""Rendered scenes and their lenses: disparity fields and point spread functions, a whole batch at once.
 
-The thin-lens law makes the circle of confusion proportional to |1 / z_focus - 1 / z|, so a scene in
-disparity needs one factor only. Axes: B scenes, H rows, W columns; fields lie in [0, 1].
-"""
+Disparity is 1 / distance, larger is nearer. The thin-lens law makes the circle of confusion proportional to
+|1 / z_focus - 1 / z|, so a scene in disparity needs one factor only.
+
+Axes: B scenes, L blur levels, H rows, W columns; disparity fields lie in [0, 1]."""
+
+from dataclasses import dataclass
+from math import pi, sin, sqrt
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from defocusctl.data.settings import Geometry, Rendering
+from defocusctl.data.settings import Aperture, Geometry, Rendering
 
 
 def draw_disparity(
@@ -86,3 +90,81 @@ def _normalised(field: Tensor) -> Tensor:
     low = field.amin(dim=(1, 2), keepdim=True)
     high = field.amax(dim=(1, 2), keepdim=True)
     return (field - low) / (high - low).clamp(min=1e-6)
+
+
+@dataclass(frozen=True)
+class ApertureShapes:
+    """One lens per scene; every field is (B, 1, 1, 1)."""
+
+    blades: Tensor
+    """Edges of the polygon, 0 for a disc."""
+    rotation: Tensor
+    soft_edge: Tensor
+    """Width of the soft edge relative to the radius."""
+    aberration: Tensor
+    """Rim brighter (positive) or dimmer than the centre; changes sign across the focus."""
+    ellipticity: Tensor
+
+
+def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> ApertureShapes:
+    """Random lenses within the recipe's ranges."""
+
+    def uniform() -> Tensor:
+        return torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
+
+    low, high = settings.blades
+    blades = torch.floor(low + uniform() * (high - low + 1)).clamp(max=high)
+    return ApertureShapes(
+        blades=torch.where(uniform() < settings.polygon, blades, 0.0),
+        rotation=uniform() * 2 * pi,
+        soft_edge=settings.soft_edge * uniform() ** 2,
+        aberration=settings.aberration * (2 * uniform() - 1),
+        ellipticity=settings.ellipticity * uniform(),
+    )
+
+
+def receptive_radius(settings: Aperture, radius: float) -> float:
+    """Pixels from the centre to where the widest kernel of a circle of ``radius`` pixels ends."""
+    blades = settings.blades[0]
+    corner = sqrt(2 * pi / (blades * sin(2 * pi / blades))) if settings.polygon > 0 else 1.0
+    return radius * (corner + settings.soft_edge / 2) + 0.5
+
+
+def point_spread(shapes: ApertureShapes, signed_radius: Tensor, height: int, width: int) -> Tensor:
+    """Kernels of sum one, (B, L, H, W), centred at the origin with wrap-around as an FFT expects.
+
+    Args:
+        signed_radius: (B, L) circle radius in pixels, positive in front of the focal plane. The edge is
+            anti-aliased over one pixel, so that radius 0 is exactly a delta.
+    """
+    device = signed_radius.device
+    y = _wrapped(height, device).view(1, 1, height, 1)
+    x = _wrapped(width, device).view(1, 1, 1, width)
+    cos, sin = torch.cos(shapes.rotation), torch.sin(shapes.rotation)
+    along, across = x * cos + y * sin, (y * cos - x * sin) * (1 + shapes.ellipticity)
+    distance = torch.sqrt(along**2 + across**2)  # (B, 1, H, W)
+    r = signed_radius.abs().view(*signed_radius.shape, 1, 1)  # (B, L, 1, 1)
+    edge = r * _polygon_reach(torch.atan2(across, along), shapes.blades)
+    softness = 1 + shapes.soft_edge * r
+    coverage = (0.5 + (edge - distance) / softness).clamp(0, 1)
+    relative = (distance / r.clamp(min=1e-3)).clamp(max=1)
+    sign = torch.sign(signed_radius).view_as(r)
+    brightness = 1 + sign * shapes.aberration * (2 * relative**2 - 1)
+    kernel = coverage * torch.where(r < 1, 1.0, brightness)
+    normalised: Tensor = kernel / kernel.sum(dim=(2, 3), keepdim=True)
+    return normalised
+
+
+def _wrapped(size: int, device: torch.device) -> Tensor:
+    """0, 1, ..., -2, -1: distances from the origin of a periodic axis."""
+    distances: Tensor = torch.fft.fftfreq(size, d=1.0 / size, device=device)
+    return distances
+
+
+def _polygon_reach(angle: Tensor, blades: Tensor) -> Tensor:
+    """Distance of a polygon's edge from its centre relative to a disc of equal area; 1 for a disc."""
+    sides = blades.clamp(min=3)
+    sector = 2 * pi / sides
+    apothem = torch.sqrt(pi / (sides * torch.tan(pi / sides)))
+    offset = torch.remainder(angle, sector) - sector / 2
+    return torch.where(blades > 0, apothem / torch.cos(offset), 1.0)

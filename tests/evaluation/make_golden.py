@@ -1,4 +1,4 @@
-"""Makes golden_scores.json: python -m tests.evaluation.metrics.make_golden
+"""Makes golden_scores.json: python -m tests.evaluation.make_golden
 
 Written from the table of protocols alone, with nothing of defocusctl and nothing of scikit-image: the
 Gaussian SSIM is that of pytorch-msssim 1.0.0 in float64 (the tests do without it), the uniform one is here.
@@ -13,7 +13,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from pytorch_msssim import ssim as gaussian_ssim
 
-from tests.evaluation.metrics.images import pair
+from tests.evaluation.images import pair
 
 GOLDEN = Path(__file__).with_name("golden_scores.json")
 

@@ -9,10 +9,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from defocusctl.data.camera import lift_highlights, photograph, to_light, to_pixels
+from defocusctl.data.scenes import (
+    ApertureShapes,
+    circles_of_confusion,
+    draw_disparity,
+    draw_shapes,
+    point_spread,
+    receptive_radius,
+)
 from defocusctl.data.settings import Rendering
-from defocusctl.data.synthesis.apertures import ApertureShapes, draw_shapes, point_spread, receptive_radius
-from defocusctl.data.synthesis.camera import lift_highlights, photograph, to_light, to_pixels
-from defocusctl.data.synthesis.scenes import circles_of_confusion, draw_disparity
 from defocusctl.geometry import round_up
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.metrics.fidelity import (
+from defocusctl.evaluation.metrics import (
     GAUSSIAN_SSIM,
     UNIFORM_SSIM,
     StructuralSimilarity,
@@ -28,7 +28,7 @@ from defocusctl.evaluation.metrics.fidelity import (
 )
 
 if TYPE_CHECKING:
-    from defocusctl.evaluation.metrics.lpips import Lpips
+    from defocusctl.evaluation.metrics import Lpips
 
 Samples = NDArray[np.uint8 | np.uint16]
 Image = NDArray[np.float32]
