@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
+from defocusctl.cli.eval_options import Baseline, DatasetName, ProtocolName
 from defocusctl.errors import ExitCode
 from defocusctl.evaluation.protocols import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
@@ -47,7 +47,7 @@ def test_the_command_line_names_what_there_is() -> None:
 
     assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
     assert {name.value for name in Baseline} == set(CLASSICAL)
-    assert {name.value for name in Dataset} == {*SETS, "pairs", "photos"}
+    assert {name.value for name in DatasetName} == {*SETS, "pairs", "photos"}
 
 
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:

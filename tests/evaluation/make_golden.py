@@ -66,7 +66,7 @@ def plain(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
 
 def scores() -> dict[str, dict[str, float]]:
-    """Scores by protocol, data set, height and width."""
+    """Scores by protocol, dataset, height and width."""
     a, b = pair(53, 75)
     reflected, blackened = (
         [padded(image, border) for image in (a, b)]

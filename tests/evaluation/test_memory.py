@@ -1,4 +1,4 @@
-"""Memory while a data set is scored."""
+"""Memory while a dataset is scored."""
 
 import tracemalloc
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.cli.eval_data import make_pair
 SIDE = 128
 
 
-def test_it_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
+def test_it_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     for number in range(100):
         name = f"{number:03}.png"
         make_pair(tmp_path / "source" / name, tmp_path / "target" / name, number, SIDE, SIDE)

@@ -349,19 +349,6 @@ def test_names_with_markup_are_shown_literally(opened: Any) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [400, 1200])
-def test_the_page_fits_its_window(opened: Any, width: int) -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    across = opened.execute_script(
-        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
-    )
-    assert across[0] == across[1] <= width
-    assert opened.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth)")
-    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-@pytest.mark.browser
 def test_thousands_of_rows_appear_as_one_scrolls(opened: Any, tmp_path: Path) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 

@@ -1,4 +1,4 @@
-"""``defocusctl eval``: scores networks and classical methods on a data set, in comparable figures."""
+"""``defocusctl eval``: scores networks and classical methods on a dataset, in comparable figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
 from defocusctl.cli.deblur import load
-from defocusctl.cli.eval_options import Dataset, EvalCall
+from defocusctl.cli.eval_options import DatasetName, EvalCall
 from defocusctl.cli.options import check_above_zero
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
@@ -22,7 +22,7 @@ PUBLISHED = "published"
 
 
 def evaluate(call: EvalCall) -> None:
-    """Score networks on a data set, compared with the input, classical methods and published figures."""
+    """Score networks on a dataset, compared with the input, classical methods and published figures."""
     networks = call.networks()
     if (call.resume or call.save_images) and call.out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
@@ -54,9 +54,9 @@ def _find_dataset(call: EvalCall) -> "FoundData":
     from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
     blurred, sharp = call.blurred, call.sharp
-    if call.dataset is Dataset.PAIRS and blurred and sharp:
+    if call.dataset is DatasetName.PAIRS and blurred and sharp:
         return pairs_data(blurred, sharp)
-    if call.dataset is Dataset.PHOTOS and blurred and not sharp:
+    if call.dataset is DatasetName.PHOTOS and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
         raise UsageError(

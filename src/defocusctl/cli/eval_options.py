@@ -14,8 +14,8 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 DEFAULT_WEIGHTS = "default"
 
 
-class Dataset(StrEnum):
-    """The data sets of ``data.datasets``."""
+class DatasetName(StrEnum):
+    """The datasets of ``data.datasets``."""
 
     DPDD = "dpdd"
     LFDOF = "lfdof"
@@ -57,7 +57,7 @@ class ProtocolName(StrEnum):
 class EvalCall(RestoringOptions):
     """The options of one call of ``eval``."""
 
-    dataset: Annotated[Dataset, typer.Option("--dataset", "-d", help="The data set.")]
+    dataset: Annotated[DatasetName, typer.Option("--dataset", "-d", help="The dataset.")]
     root: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder it is in. [default: the variable DEFOCUSCTL_DATA]"),

@@ -144,7 +144,7 @@ def point_spread(shapes: ApertureShapes, signed_radius: Tensor, height: int, wid
     along, across = x * cos + y * sin, (y * cos - x * sin) * (1 + shapes.ellipticity)
     distance = torch.sqrt(along**2 + across**2)  # (B, 1, H, W)
     r = signed_radius.abs().view(*signed_radius.shape, 1, 1)  # (B, L, 1, 1)
-    edge = r * _polygon_reach(torch.atan2(across, along), shapes.blades)
+    edge = r * _polygon_edge(torch.atan2(across, along), shapes.blades)
     softness = 1 + shapes.soft_edge * r
     coverage = (0.5 + (edge - distance) / softness).clamp(0, 1)
     relative = (distance / r.clamp(min=1e-3)).clamp(max=1)
@@ -161,7 +161,7 @@ def _wrapped(size: int, device: torch.device) -> Tensor:
     return distances
 
 
-def _polygon_reach(angle: Tensor, blades: Tensor) -> Tensor:
+def _polygon_edge(angle: Tensor, blades: Tensor) -> Tensor:
     """Distance of a polygon's edge from its centre relative to a disc of equal area; 1 for a disc."""
     sides = blades.clamp(min=3)
     sector = 2 * pi / sides

@@ -7,7 +7,7 @@ They follow the papers and their public evaluation code. Where these do not say:
   otherwise. DPDNet's code has no LPIPS and gets this one.
 - nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; LPIPS sees rounded values in nrknet only.
 
-Data sets are named as for ``--dataset``, in lower case.
+Datasets are named as for ``--dataset``, in lower case.
 """
 
 from collections.abc import Mapping
@@ -110,8 +110,8 @@ class Protocol:
 
     ``summary`` says so in one line, ``depth`` is the bit depth that the loader reads. ``clips`` are the
     metrics whose values are clipped to [0, 1], ``rounds`` those whose values are rounded to steps of 1/255.
-    ``lpips_order`` and ``lpips_range`` describe LPIPS's input. ``exceptions`` has data sets with another
-    sizing, ``scored`` data sets of which only these rows and columns are scored.
+    ``lpips_order`` and ``lpips_range`` describe LPIPS's input. ``exceptions`` has datasets with another
+    sizing, ``scored`` datasets of which only these rows and columns are scored.
     """
 
     name: str

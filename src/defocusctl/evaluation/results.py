@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of a paper's table for a data set, scored under the paper's own ``protocol``.
+    """A row of a paper's table for a dataset, scored under the paper's own ``protocol``.
 
     Figures that the paper does not give are None.
     """
@@ -107,7 +107,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A whole run over one data set."""
+    """A whole run over one dataset."""
 
     dataset: str
     title: str

@@ -1,4 +1,4 @@
-"""Runs an evaluation: methods on a data set, image by image; memory does not grow with the data set."""
+"""Runs an evaluation: methods on a dataset, image by image; memory does not grow with the dataset."""
 
 import platform
 import random
@@ -38,7 +38,7 @@ OnRows = Callable[[int, Sequence[Row]], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What to score: images of a data set, restored by each candidate, under each protocol.
+    """What to score: images of a dataset, restored by each candidate, under each protocol.
 
     With one protocol, networks get the input that its own loader prepares; with several, all score the same
     outputs, restored from the unmodified file. Without ``lpips`` that metric is left out.

@@ -94,7 +94,7 @@ def expected_from_papers(
     They apply under the paper's protocol or, if it is not one of ``protocols``, under each of these.
 
     Raises:
-        DataError: if no paper reports any of the methods on this data set.
+        DataError: if no paper reports any of the methods on this dataset.
     """
     expected = [
         Expectation(method.label, protocol, metric, value)
@@ -108,7 +108,7 @@ def expected_from_papers(
     ]
     if not expected:
         raise DataError(
-            "no paper reports these weights on this data set", "give --expect the summary of an earlier run"
+            "no paper reports these weights on this dataset", "give --expect the summary of an earlier run"
         )
     return expected
 

@@ -41,7 +41,7 @@ class _Papers(Table):
 
 
 def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
-    """The rows for a data set and models trained on any of ``trained_on``, or all rows if there are none."""
+    """The rows for a dataset and models trained on any of ``trained_on``, or all rows if there are none."""
     tables = [table for table in _papers().table if table.data == dataset]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
     return tuple(
