@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ def test_the_command_line_names_what_there_is() -> None:
     from defocusctl.data.datasets import SETS
     from defocusctl.evaluation.methods import CLASSICAL
 
-    assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
+    assert set(get_args(ProtocolName)) == {*PROTOCOLS, "all"}
     assert {name.value for name in Baseline} == set(CLASSICAL)
-    assert {name.value for name in DatasetName} == {*SETS, "pairs", "photos"}
+    assert set(get_args(DatasetName)) == {*SETS, "pairs", "photos"}
 
 
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -195,4 +195,4 @@ def test_the_extra_is_named_where_it_is_missing(
 
 
 def test_the_formats_on_the_command_line_are_those_there_are() -> None:
-    assert [format.value for format in Format] == list(SUFFIXES)
+    assert list(get_args(Format)) == list(SUFFIXES)

@@ -73,6 +73,7 @@ def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPic
     usual = browser.execute_script("return innerWidth")
     for width in PAGE_WIDTHS:
         assert_fits(browser, width)
+    assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth)")
     WebDriverWait(browser, 60).until(lambda browser: browser.execute_script("return innerWidth") == usual)
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 

@@ -1,9 +1,8 @@
 """The options of ``batch`` and their checks."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,34 +13,11 @@ if TYPE_CHECKING:
     from defocusctl.batch.jobs import BatchOptions
 
 
-class Format(StrEnum):
-    """The formats of results by the suffix of their names; the tests compare them with ``photo.targets``."""
-
-    JPG = "jpg"
-    JPEG = "jpeg"
-    JPE = "jpe"
-    JFIF = "jfif"
-    PNG = "png"
-    TIF = "tif"
-    TIFF = "tiff"
-    WEBP = "webp"
-    BMP = "bmp"
-    DIB = "dib"
-    PPM = "ppm"
-    PGM = "pgm"
-    PNM = "pnm"
-    AVIF = "avif"
-    HEIC = "heic"
-    HEIF = "heif"
-    HIF = "hif"
-    JXL = "jxl"
-
-
-class EngineName(StrEnum):
-    """Where photos are processed."""
-
-    LOCAL = "local"
-    RAY = "ray"
+Format = Literal[
+    "jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "webp", "bmp", "dib", "ppm", "pgm", "pnm", "avif",
+    "heic", "heif", "hif", "jxl",
+]  # fmt: skip
+"""The formats of results by the suffix of their names; the tests compare them with ``photo.targets``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +79,9 @@ class BatchCall(PhotoOptions):
         ),
     ] = None
     engine: Annotated[
-        EngineName, typer.Option(help="Compute in this process, or in the workers of a Ray cluster.")
-    ] = EngineName.LOCAL
+        Literal["local", "ray"],
+        typer.Option(help="Compute in this process, or in the workers of a Ray cluster."),
+    ] = "local"
     ray_address: Annotated[
         str | None,
         typer.Option(
@@ -168,7 +145,7 @@ class BatchCall(PhotoOptions):
             raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
         if self.dry_run and (self.watch or self.report):
             raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
-        if self.ray_address is not None and self.engine is not EngineName.RAY:
+        if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address is for --engine ray", "give both or none")
         for option, folder in (("--maps", self.maps_dir), ("--compare", self.compare_to)):
             if folder is not None and _is_url(folder):
@@ -190,7 +167,7 @@ class BatchCall(PhotoOptions):
         return BatchOptions(
             model=self.model,
             restoring=self.restoring(strength=self.strength),
-            format=None if self.file_format is None else f".{self.file_format.value}",
+            format=None if self.file_format is None else f".{self.file_format}",
             quality=self.quality,
             maps=tree(self.maps, self.maps_dir),
             maps_data=self.maps_data,
@@ -209,6 +186,6 @@ def _check_writable(chosen: Format) -> None:
     from defocusctl.photo.header import missing_package
     from defocusctl.photo.targets import format_of_suffix
 
-    lack = missing_package(format_of_suffix(f".{chosen.value}") or "")
+    lack = missing_package(format_of_suffix(f".{chosen}") or "")
     if lack is not None:
-        raise UsageError(f"--format {chosen.value}: {lack[0]}", lack[1])
+        raise UsageError(f"--format {chosen}: {lack[0]}", lack[1])

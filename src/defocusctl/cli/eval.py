@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
 from defocusctl.cli.deblur import load
-from defocusctl.cli.eval_options import DatasetName, EvalCall
+from defocusctl.cli.eval_options import EvalCall
 from defocusctl.cli.options import check_above_zero
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
@@ -36,7 +36,7 @@ def evaluate(call: EvalCall) -> None:
     candidates = _candidates(call, networks)
     expected = _expectations(call, found.dataset, [candidate.info for candidate in candidates])
     metric = _load_lpips(call) if call.lpips and images[0].sharp else None
-    run = Run(found, images, candidates, [PROTOCOLS[name] for name in call.protocol.names], metric)
+    run = Run(found, images, candidates, [PROTOCOLS[name] for name in call.protocols], metric)
     evaluation = _score(run, call)
     _print(evaluation, call)
     if call.out is not None:
@@ -54,16 +54,16 @@ def _find_dataset(call: EvalCall) -> "FoundData":
     from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
     blurred, sharp = call.blurred, call.sharp
-    if call.dataset is DatasetName.PAIRS and blurred and sharp:
+    if call.dataset == "pairs" and blurred and sharp:
         return pairs_data(blurred, sharp)
-    if call.dataset is DatasetName.PHOTOS and blurred and not sharp:
+    if call.dataset == "photos" and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
         raise UsageError(
-            f"--blurred and --sharp do not go with --dataset {call.dataset.value} like this",
+            f"--blurred and --sharp do not go with --dataset {call.dataset} like this",
             "'pairs' takes both, 'photos' takes --blurred, the others take --root",
         )
-    return find_data(call.dataset.value, data_root(call.root), call.split)
+    return find_data(call.dataset, data_root(call.root), call.split)
 
 
 def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "list[Candidate]":
@@ -97,9 +97,9 @@ def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> 
     if call.expect is None:
         return []
     if call.expect == PUBLISHED:
-        found = expected_from_papers(dataset, methods, call.protocol.names)
+        found = expected_from_papers(dataset, methods, call.protocols)
     else:
-        found = expected_from_file(Path(call.expect), methods, call.protocol.names)
+        found = expected_from_file(Path(call.expect), methods, call.protocols)
     return [expectation for expectation in found if call.lpips or expectation.metric != "lpips"]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -13,44 +13,19 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 
 DEFAULT_WEIGHTS = "default"
 
+DatasetName = Literal["dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"]
+"""The datasets of ``data.datasets``."""
 
-class DatasetName(StrEnum):
-    """The datasets of ``data.datasets``."""
-
-    DPDD = "dpdd"
-    LFDOF = "lfdof"
-    REALDOF = "realdof"
-    RTF = "rtf"
-    CUHK = "cuhk"
-    PAIRS = "pairs"
-    PHOTOS = "photos"
+ProtocolName = Literal["iniknet", "nrknet", "restormer", "ifan", "drbnet", "dpdnet", "gkmnet", "all"]
+"""The protocols of ``evaluation.protocols``, and all of them in this order."""
 
 
 class Baseline(StrEnum):
-    """The classical methods of ``evaluation.methods``."""
+    """The classical methods of ``evaluation.methods``; Typer takes no list of a Literal."""
 
     UNSHARP = "unsharp"
     WIENER = "wiener"
     RICHARDSON_LUCY = "richardson-lucy"
-
-
-class ProtocolName(StrEnum):
-    """The protocols of ``evaluation.protocols``, and all of them in this order."""
-
-    INIKNET = "iniknet"
-    NRKNET = "nrknet"
-    RESTORMER = "restormer"
-    IFAN = "ifan"
-    DRBNET = "drbnet"
-    DPDNET = "dpdnet"
-    GKMNET = "gkmnet"
-    ALL = "all"
-
-    @property
-    def names(self) -> list[str]:
-        """The selected protocols."""
-        every = [name.value for name in ProtocolName if name is not ProtocolName.ALL]
-        return every if self is ProtocolName.ALL else [self.value]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +72,7 @@ class EvalCall(RestoringOptions):
     protocol: Annotated[
         ProtocolName,
         typer.Option(help="Whose scoring rules to use; 'all' scores the same outputs under each."),
-    ] = ProtocolName.INIKNET
+    ] = "iniknet"
     lpips: Annotated[
         bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
     ] = True
@@ -131,6 +106,12 @@ class EvalCall(RestoringOptions):
         ),
     ] = 0.05
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False
+
+    @property
+    def protocols(self) -> list[str]:
+        """The names of the selected protocols."""
+        every = [name for name in get_args(ProtocolName) if name != "all"]
+        return every if self.protocol == "all" else [self.protocol]
 
     def networks(self) -> list[tuple[str, str | None]]:
         """The networks with their ``--weights``, None for the default ones.

@@ -3,8 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -18,14 +17,8 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """The value in ``photo``, which takes too long to import for --help; the tests keep the two equal."""
-
-
-class Backend(StrEnum):
-    """What runs the network; checked against ``backends`` in the tests, which loads torch."""
-
-    TORCH = "torch"
-    ONNXRUNTIME = "onnxruntime"
-    OPENVINO = "openvino"
+Backend = Literal["torch", "onnxruntime", "openvino"]
+"""What runs the network; checked against ``backends`` in the tests, which loads torch."""
 
 
 def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
@@ -105,7 +98,7 @@ class RestoringOptions:
     precision: Annotated[str, typer.Option(metavar="auto|fp32|bf16|fp16")] = "auto"
     backend: Annotated[
         Backend, typer.Option(help="What runs the network; all except torch need extras (docs/export.md).")
-    ] = Backend.TORCH
+    ] = "torch"
     white: Annotated[
         float | None,
         typer.Option(
@@ -128,7 +121,7 @@ class RestoringOptions:
 
         from defocusctl.restoring.settings import RestoreSettings
 
-        return RestoreSettings(tile, overlap, self.device, self.precision, strength, clip, self.backend.value)
+        return RestoreSettings(tile, overlap, self.device, self.precision, strength, clip, self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ def defocus(light: Tensor, c: Tensor, shapes: ApertureShapes, levels: int) -> Te
 
 
 def _levels(c: Tensor, levels: int) -> Tensor:
-    """Evenly spaced signed radii (B, L) that cover the scene, with zero among them if it is in their range."""
+    """Evenly spaced signed radii (B, L) that cover the scene, with zero among them if it lies between."""
     low, high = c.amin(dim=(1, 2)), c.amax(dim=(1, 2))
     step = ((high - low) / (levels - 2)).clamp(min=1e-3)
     first = torch.floor(low / step)
