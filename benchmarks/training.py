@@ -18,8 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.data.batches import Crops, RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import photos_in
-from defocusctl.data.pixels import PixelCache
+from defocusctl.data.pairs import PixelCache, photos_in
 from defocusctl.models.catalogue import network_class
 from defocusctl.training.execution import clock_of
 from defocusctl.training.recipe import Recipe, read_recipe

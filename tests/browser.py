@@ -96,3 +96,12 @@ def touch(browser: Any, stage: Any, share: float) -> None:
         browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+def assert_fits(page: Any, width: int) -> None:
+    """The open page needs no scrolling across in a window of this width."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    across = page.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert across[0] == across[1] <= width
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from defocusctl.data.pairs import photos_in
-from defocusctl.data.pixels import PixelCache
-from defocusctl.data.synthesis.apertures import ApertureShapes, point_spread
-from defocusctl.data.synthesis.camera import to_light, to_pixels
+from defocusctl.data.camera import to_light, to_pixels
+from defocusctl.data.pairs import PixelCache, photos_in
+from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.deblurrer import Deblurrer
 
 SIZE = 256

@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from defocusctl.data.pairs import pairs_in
-from defocusctl.data.pixels import PixelCache
-from defocusctl.data.synthesis.apertures import ApertureShapes, point_spread
+from defocusctl.data.pairs import PixelCache, pairs_in
+from defocusctl.data.scenes import ApertureShapes, point_spread
 
 SIZE, MARGIN = 64, 24
 FULL = SIZE + 2 * MARGIN

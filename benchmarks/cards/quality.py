@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from defocusctl.data.pairs import pairs_in, photos_in
-from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.data.pairs import PixelCache, as_float, pairs_in, photos_in
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import Quality, quality
 from defocusctl.photo import Photo

@@ -98,7 +98,7 @@ class SomeFailedError(DefocusctlError):
 
 
 class DataError(DefocusctlError):
-    """An invalid recipe or data set for training or evaluation."""
+    """An invalid recipe or dataset for training or evaluation."""
 
     exit_code = ExitCode.DATA
 

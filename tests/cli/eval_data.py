@@ -1,4 +1,4 @@
-"""Data sets of tiny pictures with their true names, and evaluating them as a user does."""
+"""Datasets of tiny pictures with their true names, and evaluating them as a user does."""
 
 import csv
 from pathlib import Path

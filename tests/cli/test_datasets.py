@@ -112,7 +112,7 @@ def test_check_tells_every_problem_and_ends_with_8(root: Path) -> None:
     assert "21 images, but RTF has 22" in problems[3]
     assert answer.code == ExitCode.DATA
     assert answer.err.count("\n") == 1
-    assert "2 of 3 data sets have problems (realdof, rtf)" in answer.err
+    assert "2 of 3 datasets have problems (realdof, rtf)" in answer.err
 
 
 def test_check_of_named_sets_tells_what_is_missing(root: Path) -> None:
@@ -120,7 +120,7 @@ def test_check_of_named_sets_tells_what_is_missing(root: Path) -> None:
     assert answer.code == ExitCode.DATA
     assert "dpdd test\n  problem: DPDD (test) is not in" in answer.out
     assert "RealDOF" not in answer.out
-    assert "1 of 2 data sets have problems (dpdd)" in answer.err
+    assert "1 of 2 datasets have problems (dpdd)" in answer.err
     assert defocusctl("datasets", "check", "rtf", "--root", root).code == ExitCode.OK
 
 
@@ -141,8 +141,8 @@ def test_check_shows_labels(tmp_path: Path) -> None:
     [
         (["check"], ExitCode.DATA, "give --root, or set DEFOCUSCTL_DATA"),
         (["--root", "nowhere"], ExitCode.DATA, "no folder 'nowhere': check --root"),
-        (["check", "--root", "."], ExitCode.DATA, "no data set with a test split is in '.'"),
-        (["check", "--root", ".", "--split", "val"], ExitCode.DATA, "no data set with a val split"),
+        (["check", "--root", "."], ExitCode.DATA, "no dataset with a test split is in '.'"),
+        (["check", "--root", ".", "--split", "val"], ExitCode.DATA, "no dataset with a val split"),
         (["check", "dppd", "--root", "."], ExitCode.USAGE, "known are dpdd"),
         (["check", "rtf", "--root", ".", "--split", "val"], ExitCode.USAGE, "RTF has no split 'val'"),
     ],

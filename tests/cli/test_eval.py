@@ -3,14 +3,15 @@
 import csv
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.cli.eval_options import Baseline, Dataset, ProtocolName
+from defocusctl.cli.eval_options import Baseline, DatasetName, ProtocolName
 from defocusctl.errors import ExitCode
-from defocusctl.evaluation.metrics import PROTOCOLS
+from defocusctl.evaluation.protocols import PROTOCOLS
 from tests.cli.command import Answer, defocusctl, small_weights, textured
 from tests.machine import make_fresh_machine
 
@@ -43,11 +44,11 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
 
 def test_the_command_line_names_what_there_is() -> None:
     from defocusctl.data.datasets import SETS
-    from defocusctl.evaluation.classical import CLASSICAL
+    from defocusctl.evaluation.methods import CLASSICAL
 
-    assert set(ProtocolName.ALL.names) == set(PROTOCOLS)
+    assert set(get_args(ProtocolName)) == {*PROTOCOLS, "all"}
     assert {name.value for name in Baseline} == set(CLASSICAL)
-    assert {name.value for name in Dataset} == {*SETS, "pairs", "photos"}
+    assert set(get_args(DatasetName)) == {*SETS, "pairs", "photos"}
 
 
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:

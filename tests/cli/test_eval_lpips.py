@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import ExitCode
-from defocusctl.evaluation.metrics import PROTOCOLS, Lpips
+from defocusctl.evaluation.metrics import Lpips
+from defocusctl.evaluation.protocols import PROTOCOLS
 from tests.cli.command import Answer, defocusctl
 from tests.cli.eval_data import make_realdof, scores
-from tests.evaluation.metrics.alexnet import recipe_alexnet, register, saved
+from tests.evaluation.alexnet import recipe_alexnet, register, saved
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
 

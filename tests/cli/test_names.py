@@ -3,14 +3,15 @@
 import io
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.table import Table
 
 from defocusctl.cli import info
+from defocusctl.cli.app import guard_standard_streams
 from defocusctl.cli.batch_options import Format
 from defocusctl.cli.console import plain, put, put_table
-from defocusctl.cli.standard_output import guard_standard_streams
 from defocusctl.errors import ExitCode, InputError, printable
 from defocusctl.photo.targets import SUFFIXES, format_to_write
 from tests.cli.command import defocusctl, photo_file, small_weights
@@ -70,7 +71,7 @@ def test_info_names_extras_in_brackets(home: Path, monkeypatch: pytest.MonkeyPat
 def test_batch_writes_every_format_that_deblur_does() -> None:
     every = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
     written = [suffix for suffix in every if format_to_write(Path(f"a{suffix}"))]
-    assert [f".{name.value}" for name in Format] == written
+    assert [f".{name}" for name in get_args(Format)] == written
 
 
 def test_a_flag_takes_no_photo_in_batch(home: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from defocusctl.data.scenes import ApertureShapes, draw_shapes, point_spread, receptive_radius
 from defocusctl.data.settings import Aperture
-from defocusctl.data.synthesis.apertures import ApertureShapes, draw_shapes, point_spread, receptive_radius
 
 
 def lens(

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PhotoPair, pairs_in, photos_in
-from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_in
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError, InputError
 from tests.training.tiny import write_photo

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from defocusctl.data.camera import to_light
+from defocusctl.data.defocus import defocus, margin, render
+from defocusctl.data.scenes import circles_of_confusion, draw_disparity, draw_shapes
 from defocusctl.data.settings import Aperture, Camera, Geometry, Rendering
-from defocusctl.data.synthesis.apertures import draw_shapes
-from defocusctl.data.synthesis.camera import to_light
-from defocusctl.data.synthesis.defocus import defocus, margin, render
-from defocusctl.data.synthesis.scenes import circles_of_confusion, draw_disparity
 
 SIZE = 64
 CLEAN = Camera(highlights=0, noise=0, jpeg=0)

@@ -18,7 +18,7 @@ from defocusctl.data.datasets import (
     photos_data,
     present_data,
 )
-from defocusctl.data.datasets.headers import read_headers
+from defocusctl.data.datasets.found import read_headers
 from defocusctl.errors import DataError, UsageError
 from defocusctl.geometry import Size
 

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from defocusctl.cli.eval_options import Baseline
-from defocusctl.evaluation.classical import CLASSICAL, disc
+from defocusctl.evaluation.methods import CLASSICAL, disc
 from tests.cli.command import textured
 
 

@@ -1,18 +1,18 @@
-"""Memory while a data set is scored."""
+"""Memory while a dataset is scored."""
 
 import tracemalloc
 from pathlib import Path
 
 from defocusctl.data.datasets import pairs_data
 from defocusctl.evaluation.methods import untouched
-from defocusctl.evaluation.metrics import PROTOCOLS
+from defocusctl.evaluation.protocols import PROTOCOLS
 from defocusctl.evaluation.run import Run, evaluate, select_images
 from tests.cli.eval_data import make_pair
 
 SIDE = 128
 
 
-def test_it_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
+def test_it_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     for number in range(100):
         name = f"{number:03}.png"
         make_pair(tmp_path / "source" / name, tmp_path / "target" / name, number, SIDE, SIDE)

@@ -1,6 +1,6 @@
 """The papers' tables as data."""
 
-from defocusctl.evaluation.published import published_rows
+from defocusctl.evaluation.table import published_rows
 
 
 def test_rows_of_the_training_set_that_was_asked_for() -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from defocusctl.export.cache import graph_file
+from defocusctl.export.run import graph_file
 from defocusctl.weights.resolve import resolve_weights
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
 from tests.machine import make_fresh_machine

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ OTHERS = ("onnxruntime", "openvino")
 
 
 def test_the_backends_on_the_command_line_are_those_there_are() -> None:
-    assert tuple(backend.value for backend in Backend) == BACKENDS
+    assert get_args(Backend) == BACKENDS
 
 
 @pytest.mark.parametrize("backend", OTHERS)

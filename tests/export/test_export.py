@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from PIL import Image
 from defocusctl.cli.export import Format
 from defocusctl.errors import ExitCode
 from defocusctl.export.comparison import PHOTO
-from defocusctl.export.program import DESCRIPTION
+from defocusctl.export.graph import DESCRIPTION
 from defocusctl.export.run import SUFFIXES
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
@@ -195,4 +195,4 @@ def test_the_extra_is_named_where_it_is_missing(
 
 
 def test_the_formats_on_the_command_line_are_those_there_are() -> None:
-    assert [format.value for format in Format] == list(SUFFIXES)
+    assert list(get_args(Format)) == list(SUFFIXES)

@@ -9,15 +9,12 @@ import pytest
 from PIL import Image, ImageCms
 
 from defocusctl.errors import OutputError
-from defocusctl.maps import blur_extent, map_paths, write_comparison, write_maps, write_maps_data
-from defocusctl.maps.atoms import atom_arrays, spectrum
-from defocusctl.maps.details import improved_details
-from defocusctl.maps.dictionaries import atoms_sheet
-from defocusctl.maps.extent import STRIP_PIXELS
+from defocusctl.maps.atoms import atom_arrays, atoms_sheet, spectrum
+from defocusctl.maps.compare import improved_details, write_comparison
+from defocusctl.maps.extent import STRIP_PIXELS, area_mean, blur_extent, reduced_photo, rgb8
+from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
-from defocusctl.maps.reduction import area_mean, reduced_photo, rgb8
-from defocusctl.maps.scales import ColourScale
-from defocusctl.maps.sheet import Sheet
+from defocusctl.maps.sheet import ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network

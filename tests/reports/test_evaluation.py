@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
 from defocusctl.reports.evaluation import distribution, write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture, choose_pictures
 from tests.browser import assert_silent, browser_on, column, press, touch
@@ -347,19 +346,6 @@ def test_names_with_markup_are_shown_literally(opened: Any) -> None:
     assert opened.find_element("tag name", "h1").text == EVALUATION.title
     assert MARKUP in column(opened, 0)
     assert opened.find_elements("css selector", "[onerror]") == []
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [400, 1200])
-def test_the_page_fits_its_window(opened: Any, width: int) -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    across = opened.execute_script(
-        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
-    )
-    assert across[0] == across[1] <= width
-    assert opened.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth)")
-    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.browser

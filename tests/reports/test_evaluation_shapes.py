@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, Row
+from defocusctl.evaluation.results import Comparison, Evaluation, Interval, Method, PublishedRow, Row
 from defocusctl.reports.evaluation import write_report
 from defocusctl.reports.evaluation_pictures import ReportPicture
-from tests.browser import assert_silent, browser_on, column, open_file, press, touch
+from tests.browser import assert_fits, assert_silent, browser_on, column, open_file, press, touch
 
 pytestmark = pytest.mark.browser
 
@@ -73,12 +72,8 @@ def shown(browser: Any, path: Path, evaluation: Evaluation, *pictures: ReportPic
     open_file(browser, path)
     usual = browser.execute_script("return innerWidth")
     for width in PAGE_WIDTHS:
-        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        across = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
-        inside, outside = browser.execute_script(across)
-        assert inside == outside <= width
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        assert_fits(browser, width)
+    assert browser.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth)")
     WebDriverWait(browser, 60).until(lambda browser: browser.execute_script("return innerWidth") == usual)
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 

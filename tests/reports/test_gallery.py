@@ -19,7 +19,7 @@ from defocusctl.photo import read_photo
 from defocusctl.reports.gallery import write_gallery
 from defocusctl.reports.gallery_pictures import screen_picture
 from tests.batch.recorded import done, failed, photo, record
-from tests.browser import browser_on, requested
+from tests.browser import assert_fits, browser_on, requested
 
 MARKUP = "<img src=x onerror=\"alert(1)\"> & 'it' é.png"
 RED, BLUE = (220, 20, 20), (20, 20, 220)
@@ -445,13 +445,7 @@ def test_what_cannot_be_compared_is_shown_as_far_as_it_is_there(opened: Any) -> 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1200])
 def test_the_page_fits_its_window(opened: Any, width: int) -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    across = opened.execute_script(
-        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
-    )
-    assert across[0] == across[1] <= width
-    opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert_fits(opened, width)
 
 
 @pytest.mark.browser

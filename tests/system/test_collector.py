@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from defocusctl.system.collector import collector_paused
+from defocusctl.system.interruption import collector_paused
 
 
 def test_it_is_paused_and_goes_on_even_after_an_error() -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from defocusctl.errors import OutputError
 from defocusctl.system.atomic import write_error
-from defocusctl.system.collector import collector_paused
+from defocusctl.system.interruption import collector_paused
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "defocusctl-manifest.jsonl"

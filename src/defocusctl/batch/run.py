@@ -19,8 +19,7 @@ from defocusctl.batch.watch import Watch
 from defocusctl.batch.work import PhotoWork
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import InputError, InterruptedByUserError, OutputError, SomeFailedError
-from defocusctl.system.collector import collector_paused
-from defocusctl.system.interruption import Interruption
+from defocusctl.system.interruption import Interruption, collector_paused
 
 RESUME_HINT = "run the same command again to continue"
 ABANDONED = f"the photos in flight were abandoned; {RESUME_HINT}"

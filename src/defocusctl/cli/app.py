@@ -1,8 +1,10 @@
-"""The program: subcommands, and how errors become one line and an exit code."""
+"""The program: subcommands, guarded output streams, and how errors become one line and an exit code."""
 
+import io
+import os
 import sys
 import traceback
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 
@@ -10,12 +12,14 @@ from defocusctl import __version__
 from defocusctl.cli import batch, datasets, deblur, export, info, train, weights
 from defocusctl.cli import eval as eval_command
 from defocusctl.cli.batch_options import BatchCall
-from defocusctl.cli.console import put, say_error
-from defocusctl.cli.deblur_options import DeblurCall
+from defocusctl.cli.console import as_problem, put, requested_help, say_error
+from defocusctl.cli.deblur_jobs import DeblurCall
+from defocusctl.cli.eval_options import EvalCall
 from defocusctl.cli.options import command_of
-from defocusctl.cli.problems import as_problem, requested_help
-from defocusctl.cli.standard_output import guard_standard_streams
-from defocusctl.errors import ExitCode, InterruptedByUserError
+from defocusctl.errors import ExitCode, InterruptedByUserError, OutputError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 DEBUG = "--debug"
 
@@ -34,7 +38,7 @@ app.command("deblur")(command_of(DeblurCall, deblur.deblur))
 app.command("batch")(command_of(BatchCall, batch.batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
-app.command("eval")(eval_command.evaluate)
+app.command("eval")(command_of(EvalCall, eval_command.evaluate))
 app.command("export")(export.export)
 app.command("info")(info.info)
 app.add_typer(weights.app, name="weights")
@@ -85,3 +89,67 @@ def run(arguments: list[str], *, debug: bool) -> int:
         say_error(str(problem))
         return int(problem.exit_code)
     return int(code or ExitCode.OK)
+
+
+class _Guarded(io.RawIOBase):
+    """The bytes of a stream; after a failure the rest is discarded, so that it is reported at most once."""
+
+    def __init__(self, stream: BinaryIO, *, reports: bool) -> None:
+        self._stream = stream
+        self._reports = reports
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            written = self._stream.write(data)
+            self._stream.flush()
+            return written
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if not self._reports:
+                return memoryview(data).nbytes
+            raise OutputError(
+                f"cannot write to standard output ({error.strerror})",
+                "redirect it elsewhere, or write to a file",
+            ) from error
+
+
+def guard_standard_streams() -> None:
+    """Make ``sys.stdout`` raise OutputError if writing fails, and ``sys.stderr`` ignore it.
+
+    Both escape what they cannot encode. Closed streams fail in the same way; their file descriptors are
+    taken, so that no file of ours gets them.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDONLY)  # so that writing fails
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            closed = io.BufferedWriter(io.FileIO(number, "wb", closefd=False))
+            stream = io.TextIOWrapper(closed, encoding="utf-8", line_buffering=True)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # keeps it open, as of any other stream
+    sys.stdout = _guarded(sys.stdout, reports=True)
+    sys.stderr = _guarded(sys.stderr, reports=False)
+
+
+def _guarded(plain: TextIO, *, reports: bool) -> TextIO:
+    if not isinstance(plain, io.TextIOWrapper) or isinstance(getattr(plain.buffer, "raw", None), _Guarded):
+        return plain  # not a file, or guarded already
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Guarded(plain.buffer, reports=reports)),
+        encoding=plain.encoding,
+        errors="backslashreplace",
+        line_buffering=plain.line_buffering,
+    )

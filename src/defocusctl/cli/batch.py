@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli.batch_options import BatchCall, EngineName
+from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.batch_reporter import BatchReporter
 from defocusctl.cli.deblur import load
 from defocusctl.errors import InputError, SomeFailedError, UsageError
@@ -29,7 +29,7 @@ def batch(call: BatchCall) -> None:
     from defocusctl.batch.storage import opened_stores
     from defocusctl.batch.watch import Arrivals, Watch
     from defocusctl.batch.work import PhotoWork
-    from defocusctl.system.collector import collector_paused
+    from defocusctl.system.interruption import collector_paused
 
     if call.report:
         from defocusctl.reports.gallery import check_page
@@ -115,7 +115,7 @@ def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
         UsageError: if Ray is not installed.
         DeviceError: if the cluster cannot be reached or has no such device.
     """
-    if call.engine is EngineName.RAY:
+    if call.engine == "ray":
         from defocusctl.batch.ray import RayEngine
         from defocusctl.batch.ray_cluster import cluster_workers
 

@@ -1,72 +1,27 @@
 """The options of ``batch`` and their checks."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from defocusctl.cli.options import (
-    DEFAULT_MAX_MEGAPIXELS,
-    Backend,
-    BackendOption,
-    CompareOption,
-    DeviceOption,
-    MapsOption,
-    MaskOption,
-    MaxBlurOption,
-    ModelOption,
-    OfflineOption,
-    OverlapOption,
-    PrecisionOption,
-    QuietOption,
-    RestoringOptions,
-    ScaleOption,
-    TileOption,
-    WeightsOption,
-    WhiteOption,
-    check_above_zero,
-)
+from defocusctl.cli.options import PhotoOptions, check_above_zero
 from defocusctl.errors import UsageError
-from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.batch.jobs import BatchOptions
 
 
-class Format(StrEnum):
-    """The formats of results by the suffix of their names; the tests compare them with ``photo.targets``."""
-
-    JPG = "jpg"
-    JPEG = "jpeg"
-    JPE = "jpe"
-    JFIF = "jfif"
-    PNG = "png"
-    TIF = "tif"
-    TIFF = "tiff"
-    WEBP = "webp"
-    BMP = "bmp"
-    DIB = "dib"
-    PPM = "ppm"
-    PGM = "pgm"
-    PNM = "pnm"
-    AVIF = "avif"
-    HEIC = "heic"
-    HEIF = "heif"
-    HIF = "hif"
-    JXL = "jxl"
+Format = Literal[
+    "jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "webp", "bmp", "dib", "ppm", "pgm", "pnm", "avif",
+    "heic", "heif", "hif", "jxl",
+]  # fmt: skip
+"""The formats of results by the suffix of their names; the tests compare them with ``photo.targets``."""
 
 
-class EngineName(StrEnum):
-    """Where photos are processed."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-@dataclass(frozen=True)
-class BatchCall(RestoringOptions):
+@dataclass(frozen=True, kw_only=True)
+class BatchCall(PhotoOptions):
     """The options of one call of ``batch``."""
 
     paths: Annotated[
@@ -76,8 +31,6 @@ class BatchCall(RestoringOptions):
             help="Folders, photos, quoted patterns like 'in/**/*.jpg'; last, the folder for the results.",
         ),
     ]
-    model: ModelOption = DEFAULT_MODEL
-    weights: WeightsOption = None
     listed: Annotated[
         str | None,
         typer.Option("--from", metavar="FILE|-", help="A list of more inputs, one per line; '-' is stdin."),
@@ -97,12 +50,6 @@ class BatchCall(RestoringOptions):
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave out photos that match; repeatable.")
     ] = None
-    scale: ScaleOption = "auto"
-    max_blur: MaxBlurOption = None
-    mask: MaskOption = None
-    strength: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
-    ] = 1.0
     file_format: Annotated[
         Format | None,
         typer.Option(
@@ -112,30 +59,19 @@ class BatchCall(RestoringOptions):
             show_default=False,
         ),
     ] = None
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: at least the input's quality]"
-        ),
-    ] = None
-    maps: MapsOption = False
     maps_dir: Annotated[
         str | None,
-        typer.Option("--maps-dir", metavar="DIR", help="Draw the maps in a tree in this folder instead."),
+        typer.Option(
+            metavar="DIR", help="Draw the maps in a tree in this folder instead of beside the results."
+        ),
     ] = None
     maps_data: Annotated[
         bool, typer.Option("--maps-data", help="Save the maps as arrays beside the results.")
     ] = False
-    compare: CompareOption = False
     compare_to: Annotated[
         str | None,
-        typer.Option("--compare-to", metavar="DIR", help="Draw it in a tree in this folder instead."),
+        typer.Option(metavar="DIR", help="Draw before and after in a tree in this folder."),
     ] = None
-    tile: TileOption = "auto"
-    overlap: OverlapOption = "auto"
-    device: DeviceOption = "auto"
-    precision: PrecisionOption = "auto"
-    backend: BackendOption = Backend.TORCH
     jobs_at_once: Annotated[
         int | None,
         typer.Option(
@@ -143,8 +79,9 @@ class BatchCall(RestoringOptions):
         ),
     ] = None
     engine: Annotated[
-        EngineName, typer.Option(help="Compute in this process, or in the workers of a Ray cluster.")
-    ] = EngineName.LOCAL
+        Literal["local", "ray"],
+        typer.Option(help="Compute in this process, or in the workers of a Ray cluster."),
+    ] = "local"
     ray_address: Annotated[
         str | None,
         typer.Option(
@@ -152,10 +89,6 @@ class BatchCall(RestoringOptions):
             help="A running Ray cluster. [default: RAY_ADDRESS, or a new one on this machine]",
         ),
     ] = None
-    max_megapixels: Annotated[
-        float, typer.Option("--max-megapixels", min=0.0, help="Refuse larger photos.")
-    ] = DEFAULT_MAX_MEGAPIXELS
-    white: WhiteOption = None
     force: Annotated[bool, typer.Option("--force", help="Process everything again, even if it is done.")] = (
         False
     )
@@ -179,11 +112,9 @@ class BatchCall(RestoringOptions):
     watch: Annotated[
         bool, typer.Option("--watch", help="Also process photos that arrive in the folders, until Ctrl-C.")
     ] = False
-    offline: OfflineOption = False
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events on stdout, one JSON object per line.")
     ] = False
-    quiet: QuietOption = False
 
     @property
     def inputs(self) -> list[str]:
@@ -202,7 +133,6 @@ class BatchCall(RestoringOptions):
         if not self.inputs and self.listed is None:
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
         check_above_zero("--max-megapixels", self.max_megapixels)
-        check_above_zero("--white", self.white)
         stored = any(map(_is_url, self.inputs))
         folders = all(Path(text).is_dir() for text in self.inputs)
         if self.watch and (self.listed is not None or _is_url(self.out) or not folders):
@@ -215,7 +145,7 @@ class BatchCall(RestoringOptions):
             raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
         if self.dry_run and (self.watch or self.report):
             raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
-        if self.ray_address is not None and self.engine is not EngineName.RAY:
+        if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address is for --engine ray", "give both or none")
         for option, folder in (("--maps", self.maps_dir), ("--compare", self.compare_to)):
             if folder is not None and _is_url(folder):
@@ -225,26 +155,25 @@ class BatchCall(RestoringOptions):
                 )
         if self.file_format is not None:
             _check_writable(self.file_format)
-        self.restoring()
+        self.settings()
 
     def options(self, out: Path) -> "BatchOptions":
         """What to do with each photo, with results in ``out``."""
         from defocusctl.batch.jobs import BatchOptions
-        from defocusctl.photo import read_mask
 
         def tree(wanted: bool, folder: str | None) -> Path | None:
             return Path(folder) if folder is not None else out if wanted else None
 
         return BatchOptions(
             model=self.model,
-            restoring=self.restoring(),
-            format=None if self.file_format is None else f".{self.file_format.value}",
+            restoring=self.settings(),
+            format=None if self.file_format is None else f".{self.file_format}",
             quality=self.quality,
             maps=tree(self.maps, self.maps_dir),
             maps_data=self.maps_data,
             compare=tree(self.compare, self.compare_to),
             white=self.white,
-            mask=None if self.mask is None else read_mask(self.mask),
+            mask=self.read_mask(),
             max_megapixels=self.max_megapixels,
         )
 
@@ -258,6 +187,6 @@ def _check_writable(chosen: Format) -> None:
     from defocusctl.photo.header import missing_package
     from defocusctl.photo.targets import format_of_suffix
 
-    lack = missing_package(format_of_suffix(f".{chosen.value}") or "")
+    lack = missing_package(format_of_suffix(f".{chosen}") or "")
     if lack is not None:
-        raise UsageError(f"--format {chosen.value}: {lack[0]}", lack[1])
+        raise UsageError(f"--format {chosen}: {lack[0]}", lack[1])

@@ -14,13 +14,13 @@ from defocusctl.cli.console import plain, put, put_json, put_table
 from defocusctl.errors import DataError
 
 if TYPE_CHECKING:
-    from defocusctl.data.datasets import DataSet, FoundData
+    from defocusctl.data.datasets import Dataset, FoundData
 
 SIZES_SHOWN = 4
 
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", metavar="DIR", help="Where the data sets are. [default: DEFOCUSCTL_DATA]"),
+    typer.Option("--root", metavar="DIR", help="Where the datasets are. [default: DEFOCUSCTL_DATA]"),
 ]
 
 
@@ -34,7 +34,7 @@ class ListsByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(cls=ListsByDefault, help="List and check the data sets for evaluation.")
+app = typer.Typer(cls=ListsByDefault, help="List and check the datasets for evaluation.")
 
 
 @app.command("list")
@@ -42,7 +42,7 @@ def list_datasets(
     root: RootOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
-    """List the data sets: number and size of images, where to get them, and which are here."""
+    """List the datasets: number and size of images, where to get them, and which are here."""
     from defocusctl.data.datasets import SETS, data_root
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
@@ -64,7 +64,7 @@ def list_datasets(
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Data sets. [default: those that are here]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Datasets. [default: those that are here]")
     ] = None,
     root: RootOption = None,
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
@@ -86,13 +86,13 @@ def check(
             checked[name] = _report(found)
     if not checked:
         raise DataError(
-            f"no data set with a {split} split is in '{folder}'",
+            f"no dataset with a {split} split is in '{folder}'",
             "run 'defocusctl datasets' for where they are offered, or name the one that should be there",
         )
     wrong = [name for name, right in checked.items() if not right]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(checked)} data sets have problems ({', '.join(wrong)})",
+            f"{len(wrong)} of {len(checked)} datasets have problems ({', '.join(wrong)})",
             "fix the problems listed above",
         )
     put(f"no problems: {', '.join(checked)}")
@@ -100,7 +100,7 @@ def check(
 
 def _report(found: "FoundData") -> bool:
     """Print a set's contents and problems; return whether there are none."""
-    from defocusctl.data.datasets.headers import read_headers
+    from defocusctl.data.datasets.found import read_headers
 
     headers = read_headers(found)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
@@ -120,7 +120,7 @@ def _report(found: "FoundData") -> bool:
     return not problems
 
 
-def _here_text(entry: "DataSet", root: Path | None) -> str:
+def _here_text(entry: "Dataset", root: Path | None) -> str:
     parts = [
         f"{split} {len(data.images)}{' (see check)' if data.problems else ''}"
         for split, data in _found(entry, root).items()
@@ -128,7 +128,7 @@ def _here_text(entry: "DataSet", root: Path | None) -> str:
     return ", ".join(parts) or ("no" if root else "?")
 
 
-def _as_json(entry: "DataSet", root: Path | None) -> dict[str, Any]:
+def _as_json(entry: "Dataset", root: Path | None) -> dict[str, Any]:
     return {
         "name": entry.name,
         "title": entry.title,
@@ -145,7 +145,7 @@ def _as_json(entry: "DataSet", root: Path | None) -> dict[str, Any]:
     }
 
 
-def _found(entry: "DataSet", root: Path | None) -> dict[str, "FoundData"]:
+def _found(entry: "Dataset", root: Path | None) -> dict[str, "FoundData"]:
     """The splits of a set in ``root``; unreadable ones are left out, and ``check`` says why."""
     from defocusctl.data.datasets import present_data
 

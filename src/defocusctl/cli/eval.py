@@ -1,203 +1,129 @@
-"""``defocusctl eval``: scores networks and classical methods on a data set, in comparable figures."""
+"""``defocusctl eval``: scores networks and classical methods on a dataset, in comparable figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli import eval_options as options
 from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
-from defocusctl.cli.options import (
-    Backend,
-    BackendOption,
-    DeviceOption,
-    OfflineOption,
-    OverlapOption,
-    PrecisionOption,
-    QuietOption,
-    TileOption,
-    WhiteOption,
-    check_above_zero,
-    number_or_auto,
-)
+from defocusctl.cli.deblur import load
+from defocusctl.cli.eval_options import EvalCall
+from defocusctl.cli.options import check_above_zero
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
-from defocusctl.models.plugins import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from defocusctl.data.datasets import FoundData
-    from defocusctl.evaluation.expectations import Expectation
     from defocusctl.evaluation.methods import Candidate
     from defocusctl.evaluation.metrics import Lpips
-    from defocusctl.evaluation.results import Evaluation
+    from defocusctl.evaluation.results import Evaluation, Method
     from defocusctl.evaluation.run import Run
-    from defocusctl.restoring.settings import RestoreSettings
+    from defocusctl.evaluation.summary import Expectation
 
 PUBLISHED = "published"
-DEFAULT_WEIGHTS = "default"
 
 
-def evaluate(
-    dataset: options.DatasetOption,
-    root: options.RootOption = None,
-    split: options.SplitOption = "test",
-    blurred: options.BlurredOption = None,
-    sharp: options.SharpOption = None,
-    models: options.ModelsOption = None,
-    weights: options.WeightsOfModelsOption = None,
-    baselines: options.BaselinesOption = None,
-    disc_radius: options.DiscRadiusOption = 2.0,
-    protocol: options.ProtocolOption = options.ProtocolName.INIKNET,
-    lpips: options.LpipsOption = True,
-    out: options.OutOption = None,
-    save_images: options.SaveImagesOption = False,
-    resume: options.ResumeOption = False,
-    limit: options.LimitOption = None,
-    sample: options.SampleOption = None,
-    seed: options.SeedOption = 0,
-    allow_partial: options.AllowPartialOption = False,
-    expect: options.ExpectOption = None,
-    tolerance: options.ToleranceOption = 0.05,
-    white: WhiteOption = None,
-    tile: TileOption = "auto",
-    overlap: OverlapOption = "auto",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = Backend.TORCH,
-    offline: OfflineOption = False,
-    as_json: options.SummaryOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Score networks on a data set, compared with the input, classical methods and published figures."""
-    networks = _pair_with_weights(models, weights, baselines)
-    if (resume or save_images) and out is None:
+def evaluate(call: EvalCall) -> None:
+    """Score networks on a dataset, compared with the input, classical methods and published figures."""
+    networks = call.networks()
+    if (call.resume or call.save_images) and call.out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
-    from defocusctl.evaluation.metrics import PROTOCOLS
+    from defocusctl.evaluation.protocols import PROTOCOLS
     from defocusctl.evaluation.run import Run, select_images
-    from defocusctl.restoring.settings import RestoreSettings
 
-    check_above_zero("--white", white)
-    found = _find_dataset(dataset, root, split, blurred, sharp)
-    images = select_images(found, limit, sample, seed, white)
-    sizes = number_or_auto("--tile", tile), number_or_auto("--overlap", overlap)
-    settings = RestoreSettings(*sizes, device, precision, clip=False, backend=backend.value)
-    candidates = _load_candidates(networks, baselines or [], disc_radius, settings, offline, quiet)
-    expected = _expectations(expect, found.dataset, candidates, protocol.names, lpips)
-    metric = _load_lpips(offline, quiet) if lpips and images[0].sharp else None
-    run = Run(found, images, candidates, [PROTOCOLS[name] for name in protocol.names], metric)
-    evaluation = _score(run, out, resume, save_images, quiet)
-    _print(evaluation, as_json, quiet)
-    if out is not None:
-        _write_files(out, evaluation, run, quiet)
-    if expect is not None:
-        _check_expectations(evaluation, expect, expected, tolerance, quiet)
-    if evaluation.problems and not allow_partial:
+    check_above_zero("--white", call.white)
+    found = _find_dataset(call)
+    images = select_images(found, call.limit, call.sample, call.seed, call.white)
+    candidates = _candidates(call, networks)
+    expected = _expectations(call, found.dataset, [candidate.info for candidate in candidates])
+    metric = _load_lpips(call) if call.lpips and images[0].sharp else None
+    run = Run(found, images, candidates, [PROTOCOLS[name] for name in call.protocols], metric)
+    evaluation = _score(run, call)
+    _print(evaluation, call)
+    if call.out is not None:
+        _write_files(call.out, evaluation, run, quiet=call.quiet)
+    if call.expect is not None:
+        _check_expectations(evaluation, call, expected)
+    if evaluation.problems and not call.allow_partial:
         raise DataError(
             f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
             "fix them, or give --allow-partial",
         )
 
 
-def _pair_with_weights(
-    models: Sequence[str] | None, weights: Sequence[str] | None, baselines: Sequence[object] | None
-) -> list[tuple[str, str | None]]:
-    """The networks with their ``--weights``, None for the default ones."""
-    names = list(models or ([] if baselines and not weights else [DEFAULT_MODEL]))
-    if weights and len(weights) != len(names):
-        raise UsageError(
-            f"{len(weights)} --weights for {len(names)} --model",
-            f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' means the default ones",
-        )
-    specs = [None if spec == DEFAULT_WEIGHTS else spec for spec in weights or [DEFAULT_WEIGHTS] * len(names)]
-    return list(zip(names, specs, strict=True))
-
-
-def _find_dataset(
-    dataset: options.Dataset, root: Path | None, split: str, blurred: Path | None, sharp: Path | None
-) -> "FoundData":
+def _find_dataset(call: EvalCall) -> "FoundData":
     from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
 
-    if dataset is options.Dataset.PAIRS and blurred and sharp:
+    blurred, sharp = call.blurred, call.sharp
+    if call.dataset == "pairs" and blurred and sharp:
         return pairs_data(blurred, sharp)
-    if dataset is options.Dataset.PHOTOS and blurred and not sharp:
+    if call.dataset == "photos" and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
         raise UsageError(
-            f"--blurred and --sharp do not go with --dataset {dataset.value} like this",
+            f"--blurred and --sharp do not go with --dataset {call.dataset} like this",
             "'pairs' takes both, 'photos' takes --blurred, the others take --root",
         )
-    return find_data(dataset.value, data_root(root), split)
+    return find_data(call.dataset, data_root(call.root), call.split)
 
 
-def _load_candidates(
-    models: Sequence[tuple[str, str | None]],
-    baselines: Sequence[options.Baseline],
-    radius: float,
-    settings: "RestoreSettings",
-    offline: bool,
-    quiet: bool,
-) -> "list[Candidate]":
+def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "list[Candidate]":
     """The untouched input, the classical methods and the networks, each with a distinct label."""
-    from defocusctl.deblurrer import Deblurrer
     from defocusctl.evaluation.methods import classical, network, untouched, with_distinct_labels
 
-    candidates = [untouched(), *(classical(baseline.value, radius) for baseline in baselines)]
-    for model, spec in models:
-        with download_bar(f"weights for {model}", quiet=quiet) as on_download:
-            loaded = Deblurrer.load(model, spec, settings, offline=offline, on_download=on_download)
-        if loaded.weights.note:
-            say(loaded.weights.note)
-        candidates.append(network(loaded))
-    return with_distinct_labels(candidates)
+    baselines = [classical(baseline.value, call.disc_radius) for baseline in call.baselines or ()]
+    settings = call.restoring(clip=False)
+    loaded = [
+        network(load(model, spec, settings, offline=call.offline, quiet=call.quiet))
+        for model, spec in networks
+    ]
+    return with_distinct_labels([untouched(), *baselines, *loaded])
 
 
-def _load_lpips(offline: bool, quiet: bool) -> "Lpips | None":
+def _load_lpips(call: EvalCall) -> "Lpips | None":
     """LPIPS, or None and a warning if AlexNet's weights are not available."""
     from defocusctl.evaluation.metrics import load_lpips
 
     try:
-        with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:
-            return load_lpips(offline=offline, on_progress=on_download)
+        with download_bar("AlexNet for LPIPS", quiet=call.quiet) as on_download:
+            return load_lpips(offline=call.offline, on_progress=on_download)
     except WeightsError as error:
         say_warning(f"no LPIPS: {error}")
         return None
 
 
-def _expectations(
-    expect: str | None, dataset: str, candidates: "Sequence[Candidate]", protocols: Sequence[str], lpips: bool
-) -> "list[Expectation]":
-    from defocusctl.evaluation.expectations import expected_from_file, expected_from_papers
+def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> "list[Expectation]":
+    from defocusctl.evaluation.summary import expected_from_file, expected_from_papers
 
-    if expect is None:
+    if call.expect is None:
         return []
-    methods = [candidate.info for candidate in candidates]
-    if expect == PUBLISHED:
-        found = expected_from_papers(dataset, methods, protocols)
+    if call.expect == PUBLISHED:
+        found = expected_from_papers(dataset, methods, call.protocols)
     else:
-        found = expected_from_file(Path(expect), methods, protocols)
-    return [expectation for expectation in found if lpips or expectation.metric != "lpips"]
+        found = expected_from_file(Path(call.expect), methods, call.protocols)
+    return [expectation for expectation in found if call.lpips or expectation.metric != "lpips"]
 
 
-def _score(run: "Run", out: Path | None, resume: bool, save_images: bool, quiet: bool) -> "Evaluation":
+def _score(run: "Run", call: EvalCall) -> "Evaluation":
     from defocusctl.cli.eval_table import RunningMeans
     from defocusctl.evaluation.run import evaluate as score
 
     means = RunningMeans()
-    with step_bar(run.found.title, quiet=quiet) as advance:
+    with step_bar(run.found.title, quiet=call.quiet) as advance:
         return score(
             run,
-            out=out,
-            resume=resume,
-            save_images=save_images,
+            out=call.out,
+            resume=call.resume,
+            save_images=call.save_images,
             on_rows=lambda done, rows: advance(done, len(run.images), means.add(rows)),
         )
 
 
-def _print(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
-    if as_json:
-        from defocusctl.evaluation.summary import as_json as summary
+def _print(evaluation: "Evaluation", call: EvalCall) -> None:
+    if call.as_json:
+        from defocusctl.evaluation.summary import as_json
 
-        put_json(summary(evaluation), indent=2)
-    elif not quiet:
+        put_json(as_json(evaluation), indent=2)
+    elif not call.quiet:
         from defocusctl.cli.eval_table import print_tables
 
         print_tables(evaluation)
@@ -205,7 +131,7 @@ def _print(evaluation: "Evaluation", as_json: bool, quiet: bool) -> None:
         say_warning(problem)
 
 
-def _write_files(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -> None:
+def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> None:
     from defocusctl.evaluation.run import REPORT
     from defocusctl.evaluation.summary import write_tables
     from defocusctl.reports.evaluation import write_report
@@ -217,18 +143,16 @@ def _write_files(out: Path, evaluation: "Evaluation", run: "Run", quiet: bool) -
         say(str(path))
 
 
-def _check_expectations(
-    evaluation: "Evaluation", expect: str, expected: "Sequence[Expectation]", tolerance: float, quiet: bool
-) -> None:
-    from defocusctl.evaluation.expectations import deviations
+def _check_expectations(evaluation: "Evaluation", call: EvalCall, expected: "Sequence[Expectation]") -> None:
+    from defocusctl.evaluation.summary import deviations
 
-    found = deviations(evaluation, expected, tolerance)
+    found = deviations(evaluation, expected, call.tolerance)
     for deviation in found:
         say_error(deviation)
     if found:
         raise ExpectationError(
-            f"{len(found)} of {len(expected)} figures differ from {expect}",
+            f"{len(found)} of {len(expected)} figures differ from {call.expect}",
             "check data, protocol and weights, or --tolerance",
         )
-    if not quiet:
-        say(f"all {len(expected)} figures agree with {expect}")
+    if not call.quiet:
+        say(f"all {len(expected)} figures agree with {call.expect}")

@@ -1,119 +1,131 @@
-"""The options of ``defocusctl eval``; the tests compare their values with the packages below."""
+"""The options of ``defocusctl eval``; the tests compare the values of choices with the packages below."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
-from defocusctl.cli.options import completed_models, known_model
+from defocusctl.cli.options import RestoringOptions, completed_models, known_model
+from defocusctl.errors import UsageError
+from defocusctl.models.plugins import DEFAULT_MODEL
 
+DEFAULT_WEIGHTS = "default"
 
-class Dataset(StrEnum):
-    """The data sets of ``data.datasets``."""
+DatasetName = Literal["dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"]
+"""The datasets of ``data.datasets``."""
 
-    DPDD = "dpdd"
-    LFDOF = "lfdof"
-    REALDOF = "realdof"
-    RTF = "rtf"
-    CUHK = "cuhk"
-    PAIRS = "pairs"
-    PHOTOS = "photos"
+ProtocolName = Literal["iniknet", "nrknet", "restormer", "ifan", "drbnet", "dpdnet", "gkmnet", "all"]
+"""The protocols of ``evaluation.protocols``, and all of them in this order."""
 
 
 class Baseline(StrEnum):
-    """The classical methods of ``evaluation.classical``."""
+    """The classical methods of ``evaluation.methods``; Typer takes no list of a Literal."""
 
     UNSHARP = "unsharp"
     WIENER = "wiener"
     RICHARDSON_LUCY = "richardson-lucy"
 
 
-class ProtocolName(StrEnum):
-    """The protocols of ``evaluation.metrics``, and all of them in this order."""
+@dataclass(frozen=True, kw_only=True)
+class EvalCall(RestoringOptions):
+    """The options of one call of ``eval``."""
 
-    INIKNET = "iniknet"
-    NRKNET = "nrknet"
-    RESTORMER = "restormer"
-    IFAN = "ifan"
-    DRBNET = "drbnet"
-    DPDNET = "dpdnet"
-    GKMNET = "gkmnet"
-    ALL = "all"
+    dataset: Annotated[DatasetName, typer.Option("--dataset", "-d", help="The dataset.")]
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder it is in. [default: the variable DEFOCUSCTL_DATA]"),
+    ] = None
+    split: Annotated[str, typer.Option(help="The split to score.")] = "test"
+    blurred: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With 'pairs' or 'photos': the blurred photos.")
+    ] = None
+    sharp: Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': the sharp references.")] = (
+        None
+    )
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            parser=known_model,
+            autocompletion=completed_models,
+            help="A network; repeatable. [default: iniknet]",
+            show_default=False,
+        ),
+    ] = None
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|PATH|hf://...|default", help="The weights of each --model, in the same order."
+        ),
+    ] = None
+    baselines: Annotated[
+        list[Baseline] | None,
+        typer.Option("--baseline", help="A classical method to compare with; repeatable."),
+    ] = None
+    disc_radius: Annotated[
+        float, typer.Option(min=0.5, max=50.0, help="Blur radius in pixels that the baselines assume.")
+    ] = 2.0
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="Whose scoring rules to use; 'all' scores the same outputs under each."),
+    ] = "iniknet"
+    lpips: Annotated[
+        bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
+    ] = True
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Keep scores.csv, summary.json and report.html."),
+    ] = None
+    save_images: Annotated[bool, typer.Option("--save-images", help="Also keep the outputs in --out.")] = (
+        False
+    )
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N images.")] = (
+        None
+    )
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only N random images.")] = None
+    seed: Annotated[int, typer.Option(help="The seed for --sample.")] = 0
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Do not fail because of missing or bad images.")
+    ] = False
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|published",
+            help="Fail if means differ from a summary.json or from the papers' figures.",
+        ),
+    ] = None
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Largest difference for --expect: dB of PSNR; a fiftieth for other metrics."
+        ),
+    ] = 0.05
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False
 
     @property
-    def names(self) -> list[str]:
-        """The selected protocols."""
-        every = [name.value for name in ProtocolName if name is not ProtocolName.ALL]
-        return every if self is ProtocolName.ALL else [self.value]
+    def protocols(self) -> list[str]:
+        """The names of the selected protocols."""
+        every = [name for name in get_args(ProtocolName) if name != "all"]
+        return every if self.protocol == "all" else [self.protocol]
 
+    def networks(self) -> list[tuple[str, str | None]]:
+        """The networks with their ``--weights``, None for the default ones.
 
-DatasetOption = Annotated[Dataset, typer.Option("--dataset", "-d", help="The data set.")]
-RootOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--root", metavar="DIR", help="The folder it is in. [default: the variable DEFOCUSCTL_DATA]"
-    ),
-]
-SplitOption = Annotated[str, typer.Option(help="The split to score.")]
-BlurredOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="With 'pairs' or 'photos': the blurred photos.")
-]
-SharpOption = Annotated[Path | None, typer.Option(metavar="DIR", help="With 'pairs': the sharp references.")]
-ModelsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        parser=known_model,
-        autocompletion=completed_models,
-        help="A network; repeatable. [default: iniknet]",
-        show_default=False,
-    ),
-]
-WeightsOfModelsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--weights",
-        metavar="NAME|PATH|hf://...|default",
-        help="The weights of each --model, in the same order.",
-    ),
-]
-BaselinesOption = Annotated[
-    list[Baseline] | None,
-    typer.Option("--baseline", help="A classical method to compare with; repeatable."),
-]
-DiscRadiusOption = Annotated[
-    float, typer.Option(min=0.5, max=50.0, help="Blur radius in pixels that the baselines assume.")
-]
-ProtocolOption = Annotated[
-    ProtocolName, typer.Option(help="Whose scoring rules to use; 'all' scores the same outputs under each.")
-]
-LpipsOption = Annotated[
-    bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", metavar="DIR", help="Keep scores.csv, summary.json and report.html."),
-]
-SaveImagesOption = Annotated[bool, typer.Option("--save-images", help="Also keep the outputs in --out.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N images.")]
-SampleOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only N random images.")]
-SeedOption = Annotated[int, typer.Option(help="The seed for --sample.")]
-AllowPartialOption = Annotated[
-    bool, typer.Option("--allow-partial", help="Do not fail because of missing or bad images.")
-]
-ExpectOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|published",
-        help="Fail if means differ from a summary.json or from the papers' figures.",
-    ),
-]
-ToleranceOption = Annotated[
-    float,
-    typer.Option(min=0.0, help="Largest difference for --expect: dB of PSNR; a fiftieth for other metrics."),
-]
-SummaryOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+        Raises:
+            UsageError: if there are not as many weights as networks.
+        """
+        names = list(self.models or ([] if self.baselines and not self.weights else [DEFAULT_MODEL]))
+        if self.weights and len(self.weights) != len(names):
+            raise UsageError(
+                f"{len(self.weights)} --weights for {len(names)} --model",
+                f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' means the default ones",
+            )
+        specs = self.weights or [DEFAULT_WEIGHTS] * len(names)
+        return [
+            (name, None if spec == DEFAULT_WEIGHTS else spec) for name, spec in zip(names, specs, strict=True)
+        ]

@@ -1,9 +1,8 @@
 """``defocusctl export``: exports networks for other programs, or weights to the Hugging Face hub."""
 
-from dataclasses import replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,13 +21,8 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 if TYPE_CHECKING:
     from defocusctl.export.run import Exported
 
-
-class Format(StrEnum):
-    """The formats; checked against ``export.run`` in the tests, which loads torch."""
-
-    ONNX = "onnx"
-    TORCH_EXPORT = "torch-export"
-    SAFETENSORS = "safetensors"
+Format = Literal["onnx", "torch-export", "safetensors"]
+"""The formats; checked against ``export.run`` in the tests, which loads torch."""
 
 
 def export(
@@ -75,14 +69,14 @@ def export(
         )
     if private and push is None:
         raise UsageError("--private is for --push", "leave it out")
-    chosen = format or (Format.ONNX if push is None else Format.SAFETENSORS)
+    chosen = format or ("onnx" if push is None else "safetensors")
 
     from defocusctl.export.publish import publish_weights
     from defocusctl.export.run import ExportSettings, export_network
     from defocusctl.weights.checkpoint import load_checkpoint
     from defocusctl.weights.resolve import resolve_weights
 
-    settings = ExportSettings(chosen.value, precision, opset, coefficients)
+    settings = ExportSettings(chosen, precision, opset, coefficients)
     if check:
         settings = replace(settings, photos=tuple(check))
     with download_bar(f"weights for {model}", quiet=quiet) as on_download:
@@ -96,7 +90,7 @@ def export(
         assert output is not None
         exported = export_network(checkpoint, resolved, output, settings, force=force)
     if as_json:
-        put_json(exported.as_json())
+        put_json(asdict(exported))
     elif not quiet:
         say(_summary(exported))
 

@@ -2,39 +2,40 @@
 
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
 from defocusctl.cli.console import say_warning
 from defocusctl.errors import UsageError
-from defocusctl.models.plugins import BUILT_IN, check_model, model_names, plugins
+from defocusctl.models.plugins import BUILT_IN, DEFAULT_MODEL, check_model, model_names, plugins
 
 if TYPE_CHECKING:
+    from defocusctl.photo import Mask
     from defocusctl.restoring.settings import RestoreSettings
 
 Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """The value in ``photo``, which takes too long to import for --help; the tests keep the two equal."""
-
-
-class Backend(StrEnum):
-    """What runs the network; checked against ``backends`` in the tests, which loads torch."""
-
-    TORCH = "torch"
-    ONNXRUNTIME = "onnxruntime"
-    OPENVINO = "openvino"
+Backend = Literal["torch", "onnxruntime", "openvino"]
+"""What runs the network; checked against ``backends`` in the tests, which loads torch."""
 
 
 def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
-    """``run`` as Typer needs it: a function with a parameter for each field of the dataclass ``options``."""
+    """``run`` as Typer needs it: a function with a parameter for each field of the dataclass ``options``.
+
+    The command's own options come before those that it shares.
+    """
 
     def command(**values: Any) -> None:
         run(options(**values))
 
-    command.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+    parameters = inspect.signature(options).parameters
+    order = [name for kind in options.__mro__ for name in vars(kind).get("__annotations__", ())]
+    own_first = [parameters[name] for name in dict.fromkeys(order)]
+    command.__signature__ = inspect.Signature(own_first)  # type: ignore[attr-defined]
     command.__annotations__ = get_type_hints(options, include_extras=True)
     command.__doc__ = run.__doc__
     return command
@@ -80,78 +81,52 @@ WeightsOption = Annotated[
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps")]
-PrecisionOption = Annotated[str, typer.Option("--precision", metavar="auto|fp32|bf16|fp16")]
-TileOption = Annotated[
-    str, typer.Option("--tile", metavar="auto|N|0", help="Tile size in pixels; 0 is the whole photo.")
-]
-BackendOption = Annotated[
-    Backend,
-    typer.Option("--backend", help="What runs the network; all except torch need extras (docs/export.md)."),
-]
-MapsOption = Annotated[
-    bool, typer.Option("--maps", help="Draw the coefficient maps, blur extent and atoms, beside the result.")
-]
-CompareOption = Annotated[
-    bool, typer.Option("--compare", help="Draw before and after in one picture, beside the result.")
-]
-WhiteOption = Annotated[
-    float | None,
-    typer.Option(
-        "--white",
-        metavar="VALUE",
-        help="White in floating-point photos, such as 255. [default: 1]",
-        show_default=False,
-    ),
-]
-ScaleOption = Annotated[
-    str,
-    typer.Option(
-        "--scale",
-        metavar="auto|1|1/2|1/4|1/8",
-        help="The size at which the network sees the photo; auto chooses by blur radius, part by part.",
-    ),
-]
-MaxBlurOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-blur",
-        metavar="PIXELS",
-        help="Leave alone what is blurred by a larger radius, such as a background.",
-    ),
-]
-MaskOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--mask", metavar="FILE", help="A picture of the photo's shape: deblur only what is white in it."
-    ),
-]
-OverlapOption = Annotated[
-    str, typer.Option("--overlap", metavar="auto|N", help="Pixels that neighbouring tiles share.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing outputs.")]
 
 
+@dataclass(frozen=True, kw_only=True)
 class RestoringOptions:
-    """How to restore, for the options of commands that restore photos."""
+    """How to restore: the options of every command that restores photos."""
 
-    tile: str
-    overlap: str
-    device: str
-    precision: str
-    scale: str
-    max_blur: float | None
-    strength: float
-    backend: Backend
+    tile: Annotated[
+        str, typer.Option(metavar="auto|N|0", help="Tile size in pixels; 0 is the whole photo.")
+    ] = "auto"
+    overlap: Annotated[str, typer.Option(metavar="auto|N", help="Pixels that neighbouring tiles share.")] = (
+        "auto"
+    )
+    device: DeviceOption = "auto"
+    precision: Annotated[str, typer.Option(metavar="auto|fp32|bf16|fp16")] = "auto"
+    backend: Annotated[
+        Backend, typer.Option(help="What runs the network; all except torch need extras (docs/export.md).")
+    ] = "torch"
+    white: Annotated[
+        float | None,
+        typer.Option(
+            metavar="VALUE",
+            help="White in floating-point photos, such as 255. [default: 1]",
+            show_default=False,
+        ),
+    ] = None
+    offline: OfflineOption = False
+    quiet: QuietOption = False
 
-    def restoring(self) -> "RestoreSettings":
+    def restoring(
+        self,
+        *,
+        scale: str = "1",
+        max_blur: float | None = None,
+        strength: float = 1.0,
+        clip: bool = True,
+    ) -> "RestoreSettings":
         """The settings for these options.
 
         Raises:
             UsageError: if an option is invalid.
         """
-        tile, overlap = number_or_auto("--tile", self.tile), number_or_auto("--overlap", self.overlap)
+        check_above_zero("--white", self.white)
+        tile, overlap = _number_or_auto("--tile", self.tile), _number_or_auto("--overlap", self.overlap)
 
         from defocusctl.restoring.settings import RestoreSettings
 
@@ -160,11 +135,77 @@ class RestoringOptions:
             overlap=overlap,
             device=self.device,
             precision=self.precision,
-            scale=self.scale,
-            max_blur=self.max_blur,
-            strength=self.strength,
-            backend=self.backend.value,
+            scale=scale,
+            max_blur=max_blur,
+            strength=strength,
+            clip=clip,
+            backend=self.backend,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions(RestoringOptions):
+    """The options of commands that write deblurred photos."""
+
+    model: ModelOption = DEFAULT_MODEL
+    weights: WeightsOption = None
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|1|1/2|1/4|1/8",
+            help="The size at which the network sees the photo; auto chooses by blur radius, part by part.",
+        ),
+    ] = "auto"
+    max_blur: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PIXELS", help="Leave alone what is blurred by a larger radius, such as a background."
+        ),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture of the photo's shape: deblur only what is white in it."),
+    ] = None
+    strength: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Blend: 0 is the original, 1 the network's result.")
+    ] = 1.0
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, help="For JPEG, WebP, AVIF and HEIC. [default: at least the input's quality]"
+        ),
+    ] = None
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="Draw the coefficient maps, blur extent and atoms, beside the result."),
+    ] = False
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Draw before and after in one picture, beside the result.")
+    ] = False
+    max_megapixels: Annotated[float, typer.Option(min=0.0, help="Refuse larger photos.")] = (
+        DEFAULT_MAX_MEGAPIXELS
+    )
+
+    def settings(self) -> "RestoreSettings":
+        """The settings for these options.
+
+        Raises:
+            UsageError: if an option is invalid.
+        """
+        return self.restoring(scale=self.scale, max_blur=self.max_blur, strength=self.strength)
+
+    def read_mask(self) -> "Mask | None":
+        """The picture in the mask's file.
+
+        Raises:
+            InputError: if it cannot be read, or is all black or all white.
+        """
+        if self.mask is None:
+            return None
+
+        from defocusctl.photo import read_mask
+
+        return read_mask(self.mask)
 
 
 def check_above_zero(option: str, value: float | None) -> None:
@@ -177,7 +218,7 @@ def check_above_zero(option: str, value: float | None) -> None:
         raise UsageError(f"{option} {value:g} is not possible", "give a number above 0")
 
 
-def number_or_auto(option: str, text: str) -> int | None:
+def _number_or_auto(option: str, text: str) -> int | None:
     """``auto`` as None, else a whole number.
 
     Raises:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from defocusctl.data.pairs import PhotoPair
-from defocusctl.data.pixels import PixelCache, Pixels, as_float
+from defocusctl.data.defocus import margin, render
+from defocusctl.data.pairs import PhotoPair, PixelCache, Pixels, as_float
 from defocusctl.data.settings import Rendering
-from defocusctl.data.synthesis.defocus import margin, render
 
 
 class Crops(NamedTuple):

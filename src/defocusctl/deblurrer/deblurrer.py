@@ -5,15 +5,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
 
-from defocusctl.deblurrer.arrays import Array, LoadedImage
-from defocusctl.deblurrer.images import Batch, File, FileT, ImageT, load_image, numbered_errors
+from defocusctl.deblurrer.images import (
+    Array,
+    Batch,
+    File,
+    FileT,
+    ImageT,
+    LoadedImage,
+    load_image,
+    numbered_errors,
+)
 from defocusctl.deblurrer.result import DeblurResult
-from defocusctl.export.cache import cached_graph
+from defocusctl.export.run import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
@@ -27,6 +35,17 @@ from defocusctl.system.devices import memory_errors
 from defocusctl.weights.checkpoint import load_checkpoint, load_model
 from defocusctl.weights.hub import OnProgress
 from defocusctl.weights.resolve import ResolvedWeights, resolve_weights
+
+
+class DeblurOptions(TypedDict, total=False):
+    """The options of ``Deblurrer.deblur``, for its four signatures."""
+
+    region: Box | str | None
+    mask: Mask | str | os.PathLike[str] | None
+    coefficients: bool
+    max_megapixels: float
+    white: float | None
+    on_tile: Progress | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,52 +139,14 @@ class Deblurrer:
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
 
     @overload
-    def deblur(
-        self,
-        image: File,
-        *,
-        region: Box | str | None = None,
-        mask: Mask | str | os.PathLike[str] | None = None,
-        coefficients: bool = False,
-        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
-        white: float | None = None,
-        on_tile: Progress | None = None,
-    ) -> DeblurResult[Array]: ...
+    def deblur(self, image: File, **options: Unpack[DeblurOptions]) -> DeblurResult[Array]: ...
+    @overload
+    def deblur(self, image: ImageT, **options: Unpack[DeblurOptions]) -> DeblurResult[ImageT]: ...
+    @overload
+    def deblur(self, image: Batch[FileT], **options: Unpack[DeblurOptions]) -> list[DeblurResult[Array]]: ...
     @overload
     def deblur(
-        self,
-        image: ImageT,
-        *,
-        region: Box | str | None = None,
-        mask: Mask | str | os.PathLike[str] | None = None,
-        coefficients: bool = False,
-        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
-        white: float | None = None,
-        on_tile: Progress | None = None,
-    ) -> DeblurResult[ImageT]: ...
-    @overload
-    def deblur(
-        self,
-        image: Batch[FileT],
-        *,
-        region: Box | str | None = None,
-        mask: Mask | str | os.PathLike[str] | None = None,
-        coefficients: bool = False,
-        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
-        white: float | None = None,
-        on_tile: Progress | None = None,
-    ) -> list[DeblurResult[Array]]: ...
-    @overload
-    def deblur(
-        self,
-        image: Batch[ImageT],
-        *,
-        region: Box | str | None = None,
-        mask: Mask | str | os.PathLike[str] | None = None,
-        coefficients: bool = False,
-        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
-        white: float | None = None,
-        on_tile: Progress | None = None,
+        self, image: Batch[ImageT], **options: Unpack[DeblurOptions]
     ) -> list[DeblurResult[ImageT]]: ...
     def deblur(
         self,
@@ -202,7 +183,6 @@ class Deblurrer:
             UsageError: if the region lies outside the image, or ``white`` is not positive.
             DeviceError: if the image or even the smallest tile does not fit into memory.
         """
-
         box = parse_region(region) if isinstance(region, str) else region
         is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
         mask = read_mask(Path(mask)) if isinstance(mask, str | os.PathLike) else mask

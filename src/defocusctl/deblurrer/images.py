@@ -1,26 +1,48 @@
-"""What ``Deblurrer.deblur`` takes: files, arrays, Pillow images, tensors, and lists of these."""
+"""What ``Deblurrer.deblur`` takes: files, NumPy arrays, Pillow images, PyTorch tensors, to photos and back.
+
+Axes: H rows, W columns, C channels: grey, grey and alpha, RGB, or RGB and alpha.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
-from defocusctl.deblurrer.arrays import Array, LoadedImage, from_array, from_tensor, to_array
-from defocusctl.deblurrer.pillow import from_pillow
 from defocusctl.errors import DefocusctlError, InputError
-from defocusctl.photo import read_photo
+from defocusctl.photo import IN_MEMORY, Decoded, Metadata, Photo, Resolution, read_photo, upright_photo
+from defocusctl.photo.white import white_of
 
+Array: TypeAlias = npt.NDArray[Any]
 File: TypeAlias = str | os.PathLike[str] | bytes
 """A photo's path, or the bytes of its file."""
 FileT = TypeVar("FileT", bound=File)
 ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
 T = TypeVar("T")
 Batch: TypeAlias = list[T] | tuple[T, ...]
+
+EXIF_PREFIX = b"Exif\0\0"
+SUPPORTED_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")
+PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "P": "RGBA", "PA": "RGBA", **PREMULTIPLIED}
+WITHOUT_ALPHA = {"1": "L", "P": "RGB"}
+
+
+@dataclass(frozen=True)
+class LoadedImage(Generic[ImageT]):
+    """An image as a photo, how to convert a photo back to that kind of image, and its source file, if any."""
+
+    photo: Photo
+    convert_back: Callable[[Photo], ImageT]
+    source: Path | None = None
 
 
 def load_image(image: Any, max_megapixels: float, white: float | None) -> LoadedImage[Any]:
@@ -49,6 +71,143 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
                 f"an object of type {type(image).__name__} is not an image",
                 "give a path, a NumPy array, a Pillow image, a tensor, or a list of these",
             )
+
+
+def from_array(image: Array, white: float | None) -> LoadedImage[Array]:
+    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8, uint16, or floats with ``white`` (1 by default).
+
+    Raises:
+        InputError: if it is any other array.
+        UsageError: if ``white`` is not positive.
+    """
+    pixels, alpha = split_alpha(image)
+    white, warnings = white_of(pixels, white)
+
+    def convert_back(photo: Photo) -> Array:
+        after = to_array(photo)
+        return after.reshape(*after.shape[:2], *image.shape[2:]).astype(image.dtype.newbyteorder("="))
+
+    return LoadedImage(Photo(pixels, alpha, IN_MEMORY, warnings=warnings, white=white), convert_back)
+
+
+def from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
+    """(C, H, W) with C = 1, 3 or 4 on any device; dtypes as for arrays, and bfloat16.
+
+    Converting back returns a tensor on the same device, without a gradient.
+
+    Raises:
+        InputError: if it is any other tensor.
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
+        raise InputError(
+            f"a tensor of shape {tuple(image.shape)} is not an image",
+            "give (channels, height, width) with 1, 3 (RGB) or 4 channels, or a batch of these",
+        )
+    if image.layout is not torch.strided or image.is_complex() or image.is_quantized:
+        raise InputError(f"a {image.layout} tensor of {image.dtype} is not an image", "give a dense one")
+    host = image.detach().cpu()
+    if host.is_floating_point():
+        host = host.float()
+    loaded = from_array(host.permute(1, 2, 0).numpy(), white)
+
+    def convert_back(photo: Photo) -> Tensor:
+        after = np.ascontiguousarray(loaded.convert_back(photo).transpose(2, 0, 1))
+        return torch.from_numpy(after).to(image.device, image.dtype)
+
+    return LoadedImage(loaded.photo, convert_back)
+
+
+def to_array(photo: Photo) -> Array:
+    """The pixels of a photo with its alpha: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)."""
+    if photo.alpha is not None:
+        return np.dstack([photo.pixels, photo.alpha])
+    return photo.pixels[:, :, 0] if photo.pixels.shape[2] == 1 else photo.pixels
+
+
+def split_alpha(image: Array) -> tuple[Array, Array | None]:
+    """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32.
+
+    Raises:
+        InputError: if it is not an image.
+    """
+    samples = _samples(image)
+    count = samples.shape[2]
+    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
+    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
+
+
+def _samples(image: Array) -> Array:
+    """An array as (H, W, C) uint8, uint16 or float32."""
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
+        raise InputError(
+            f"an array of shape {image.shape} is not an image",
+            "give (height, width) or (height, width, channels) with at most 4 channels",
+        )
+    if image.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # values that overflow are refused when restored
+            samples = image.astype(np.float32)
+    elif image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        samples = image.astype(image.dtype.newbyteorder("="), copy=False)
+    else:
+        raise InputError(
+            f"samples of type {image.dtype} are not supported", "give uint8, uint16 or floats from 0 to 1"
+        )
+    return samples.reshape(*image.shape[:2], -1)
+
+
+def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Image]:
+    """An image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, rotated as its EXIF says.
+
+    White is ``white`` in mode F, 1 by default.
+
+    Converting back keeps the mode, but palettes become their colours and mode 1 becomes grey.
+
+    Raises:
+        InputError: if it is of another mode, or its file is damaged.
+    """
+    try:
+        image.load()
+        direct = _displayed(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"the image cannot be read ({error})", "open it again") from error
+    if direct.mode not in SUPPORTED_MODES:
+        other = "I;16" if direct.mode == "I" else "RGB"
+        raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{other}' first")
+    pixels, alpha = split_alpha(np.asarray(direct))
+    photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY, white)
+    return LoadedImage(photo, partial(_convert_back, mode=image.mode))
+
+
+def _displayed(image: Image.Image) -> Image.Image:
+    """The image in a mode whose array holds the displayed colours, with all transparency as alpha."""
+    modes = WITH_ALPHA if image.has_transparency_data else WITHOUT_ALPHA
+    mode = modes.get(image.mode)
+    return image if mode is None else image.convert(mode)
+
+
+def _metadata(info: dict[Any, Any]) -> Metadata:
+    exif, xmp, dpi = info.get("exif"), info.get("xmp"), info.get("dpi")
+    return Metadata(
+        icc=info.get("icc_profile") or None,
+        exif=exif.removeprefix(EXIF_PREFIX) if exif else None,
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
+        resolution=Resolution(float(dpi[0]), float(dpi[1]), "inch") if dpi and min(dpi) > 0 else None,
+    )
+
+
+def _convert_back(photo: Photo, mode: str) -> Image.Image:
+    image = Image.fromarray(to_array(photo))
+    if mode in PREMULTIPLIED:
+        image = image.convert(mode)
+    metadata = photo.metadata
+    info = {
+        "icc_profile": metadata.icc,
+        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
+        "xmp": metadata.xmp,
+        "dpi": metadata.resolution and metadata.resolution.per("inch"),
+    }
+    image.info.update({name: value for name, value in info.items() if value})
+    return image
 
 
 @contextmanager

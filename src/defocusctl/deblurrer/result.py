@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
+from defocusctl.maps.extent import blur_extent
 from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
 from defocusctl.restoring.output import HalfArray
 from defocusctl.restoring.restorer import Restored
@@ -65,8 +66,6 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if the coefficients were not kept, or blur extent is not defined for this network.
         """
-        from defocusctl.maps import blur_extent  # imports the plotting libraries
-
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
 

@@ -1,1 +1,1 @@
-"""Scores networks and classical methods on data sets, and keeps the results."""
+"""Scores networks and classical methods on datasets, and keeps the results."""

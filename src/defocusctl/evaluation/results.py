@@ -9,12 +9,27 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import bootstrap
 
-from defocusctl.evaluation.published import PublishedRow
-
 METRICS = ("psnr", "ssim", "mae", "lpips")
 LOWER_IS_BETTER = frozenset({"mae", "lpips"})
 RESAMPLES = 9_999
 LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a paper's table for a dataset, scored under the paper's own ``protocol``.
+
+    Figures that the paper does not give are None.
+    """
+
+    method: str
+    trained_on: str
+    source: str
+    protocol: str
+    psnr: float | None = None
+    ssim: float | None = None
+    mae: float | None = None
+    lpips: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A whole run over one data set."""
+    """A whole run over one dataset."""
 
     dataset: str
     title: str

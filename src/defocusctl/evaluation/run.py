@@ -1,4 +1,4 @@
-"""Runs an evaluation: methods on a data set, image by image; memory does not grow with the data set."""
+"""Runs an evaluation: methods on a dataset, image by image; memory does not grow with the dataset."""
 
 import platform
 import random
@@ -17,14 +17,15 @@ from PIL import Image
 
 from defocusctl import __version__
 from defocusctl.data.datasets import EvaluationImage, FoundData
-from defocusctl.data.pixels import PixelCache, Pixels, as_float
+from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.journal import Journal
 from defocusctl.evaluation.methods import Candidate
-from defocusctl.evaluation.metrics import Lpips, Protocol, Scores
-from defocusctl.evaluation.published import published_rows
+from defocusctl.evaluation.metrics import Lpips
+from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import Evaluation, Method, Row, compare
 from defocusctl.evaluation.summary import CSV, SUMMARY
+from defocusctl.evaluation.table import published_rows
 from defocusctl.system.atomic import atomic_write, write_error
 
 REPORT, IMAGES = "report.html", "images"
@@ -37,7 +38,7 @@ OnRows = Callable[[int, Sequence[Row]], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What to score: images of a data set, restored by each candidate, under each protocol.
+    """What to score: images of a dataset, restored by each candidate, under each protocol.
 
     With one protocol, networks get the input that its own loader prepares; with several, all score the same
     outputs, restored from the unmodified file. Without ``lpips`` that metric is left out.

@@ -1,19 +1,59 @@
-"""The tables of a run as text, computed once for the terminal and the report."""
+"""The tables of a run as text, computed once for the terminal and the report, and those of the papers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 from math import isinf, isnan
+from pathlib import Path
 
-from defocusctl.evaluation.published import PublishedRow
-from defocusctl.evaluation.results import LOWER_IS_BETTER, Comparison, Evaluation, Interval, Method
+from defocusctl.errors import DataError
+from defocusctl.evaluation.results import (
+    LOWER_IS_BETTER,
+    Comparison,
+    Evaluation,
+    Interval,
+    Method,
+    PublishedRow,
+)
+from defocusctl.system.toml import Table, read_toml
 
+PUBLISHED = Path(__file__).with_name("published.toml")
 METRIC_NAMES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE", "lpips": "LPIPS"}
 DECIMALS = {"psnr": 3, "ssim": 4, "mae": 4, "lpips": 4}
 PUBLISHED_DECIMALS = 3
 FIGURE_SPACE = "\N{FIGURE SPACE}"
 GAIN_DECIMALS = 2
 MISSING = "–"
+
+
+class _PaperTable(Table):
+    source: str
+    protocol: str
+    data: str
+    trained_on: str
+    rows: tuple[tuple[str, float, float, float], ...]
+    """(method, PSNR, SSIM, LPIPS)"""
+
+
+class _Papers(Table):
+    table: tuple[_PaperTable, ...]
+
+
+def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
+    """The rows for a dataset and models trained on any of ``trained_on``, or all rows if there are none."""
+    tables = [table for table in _papers().table if table.data == dataset]
+    chosen = [table for table in tables if table.trained_on in trained_on] or tables
+    return tuple(
+        PublishedRow(method, table.trained_on, table.source, table.protocol, psnr, ssim, lpips=lpips)
+        for table in chosen
+        for method, psnr, ssim, lpips in table.rows
+    )
+
+
+@cache
+def _papers() -> _Papers:
+    return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl")
 
 
 @dataclass(frozen=True)

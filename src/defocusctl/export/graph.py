@@ -1,16 +1,28 @@
-"""The exported graph: a network that takes photos of any size and pads them itself.
+"""The exported graph, a network that takes photos of any size and pads them itself, and its files.
 
 Axes: B batch, C colour, H rows, W columns.
 """
 
 import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
 
+from defocusctl import __version__
 from defocusctl.models.constant_folding import with_constant_dictionary
+from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
+from defocusctl.restoring.backends.engine import missing_extra
+from defocusctl.weights.checkpoint import WeightsMetadata
+from defocusctl.weights.resolve import ResolvedWeights
 
 STEP = 16
 """The networks need sides that are multiples of this."""
@@ -20,6 +32,26 @@ SMALLEST = 17
 
 LARGEST_SIDE = 1 << 16
 LARGEST_BATCH = 1 << 12
+
+INPUT = "photo"
+OUTPUT = "restored"
+
+GRAPH_METADATA = {
+    "layout": "NCHW, float32",
+    "sizes": f"any batch; height and width of {SMALLEST} pixels or more",
+    "padding": f"inside: by reflection at the bottom and on the right, to multiples of {STEP}",
+}
+"""Additional metadata of files that contain the computation."""
+
+DESCRIPTION = "description.json"
+"""The name of the metadata file inside the archive."""
+
+EXAMPLE = (2, 3, 50, 67)
+"""Shape of the example for the exporter: no two lengths equal, none a multiple of 16."""
+
+DEFAULT_OPSET = 18
+OPSETS = range(18, 22)
+"""18 is what PyTorch's exporter writes; later ones are converted from it."""
 
 
 class HalfPrecision(nn.Module):
@@ -77,3 +109,88 @@ def _halve(network: Network) -> None:
     for name in network.half_precision:
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, HalfPrecision(network.get_submodule(name)))
+
+
+def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str) -> dict[str, str]:
+    """The metadata common to all formats."""
+    return {
+        "model": metadata.model,
+        "weights": weights.name,
+        "weights_hash": str(weights.checksum),
+        "licence": metadata.licence,
+        "trained_on": metadata.trained_on,
+        "channel_order": "RGB",
+        "value_range": "0 to 1 in the photo's own encoding (sRGB, say); the result may leave it: clip it",
+        "precision": precision,
+        "software": f"defocusctl {__version__}",
+    }
+
+
+def export_program(graph: PhotoGraph) -> ExportedProgram:
+    """Trace ``graph`` once, for all sizes.
+
+    Raises:
+        ModelError: if a package's network cannot be traced.
+    """
+    sizes = {
+        0: Dim("batch", min=1, max=LARGEST_BATCH),
+        2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
+        3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
+    }
+    with network_errors(graph.network.name), torch.no_grad():
+        return torch.export.export(
+            graph,
+            (torch.zeros(EXAMPLE),),
+            dynamic_shapes={INPUT: sizes},
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+
+def write_program(graph: PhotoGraph, texts: dict[str, str], path: Path) -> None:
+    """Save the program, for ``torch.export.load``, with the description as an extra file."""
+    torch.export.save(export_program(graph), path, extra_files={DESCRIPTION: json.dumps(texts)})
+
+
+def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Path) -> None:
+    """Export ``graph`` and save it with ``texts`` as its metadata, in one file.
+
+    Raises:
+        DeviceError: if the packages that PyTorch's exporter needs are not installed.
+        ModelError: if a package's network needs an operator that ONNX lacks.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  PyTorch's exporter needs it
+    except ImportError as error:
+        raise missing_extra(str(error.name), "onnx") from error
+    with network_errors(graph.network.name), _quiet_exporter():
+        program = torch.onnx.export(
+            export_program(graph),
+            input_names=[INPUT],
+            output_names=[OUTPUT, *graph.coefficient_names],
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.producer_name = "defocusctl"
+    onnx.helper.set_model_props(model, dict(texts))
+    path.write_bytes(model.SerializeToString())
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence the exporter's messages about packages it does not need and its own deprecated calls."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

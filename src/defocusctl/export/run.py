@@ -1,23 +1,28 @@
-"""Exports weights to one file; a file that fails its check is not kept."""
+"""Exports weights to one file, kept only if it agrees with the network; graphs for backends are cached."""
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.nn.functional import pad
+from filelock import FileLock
 
+from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
-from defocusctl.export.description import GRAPH_METADATA, describe
-from defocusctl.export.graph import STEP, PhotoGraph
-from defocusctl.export.onnx_file import DEFAULT_OPSET, check_opset, write_onnx
-from defocusctl.export.program import read_program, write_program
-from defocusctl.models.prediction import Network
+from defocusctl.export.graph import (
+    DEFAULT_OPSET,
+    GRAPH_METADATA,
+    OPSETS,
+    PhotoGraph,
+    describe,
+    write_onnx,
+    write_program,
+)
 from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.restoring.tiles import Floats
+from defocusctl.system import paths
 from defocusctl.system.atomic import publish, write_error
 from defocusctl.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from defocusctl.weights.resolve import ResolvedWeights
@@ -52,22 +57,20 @@ class ExportSettings:
         if self.opset is not None:
             if self.format != "onnx":
                 raise UsageError(f"{self.format} files have no opset", "leave out --opset")
-            check_opset(self.opset)
+            if self.opset not in OPSETS:
+                raise UsageError(f"opset {self.opset} is not possible", f"use {OPSETS[0]} to {OPSETS[-1]}")
         if self.coefficients and self.format == "safetensors":
             raise UsageError("safetensors hold weights and no outputs", "leave out --coefficients")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how it compares with the network; ``as_json`` is what ``--json`` prints."""
+    """What was written, and how it compares with the network."""
 
     output: str
     description: dict[str, str]
     bytes: int
     comparison: Comparison
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def export_network(
@@ -97,8 +100,14 @@ def export_network(
         read.exists() and target.samefile(read) for read in (weights.path, *settings.photos)
     ):
         raise OutputError(f"'{target}' is an input itself", "give another name with -o")
-    if settings.precision == "fp16" and settings.format != "safetensors":
-        _check_can_be_halved(checkpoint.model)
+    if (
+        settings.precision == "fp16"
+        and settings.format != "safetensors"
+        and not checkpoint.model.half_precision
+    ):
+        raise UsageError(
+            f"{checkpoint.model.name} does not declare which layers may be float16", "leave out --precision"
+        )
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
         description |= GRAPH_METADATA
@@ -129,30 +138,13 @@ def _write(
     if settings.format == "safetensors":
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
-        return _network_consumer(network)
+        return _module_consumer(PhotoGraph(network, coefficients=False, precision="fp32"))
     graph = PhotoGraph(checkpoint.model, coefficients=settings.coefficients, precision=settings.precision)
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run
     write_program(graph, description, path)
-    return _module_consumer(read_program(path))
-
-
-def _check_can_be_halved(network: Network) -> None:
-    if not network.half_precision:
-        raise UsageError(
-            f"{network.name} does not declare which layers may be float16", "leave out --precision"
-        )
-
-
-def _network_consumer(network: Network) -> Consumer:
-    @torch.inference_mode()
-    def run(photo: Floats) -> list[Floats]:
-        height, width = photo.shape[-2:]
-        extended = pad(torch.from_numpy(photo), (0, -width % STEP, 0, -height % STEP), mode="reflect")
-        return [network(extended).image[..., :height, :width].numpy()]
-
-    return run
+    return _module_consumer(torch.export.load(path).module())
 
 
 def _module_consumer(module: torch.nn.Module) -> Consumer:
@@ -161,3 +153,31 @@ def _module_consumer(module: torch.nn.Module) -> Consumer:
         return [output.numpy() for output in module(torch.from_numpy(photo))]
 
     return run
+
+
+def graph_file(weights: ResolvedWeights) -> Path:
+    """The path of the graph of ``weights``."""
+    made_by = f"{__version__}-rgb-torch{torch.__version__.partition('+')[0]}"
+    name = f"{weights.model}-{weights.checksum.kind}-{weights.checksum.hex}-{made_by}.onnx"
+    return paths.cache_dir() / "graphs" / name
+
+
+def cached_graph(checkpoint: Checkpoint, weights: ResolvedWeights) -> Path:
+    """The ONNX file of ``checkpoint`` in the cache, exported and checked if needed.
+
+    Each version of this program and of PyTorch has its own file.
+
+    Raises:
+        DeviceError: if a package that exporting needs is missing.
+        OutputError: if the cache cannot be written, or the graph does not agree with the network.
+    """
+    path = graph_file(weights)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.is_file():
+                export_network(checkpoint, weights, path, ExportSettings(coefficients=True))
+    except OSError as error:
+        remedy = "check its permissions, or move the cache with DEFOCUSCTL_CACHE"
+        raise OutputError(f"cannot use {path} ({error.strerror or error})", remedy) from error
+    return path

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.maps.atoms import atom_arrays
-from defocusctl.maps.dictionaries import atoms_sheet
+from defocusctl.maps.atoms import atom_arrays, atoms_sheet
 from defocusctl.maps.extent import Array, blur_extent
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
 from defocusctl.models.prediction import Network

@@ -4,20 +4,21 @@ Axes: K maps of a family, H rows, W columns. Photos are (H, W, 1 or 3) of any ty
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from defocusctl.geometry import Size
-from defocusctl.maps.extent import Array, FloatArray
-from defocusctl.maps.reduction import Rgb, reduced_map, reduced_photo, reduction_factor
-from defocusctl.maps.scales import ColourScale
-from defocusctl.maps.sheet import LABEL_GAP, Area, Sheet, grid, panel_size
+from defocusctl.maps.extent import Array, FloatArray, Rgb, reduced_map, reduced_photo, reduction_factor
+from defocusctl.maps.sheet import LABEL_GAP, Area, ColourScale, Sheet, grid, panel_size
 
 MARGIN = 36.0
 GAP = 14.0
 LABEL_ROW = 40.0  # above every panel
 HEADING_ROW = 62.0
+FAMILY_GAP = 50.0
 BAR_WIDTH = 26.0
 BAR_COLUMN = 150.0  # a colour bar with its margin, values and label
 PANEL_AREA, SMALL_PANEL_AREA = 330.0**2, 210.0**2  # square pixels: mu and omega, gamma
@@ -53,32 +54,20 @@ def picture_reduction(size: Size, largest: int) -> int:
 
 def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
     """The 8 maps of mu on one scale from zero, beside the photo."""
-    labels = [
-        rf"$\mu_{{{r}}}$  {2 * r - 1} × {2 * r - 1}" + (" (δ)" if r == 1 else "")
-        for r in range(1, len(mu) + 1)
-    ]
     maps = _reduced(mu, photo, panel_area=PANEL_AREA)
-    return _family_sheet(
-        photo,
-        maps,
-        labels,
-        ColourScale.sequential(maps, "viridis", floor=0.0),
-        heading=r"INIKNet: share $\mu_r$ of each kernel size",
-        bar_label=r"$\mu_r$",
-    )
+    labels = [rf"$\mu_{{{r}}}$  {2 * r - 1} × {2 * r - 1}" for r in range(1, len(mu) + 1)]
+    labels[0] += " (δ)"
+    scale = ColourScale.sequential(maps, "viridis", floor=0.0)
+    heading = r"INIKNet: share $\mu_r$ of each kernel size"
+    return _sheet(photo, [_Family("photo", maps, labels)], scale, PANEL_AREA, heading, r"$\mu_r$")
 
 
 def omega_sheet(photo: PhotoPixels, omega: Array) -> Sheet:
     """The 10 maps of omega on one scale that is symmetric around zero, beside the photo."""
     maps = _reduced(omega, photo, panel_area=PANEL_AREA)
-    return _family_sheet(
-        photo,
-        maps,
-        [rf"$\omega_{{{n}}}$" for n in range(1, len(omega) + 1)],
-        ColourScale.symmetric(maps),
-        heading=r"INIKNet: weight $\omega_n$ of each atom $v_n$",
-        bar_label=r"$\omega_n$",
-    )
+    family = _Family("photo", maps, [rf"$\omega_{{{n}}}$" for n in range(1, len(omega) + 1)])
+    heading = r"INIKNet: weight $\omega_n$ of each atom $v_n$"
+    return _sheet(photo, [family], ColourScale.symmetric(maps), PANEL_AREA, heading, r"$\omega_n$")
 
 
 def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
@@ -86,24 +75,15 @@ def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
 
     The scale is an asinh, because the weight of the delta atom is often far larger than the others.
     """
-    families = [_reduced(gamma, photo, panel_area=SMALL_PANEL_AREA) for gamma in gammas]
-    scale = ColourScale.symmetric_asinh([values for maps in families for values in maps])
-    block = _Block.of(photo, len(families[0]), SMALL_PANEL_AREA)
-    block_height = block.height + HEADING_ROW * 0.8
-    top = MARGIN + HEADING_ROW
-    height = top + block_height * len(families) + MARGIN
-    sheet = Sheet(block.width + 2 * MARGIN + BAR_COLUMN, height)
-    sheet.heading(MARGIN, MARGIN, r"NRKNet: weight $\gamma_j$ of each blur atom $A_j$, at three scales $t$")
-    for t, maps in enumerate(families, start=1):
-        labels = [rf"$\gamma_{{{j}}}$" for j in range(1, len(maps) + 1)]
+    families = []
+    for t, gamma in enumerate(gammas, start=1):
         fraction = "full size" if t == 1 else f"1/{2 ** (t - 1)} of the size"
-        block.draw(sheet, top, photo, f"$t = {t}$, {fraction}", maps, labels, scale)
-        top += block_height
-    bar_top = MARGIN + HEADING_ROW + LABEL_ROW
-    sheet.colour_bar(
-        _bar(block, bar_top, height - MARGIN - HEADING_ROW * 0.8 - bar_top), scale, r"$\gamma_j$"
-    )
-    return sheet
+        labels = [rf"$\gamma_{{{j}}}$" for j in range(1, len(gamma) + 1)]
+        maps = _reduced(gamma, photo, panel_area=SMALL_PANEL_AREA)
+        families.append(_Family(f"$t = {t}$, {fraction}", maps, labels))
+    scale = ColourScale.symmetric_asinh([values for family in families for values in family.maps])
+    heading = r"NRKNet: weight $\gamma_j$ of each blur atom $A_j$, at three scales $t$"
+    return _sheet(photo, families, scale, SMALL_PANEL_AREA, heading, r"$\gamma_j$")
 
 
 def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -> Sheet:
@@ -127,87 +107,55 @@ def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -
     return sheet
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A photo on the left, as high as two rows of the grid of maps on the right."""
+class _Family(NamedTuple):
+    """Maps that belong together with a label each, and the label of the photo beside them."""
 
-    panel: tuple[float, float]
-    pitch: tuple[float, float]
-    photo: tuple[float, float]
-    columns: int
-    rows: int
-
-    @classmethod
-    def of(cls, photo: PhotoPixels, count: int, area: float) -> "_Block":
-        """For ``count`` maps in panels of ``area`` square pixels: two rows, more if the photo is wide."""
-        height, width = photo.size
-        two_rows = math.ceil(count / 2)
-        columns = min(two_rows, max(2, math.floor(two_rows / math.sqrt(width / height / 2))))
-        panel = panel_size(height, width, area=area)
-        photo_height = 2 * panel[1] + LABEL_ROW + GAP
-        return cls(
-            panel,
-            (max(panel[0], MIN_PITCH) + GAP, panel[1] + LABEL_ROW + GAP),
-            (photo_height * panel[0] / panel[1], photo_height),
-            columns,
-            math.ceil(count / columns),
-        )
-
-    @property
-    def photo_column(self) -> float:
-        return max(self.photo[0], 2 * MIN_PITCH) + 2 * GAP
-
-    @property
-    def width(self) -> float:
-        return self.photo_column + self.columns * self.pitch[0]
-
-    @property
-    def height(self) -> float:
-        """The height of the grid, including the labels above its rows."""
-        return self.rows * self.pitch[1]
-
-    def draw(
-        self,
-        sheet: Sheet,
-        top: float,
-        photo: PhotoPixels,
-        photo_label: str,
-        maps: list[FloatArray],
-        labels: list[str],
-        scale: ColourScale,
-    ) -> None:
-        """Draw the block with its upper edge at ``top``."""
-        photo_top = top + LABEL_ROW
-        left = MARGIN + (self.photo_column - 2 * GAP - self.photo[0]) / 2
-        place = Area(left, photo_top, *self.photo)
-        sheet.photo(place, photo.reduced(max(self.photo)))
-        sheet.text(place.left + place.width / 2, photo_top - LABEL_GAP, photo_label)
-        places = grid(MARGIN + self.photo_column, photo_top, self.columns, len(maps), self.panel, self.pitch)
-        for area, values, label in zip(places, maps, labels, strict=True):
-            sheet.map(area, values, scale)
-            sheet.text(area.left + area.width / 2, area.top - LABEL_GAP, label)
+    photo_label: str
+    maps: list[FloatArray]
+    labels: list[str]
 
 
-def _family_sheet(
+def _sheet(
     photo: PhotoPixels,
-    maps: list[FloatArray],
-    labels: list[str],
+    families: Sequence[_Family],
     scale: ColourScale,
-    *,
+    panel_area: float,
     heading: str,
     bar_label: str,
 ) -> Sheet:
-    block = _Block.of(photo, len(maps), PANEL_AREA)
-    top = MARGIN + HEADING_ROW
-    sheet = Sheet(block.width + 2 * MARGIN + BAR_COLUMN, top + block.height + MARGIN)
+    """Equally many maps of each family in a grid, in panels of ``panel_area`` square pixels.
+
+    The photo is on the left of each grid, as high as two rows; a wide photo needs more than two rows.
+    """
+    count = len(families[0].maps)
+    height, width = photo.size
+    panel_width, panel_height = panel_size(height, width, area=panel_area)
+    two_rows = math.ceil(count / 2)
+    columns = min(two_rows, max(2, math.floor(two_rows / math.sqrt(width / height / 2))))
+    rows = math.ceil(count / columns)
+    pitch = max(panel_width, MIN_PITCH) + GAP, panel_height + LABEL_ROW + GAP
+    photo_height = 2 * panel_height + LABEL_ROW + GAP
+    photo_width = photo_height * panel_width / panel_height
+    photo_column = max(photo_width, 2 * MIN_PITCH) + 2 * GAP
+
+    content_width = photo_column + columns * pitch[0]
+    grid_height = rows * pitch[1]
+    first = MARGIN + HEADING_ROW + LABEL_ROW
+    content_height = len(families) * (grid_height + FAMILY_GAP) - FAMILY_GAP
+    sheet = Sheet(content_width + 2 * MARGIN + BAR_COLUMN, MARGIN + HEADING_ROW + content_height + MARGIN)
     sheet.heading(MARGIN, MARGIN, heading)
-    block.draw(sheet, top, photo, "photo", maps, labels, scale)
-    sheet.colour_bar(_bar(block, top + LABEL_ROW, block.height - LABEL_ROW - GAP), scale, bar_label)
+    for number, family in enumerate(families):
+        top = first + number * (grid_height + FAMILY_GAP)
+        left = MARGIN + (photo_column - 2 * GAP - photo_width) / 2
+        sheet.photo(Area(left, top, photo_width, photo_height), photo.reduced(max(photo_width, photo_height)))
+        sheet.text(left + photo_width / 2, top - LABEL_GAP, family.photo_label)
+        places = grid(MARGIN + photo_column, top, columns, count, (panel_width, panel_height), pitch)
+        for area, values, label in zip(places, family.maps, family.labels, strict=True):
+            sheet.map(area, values, scale)
+            sheet.text(area.left + area.width / 2, area.top - LABEL_GAP, label)
+    bar = Area(MARGIN + content_width + 2 * GAP, first, BAR_WIDTH, content_height - LABEL_ROW - GAP)
+    sheet.colour_bar(bar, scale, bar_label)
     return sheet
-
-
-def _bar(block: _Block, top: float, height: float) -> Area:
-    return Area(MARGIN + block.width + 2 * GAP, top, BAR_WIDTH, height)
 
 
 def _reduced(maps: Array, photo: PhotoPixels, *, panel_area: float) -> list[FloatArray]:

@@ -11,13 +11,13 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from defocusctl.data.pixels import as_float
+from defocusctl.data.pairs import as_float
 from defocusctl.evaluation.results import Evaluation
 from defocusctl.evaluation.run import Run, as_pixels, read_pair
 from defocusctl.evaluation.table import number
 from defocusctl.geometry import Size
-from defocusctl.maps.reduction import area_mean, reduction_factor
-from defocusctl.maps.scales import ColourScale
+from defocusctl.maps.extent import area_mean, reduction_factor
+from defocusctl.maps.sheet import ColourScale
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
 LEAST_MAP = 800  # error maps are not reduced below this

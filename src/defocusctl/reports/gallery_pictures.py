@@ -20,11 +20,10 @@ from PIL import Image, ImageCms
 from defocusctl.batch.manifest import Entry
 from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
-from defocusctl.maps.details import improved_details
-from defocusctl.maps.extent import Array, strips
+from defocusctl.maps.compare import improved_details
+from defocusctl.maps.extent import Array, reduced_photo, strips
 from defocusctl.maps.maps import EXTENT_DEFINITIONS
 from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet
-from defocusctl.maps.reduction import reduced_photo
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, write_error
 from defocusctl.system.devices import memory_errors

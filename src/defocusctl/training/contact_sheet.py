@@ -7,9 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from defocusctl.data.batches import RenderedSource, StepCrops
-from defocusctl.data.pairs import photos_in
-from defocusctl.data.pixels import PixelCache
-from defocusctl.data.synthesis.defocus import render
+from defocusctl.data.defocus import render
+from defocusctl.data.pairs import PixelCache, photos_in
 from defocusctl.errors import DataError, OutputError, UsageError
 from defocusctl.system.atomic import atomic_write
 from defocusctl.training.recipe import Recipe, Stage

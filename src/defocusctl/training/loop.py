@@ -14,8 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
 
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import pairs_in, photos_in
-from defocusctl.data.pixels import PixelCache
+from defocusctl.data.pairs import PixelCache, pairs_in, photos_in
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.models.catalogue import model_class
 from defocusctl.models.plugin_faults import network_errors

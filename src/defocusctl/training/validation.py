@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PhotoPair, pairs_in, photos_in
-from defocusctl.data.pixels import PixelCache, as_float
+from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_in
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality

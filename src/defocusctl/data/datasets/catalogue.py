@@ -1,4 +1,4 @@
-"""The evaluation data sets as data: whose they are, how large, in which folders, and how their files pair."""
+"""The evaluation datasets as data: whose they are, how large, in which folders, and how their files pair."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """What is known about a set. ``counts`` are the images of every split that it has.
 
     ``places`` are the usual names of its folder. ``distinctive`` says that its layouts are its alone, so that
@@ -60,7 +60,7 @@ class DataSet:
 
 
 _SETS = (
-    DataSet(
+    Dataset(
         name="dpdd",
         title="DPDD",
         paper="Abuolaim and Brown, ECCV 2020",
@@ -77,7 +77,7 @@ _SETS = (
         ),
         read=in_order,
     ),
-    DataSet(
+    Dataset(
         name="lfdof",
         title="LFDOF",
         paper="Ruan et al., IEEE TCI 2021",
@@ -88,7 +88,7 @@ _SETS = (
         layouts=(Layout("{split}_data", ("input", "ground_truth")),),
         read=apertures,
     ),
-    DataSet(
+    Dataset(
         name="realdof",
         title="RealDOF",
         paper="Lee et al., CVPR 2021",
@@ -100,7 +100,7 @@ _SETS = (
         read=same_names,
         distinctive=False,
     ),
-    DataSet(
+    Dataset(
         name="rtf",
         title="RTF",
         paper="D'Andrès et al., IEEE TIP 2016",
@@ -111,7 +111,7 @@ _SETS = (
         layouts=(Layout("", ("image/0", "GT")),),
         read=noise_levels,
     ),
-    DataSet(
+    Dataset(
         name="cuhk",
         title="CUHK",
         paper="Shi et al., CVPR 2014",
@@ -127,4 +127,4 @@ _SETS = (
     ),
 )
 
-SETS: Mapping[str, DataSet] = MappingProxyType({entry.name: entry for entry in _SETS})
+SETS: Mapping[str, Dataset] = MappingProxyType({entry.name: entry for entry in _SETS})

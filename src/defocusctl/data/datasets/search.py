@@ -1,13 +1,18 @@
-"""Finding a data set below a folder, whichever of its usual layouts it has there."""
+"""Finding a dataset below a folder, whichever of its usual layouts it has there."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from defocusctl.data.datasets.catalogue import SETS, DataSet
-from defocusctl.data.datasets.folders import folder_below, folders_in, some_photos_in
-from defocusctl.data.datasets.found import EvaluationImage, FoundData
+from defocusctl.data.datasets.catalogue import SETS, Dataset
+from defocusctl.data.datasets.found import (
+    EvaluationImage,
+    FoundData,
+    folder_below,
+    folders_in,
+    some_photos_in,
+)
 from defocusctl.data.datasets.readers import alone
 from defocusctl.data.pairs import pairs_in
 from defocusctl.errors import DataError, UsageError
@@ -20,14 +25,14 @@ WHOLE = "all"
 
 
 def data_root(given: Path | None) -> Path:
-    """The folder of the data sets: ``--root``, or else what DEFOCUSCTL_DATA names.
+    """The folder of the datasets: ``--root``, or else what DEFOCUSCTL_DATA names.
 
     Raises:
         DataError: if neither is given, or there is no such folder.
     """
     said = given or os.environ.get(ENVIRONMENT)
     if not said:
-        raise DataError("where the data sets are is not known", f"give --root, or set {ENVIRONMENT}")
+        raise DataError("where the datasets are is not known", f"give --root, or set {ENVIRONMENT}")
     root = Path(said).expanduser()
     if not root.is_dir():
         raise DataError(
@@ -50,9 +55,7 @@ def find_data(dataset: str, root: Path, split: str = "test") -> FoundData:
     if dataset == PAIRS:
         return _pairs_below(root)
     if dataset not in SETS:
-        raise UsageError(
-            f"there is no data set '{dataset}'", f"known are {', '.join((*SETS, PAIRS, PHOTOS))}"
-        )
+        raise UsageError(f"there is no dataset '{dataset}'", f"known are {', '.join((*SETS, PAIRS, PHOTOS))}")
     wanted = SETS[dataset]
     if split not in wanted.counts:
         raise UsageError(f"{wanted.title} has no split '{split}'", f"it has {', '.join(wanted.counts)}")
@@ -110,7 +113,7 @@ class _Place(NamedTuple):
     lacking: list[str]
 
 
-def _first_whole(wanted: DataSet, root: Path, split: str, places: list[_Place]) -> FoundData:
+def _first_whole(wanted: Dataset, root: Path, split: str, places: list[_Place]) -> FoundData:
     place = next((place for place in places if not place.lacking), None)
     if place is None:
         raise _nothing_there(wanted, root, split, places)
@@ -125,7 +128,7 @@ def _first_whole(wanted: DataSet, root: Path, split: str, places: list[_Place]) 
     return FoundData(wanted.name, wanted.title, place.folder, split, images, problems, ignored)
 
 
-def _places_with_a_layout(wanted: DataSet, root: Path, split: str) -> Iterator[_Place]:
+def _places_with_a_layout(wanted: Dataset, root: Path, split: str) -> Iterator[_Place]:
     for home in _homes(root, wanted):
         for layout in wanted.layouts_of(split):
             folder = folder_below(home, layout.folder)
@@ -139,7 +142,7 @@ def _places_with_a_layout(wanted: DataSet, root: Path, split: str) -> Iterator[_
                 yield _Place(folder, there, lacking)
 
 
-def _homes(root: Path, wanted: DataSet) -> Iterator[Path]:
+def _homes(root: Path, wanted: Dataset) -> Iterator[Path]:
     """Folders of ``root`` with usual names of the set, each before those inside it; then ``root`` itself."""
     for folder in _usual_folders(root, wanted):
         yield folder
@@ -147,13 +150,13 @@ def _homes(root: Path, wanted: DataSet) -> Iterator[Path]:
     yield root
 
 
-def _usual_folders(folder: Path, wanted: DataSet) -> list[Path]:
+def _usual_folders(folder: Path, wanted: Dataset) -> list[Path]:
     usual = [name.casefold() for name in wanted.places]
     found = [path for path in folders_in(folder) if _is_usual(path, wanted)]
     return sorted(found, key=lambda path: (usual.index(path.name.casefold()), path.name))
 
 
-def _is_usual(folder: Path, wanted: DataSet) -> bool:
+def _is_usual(folder: Path, wanted: Dataset) -> bool:
     return folder.name.casefold() in {name.casefold() for name in wanted.places}
 
 
@@ -168,7 +171,7 @@ def _pairs_below(root: Path) -> FoundData:
     )
 
 
-def _nothing_there(wanted: DataSet, root: Path, split: str, partly: list[_Place]) -> DataError:
+def _nothing_there(wanted: Dataset, root: Path, split: str, partly: list[_Place]) -> DataError:
     remedy = f"it is offered by {wanted.offered}"
     if partly:
         place = partly[0]

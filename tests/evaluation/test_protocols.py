@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.metrics import PROTOCOLS, Lpips, Protocol
-from defocusctl.evaluation.metrics.sizing import Resize
-from tests.evaluation.metrics.alexnet import recipe_alexnet
-from tests.evaluation.metrics.images import pair
+from defocusctl.evaluation.metrics import Lpips
+from defocusctl.evaluation.protocols import PROTOCOLS, Protocol, Resize
+from tests.evaluation.alexnet import recipe_alexnet
+from tests.evaluation.images import pair
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_scores.json").read_text())
 NAMES = ["nrknet", "iniknet", "restormer", "ifan", "drbnet", "dpdnet", "gkmnet"]

@@ -7,34 +7,92 @@ They follow the papers and their public evaluation code. Where these do not say:
   otherwise. DPDNet's code has no LPIPS and gets this one.
 - nrknet and gkmnet clip for PSNR (and MAE), not for SSIM; LPIPS sees rounded values in nrknet only.
 
-Data sets are named as for ``--dataset``, in lower case.
+Datasets are named as for ``--dataset``, in lower case.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.metrics.fidelity import (
+from defocusctl.evaluation.metrics import (
     GAUSSIAN_SSIM,
     UNIFORM_SSIM,
     StructuralSimilarity,
     peak_signal_to_noise,
 )
-from defocusctl.evaluation.metrics.sizing import Crop, Number, Pad, Resize, Sizing, Whole
 
 if TYPE_CHECKING:
-    from defocusctl.evaluation.metrics.lpips import Lpips
+    from defocusctl.evaluation.metrics import Lpips
 
 Samples = NDArray[np.uint8 | np.uint16]
 Image = NDArray[np.float32]
 
 PIXELWISE = frozenset({"psnr", "ssim", "mae"})
 ALL = PIXELWISE | {"lpips"}
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The top left part whose sides are the largest multiples of ``multiple``; the whole image for 1."""
+
+    multiple: int
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        """Crop the image.
+
+        Raises:
+            DataError: if a side is shorter than the multiple.
+        """
+        height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
+        if not (height and width):
+            size = f"{image.shape[1]}x{image.shape[0]}"
+            raise DataError(
+                f"an image of {size} pixels cannot be cropped to multiples of {self.multiple}",
+                "leave it out, or score under another protocol",
+            )
+        return image[:height, :width]
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Centre the image in the next multiple of ``multiple``; an odd pixel is added below and on the right.
+
+    ``mode`` is numpy's: ``reflect`` mirrors without repeating the border, ``constant`` adds zeros.
+    """
+
+    multiple: int
+    mode: Literal["reflect", "constant"]
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        missing = [-side % self.multiple for side in image.shape[:2]]
+        return np.pad(image, [*((n // 2, n - n // 2) for n in missing), (0, 0)], mode=self.mode)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Stretch the image to one landscape size with OpenCV's default, bilinear interpolation.
+
+    A portrait image is rotated counter-clockwise first (DPDNet's ``data.py``).
+    """
+
+    height: int
+    width: int
+
+    def __call__(self, image: NDArray[Number]) -> NDArray[Number]:
+        if image.shape[0] > image.shape[1]:
+            image = np.ascontiguousarray(np.rot90(image))
+        resized: NDArray[Any] = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        return resized
+
+
+Sizing = Crop | Pad | Resize
 
 
 class Scores(NamedTuple):
@@ -52,8 +110,8 @@ class Protocol:
 
     ``summary`` says so in one line, ``depth`` is the bit depth that the loader reads. ``clips`` are the
     metrics whose values are clipped to [0, 1], ``rounds`` those whose values are rounded to steps of 1/255.
-    ``lpips_order`` and ``lpips_range`` describe LPIPS's input. ``exceptions`` has data sets with another
-    sizing, ``scored`` data sets of which only these rows and columns are scored.
+    ``lpips_order`` and ``lpips_range`` describe LPIPS's input. ``exceptions`` has datasets with another
+    sizing, ``scored`` datasets of which only these rows and columns are scored.
     """
 
     name: str
@@ -77,16 +135,16 @@ class Protocol:
             DataError: if the image is too small for the protocol.
         """
         if self.depth == 8 and pixels.dtype == np.uint16:
-            return self._sized((pixels >> 8).astype(np.uint8), dataset)
-        return self._sized(pixels, dataset)
+            return self.fit((pixels >> 8).astype(np.uint8), dataset)
+        return self.fit(pixels, dataset)
 
-    def fit(self, image: Image, dataset: str) -> Image:
+    def fit(self, image: NDArray[Number], dataset: str) -> NDArray[Number]:
         """A restored image or reference, brought to the size that ``prepare`` gives; unchanged if it has it.
 
         Raises:
             DataError: if the image is too small for the protocol.
         """
-        return self._sized(image, dataset)
+        return self.exceptions.get(dataset, self.sizing)(image)
 
     def region(self, dataset: str) -> tuple[slice, slice]:
         """The rows and columns of a fitted image that are scored."""
@@ -121,9 +179,6 @@ class Protocol:
             float(np.abs(np.subtract(*mae, dtype=np.float64)).mean()),
             nan if lpips is None else lpips(*(self._seen_by("lpips", image) for image in pair)),
         )
-
-    def _sized(self, image: NDArray[Number], dataset: str) -> NDArray[Number]:
-        return self.exceptions.get(dataset, self.sizing)(image)
 
     def _seen_by(self, metric: str, image: Image) -> Image:
         """The values that ``metric`` is computed on."""
@@ -163,7 +218,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol(
             name="restormer",
             summary="8 bit, whole images, clipped, uniform SSIM",
-            sizing=Whole(),
+            sizing=Crop(1),
             ssim=UNIFORM_SSIM,
             clips=ALL,
         ),

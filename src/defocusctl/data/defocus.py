@@ -9,16 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from defocusctl.data.settings import Rendering
-from defocusctl.data.synthesis.apertures import (
+from defocusctl.data.camera import lift_highlights, photograph, to_light, to_pixels
+from defocusctl.data.scenes import (
     ApertureShapes,
+    circles_of_confusion,
+    draw_disparity,
     draw_shapes,
     gaussian_blurred,
     point_spread,
     receptive_radius,
 )
-from defocusctl.data.synthesis.camera import lift_highlights, photograph, to_light, to_pixels
-from defocusctl.data.synthesis.scenes import circles_of_confusion, draw_disparity
+from defocusctl.data.settings import Rendering
 from defocusctl.geometry import round_up
 
 
@@ -86,7 +87,7 @@ def defocus(light: Tensor, c: Tensor, shapes: ApertureShapes, levels: int) -> Te
 
 
 def _levels(c: Tensor, levels: int) -> Tensor:
-    """Evenly spaced signed radii (B, L) that cover the scene, with zero among them where it is in reach."""
+    """Evenly spaced signed radii (B, L) that cover the scene, with zero among them if it lies between."""
     low, high = c.amin(dim=(1, 2)), c.amax(dim=(1, 2))
     step = ((high - low) / (levels - 2)).clamp(min=1e-3)
     first = torch.floor(low / step)

@@ -1,4 +1,4 @@
-"""Makes golden_scores.json: python -m tests.evaluation.metrics.make_golden
+"""Makes golden_scores.json: python -m tests.evaluation.make_golden
 
 Written from the table of protocols alone, with nothing of defocusctl and nothing of scikit-image: the
 Gaussian SSIM is that of pytorch-msssim 1.0.0 in float64 (the tests do without it), the uniform one is here.
@@ -13,7 +13,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from pytorch_msssim import ssim as gaussian_ssim
 
-from tests.evaluation.metrics.images import pair
+from tests.evaluation.images import pair
 
 GOLDEN = Path(__file__).with_name("golden_scores.json")
 
@@ -66,7 +66,7 @@ def plain(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
 
 def scores() -> dict[str, dict[str, float]]:
-    """Scores by protocol, data set, height and width."""
+    """Scores by protocol, dataset, height and width."""
     a, b = pair(53, 75)
     reflected, blackened = (
         [padded(image, border) for image in (a, b)]

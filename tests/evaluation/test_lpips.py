@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from defocusctl.errors import DataError, WeightsError
-from defocusctl.evaluation.metrics import Lpips, load_lpips
-from defocusctl.evaluation.metrics.lpips import HEADS
-from tests.evaluation.metrics.alexnet import recipe_alexnet, register, saved
+from defocusctl.evaluation.metrics import HEADS, Lpips, load_lpips
+from tests.evaluation.alexnet import recipe_alexnet, register, saved
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
 

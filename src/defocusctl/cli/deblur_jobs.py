@@ -1,0 +1,189 @@
+"""One call of ``deblur``: its options, its inputs and all files it would write, checked before it runs."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from defocusctl.cli.options import ForceOption, JsonOption, PhotoOptions, check_above_zero
+from defocusctl.errors import InputError, OutputError, UsageError
+from defocusctl.geometry import Box
+
+if TYPE_CHECKING:
+    from defocusctl.deblurrer.outputs import Outputs
+
+ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurCall(PhotoOptions):
+    """The options of one call of ``deblur``."""
+
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos; '-' reads stdin.")]
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="Where to write; '-' is stdout. [default: photo_deblurred.jpg beside photo.jpg]",
+            show_default=False,
+        ),
+    ] = None
+    force: ForceOption = False
+    region: Annotated[
+        str | None, typer.Option(metavar="WxH+X+Y", help="Deblur only this part, as a quick preview.")
+    ] = None
+    maps_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the maps in this folder instead of beside it.")
+    ] = None
+    maps_data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Save the maps as arrays.")] = (
+        None
+    )
+    compare_to: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw before and after to this file.")
+    ] = None
+    as_json: JsonOption = False
+
+    def check(self) -> None:
+        """Refuse options that are invalid for every input, before any is read.
+
+        Raises:
+            UsageError: if an option is invalid.
+        """
+        check_above_zero("--max-megapixels", self.max_megapixels)
+        for option, name in (("--compare-to", self.compare_to), ("--maps-data", self.maps_data)):
+            ending = ENDINGS[option]
+            if name is not None and name.suffix.lower() != ending:
+                raise UsageError(
+                    f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
+                    "give it another name",
+                )
+
+
+STREAM = "-"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input (for stdin, its bytes) and its output files; a target of None is stdout."""
+
+    text: str
+    source: Path | bytes
+    target: Path | None
+    region: Box | None
+    outputs: "Outputs"
+    written: tuple[Path, ...]
+    """Every file it will write."""
+
+
+def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
+    """Choose the output paths, and refuse what cannot work before anything is computed.
+
+    Raises:
+        InputError: if there is no such file, or it is not a photo.
+        OutputError: if an output must not or cannot be written.
+    """
+    from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_path
+    from defocusctl.photo import check_is_photo
+
+    source: Path | bytes
+    if text == STREAM:
+        source = _read_standard_input()
+        named = Path(f"stdin{_suffix_of(source)}")
+    else:
+        source = named = Path(text)
+        check_is_photo(source)
+    to_stream = call.output == STREAM or (call.output is None and text == STREAM)
+    target = None if to_stream else target_path(named, call.output, region)
+    folder = Path() if target is None else target.parent
+    stem = stem_of(target)
+    outputs = Outputs(
+        quality=call.quality,
+        force=call.force,
+        maps=call.maps_dir or (folder if call.maps else None),
+        maps_data=call.maps_data,
+        compare=call.compare_to or (folder / f"{stem}_compare.png" if call.compare else None),
+    )
+    check_targets(source, target, call.model, outputs)
+    pictures = outputs.pictures(stem, call.model)
+    written = pictures if target is None else (target, *pictures)
+    return Job(text, source, target, region, outputs, written)
+
+
+def check_conflicts(call: DeblurCall, jobs: Sequence[Job]) -> None:
+    """Refuse calls whose jobs conflict with each other.
+
+    Raises:
+        OutputError: if a result would replace an input or the mask.
+        UsageError: if two results would have the same path.
+    """
+    streams = sum(job.target is None for job in jobs)
+    if streams > 1:
+        raise UsageError("several photos cannot go to stdout", "give -o a folder")
+    if streams and call.as_json:
+        raise UsageError("--json and the photo would both go to stdout", "give -o a file")
+    read = [Path(text) for text in call.inputs if text != STREAM]
+    masks = [] if call.mask is None else [call.mask]
+    check_outputs([*read, *masks], [path for job in jobs for path in job.written])
+
+
+def _read_standard_input() -> bytes:
+    from defocusctl.system.devices import memory_errors
+
+    with memory_errors("standard input"):
+        return sys.stdin.buffer.read()
+
+
+def _suffix_of(content: bytes) -> str:
+    """The suffix for a result in the format of this content."""
+    from defocusctl.photo.header import HEAD_BYTES, identify
+    from defocusctl.photo.targets import SUFFIXES, written_format
+
+    try:
+        return SUFFIXES[written_format(identify(content[:HEAD_BYTES]))][0]
+    except InputError as error:
+        raise InputError(f"cannot use standard input: {error.cause}", error.remedy) from error
+
+
+Identity: TypeAlias = tuple[int, int] | tuple[Path, str]
+"""Device and inode of an existing file; folder and name of another."""
+
+
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Before anything runs, refuse a call in which a result would replace an input or another result.
+
+    Raises:
+        OutputError: if an output is an input, under whatever name.
+        UsageError: if two outputs are one file.
+    """
+    read = {_identity(path) for path in inputs}
+    written: set[Identity] = set()
+    for path in outputs:
+        identity = _identity(path)
+        if identity in read:
+            raise OutputError(f"the result '{path}' would replace an input", "write elsewhere with -o")
+        if identity in written:
+            raise UsageError(
+                f"several results would be written to '{path}'",
+                "use other names or folders, or separate calls",
+            )
+        written.add(identity)
+
+
+def _identity(path: Path) -> Identity:
+    try:
+        status = path.stat()
+    except OSError:
+        folder = path.parent.resolve()
+        return folder, path.name.casefold() if _ignores_case(folder) else path.name
+    return status.st_dev, status.st_ino
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Whether the file system ignores case, as is usual on Windows and macOS."""
+    other = folder.with_name(folder.name.swapcase())
+    return other.name != folder.name and other.exists() and other.samefile(folder)

@@ -1,1 +1,0 @@
-"""Defocus rendered from sharp photos."""
