@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pixels import PixelCache
+from defocusctl.data.pairs import PixelCache
 from defocusctl.data.settings import Aperture, Geometry, Rendering
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.models.level_shares import LevelShares

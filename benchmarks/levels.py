@@ -5,7 +5,7 @@
 
 ``quality`` takes folders with ``source`` and ``target`` photos of the same names and prints the gain in PSNR
 over the blurred photo: mean and worst, with the network alone at scale 1 and 1/2 and with the scale
-``auto``. ``speed`` covers a large photo with sharp ones from PHOTOS, blurs it by discs of known radius and times
+``auto``. ``speed`` covers a large photo with sharp ones from PHOTOS, blurs it by known radii and times
 ``auto`` against scale 1: most of it blurred by 8 pixels or more, blurred by 1.2 pixels everywhere, and not
 blurred. All runs of a photo are in one process, one after another.
 """

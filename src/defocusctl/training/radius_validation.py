@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import photos_in
-from defocusctl.data.pixels import PixelCache
+from defocusctl.data.pairs import PixelCache, photos_in
 from defocusctl.data.settings import Rendering
 from defocusctl.models.blur_radius import CELL
 from defocusctl.models.prediction import Model
