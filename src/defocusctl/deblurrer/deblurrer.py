@@ -134,7 +134,7 @@ class Deblurrer:
             checkpoint.model,
             settings,
             graph,
-            blur_radius=_blur_radius() if settings.needs_blur else None,
+            blur_radius=_blur_radius(),
             level_shares=checkpoint.metadata.level_shares,
         )
         return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)

@@ -69,6 +69,19 @@ class DeblurResult(Generic[ImageT]):
         model = self.weights.model
         return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
 
+    @cached_property
+    def blur_radius(self) -> Floats:
+        """The radius in pixels of the blur disc at each pixel, (H, W) float32, as estimated (docs/levels.md).
+
+        Raises:
+            UsageError: if it was not estimated: at a fixed scale, without ``max_blur`` or coefficients.
+        """
+        radii = [part.blur_radius for part in self.parts]
+        known = [radius for radius in radii if radius is not None]
+        if len(known) < len(radii):
+            raise UsageError("the blur radius was not estimated", "use the scale auto, or coefficients=True")
+        return self._joined(known)
+
     @property
     def report(self) -> RestoreReport:
         """Device, precision, tiles, seconds, megapixels and memory; for a batch, totals and peak memory."""

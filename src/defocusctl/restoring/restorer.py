@@ -23,7 +23,7 @@ from defocusctl.photo import Mask, Photo, cropped, fitted
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.blur import BlurMap, estimate_blur
 from defocusctl.restoring.leveled import LeveledPhoto, Progress, run_tiles
-from defocusctl.restoring.levels import SCALES, areas_for
+from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at
 from defocusctl.restoring.output import HalfArray, Pixels
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
 from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for, select_levels
@@ -32,6 +32,7 @@ from defocusctl.restoring.tile_runner import TileRunner
 from defocusctl.restoring.tiles import (
     CONTEXT,
     STEP,
+    Floats,
     TilePlan,
     fitting_tile,
     padded_size,
@@ -65,7 +66,8 @@ class Restored:
     ``before`` is the photo or its part ``region``; ``pixels`` have its shape and type. ``coefficients`` maps
     the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4 times the scale of the level that they
     belong to, sizes rounded up), stitched like the pixels; None if they were not requested. ``blur`` is the
-    blur map of the whole photo, 0 far from the region; None if it was not estimated.
+    blur map of the whole photo, 0 far from the region; it is estimated for a scale of ``auto``, for
+    ``max_blur`` and with coefficients, otherwise None.
     """
 
     before: Photo
@@ -74,6 +76,14 @@ class Restored:
     coefficients: Mapping[str, HalfArray] | None
     blur: BlurMap | None
     report: RestoreReport
+
+    @property
+    def blur_radius(self) -> Floats | None:
+        """The blur radius in pixels at each pixel of ``before``, (H, W); None if it was not estimated."""
+        if self.blur is None:
+            return None
+        box = Box(0, 0, *self.before.size) if self.region is None else self.region
+        return cells_at(self.blur.radius, CELL, box)
 
     @property
     def after(self) -> Photo:
@@ -234,7 +244,7 @@ class Restorer:
     ) -> LeveledPhoto:
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
         blur = None
-        if self._blur_radius is not None and self.settings.needs_blur:
+        if self._blur_radius is not None and (self.settings.needs_blur or map_reduction is not None):
             area = areas_for(wanted, seen.size, self.overlap, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
