@@ -12,6 +12,7 @@ from PIL import Image
 from defocusctl.cli.eval_options import Baseline, DatasetName, ProtocolName
 from defocusctl.errors import ExitCode
 from defocusctl.evaluation.protocols import PROTOCOLS
+from defocusctl.evaluation.results import Method, PublishedRow
 from tests.cli.command import Answer, defocusctl, small_weights, textured
 from tests.machine import make_fresh_machine
 
@@ -156,3 +157,16 @@ def test_calls_that_cannot_be_meant(home: Path, arguments: tuple[str, ...], said
     answer = evaluate(home, *arguments)
     assert answer.code in (ExitCode.USAGE, ExitCode.DATA)
     assert said in answer.err.splitlines()[-1]
+
+
+def test_the_whole_tool_is_a_row_of_its_own(home: Path) -> None:
+    """Papers report a network alone, so nothing published is about the other row."""
+    answer = evaluate(home, "--allow-partial", "--scale", "1/2", "--json")
+    assert answer.code == ExitCode.OK, answer.err
+    _, alone, tool = json.loads(answer.out)["methods"]
+    assert tool["label"] == f"{alone['label']} at scale 1/2"
+    assert (alone["kind"], tool["kind"]) == ("model", "tool")
+    assert alone["means"]["iniknet"]["psnr"] != tool["means"]["iniknet"]["psnr"]
+    row = PublishedRow("INIKNet", "DPDD", "a paper", "iniknet", psnr=25.0)
+    assert Method(alone["label"], alone["kind"], model="iniknet").is_reported_in(row)
+    assert not Method(tool["label"], tool["kind"], model="iniknet").is_reported_in(row)

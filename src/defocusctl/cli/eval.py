@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from defocusctl.evaluation.summary import Expectation
 
 PUBLISHED = "published"
+NETWORK_ALONE = "1"
+"""The scale of the published protocols: the network alone, on the photo as it is."""
 
 
 def evaluate(call: EvalCall) -> None:
@@ -71,10 +73,13 @@ def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "
     from defocusctl.evaluation.methods import classical, network, untouched, with_distinct_labels
 
     baselines = [classical(baseline.value, call.disc_radius) for baseline in call.baselines or ()]
-    settings = call.restoring(clip=False)
+    settings = [call.restoring(clip=False)]
+    if call.scale != NETWORK_ALONE:
+        settings.append(call.restoring(scale=call.scale))
     loaded = [
-        network(load(model, spec, settings, offline=call.offline, quiet=call.quiet))
+        network(load(model, spec, each, offline=call.offline, quiet=call.quiet))
         for model, spec in networks
+        for each in settings
     ]
     return with_distinct_labels([untouched(), *baselines, *loaded])
 

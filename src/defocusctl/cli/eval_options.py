@@ -62,6 +62,14 @@ class EvalCall(RestoringOptions):
             metavar="NAME|PATH|hf://...|default", help="The weights of each --model, in the same order."
         ),
     ] = None
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|1/2|1/4|1/8",
+            help="Also score each network as 'deblur' uses it at this scale. [default: only at scale 1]",
+            show_default=False,
+        ),
+    ] = "1"
     baselines: Annotated[
         list[Baseline] | None,
         typer.Option("--baseline", help="A classical method to compare with; repeatable."),

@@ -96,12 +96,13 @@ def classical(name: str, radius: float) -> Candidate:
 
 
 def network(loaded: Deblurrer) -> Candidate:
-    """A loaded network on the same path as ``deblur``, with unclipped float pixels."""
+    """A loaded network on the same path as ``deblur``, with float pixels."""
     restorer = loaded.restorer
     weights = loaded.weights
+    scale = restorer.settings.scale
     info = Method(
-        label=f"{weights.model}/{weights.name}",
-        kind="model",
+        label=f"{weights.model}/{weights.name}" + ("" if scale == "1" else f" at scale {scale}"),
+        kind="model" if scale == "1" else "tool",
         model=weights.model,
         weights=weights.name,
         source=weights.source,
@@ -134,7 +135,7 @@ def with_distinct_labels(candidates: Sequence[Candidate]) -> list[Candidate]:
     """
     counts = Counter(candidate.info.label for candidate in candidates)
     named = [
-        replace(each, info=replace(each.info, label=f"{each.info.model}/{each.info.source}"))
+        replace(each, info=replace(each.info, label=_with_source(each.info)))
         if counts[each.info.label] > 1
         else each
         for each in candidates
@@ -143,3 +144,8 @@ def with_distinct_labels(candidates: Sequence[Candidate]) -> list[Candidate]:
         remedy = "name each baseline, and each model with its weights, once"
         raise UsageError("a method is named twice", remedy)
     return named
+
+
+def _with_source(method: Method) -> str:
+    """The label with the weights' source instead of their name."""
+    return method.label.replace(f"{method.model}/{method.weights}", f"{method.model}/{method.source}", 1)

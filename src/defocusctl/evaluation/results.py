@@ -36,8 +36,8 @@ class PublishedRow:
 class Method:
     """A method that restores a photo, and its properties.
 
-    ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening) or ``model``;
-    ``parameters`` is the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the
+    ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening), ``model`` (a network
+    alone, as in the papers) or ``tool`` (a network as ``deblur`` uses it at another scale). ``parameters`` is the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the
     training data; all are None without a network.
     """
 
@@ -55,6 +55,8 @@ class Method:
 
     def is_reported_in(self, row: PublishedRow) -> bool:
         """Whether a paper's row is about this method, on whatever training data."""
+        if self.kind == "tool":
+            return False
         own = self.kind if self.kind == "input" else self.model or self.label
         names = ([letter for letter in name.casefold() if letter.isalnum()] for name in (own, row.method))
         return next(names) == next(names)
