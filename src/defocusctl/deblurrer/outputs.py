@@ -46,16 +46,8 @@ class Outputs:
 
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
-
-        def absolute(path: Path | None) -> Path | None:
-            return None if path is None else path.absolute()
-
-        return replace(
-            self,
-            maps=absolute(self.maps),
-            maps_data=absolute(self.maps_data),
-            compare=absolute(self.compare),
-        )
+        paths = {"maps": self.maps, "maps_data": self.maps_data, "compare": self.compare}
+        return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
 
     def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
         """Every file that these options write for a result called ``stem``, beside the photo itself."""

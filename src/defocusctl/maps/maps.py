@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from defocusctl.errors import OutputError, UsageError
+from defocusctl.errors import UsageError
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet
 from defocusctl.maps.extent import Array, blur_extent
 from defocusctl.maps.panels import blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
-from defocusctl.system.atomic import atomic_write
+from defocusctl.system.atomic import atomic_write, make_folder
 
 PICTURES = {
     "iniknet": ("mu", "omega", "blur_extent", "atoms"),
@@ -58,12 +58,7 @@ def write_maps(
     Raises:
         OutputError: if the directory or a file cannot be written.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {directory}: {error.strerror}", "choose another one"
-        ) from error
+    make_folder(directory)
     model = network.name
     drawings = {
         "mu": lambda: mu_sheet(photo, coefficients["mu"]),

@@ -25,7 +25,7 @@ from defocusctl.maps.extent import Array, reduced_photo, strips
 from defocusctl.maps.maps import EXTENT_DEFINITIONS
 from defocusctl.maps.panels import blur_extent_sheet
 from defocusctl.photo import Photo, icc, read_content, read_photo
-from defocusctl.system.atomic import atomic_write, write_error
+from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
 
 FACTS = "facts.json"
@@ -182,10 +182,7 @@ def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
 
 def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
     """Write a picture; return its width and height."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
+    make_folder(path.parent)
     with atomic_write(path, force=True) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
     return picture.size
