@@ -2,6 +2,7 @@
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from defocusctl.maps.atoms import atom_arrays, atoms_sheet, spectrum
 from defocusctl.maps.compare import improved_details, write_comparison
 from defocusctl.maps.extent import STRIP_PIXELS, area_mean, blur_extent, reduced_photo, rgb8
 from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
-from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.maps.panels import blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
 from defocusctl.maps.sheet import ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
+from defocusctl.photo import Metadata, Photo
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,10 @@ def networks() -> dict[str, Network]:
 
 def photo(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def photo_of(pixels: np.ndarray) -> Photo:
+    return Photo(pixels, None, "PNG")
 
 
 def coefficients(model: str, height: int, width: int) -> dict[str, np.ndarray]:
@@ -117,18 +123,18 @@ def test_signed_scale_is_symmetric_and_survives_constants() -> None:
 
 def test_a_blur_extent_that_hardly_varies_looks_flat() -> None:
     noise = np.random.default_rng(6).normal(5, 0.05, (30, 40)).astype(np.float32)
-    picture = blur_extent_sheet(PhotoPixels(photo(30, 40), 255.0), noise, "blur extent").page.images[1]
+    picture = blur_extent_sheet(photo_of(photo(30, 40)), noise, "blur extent").page.images[1]
     low, high = picture.get_clim()
     assert high - low == pytest.approx(2)
     assert (low + high) / 2 == pytest.approx(5, abs=0.1)
     varied = noise * np.linspace(1, 2, 40, dtype=np.float32)
-    picture = blur_extent_sheet(PhotoPixels(photo(30, 40), 255.0), varied, "blur extent").page.images[1]
+    picture = blur_extent_sheet(photo_of(photo(30, 40)), varied, "blur extent").page.images[1]
     assert picture.get_clim() == pytest.approx(np.percentile(varied, (0.5, 99.5)))
 
 
 def map_sheets(height: int, width: int) -> dict[str, tuple[Sheet, tuple[int, int]]]:
     """Every kind of page of a photo with the numbers of pictures and of colour bars it must have."""
-    pixels = PhotoPixels(photo(height, width), 255.0)
+    pixels = photo_of(photo(height, width))
     inik, nrk = coefficients("iniknet", height, width), coefficients("nrknet", height, width)
     return {
         "mu": (mu_sheet(pixels, inik["mu"]), (1 + 8, 1)),
@@ -195,7 +201,7 @@ class TestWriteMaps:
     ) -> None:
         directory = tmp_path / "new" / "maps"
         maps = coefficients(model, height, width)
-        paths = write_maps(directory, "a $b", photo(height, width), 255.0, networks[model], maps)
+        paths = write_maps(directory, "a $b", photo_of(photo(height, width)), networks[model], maps)
         assert paths == map_paths(directory, "a $b", model)
         assert sorted(directory.iterdir()) == sorted(paths)
         for path in paths:
@@ -208,7 +214,7 @@ class TestWriteMaps:
         maps = coefficients("iniknet", 8, 8)
         maps["mu"][:] = 0
         maps["mu"][2] = 1
-        path = write_maps(tmp_path, "p", photo(8, 8), 255.0, networks["iniknet"], maps)[0]
+        path = write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["iniknet"], maps)[0]
         with Image.open(path) as picture:
             colours = {colour: count for count, colour in picture.convert("RGB").getcolors(1 << 24) or []}
         purple, yellow = (68, 1, 84), (253, 231, 36)  # the ends of viridis
@@ -220,24 +226,24 @@ class TestWriteMaps:
         maps = coefficients("nrknet", 16, 16)
         for gamma in maps.values():
             gamma[:, :2] = np.nan
-        assert len(write_maps(tmp_path, "p", photo(16, 16), 255.0, networks["nrknet"], maps)) == 3
+        assert len(write_maps(tmp_path, "p", photo_of(photo(16, 16)), networks["nrknet"], maps)) == 3
 
     def test_existing_files_stay_unless_forced(self, tmp_path: Path, networks: dict[str, Network]) -> None:
         maps = coefficients("nrknet", 8, 8)
         taken = map_paths(tmp_path, "p", "nrknet")[0]
         taken.write_text("mine")
         with pytest.raises(OutputError, match="exists"):
-            write_maps(tmp_path, "p", photo(8, 8), 255.0, networks["nrknet"], maps)
+            write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["nrknet"], maps)
         assert [path.name for path in tmp_path.iterdir()] == [taken.name]
         assert taken.read_text() == "mine"
-        write_maps(tmp_path, "p", photo(8, 8), 255.0, networks["nrknet"], maps, force=True)
+        write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["nrknet"], maps, force=True)
         assert taken.read_bytes().startswith(b"\x89PNG")
 
     def test_folder_that_is_a_file(self, tmp_path: Path, networks: dict[str, Network]) -> None:
         occupied = tmp_path / "maps"
         occupied.touch()
         with pytest.raises(OutputError, match="cannot make the folder"):
-            write_maps(occupied, "p", photo(8, 8), 255.0, networks["nrknet"], coefficients("nrknet", 8, 8))
+            write_maps(occupied, "p", photo_of(photo(8, 8)), networks["nrknet"], coefficients("nrknet", 8, 8))
 
 
 @pytest.mark.parametrize("model", ["iniknet", "nrknet"])
@@ -303,7 +309,7 @@ class TestComparison:
     def test_details_are_enlarged_pixel_for_pixel(self, tmp_path: Path) -> None:
         after = np.full((400, 600, 3), 128, dtype=np.uint8)
         after[200:260, 420:480] = photo(60, 60)
-        write_comparison(tmp_path / "c.png", np.full_like(after, 128), after, 255.0)
+        write_comparison(tmp_path / "c.png", photo_of(np.full_like(after, 128)), photo_of(after))
         with Image.open(tmp_path / "c.png") as picture:
             drawn = np.asarray(picture.convert("RGB"))
         zooms = [zoom for zoom in range(2, 9) if contains(drawn, after[226:234, 446:454], zoom)]
@@ -322,15 +328,15 @@ class TestComparison:
         self, tmp_path: Path, height: int, width: int, colours: int, dtype: type, white: float
     ) -> None:
         before = (np.random.default_rng(5).random((height, width, colours)) * white).astype(dtype)
-        write_comparison(tmp_path / "c.png", before, before[::-1], white)
+        write_comparison(tmp_path / "c.png", photo_of(before), photo_of(before[::-1]))
         with Image.open(tmp_path / "c.png") as picture:
             assert 1000 < picture.width < 3000
             assert picture.height < 3000
 
     def test_profile_of_the_photo_travels_along(self, tmp_path: Path) -> None:
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        pixels = photo(30, 40)
-        write_comparison(tmp_path / "c.png", pixels, pixels, 255.0, icc_profile=profile)
+        before = replace(photo_of(photo(30, 40)), metadata=Metadata(icc=profile))
+        write_comparison(tmp_path / "c.png", before, before)
         with Image.open(tmp_path / "c.png") as picture:
             assert picture.info["icc_profile"] == profile
 
@@ -351,7 +357,7 @@ def test_large_photos_are_read_in_strips() -> None:
     pixels = np.broadcast_to(np.arange(4000, dtype=np.uint16)[None, :, None] * 16, (*size, 3))
     mu = np.broadcast_to(np.float16(1 / 8), (8, *size))
     tracemalloc.start()
-    mu_sheet(PhotoPixels(pixels, 65535.0), mu)
+    mu_sheet(photo_of(pixels), mu)
     improved_details(pixels, pixels, 65535.0, side=200, count=3)
     extent = blur_extent("iniknet", {"mu": mu})
     _, peak = tracemalloc.get_traced_memory()

@@ -21,7 +21,6 @@ from defocusctl.photo import (
     Photo,
     check_writable_target,
     conversion_warnings,
-    icc,
     output_path,
     read_photo,
 )
@@ -48,16 +47,8 @@ class Outputs:
 
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
-
-        def absolute(path: Path | None) -> Path | None:
-            return None if path is None else path.absolute()
-
-        return replace(
-            self,
-            maps=absolute(self.maps),
-            maps_data=absolute(self.maps_data),
-            compare=absolute(self.compare),
-        )
+        paths = {"maps": self.maps, "maps_data": self.maps_data, "compare": self.compare}
+        return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
 
     def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
         """Every file that these options write for a result called ``stem``, beside the photo itself."""
@@ -228,21 +219,11 @@ def _draw(network: Network, restored: Restored, stem: str, outputs: Outputs) -> 
     before, coefficients = restored.before, restored.coefficients
     pictures: list[Path] = []
     if coefficients is not None and outputs.maps is not None:
-        pictures += write_maps(
-            outputs.maps, stem, before.pixels, before.full_scale, network, coefficients, force=outputs.force
-        )
+        pictures += write_maps(outputs.maps, stem, before, network, coefficients, force=outputs.force)
     if coefficients is not None and outputs.maps_data is not None:
         write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
         pictures.append(outputs.maps_data)
     if outputs.compare is not None:
-        profile = before.metadata.icc
-        write_comparison(
-            outputs.compare,
-            before.pixels,
-            restored.pixels,
-            before.full_scale,
-            icc_profile=profile and icc.for_colours(profile, 3),
-            force=outputs.force,
-        )
+        write_comparison(outputs.compare, before, restored.after, force=outputs.force)
         pictures.append(outputs.compare)
     return tuple(pictures)

@@ -8,7 +8,7 @@ from typing import Any
 
 from defocusctl.errors import DataError
 from defocusctl.evaluation.results import Row
-from defocusctl.system.atomic import refuse_foreign, write_error
+from defocusctl.system.atomic import make_folder, refuse_foreign
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
 FILE = "scores.jsonl"
@@ -42,10 +42,7 @@ class Journal:
         else:
             refuse_foreign(folder / name for name in results)
             started = False
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(folder, error) from error
+        make_folder(folder)
         self._lines = JsonLinesWriter(path)
         if not started:
             self._lines.append([run])

@@ -26,7 +26,7 @@ from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import Evaluation, Method, Row, compare
 from defocusctl.evaluation.summary import CSV, SUMMARY
 from defocusctl.evaluation.table import published_rows
-from defocusctl.system.atomic import atomic_write, write_error
+from defocusctl.system.atomic import atomic_write, make_folder
 
 REPORT, IMAGES = "report.html", "images"
 PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
@@ -201,9 +201,6 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
+    make_folder(path.parent)
     with atomic_write(path, force=True) as file:
         Image.fromarray(pixels).save(file, format="PNG")

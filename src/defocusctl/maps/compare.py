@@ -9,6 +9,7 @@ import numpy as np
 from defocusctl.geometry import Box, Size
 from defocusctl.maps.extent import Array, FloatArray, reduced_photo, rgb8
 from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
+from defocusctl.photo import Photo, icc
 
 MARGIN = 36.0
 GAP = 16.0
@@ -21,30 +22,27 @@ MIN_ZOOM = 2
 MIN_DETAIL = 8  # pixels
 
 
-def write_comparison(
-    path: Path,
-    before: Array,
-    after: Array,
-    full_scale: float,
-    *,
-    icc_profile: bytes | None = None,
-    force: bool = False,
-) -> None:
-    """Draw two photos of the same shape, (H, W, 1 or 3), any type, white at ``full_scale``, as one PNG.
+def write_comparison(path: Path, before: Photo, after: Photo, *, force: bool = False) -> None:
+    """Draw two photos of the same size and kind as one PNG, with their ICC profile.
 
     Large photos are reduced; the details below them are enlarged by a whole factor, pixel for pixel.
-    ``icc_profile`` is the photos' and is embedded in the PNG, so that its colours are right; ``force``
-    replaces an existing file.
+    ``force`` replaces an existing file.
 
     Raises:
         OutputError: if the picture cannot be written.
     """
-    size = Size(*before.shape[:2])
+    size, full_scale = before.size, before.full_scale
     page = _layout(size)
-    boxes = improved_details(before, after, full_scale, side=page.detail, count=len(DETAIL_COLOURS))
+    boxes = improved_details(
+        before.pixels, after.pixels, full_scale, side=page.detail, count=len(DETAIL_COLOURS)
+    )
     sheet = Sheet(page.width + 2 * MARGIN, (page.height if boxes else page.photos_bottom) + MARGIN)
     for pixels, place, label, shift in zip(
-        (before, after), page.photos, ("before", "after"), (0.0, page.crop + GAP / 2), strict=True
+        (before.pixels, after.pixels),
+        page.photos,
+        ("before", "after"),
+        (0.0, page.crop + GAP / 2),
+        strict=True,
     ):
         longest = round(max(place.width, place.height))
         sheet.photo(place, reduced_photo(pixels, full_scale, longest))
@@ -55,7 +53,8 @@ def write_comparison(
             area = Area(left, page.photos_bottom + LABEL_ROW, page.crop, page.crop)
             sheet.enlarged(area, rgb8(pixels[box.slices], full_scale), colour)
             sheet.text(left + page.crop / 2, area.top - LABEL_GAP, f"{label}, {page.zoom} ×")
-    sheet.save(path, force=force, icc_profile=icc_profile)
+    profile = before.metadata.icc
+    sheet.save(path, force=force, icc_profile=profile and icc.for_colours(profile, 3))
 
 
 class _Layout(NamedTuple):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from defocusctl.errors import OutputError, UsageError
+from defocusctl.errors import UsageError
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet
 from defocusctl.maps.extent import Array, blur_extent
-from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.maps.panels import blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
 from defocusctl.models.prediction import Network
-from defocusctl.system.atomic import atomic_write
+from defocusctl.photo import Photo
+from defocusctl.system.atomic import atomic_write, make_folder
 
 PICTURES = {
     "iniknet": ("mu", "omega", "blur_extent", "atoms"),
@@ -42,8 +43,7 @@ def map_paths(directory: Path, stem: str, model: str) -> list[Path]:
 def write_maps(
     directory: Path,
     stem: str,
-    pixels: Array,
-    full_scale: float,
+    photo: Photo,
     network: Network,
     coefficients: Mapping[str, Array],
     *,
@@ -51,21 +51,14 @@ def write_maps(
 ) -> list[Path]:
     """Draw a photo's coefficients and its network's atoms as PNG files; returns their paths.
 
-    ``pixels`` is the photo, (H, W, 1 or 3), any type, white at ``full_scale``; ``coefficients`` are the
-    network's stitched maps, (K, H, W), at coarser scales (K, ceil(H/s), ceil(W/s)), or means of them as
-    ``picture_reduction`` allows. The directory is created if it is missing; ``force`` replaces existing
-    files.
+    ``coefficients`` are the network's stitched maps for the photo, (K, H, W), at coarser scales
+    (K, ceil(H/s), ceil(W/s)), or means of them as ``picture_reduction`` allows. The directory is created if
+    it is missing; ``force`` replaces existing files.
 
     Raises:
         OutputError: if the directory or a file cannot be written.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {directory}: {error.strerror}", "choose another one"
-        ) from error
-    photo = PhotoPixels(pixels, full_scale)
+    make_folder(directory)
     model = network.name
     drawings = {
         "mu": lambda: mu_sheet(photo, coefficients["mu"]),

@@ -1,11 +1,10 @@
 """Pictures of one photo's coefficients: mu, omega, gamma at three scales, and the blur extent.
 
-Axes: K maps of a family, H rows, W columns. Photos are (H, W, 1 or 3) of any type.
+Axes: K maps of a family, H rows, W columns.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from defocusctl.geometry import Size
 from defocusctl.maps.extent import Array, FloatArray, Rgb, reduced_map, reduced_photo, reduction_factor
 from defocusctl.maps.sheet import LABEL_GAP, Area, ColourScale, Sheet, grid, panel_size
+from defocusctl.photo import Photo
 
 MARGIN = 36.0
 GAP = 14.0
@@ -27,22 +27,6 @@ MIN_EXTENT_SPAN = 2.0  # pixels of blur: a flat estimate should look flat
 MIN_PITCH = 190.0  # room for a label above a narrow panel
 
 
-@dataclass(frozen=True)
-class PhotoPixels:
-    """The photo that the maps belong to; ``full_scale`` is its white."""
-
-    pixels: Array
-    full_scale: float
-
-    @property
-    def size(self) -> Size:
-        return Size(self.pixels.shape[0], self.pixels.shape[1])
-
-    def reduced(self, longest: float) -> Rgb:
-        """The photo as 8-bit RGB for an area whose longer side has ``longest`` pixels."""
-        return reduced_photo(self.pixels, self.full_scale, math.ceil(longest))
-
-
 def picture_reduction(size: Size, largest: int) -> int:
     """By how much maps may be reduced before they are drawn: blocks of 1, 2, 4, ... ``largest`` pixels.
 
@@ -52,7 +36,7 @@ def picture_reduction(size: Size, largest: int) -> int:
     return min(largest, 1 << (factor.bit_length() - 1))
 
 
-def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
+def mu_sheet(photo: Photo, mu: Array) -> Sheet:
     """The 8 maps of mu on one scale from zero, beside the photo."""
     maps = _reduced(mu, photo, panel_area=PANEL_AREA)
     labels = [rf"$\mu_{{{r}}}$  {2 * r - 1} × {2 * r - 1}" for r in range(1, len(mu) + 1)]
@@ -62,7 +46,7 @@ def mu_sheet(photo: PhotoPixels, mu: Array) -> Sheet:
     return _sheet(photo, [_Family("photo", maps, labels)], scale, PANEL_AREA, heading, r"$\mu_r$")
 
 
-def omega_sheet(photo: PhotoPixels, omega: Array) -> Sheet:
+def omega_sheet(photo: Photo, omega: Array) -> Sheet:
     """The 10 maps of omega on one scale that is symmetric around zero, beside the photo."""
     maps = _reduced(omega, photo, panel_area=PANEL_AREA)
     family = _Family("photo", maps, [rf"$\omega_{{{n}}}$" for n in range(1, len(omega) + 1)])
@@ -70,7 +54,7 @@ def omega_sheet(photo: PhotoPixels, omega: Array) -> Sheet:
     return _sheet(photo, [family], ColourScale.symmetric(maps), PANEL_AREA, heading, r"$\omega_n$")
 
 
-def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
+def gamma_sheet(photo: Photo, gammas: list[Array]) -> Sheet:
     """The 22 maps of gamma at each of three scales, all on one scale that is symmetric around zero.
 
     The scale is an asinh, because the weight of the delta atom is often far larger than the others.
@@ -86,7 +70,7 @@ def gamma_sheet(photo: PhotoPixels, gammas: list[Array]) -> Sheet:
     return _sheet(photo, families, scale, SMALL_PANEL_AREA, heading, r"$\gamma_j$")
 
 
-def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -> Sheet:
+def blur_extent_sheet(photo: Photo, extent: FloatArray, definition: str) -> Sheet:
     """The photo and its blur extent in pixels, side by side, or one above the other for wide photos."""
     panel = panel_size(*photo.size, area=EXTENT_AREA)
     stacked = panel[0] > 1.7 * panel[1]
@@ -100,7 +84,7 @@ def blur_extent_sheet(photo: PhotoPixels, extent: FloatArray, definition: str) -
     sheet = Sheet(2 * MARGIN + columns * column + BAR_COLUMN, 2 * MARGIN + rows * row)
     for place, words in zip(places, ("photo", definition), strict=True):
         sheet.text(place.left + panel[0] / 2, place.top - LABEL_GAP, words)
-    sheet.photo(places[0], photo.reduced(longest))
+    sheet.photo(places[0], _drawn(photo, longest))
     sheet.map(places[1], values, scale)
     bar = Area(MARGIN + columns * column + GAP, places[1].top, BAR_WIDTH, panel[1])
     sheet.colour_bar(bar, scale, "pixels")
@@ -116,7 +100,7 @@ class _Family(NamedTuple):
 
 
 def _sheet(
-    photo: PhotoPixels,
+    photo: Photo,
     families: Sequence[_Family],
     scale: ColourScale,
     panel_area: float,
@@ -147,7 +131,7 @@ def _sheet(
     for number, family in enumerate(families):
         top = first + number * (grid_height + FAMILY_GAP)
         left = MARGIN + (photo_column - 2 * GAP - photo_width) / 2
-        sheet.photo(Area(left, top, photo_width, photo_height), photo.reduced(max(photo_width, photo_height)))
+        sheet.photo(Area(left, top, photo_width, photo_height), _drawn(photo, max(photo_width, photo_height)))
         sheet.text(left + photo_width / 2, top - LABEL_GAP, family.photo_label)
         places = grid(MARGIN + photo_column, top, columns, count, (panel_width, panel_height), pitch)
         for area, values, label in zip(places, family.maps, family.labels, strict=True):
@@ -158,7 +142,12 @@ def _sheet(
     return sheet
 
 
-def _reduced(maps: Array, photo: PhotoPixels, *, panel_area: float) -> list[FloatArray]:
+def _drawn(photo: Photo, longest: float) -> Rgb:
+    """The photo as 8-bit RGB for an area whose longer side has ``longest`` pixels."""
+    return reduced_photo(photo.pixels, photo.full_scale, math.ceil(longest))
+
+
+def _reduced(maps: Array, photo: Photo, *, panel_area: float) -> list[FloatArray]:
     """The maps, reduced to about the size of a panel of ``panel_area`` square pixels."""
     longest = _longest_side(photo.size, panel_area)
     return [reduced_map(np.asarray(values), longest) for values in maps]

@@ -23,9 +23,9 @@ from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
 from defocusctl.maps.extent import Array, reduced_photo, strips
 from defocusctl.maps.maps import EXTENT_DEFINITIONS
-from defocusctl.maps.panels import PhotoPixels, blur_extent_sheet
+from defocusctl.maps.panels import blur_extent_sheet
 from defocusctl.photo import Photo, icc, read_content, read_photo
-from defocusctl.system.atomic import atomic_write, write_error
+from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
 
 FACTS = "facts.json"
@@ -155,7 +155,7 @@ def _extent(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, i
         if drawing is not None:
             picture = _opened(drawing)
         elif arrays is not None:
-            picture = _drawn(arrays, PhotoPixels(after.pixels, after.full_scale), entry.settings["model"])
+            picture = _drawn(arrays, after, entry.settings["model"])
         else:
             return None
     except (OSError, KeyError, ValueError):  # missing or not ours: not shown
@@ -169,7 +169,7 @@ def _opened(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _drawn(arrays: Path, photo: PhotoPixels, model: str) -> Image.Image:
+def _drawn(arrays: Path, photo: Photo, model: str) -> Image.Image:
     with np.load(arrays) as saved, _drawing, TemporaryDirectory() as scratch:
         sheet = blur_extent_sheet(photo, saved["blur_extent"], EXTENT_DEFINITIONS[model])
         sheet.save(Path(scratch) / "extent.png", force=True)
@@ -182,10 +182,7 @@ def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
 
 def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
     """Write a picture; return its width and height."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
+    make_folder(path.parent)
     with atomic_write(path, force=True) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
     return picture.size

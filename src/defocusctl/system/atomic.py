@@ -104,6 +104,19 @@ def write_error(target: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
 
 
+def make_folder(folder: Path) -> None:
+    """Create the folder and those above it that are missing.
+
+    Raises:
+        OutputError: if that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot make the folder '{folder}' ({error.strerror})"
+        raise OutputError(reason, REMEDIES.get(error.errno or 0, "choose another one")) from error
+
+
 def refuse_foreign(paths: Iterable[Path]) -> None:
     """Refuse to replace files that no run of this program is known to have written.
 
