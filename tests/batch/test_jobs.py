@@ -23,8 +23,8 @@ def test_the_tree_is_mirrored() -> None:
     assert job.target == Path("out/2024/a.JPG")
     assert job.files("nrknet") == (
         Path("out/2024/a.JPG"),
+        Path("out/2024/a_blur_radius.png"),
         Path("out/2024/a_gamma.png"),
-        Path("out/2024/a_blur_extent.png"),
         Path("out/2024/a_atoms.png"),
         Path("out/2024/a_maps.npz"),
         Path("shown/2024/a_compare.png"),

@@ -119,7 +119,7 @@ def test_photos_are_done_as_they_arrive(home: Path, monkeypatch: pytest.MonkeyPa
     page = Path(events[-1]["page"])
     assert page == out / REPORT / "index.html"
     shown = rows(page)
-    assert {name for name in names if shown[name].get("extent")} == names - {"own.png"}
+    assert {name for name in names if shown[name].get("radius")} == names - {"own.png"}
     assert shown["cut.png"]["error"] is None
 
     again = defocusctl(*arguments, "--json")

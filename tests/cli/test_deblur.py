@@ -119,8 +119,8 @@ def test_two_inputs_cannot_claim_one_output(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "pictures"),
-    [("iniknet", {"mu", "omega", "blur_extent", "atoms", "compare"}),
-     ("nrknet", {"gamma", "blur_extent", "atoms", "compare"})],
+    [("iniknet", {"mu", "omega", "blur_radius", "atoms", "compare"}),
+     ("nrknet", {"gamma", "blur_radius", "atoms", "compare"})],
 )  # fmt: skip
 def test_maps_and_comparison_appear_beside_the_output(home: Path, model: str, pictures: set[str]) -> None:
     photo = photo_file(home / "photo.png")
@@ -131,7 +131,7 @@ def test_maps_and_comparison_appear_beside_the_output(home: Path, model: str, pi
     found = {path.stem.removeprefix("photo_deblurred_") for path in home.glob("photo_deblurred_*.png")}
     assert found == pictures
     with np.load(home / "maps.npz") as arrays:
-        assert arrays["blur_extent"].shape == (48, 64)
+        assert arrays["blur_radius"].shape == (48, 64)
 
 
 def test_a_region_is_the_same_part_of_the_whole(home: Path) -> None:
@@ -226,7 +226,7 @@ def test_flags_swallow_no_photo(home: Path) -> None:
     answer = defocusctl("deblur", "--weights", weights, "--maps", "--compare", photo)
     assert answer.code == ExitCode.OK, answer.err
     assert (home / "photo_deblurred_compare.png").is_file()
-    assert list(home.glob("photo_deblurred_*extent*"))
+    assert list(home.glob("photo_deblurred_*radius*"))
 
 
 def test_the_models_on_the_command_line_are_those_of_the_catalogue() -> None:

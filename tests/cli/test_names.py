@@ -81,4 +81,4 @@ def test_a_flag_takes_no_photo_in_batch(home: Path) -> None:
     given = ("--weights", weights, "--compare", "in", "--maps", "out", "--backend", "torch")
     answer = defocusctl("batch", *given)
     assert answer.code == ExitCode.OK, answer.err
-    assert (home / "out" / "a_compare.png").is_file() and (home / "out" / "a_blur_extent.png").is_file()
+    assert (home / "out" / "a_compare.png").is_file() and (home / "out" / "a_blur_radius.png").is_file()

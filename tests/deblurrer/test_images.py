@@ -133,7 +133,7 @@ def test_a_batch_in_a_tensor_is_its_images_one_by_one(deblurrer: Deblurrer) -> N
     singles = deblurrer.deblur(list(batch), coefficients=True)
     assert torch.equal(result.image, torch.stack([single.image for single in singles]))
     assert result.coefficients["mu"].shape == (2, 4, 32, 48)
-    assert np.array_equal(result.blur_extent[1], singles[1].blur_extent)
+    assert np.array_equal(result.blur_radius[1], singles[1].blur_radius)
     assert result.report.tiles == 2
     with pytest.raises(UsageError, match="cannot be saved as one file"):
         result.save("result.png")

@@ -15,7 +15,7 @@ def types_of_results(deblurrer: Deblurrer, photo: Image.Image) -> None:
     array = assert_type(deblurrer.deblur("photo.jpg"), DeblurResult[npt.NDArray[Any]])
     assert_type(array.image, npt.NDArray[Any])
     assert_type(array.save("sharper.jpg", quality=90), tuple[str, ...])
-    assert_type(array.blur_extent, npt.NDArray[np.float32])
+    assert_type(array.blur_radius, npt.NDArray[np.float32])
     assert_type(deblurrer.deblur(photo).image, Image.Image)
     assert_type(deblurrer.deblur(torch.zeros(2, 3, 8, 8)).image, torch.Tensor)
     assert_type(deblurrer.deblur([torch.zeros(3, 8, 8)]), list[DeblurResult[torch.Tensor]])

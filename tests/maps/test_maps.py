@@ -1,9 +1,10 @@
-"""Blur extent by hand-made coefficients, and pictures whose panels and words are all there and legible."""
+"""Pictures whose panels and words are all there and legible."""
 
 import itertools
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from PIL import Image, ImageCms
 from defocusctl.errors import OutputError
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet, spectrum
 from defocusctl.maps.compare import improved_details, write_comparison
-from defocusctl.maps.extent import STRIP_PIXELS, area_mean, blur_extent, reduced_photo, rgb8
 from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
-from defocusctl.maps.panels import blur_extent_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.maps.panels import LEVELS, blur_radius_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.maps.reduction import area_mean, reduced_photo, rgb8
 from defocusctl.maps.sheet import ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
@@ -57,36 +58,15 @@ def coefficients(model: str, height: int, width: int) -> dict[str, np.ndarray]:
     }
 
 
-class TestBlurExtent:
-    @pytest.mark.parametrize("r", range(8))
-    def test_one_kernel_size_alone(self, r: int) -> None:
-        mu = np.zeros((8, 2, 3), dtype=np.float16)
-        mu[r] = 1
-        extent = blur_extent("iniknet", {"mu": mu})
-        assert extent.dtype == np.float32
-        np.testing.assert_array_equal(extent, np.full((2, 3), 2 * r + 1))
+def radius_of(height: int, width: int) -> np.ndarray:
+    """A blur radius in pixels for each pixel."""
+    return np.random.default_rng(4).uniform(0, 9, (height, width)).astype(np.float32)
 
-    def test_mixture_of_kernel_sizes(self) -> None:
-        mu = np.zeros((8, 1, 2), dtype=np.float32)
-        mu[:, 0, 0] = 1 / 8
-        mu[[1, 7], 0, 1] = 0.25, 0.75
-        np.testing.assert_allclose(blur_extent("iniknet", {"mu": mu}), [[8.0, 0.25 * 3 + 0.75 * 15]])
 
-    def test_gamma_counts_by_magnitude(self) -> None:
-        gamma = np.zeros((22, 1, 3), dtype=np.float32)
-        gamma[21, 0, 0] = -0.5
-        gamma[[0, 2], 0, 1] = 0.3, -0.1
-        extent = blur_extent("nrknet", {"gamma_1": gamma})
-        np.testing.assert_allclose(extent, [[43.0, (0.3 * 1 + 0.1 * 5) / 0.4, 1.0]], rtol=1e-6)
-
-    def test_strips_do_not_show(self) -> None:
-        height, width = 3 * STRIP_PIXELS // 1000, 1001
-        ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-        mu = np.zeros((8, height, width), dtype=np.float32)
-        mu[0], mu[3] = 1 - ramp, ramp
-        np.testing.assert_allclose(
-            blur_extent("iniknet", {"mu": mu}), np.broadcast_to(1 + 6 * ramp, (height, width)), rtol=1e-6
-        )
+def shares_of(height: int, width: int) -> np.ndarray:
+    """Shares of four levels for each 8 x 8 pixels; some parts are unchanged."""
+    shares = np.random.default_rng(5).random((4, -(-height // 8), -(-width // 8)), dtype=np.float32)
+    return shares / 4
 
 
 class TestReduction:
@@ -121,15 +101,26 @@ def test_signed_scale_is_symmetric_and_survives_constants() -> None:
         assert flat.low < flat.high
 
 
-def test_a_blur_extent_that_hardly_varies_looks_flat() -> None:
-    noise = np.random.default_rng(6).normal(5, 0.05, (30, 40)).astype(np.float32)
-    picture = blur_extent_sheet(photo_of(photo(30, 40)), noise, "blur extent").page.images[1]
+def test_a_blur_radius_that_hardly_varies_looks_flat() -> None:
+    shares = shares_of(30, 40)
+    noise = np.random.default_rng(6).normal(0.3, 0.05, (30, 40)).astype(np.float32)
+    picture = blur_radius_sheet(photo_of(photo(30, 40)), noise, shares).page.images[1]
     low, high = picture.get_clim()
     assert high - low == pytest.approx(2)
-    assert (low + high) / 2 == pytest.approx(5, abs=0.1)
-    varied = noise * np.linspace(1, 2, 40, dtype=np.float32)
-    picture = blur_extent_sheet(photo_of(photo(30, 40)), varied, "blur extent").page.images[1]
-    assert picture.get_clim() == pytest.approx(np.percentile(varied, (0.5, 99.5)))
+    varied = noise * np.linspace(1, 20, 40, dtype=np.float32)
+    picture = blur_radius_sheet(photo_of(photo(30, 40)), varied, shares).page.images[1]
+    assert picture.get_clim() == pytest.approx((0, np.percentile(varied, 99.5)))
+
+
+def test_levels_have_their_colours() -> None:
+    shares = np.zeros((4, 2, 3), np.float32)
+    for level in range(4):
+        shares[level].ravel()[level] = 1
+    shares[0, 1, 2] = 0.5
+    drawn = blur_radius_sheet(photo_of(photo(16, 24)), radius_of(16, 24), shares).page.images[2].get_array()
+    colours = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in LEVELS.values()])
+    np.testing.assert_array_equal(np.asarray(drawn).reshape(6, 3)[:5], colours)
+    np.testing.assert_allclose(np.asarray(drawn)[1, 2], (colours[0] + colours[4]) / 2, atol=1)
 
 
 def map_sheets(height: int, width: int) -> dict[str, tuple[Sheet, tuple[int, int]]]:
@@ -140,7 +131,10 @@ def map_sheets(height: int, width: int) -> dict[str, tuple[Sheet, tuple[int, int
         "mu": (mu_sheet(pixels, inik["mu"]), (1 + 8, 1)),
         "omega": (omega_sheet(pixels, inik["omega"]), (1 + 10, 1)),
         "gamma": (gamma_sheet(pixels, [nrk[f"gamma_{t}"] for t in (1, 2, 3)]), (3 * (1 + 22), 1)),
-        "extent": (blur_extent_sheet(pixels, blur_extent("nrknet", nrk), "blur extent"), (2, 1)),
+        "radius": (
+            blur_radius_sheet(pixels, radius_of(height, width), shares_of(height, width)),
+            (3, 1),
+        ),
     }
 
 
@@ -188,9 +182,14 @@ def test_labels_name_the_coefficients_of_the_papers(networks: dict[str, Network]
     assert r"$\mu_{8}$  15 × 15" in labels["mu"]
     assert {rf"$\omega_{{{n}}}$" for n in range(1, 11)} <= set(labels["omega"])
     assert all(labels["gamma"].count(rf"$\gamma_{{{j}}}$") == 3 for j in range(1, 23))
-    assert "pixels" in labels["extent"]
+    assert {"pixels", *LEVELS} <= set(labels["radius"])
     assert {f"{k} × {k}" for k in range(3, 16, 2)} <= set(labels["inverse atoms"])
     assert "$j = 22$" in labels["recursive atoms"]
+
+
+def arguments(network: Network, maps: dict[str, np.ndarray], height: int, width: int) -> tuple[Any, ...]:
+    """What ``write_maps`` draws, for a photo of this size."""
+    return photo_of(photo(height, width)), network, maps, radius_of(height, width), shares_of(height, width)
 
 
 class TestWriteMaps:
@@ -201,7 +200,7 @@ class TestWriteMaps:
     ) -> None:
         directory = tmp_path / "new" / "maps"
         maps = coefficients(model, height, width)
-        paths = write_maps(directory, "a $b", photo_of(photo(height, width)), networks[model], maps)
+        paths = write_maps(directory, "a $b", *arguments(networks[model], maps, height, width))
         assert paths == map_paths(directory, "a $b", model)
         assert sorted(directory.iterdir()) == sorted(paths)
         for path in paths:
@@ -214,7 +213,7 @@ class TestWriteMaps:
         maps = coefficients("iniknet", 8, 8)
         maps["mu"][:] = 0
         maps["mu"][2] = 1
-        path = write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["iniknet"], maps)[0]
+        path = write_maps(tmp_path, "p", *arguments(networks["iniknet"], maps, 8, 8))[1]
         with Image.open(path) as picture:
             colours = {colour: count for count, colour in picture.convert("RGB").getcolors(1 << 24) or []}
         purple, yellow = (68, 1, 84), (253, 231, 36)  # the ends of viridis
@@ -226,37 +225,39 @@ class TestWriteMaps:
         maps = coefficients("nrknet", 16, 16)
         for gamma in maps.values():
             gamma[:, :2] = np.nan
-        assert len(write_maps(tmp_path, "p", photo_of(photo(16, 16)), networks["nrknet"], maps)) == 3
+        assert len(write_maps(tmp_path, "p", *arguments(networks["nrknet"], maps, 16, 16))) == 3
 
     def test_existing_files_stay_unless_forced(self, tmp_path: Path, networks: dict[str, Network]) -> None:
         maps = coefficients("nrknet", 8, 8)
         taken = map_paths(tmp_path, "p", "nrknet")[0]
         taken.write_text("mine")
         with pytest.raises(OutputError, match="exists"):
-            write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["nrknet"], maps)
+            write_maps(tmp_path, "p", *arguments(networks["nrknet"], maps, 8, 8))
         assert [path.name for path in tmp_path.iterdir()] == [taken.name]
         assert taken.read_text() == "mine"
-        write_maps(tmp_path, "p", photo_of(photo(8, 8)), networks["nrknet"], maps, force=True)
+        write_maps(tmp_path, "p", *arguments(networks["nrknet"], maps, 8, 8), force=True)
         assert taken.read_bytes().startswith(b"\x89PNG")
 
     def test_folder_that_is_a_file(self, tmp_path: Path, networks: dict[str, Network]) -> None:
         occupied = tmp_path / "maps"
         occupied.touch()
         with pytest.raises(OutputError, match="cannot make the folder"):
-            write_maps(occupied, "p", photo_of(photo(8, 8)), networks["nrknet"], coefficients("nrknet", 8, 8))
+            write_maps(occupied, "p", *arguments(networks["nrknet"], coefficients("nrknet", 8, 8), 8, 8))
 
 
 @pytest.mark.parametrize("model", ["iniknet", "nrknet"])
 def test_data_file_holds_what_was_drawn(tmp_path: Path, networks: dict[str, Network], model: str) -> None:
     maps = coefficients(model, 13, 21)
     path = tmp_path / "maps.data"
-    write_maps_data(path, networks[model], maps)
+    radius, shares = radius_of(13, 21), shares_of(13, 21)
+    write_maps_data(path, networks[model], maps, radius, shares)
     with np.load(path, allow_pickle=False) as data:
         assert str(data["model"]) == model
         for name, values in (maps | atom_arrays(networks[model])).items():
             assert data[name].dtype == values.dtype
             np.testing.assert_array_equal(data[name], values)
-        np.testing.assert_array_equal(data["blur_extent"], blur_extent(model, maps))
+        np.testing.assert_array_equal(data["blur_radius"], radius)
+        np.testing.assert_array_equal(data["level_shares"], shares)
 
 
 def test_atoms_have_their_shapes_and_sums(networks: dict[str, Network]) -> None:
@@ -359,7 +360,6 @@ def test_large_photos_are_read_in_strips() -> None:
     tracemalloc.start()
     mu_sheet(photo_of(pixels), mu)
     improved_details(pixels, pixels, 65535.0, side=200, count=3)
-    extent = blur_extent("iniknet", {"mu": mu})
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak - extent.nbytes < 50e6  # the photo alone would be 144 MB as float32
+    assert peak < 50e6  # the photo alone would be 144 MB as float32

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from defocusctl import Deblurrer, ModelError, UsageError
+from defocusctl import Deblurrer, ModelError
 from defocusctl.errors import ExitCode
 from defocusctl.weights.registry import load_registry
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
@@ -109,8 +109,7 @@ def test_it_is_trained_scored_and_used_like_the_built_in_ones(installed: Path) -
     result = Deblurrer.from_pretrained("tinynet", weights).deblur("pairs/source/0.png", coefficients=True)
     assert result.image.shape == (48, 48, 3)
     assert result.coefficients == {}
-    with pytest.raises(UsageError, match="tinynet has no blur extent"):
-        _ = result.blur_extent
+    assert result.blur_radius.shape == (48, 48)
 
 
 def test_in_reduced_precision_the_photo_keeps_its_bits(installed: Path) -> None:
@@ -150,12 +149,14 @@ def test_it_is_told_of_where_networks_are_named(installed: Path) -> None:
     assert "name some with --weights" in answer.err
 
 
-@pytest.mark.parametrize("option", [("--maps-dir", "maps"), ("--maps-data", "maps.npz")])
-def test_maps_that_it_does_not_have_are_refused_at_once(installed: Path, option: tuple[str, str]) -> None:
+def test_its_maps_are_the_blur_radius(installed: Path) -> None:
     photo = photo_file(installed / "photo.png", 32, 32)
-    answer = defocusctl("deblur", photo, "-m", "tinynet", "--weights", tinynet_weights(), *option)
-    refused(answer, "tinynet has no maps", "leave out")
-    assert not (installed / "photo_deblurred.png").exists()
+    options = ("--maps-dir", "maps", "--maps-data", "maps.npz")
+    answer = defocusctl("deblur", photo, "-m", "tinynet", "--weights", tinynet_weights(), *options)
+    assert answer.code == ExitCode.OK, answer.err
+    assert [path.name for path in (installed / "maps").iterdir()] == ["photo_deblurred_blur_radius.png"]
+    with np.load("maps.npz") as arrays:
+        assert set(arrays) == {"model", "blur_radius", "level_shares"}
 
 
 def test_the_shell_completes_its_name_without_torch(installed: Path, site: Path) -> None:

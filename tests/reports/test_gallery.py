@@ -74,7 +74,7 @@ def test_before_and_after_of_small_photos(tmp_path: Path) -> None:
     assert page == out / REPORT / "index.html"
     assert told == [(1, 1)]
     assert row["change"] == pytest.approx(400 / 3, abs=0.001)
-    assert (row["size"], row["before"], row["detail"], row["extent"]) == ([64, 48], True, None, None)
+    assert (row["size"], row["before"], row["detail"], row["radius"]) == ([64, 48], True, None, None)
     assert near(picture(out, row, "before"), RED)
     assert near(picture(out, row, "after"), BLUE)
     assert near(picture(out, row, "thumbnail"), BLUE)
@@ -195,12 +195,13 @@ def test_renewing_makes_only_what_is_new_and_removes_what_is_not_shown(tmp_path:
     assert rows(write_gallery(out)) == found
 
 
-def test_the_blur_extent_is_shown_where_maps_were_made(tmp_path: Path) -> None:
+def test_the_blur_radius_is_shown_where_maps_were_made(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     entries = [photo(folder, out, f"{i}.png", plain(RED), textured(48, 64, i)) for i in range(4)]
-    drawing, arrays = out / "0_blur_extent.png", out / "1_maps.npz"
+    drawing, arrays = out / "0_blur_radius.png", out / "1_maps.npz"
     Image.fromarray(plain(BLUE, 300, 700)).save(drawing)
-    np.savez(arrays, blur_extent=np.linspace(1, 9, 48 * 64, dtype=np.float32).reshape(48, 64))
+    radius = np.linspace(1, 9, 48 * 64, dtype=np.float32).reshape(48, 64)
+    np.savez(arrays, blur_radius=radius, level_shares=np.full((4, 6, 8), 0.25, np.float32))
     (out / "2_maps.npz").write_bytes(b"broken")
     made = [{drawing.name: drawing}, {arrays.name: arrays}, {"2_maps.npz": out / "2_maps.npz"}, {}]
     record(
@@ -211,12 +212,12 @@ def test_the_blur_extent_is_shown_where_maps_were_made(tmp_path: Path) -> None:
         ),
     )
     found = rows(write_gallery(out))
-    assert found["0.png"]["extent"] == [700, 300]
-    assert near(picture(out, found["0.png"], "extent"), BLUE)
-    drawn = picture(out, found["1.png"], "extent")
-    assert found["1.png"]["extent"] == list(drawn.size)
+    assert found["0.png"]["radius"] == [700, 300]
+    assert near(picture(out, found["0.png"], "radius"), BLUE)
+    drawn = picture(out, found["1.png"], "radius")
+    assert found["1.png"]["radius"] == list(drawn.size)
     assert min(drawn.size) > 400
-    assert found["2.png"]["extent"] is found["3.png"]["extent"] is None
+    assert found["2.png"]["radius"] is found["3.png"]["radius"] is None
     assert found["2.png"]["before"]
 
 

@@ -177,7 +177,7 @@ class PhotoOptions(RestoringOptions):
     ] = None
     maps: Annotated[
         bool,
-        typer.Option("--maps", help="Draw the coefficient maps, blur extent and atoms, beside the result."),
+        typer.Option("--maps", help="Draw blur radius, levels, coefficients and atoms, beside the result."),
     ] = False
     compare: Annotated[
         bool, typer.Option("--compare", help="Draw before and after in one picture, beside the result.")

@@ -13,7 +13,7 @@ from defocusctl.deblurrer.result import write_restored
 from defocusctl.errors import OutputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import write_comparison
-from defocusctl.maps.maps import check_has_maps, map_paths, write_maps, write_maps_data
+from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
 from defocusctl.maps.panels import picture_reduction
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
@@ -108,12 +108,9 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
 
     Raises:
         OutputError: naming the first such file.
-        UsageError: for maps of a network that has none.
     """
     if target is not None:
         check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
-    if outputs.wants_coefficients:
-        check_has_maps(model)
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
         raise OutputError(f"'{outputs.maps}' is not a folder", "give --maps-dir another name")
     for path in outputs.pictures(stem_of(target), model):
@@ -218,11 +215,14 @@ def write_result(
 def _draw(network: Network, restored: Restored, stem: str, outputs: Outputs) -> tuple[Path, ...]:
     before, coefficients = restored.before, restored.coefficients
     pictures: list[Path] = []
-    if coefficients is not None and outputs.maps is not None:
-        pictures += write_maps(outputs.maps, stem, before, network, coefficients, force=outputs.force)
-    if coefficients is not None and outputs.maps_data is not None:
-        write_maps_data(outputs.maps_data, network, coefficients, force=outputs.force)
-        pictures.append(outputs.maps_data)
+    radius = None if coefficients is None else restored.blur_radius
+    if coefficients is not None and radius is not None:
+        maps = network, coefficients, radius, restored.shares
+        if outputs.maps is not None:
+            pictures += write_maps(outputs.maps, stem, before, *maps, force=outputs.force)
+        if outputs.maps_data is not None:
+            write_maps_data(outputs.maps_data, *maps, force=outputs.force)
+            pictures.append(outputs.maps_data)
     if outputs.compare is not None:
         write_comparison(outputs.compare, before, restored.after, force=outputs.force)
         pictures.append(outputs.compare)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
-from defocusctl.maps.extent import blur_extent
 from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
 from defocusctl.restoring.output import HalfArray
 from defocusctl.restoring.restorer import Restored
@@ -58,16 +57,6 @@ class DeblurResult(Generic[ImageT]):
         """
         kept = [_coefficients_of(part) for part in self.parts]
         return {name: self._joined([maps[name] for maps in kept]) for name in kept[0]}
-
-    @cached_property
-    def blur_extent(self) -> Floats:
-        """The width in pixels of the blur that the network saw at each pixel, (H, W) float32 (docs/maps.md).
-
-        Raises:
-            UsageError: if the coefficients were not kept, or blur extent is not defined for this network.
-        """
-        model = self.weights.model
-        return self._joined([blur_extent(model, _coefficients_of(part)) for part in self.parts])
 
     @cached_property
     def blur_radius(self) -> Floats:

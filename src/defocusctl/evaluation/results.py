@@ -37,8 +37,9 @@ class Method:
     """A method that restores a photo, and its properties.
 
     ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening), ``model`` (a network
-    alone, as in the papers) or ``tool`` (a network as ``deblur`` uses it at another scale). ``parameters`` is the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the
-    training data; all are None without a network.
+    alone, as in the papers) or ``tool`` (a network as ``deblur`` uses it at another scale). ``parameters`` is
+    the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the training data; all are
+    None without a network.
     """
 
     label: str

@@ -1,1 +1,1 @@
-"""Pictures of a network's predictions: coefficient maps, blur extent, learned atoms, before and after."""
+"""Pictures of a network's predictions: blur radius, coefficient maps, learned atoms, before and after."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from defocusctl.maps.extent import Array, FloatArray
+from defocusctl.maps.reduction import Array, FloatArray
 from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet

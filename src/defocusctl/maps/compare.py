@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from defocusctl.geometry import Box, Size
-from defocusctl.maps.extent import Array, FloatArray, reduced_photo, rgb8
+from defocusctl.maps.reduction import Array, FloatArray, reduced_photo, rgb8
 from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
 from defocusctl.photo import Photo, icc
 

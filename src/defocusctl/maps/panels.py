@@ -1,4 +1,4 @@
-"""Pictures of one photo's coefficients: mu, omega, gamma at three scales, and the blur extent.
+"""Pictures of one photo's coefficients: mu, omega, gamma at three scales, and its blur radius.
 
 Axes: K maps of a family, H rows, W columns.
 """
@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from defocusctl.geometry import Size
-from defocusctl.maps.extent import Array, FloatArray, Rgb, reduced_map, reduced_photo, reduction_factor
-from defocusctl.maps.sheet import LABEL_GAP, Area, ColourScale, Sheet, grid, panel_size
+from defocusctl.maps.reduction import (
+    Array,
+    FloatArray,
+    Rgb,
+    reduced_map,
+    reduced_photo,
+    reduction_factor,
+    rgb8,
+)
+from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet, grid, panel_size
 from defocusctl.photo import Photo
 
 MARGIN = 36.0
@@ -22,8 +31,16 @@ FAMILY_GAP = 50.0
 BAR_WIDTH = 26.0
 BAR_COLUMN = 150.0  # a colour bar with its margin, values and label
 PANEL_AREA, SMALL_PANEL_AREA = 330.0**2, 210.0**2  # square pixels: mu and omega, gamma
-EXTENT_AREA = 1000.0**2  # the largest panels
-MIN_EXTENT_SPAN = 2.0  # pixels of blur: a flat estimate should look flat
+RADIUS_AREA = 1000.0**2  # the largest panels
+MIN_RADIUS_SPAN = 2.0  # pixels of blur: a flat estimate should look flat
+LEVELS = {  # what the levels are called and drawn in, finest first; then what is left alone
+    "scale 1": "#4477aa",
+    "1/2": "#228833",
+    "1/4": "#ee9922",
+    "1/8": "#aa3377",
+    "unchanged": "#dddddd",
+}
+LEGEND_ROW = 34.0
 MIN_PITCH = 190.0  # room for a label above a narrow panel
 
 
@@ -32,7 +49,7 @@ def picture_reduction(size: Size, largest: int) -> int:
 
     The largest panel for a photo of ``size`` still gets at least one map pixel for each of its own.
     """
-    factor = reduction_factor(size, _longest_side(size, EXTENT_AREA))
+    factor = reduction_factor(size, _longest_side(size, RADIUS_AREA))
     return min(largest, 1 << (factor.bit_length() - 1))
 
 
@@ -70,25 +87,45 @@ def gamma_sheet(photo: Photo, gammas: list[Array]) -> Sheet:
     return _sheet(photo, families, scale, SMALL_PANEL_AREA, heading, r"$\gamma_j$")
 
 
-def blur_extent_sheet(photo: Photo, extent: FloatArray, definition: str) -> Sheet:
-    """The photo and its blur extent in pixels, side by side, or one above the other for wide photos."""
-    panel = panel_size(*photo.size, area=EXTENT_AREA)
+def blur_radius_sheet(photo: Photo, radius: FloatArray, shares: FloatArray) -> Sheet:
+    """The photo, its blur radius in pixels (H, W), and the levels by their shares (4, h, w).
+
+    They are side by side, or one above the other for wide photos.
+    """
+    panel = panel_size(*photo.size, area=RADIUS_AREA)
     stacked = panel[0] > 1.7 * panel[1]
-    longest = _longest_side(photo.size, EXTENT_AREA)
-    values = reduced_map(extent, longest)
-    scale = ColourScale.sequential([values], "magma", least_span=MIN_EXTENT_SPAN)
+    longest = _longest_side(photo.size, RADIUS_AREA)
+    values = reduced_map(radius, longest)
+    scale = ColourScale.sequential([values], "magma", floor=0.0, least_span=MIN_RADIUS_SPAN)
     row = LABEL_ROW + panel[1] + GAP
     column = max(panel[0], 420.0) + 2 * GAP
-    places = grid(MARGIN, MARGIN + LABEL_ROW, 1 if stacked else 2, 2, panel, (column, row))
-    rows, columns = (2, 1) if stacked else (1, 2)
+    rows, columns = (3, 1) if stacked else (1, 3)
+    places = grid(MARGIN, MARGIN + LABEL_ROW, columns, 3, panel, (column, row))
     sheet = Sheet(2 * MARGIN + columns * column + BAR_COLUMN, 2 * MARGIN + rows * row)
-    for place, words in zip(places, ("photo", definition), strict=True):
+    for place, words in zip(places, ("photo", "blur radius", "levels used"), strict=True):
         sheet.text(place.left + panel[0] / 2, place.top - LABEL_GAP, words)
     sheet.photo(places[0], _drawn(photo, longest))
     sheet.map(places[1], values, scale)
-    bar = Area(MARGIN + columns * column + GAP, places[1].top, BAR_WIDTH, panel[1])
-    sheet.colour_bar(bar, scale, "pixels")
+    sheet.photo(places[2], _level_colours(shares))
+    left = MARGIN + columns * column + GAP
+    height = panel[1] if stacked else panel[1] - len(LEVELS) * LEGEND_ROW - 2 * GAP
+    sheet.colour_bar(Area(left, places[1].top, BAR_WIDTH, height), scale, "pixels")
+    legend_top = places[2].bottom - len(LEVELS) * LEGEND_ROW
+    for number, (name, colour) in enumerate(LEVELS.items()):
+        top = legend_top + number * LEGEND_ROW
+        sheet.block(Area(left, top, BAR_WIDTH, BAR_WIDTH), colour)
+        middle = top + BAR_WIDTH / 2
+        sheet.text(left + BAR_WIDTH + GAP, middle, name, size=SMALL + 1, horizontal="left", vertical="center")
     return sheet
+
+
+def _level_colours(shares: FloatArray) -> Rgb:
+    """Shares (4, h, w) as a mixture of the levels' colours and that of what is unchanged, (h, w, 3)."""
+    rest = np.clip(1 - shares.sum(axis=0, keepdims=True), 0, None)
+    parts = np.concatenate([shares, rest])
+    parts /= parts.sum(axis=0)
+    colours = np.array([to_rgb(colour) for colour in LEVELS.values()], np.float32)
+    return rgb8(np.tensordot(parts, colours, axes=(0, 0)), 1.0)
 
 
 class _Family(NamedTuple):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from defocusctl import __version__
-from defocusctl.maps.extent import Array, FloatArray, Rgb
+from defocusctl.maps.reduction import Array, FloatArray, Rgb
 from defocusctl.system.atomic import atomic_write
 
 MISSING = "0.75"

@@ -16,7 +16,7 @@ from defocusctl.evaluation.results import Evaluation
 from defocusctl.evaluation.run import Run, as_pixels, read_pair
 from defocusctl.evaluation.table import number
 from defocusctl.geometry import Size
-from defocusctl.maps.extent import area_mean, reduction_factor
+from defocusctl.maps.reduction import area_mean, reduction_factor
 from defocusctl.maps.sheet import ColourScale
 
 LONGEST = 1600  # pixels of a picture's longer side on the page

@@ -169,7 +169,7 @@ def _row(entry: Entry, out: Path) -> Row:
         key = key_of(entry)
         facts = make_pictures(entry, out, out / REPORT / PICTURES / key)
         row |= {"key": key, "size": facts.size, "before": facts.before, "detail": facts.detail}
-        row |= {"extent": facts.extent, "change": facts.change, "notes": facts.notes}
+        row |= {"radius": facts.radius, "change": facts.change, "notes": facts.notes}
     return row
 
 

@@ -1,4 +1,4 @@
-"""The pictures of one photo in the gallery: a thumbnail, before and after, a detail of both, the blur extent.
+"""The pictures of one photo in the gallery: a thumbnail, before and after, a detail of both, the blur radius.
 
 They are in a folder named by the hashes of what they show, so that none is made twice. Its ``facts.json`` is
 written last: if it exists, the pictures are complete.
@@ -21,9 +21,8 @@ from defocusctl.batch.manifest import Entry
 from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
-from defocusctl.maps.extent import Array, reduced_photo, strips
-from defocusctl.maps.maps import EXTENT_DEFINITIONS
-from defocusctl.maps.panels import blur_extent_sheet
+from defocusctl.maps.panels import blur_radius_sheet
+from defocusctl.maps.reduction import Array, reduced_photo, strips
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
@@ -33,7 +32,7 @@ VERSION = 1
 """Increase it when the pictures change, so that older ones are made again."""
 THUMBNAIL, SCREEN, DETAIL = 400, 1280, 640  # pixels of the longer side; of the side of the detail
 QUALITY = 82
-EXTENT_PICTURE, EXTENT_ARRAYS = "_blur_extent.png", "_maps.npz"
+RADIUS_PICTURE, RADIUS_ARRAYS = "_blur_radius.png", "_maps.npz"
 
 _drawing = Lock()  # matplotlib draws in one thread at a time
 
@@ -50,7 +49,7 @@ class Facts:
     size: tuple[int, int] | None = None
     before: bool = False
     detail: tuple[int, int, int] | None = None
-    extent: tuple[int, int] | None = None
+    radius: tuple[int, int] | None = None
     change: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -82,7 +81,7 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
             facts = Facts(size=_save(screen_picture(after, SCREEN), folder / "after.webp"))
             _save(screen_picture(after, THUMBNAIL), folder / "thumbnail.webp")
             before = _photo(Path(entry.source), entry.sha256, "the original", entry.settings)
-            facts = replace(_compare(before, after, facts, folder), extent=_extent(entry, out, after, folder))
+            facts = replace(_compare(before, after, facts, folder), radius=_radius(entry, out, after, folder))
     except (InputError, DeviceError) as error:
         return replace(facts, notes=(str(error),))
     with atomic_write(folder / FACTS, force=True) as file:
@@ -148,20 +147,20 @@ def mean_change(before: Photo, after: Photo) -> float:
     return total / before.size.pixels
 
 
-def _extent(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, int] | None:
-    """Save the blur extent, from the batch's drawing or else its arrays, if there are any."""
-    drawing, arrays = (_file(entry.files, out, end) for end in (EXTENT_PICTURE, EXTENT_ARRAYS))
+def _radius(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, int] | None:
+    """Save the blur radius, from the batch's drawing or else its arrays, if there are any."""
+    drawing, arrays = (_file(entry.files, out, end) for end in (RADIUS_PICTURE, RADIUS_ARRAYS))
     try:
         if drawing is not None:
             picture = _opened(drawing)
         elif arrays is not None:
-            picture = _drawn(arrays, after, entry.settings["model"])
+            picture = _drawn(arrays, after)
         else:
             return None
     except (OSError, KeyError, ValueError):  # missing or not ours: not shown
         return None
     picture.thumbnail((2 * SCREEN, 2 * SCREEN))
-    return _save(picture, folder / "extent.webp")
+    return _save(picture, folder / "radius.webp")
 
 
 def _opened(path: Path) -> Image.Image:
@@ -169,11 +168,11 @@ def _opened(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _drawn(arrays: Path, photo: Photo, model: str) -> Image.Image:
+def _drawn(arrays: Path, photo: Photo) -> Image.Image:
     with np.load(arrays) as saved, _drawing, TemporaryDirectory() as scratch:
-        sheet = blur_extent_sheet(photo, saved["blur_extent"], EXTENT_DEFINITIONS[model])
-        sheet.save(Path(scratch) / "extent.png", force=True)
-        return _opened(Path(scratch) / "extent.png")
+        sheet = blur_radius_sheet(photo, saved["blur_radius"], saved["level_shares"])
+        sheet.save(Path(scratch) / "radius.png", force=True)
+        return _opened(Path(scratch) / "radius.png")
 
 
 def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:

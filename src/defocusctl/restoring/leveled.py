@@ -9,11 +9,11 @@ import numpy as np
 from defocusctl.geometry import Box
 from defocusctl.photo import Mask, Photo
 from defocusctl.restoring.blur import BlurMap
-from defocusctl.restoring.levels import SCALES, Shares, areas_for, make_levels
+from defocusctl.restoring.levels import CELL, SCALES, Shares, areas_for, make_levels
 from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
 from defocusctl.restoring.tile_runner import TileResult, TileRunner
-from defocusctl.restoring.tiles import TilePlan
+from defocusctl.restoring.tiles import Floats, TilePlan
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -69,10 +69,14 @@ class LeveledPhoto:
         buffer = self.buffers[self._mapped]
         return buffer.coefficients(wanted.relative_to(buffer.level.area))
 
-    def level_shares(self, wanted: Box) -> dict[str, float]:
-        """The mean share of each level that is used in a part of the photo, by the name of its scale."""
-        means = {1: 1.0} if self._shares is None else self._shares.means(wanted)
-        return {"1" if scale == 1 else f"1/{scale}": round(mean, 3) for scale, mean in means.items()}
+    def shares(self, wanted: Box) -> Floats:
+        """The shares of the levels in a part of the photo, (L, h, w), rounded outwards to whole cells."""
+        rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in wanted.slices)
+        if self._shares is not None:
+            return self._shares.values[:, rows, columns]
+        shares = np.zeros((len(SCALES), rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        shares[0] = 1
+        return shares
 
 
 @dataclass

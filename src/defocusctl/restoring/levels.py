@@ -111,12 +111,6 @@ class Shares:
         """The scale of the level with the largest share."""
         return SCALES[int(np.argmax(self.values.sum(axis=(1, 2))))]
 
-    def means(self, part: Box) -> dict[int, float]:
-        """The mean share of each level that is used, by its scale, in a part of the photo."""
-        rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in part.slices)
-        means = self.values[:, rows, columns].mean(axis=(1, 2))
-        return {scale: float(mean) for scale, mean in zip(SCALES, means, strict=True) if mean > 0}
-
     def at(self, scale: int, box: Box) -> Floats:
         """The share of a level at each of its pixels in ``box`` (h, w), interpolated bilinearly.
 

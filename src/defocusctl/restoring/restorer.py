@@ -63,7 +63,8 @@ MAX_BATCH = 32
 class Restored:
     """A photo's restored pixels and how they were made.
 
-    ``before`` is the photo or its part ``region``; ``pixels`` have its shape and type. ``coefficients`` maps
+    ``before`` is the photo or its part ``region``; ``pixels`` have its shape and type. ``shares`` are those
+    of the levels for each 8 x 8 pixels, (4, h, w) (``restoring.levels``). ``coefficients`` maps
     the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4 times the scale of the level that they
     belong to, sizes rounded up), stitched like the pixels; None if they were not requested. ``blur`` is the
     blur map of the whole photo, 0 far from the region; it is estimated for a scale of ``auto``, for
@@ -73,6 +74,7 @@ class Restored:
     before: Photo
     region: Box | None
     pixels: Pixels
+    shares: Floats
     coefficients: Mapping[str, HalfArray] | None
     blur: BlurMap | None
     report: RestoreReport
@@ -186,7 +188,9 @@ class Restorer:
             before = photo if region is None else cropped(photo, region)
             pixels = with_hidden(before, each.pixels(wanted))
             coefficients = each.coefficients(wanted) if keep_coefficients else None
-            restored.append(Restored(before, region, pixels, coefficients, each.blur, report))
+            restored.append(
+                Restored(before, region, pixels, each.shares(wanted), coefficients, each.blur, report)
+            )
         return restored
 
     @property
@@ -296,7 +300,7 @@ class Restorer:
         return [
             replace(
                 report,
-                levels=photo.level_shares(wanted),
+                levels=_mean_shares(photo.shares(wanted)),
                 tiles=tiles.computed,
                 warnings=(*warnings, *tiles.warnings),
             )
@@ -334,3 +338,9 @@ class Restorer:
                 "close other programs, use a smaller --overlap or another --device",
             )
         return smaller
+
+
+def _mean_shares(shares: Floats) -> dict[str, float]:
+    """The mean share of each level that is used, by the name of its scale."""
+    means = zip(SCALE_OF, shares.mean(axis=(1, 2)), strict=True)
+    return {name: round(float(mean), 3) for name, mean in means if mean > 0}

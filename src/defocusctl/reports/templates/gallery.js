@@ -88,11 +88,11 @@
     ...(photo.detail
       ? [{ title: "Detail at 100 %", before: "detail-before", after: "detail-after", size: [photo.detail[2], photo.detail[2]], both: true }]
       : []),
-    ...(photo.extent ? [{ title: "Blur extent", after: "extent", size: photo.extent, both: false }] : []),
+    ...(photo.radius ? [{ title: "Blur radius", after: "radius", size: photo.radius, both: false }] : []),
   ];
   const caption = (photo, { title, size }) => {
     const original = [photo.report.width, photo.report.height];
-    if (title === "Blur extent") return "How many pixels wide the blur was, as the network saw it.";
+    if (title === "Blur radius") return "The radius of the blur in pixels, as estimated, and the levels that were used.";
     if (photo.detail && title.startsWith("Detail")) {
       const [left, top, side] = photo.detail;
       return `The ${side} × ${side} pixels at ${left}, ${top}, where detail grew most.`;
@@ -114,7 +114,7 @@
     if (!current) return;
     if (!current.both) {
       single.src = address(photo, current.after);
-      single.alt = current.title === "Blur extent" ? `${photo.name}, blur extent` : `${photo.name} after deblurring`;
+      single.alt = current.title === "Blur radius" ? `${photo.name}, blur radius` : `${photo.name} after deblurring`;
       return;
     }
     slider.style.setProperty("--ratio", `${current.size[0]} / ${current.size[1]}`);
