@@ -31,7 +31,7 @@ def test_the_blocks_of_the_page_run(
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "docs/python-api.md", "exec"), names)
-    assert {path.name for path in work.iterdir()} >= {"sharper.jpg", "extent.png"}
+    assert {path.name for path in work.iterdir()} >= {"sharper.jpg", "radius.png"}
     assert sorted(path.name for path in (work / "holiday").iterdir()) == ["one.jpg", "one.png", "two.jpg"]
     printed = capsys.readouterr().out
     assert "most blurred tenth" in printed
