@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.cli.outputs import check_outputs
+from defocusctl.cli.deblur_jobs import check_outputs
 from defocusctl.errors import ExitCode, OutputError, UsageError
 from tests.cli.command import defocusctl, photo_file, small_weights
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from defocusctl.cli.deblur import Reporter
 from defocusctl.cli.options import DEFAULT_MAX_MEGAPIXELS
-from defocusctl.cli.reporter import Reporter
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs, deblur_photo
 from defocusctl.errors import DeviceError, ExitCode, SomeFailedError

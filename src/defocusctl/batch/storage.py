@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from defocusctl.batch.manifest import recorded_stamp
-from defocusctl.batch.stores import Listed, fetch_records, objects_in, open_store, store_errors
+from defocusctl.batch.stores import Info, fetch_records, object_stamp, objects_in, open_store, store_errors
 from defocusctl.errors import DefocusctlError, InputError, UsageError
 from defocusctl.photo.header import HEAD_BYTES
 from defocusctl.photo.targets import may_be_photo, right_suffix, suffix_by_content
@@ -63,7 +63,7 @@ class Storage(NamedTuple):
         if url is None:
             return right_suffix(path)
         with suppress(InputError, FileNotFoundError), store_errors("read", url):
-            store, name = self._locate(path)
+            store, name = self._located(path)
             return suffix_by_content(path.suffix, store.cat_file(name, start=0, end=HEAD_BYTES))
         return path.suffix
 
@@ -82,7 +82,7 @@ class Storage(NamedTuple):
         path.unlink(missing_ok=True)
         try:
             with suppress(FileNotFoundError), store_errors("fetch", url):
-                store, name = self._locate(path)
+                store, name = self._located(path)
                 store.get_file(name, str(path))
             yield
         finally:
@@ -94,11 +94,11 @@ class Storage(NamedTuple):
         Raises:
             OutputError: if the store cannot be written.
         """
-        store, name = self._locate(path)
         with store_errors("write", self.with_urls(str(path))):
+            store, name = self._located(path)
             store.put_file(str(path), name)
         with suppress(Exception):  # not every store permits it
-            return Listed.of(store.info(name)).stamp
+            return object_stamp(store.info(name))
         return None
 
     def with_urls(self, text: str) -> str:
@@ -107,7 +107,7 @@ class Storage(NamedTuple):
             text = text.replace(folder, url)
         return text
 
-    def _locate(self, path: Path) -> tuple[Any, str]:
+    def _located(self, path: Path) -> tuple[Any, str]:
         """The store of an object, and its name there."""
         folder = next(folder for folder in self.urls if path.is_relative_to(folder))
         return open_store(self.urls[folder]), path.relative_to(folder).as_posix()
@@ -182,7 +182,7 @@ def _split(url: str) -> tuple[str, str]:
     return f"{protocol}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
 
 
-def _photos(url: str, pattern: str, target: str | None) -> dict[str, Listed]:
+def _photos(url: str, pattern: str, target: str | None) -> dict[str, Info]:
     """The objects in a folder that may be photos by name, excluding the results."""
     inner = None if target is None else _name_below(url, target)
     if target is not None and _name_below(target, url) is not None:
@@ -193,8 +193,8 @@ def _photos(url: str, pattern: str, target: str | None) -> dict[str, Listed]:
     if not objects:
         raise InputError(f"there is nothing in '{url}'", "check the address")
     return {
-        name: listed
-        for name, listed in objects.items()
+        name: info
+        for name, info in objects.items()
         if (name == pattern or may_be_photo(name)) and (inner is None or not name.startswith(f"{inner}/"))
     }
 
@@ -207,23 +207,23 @@ def _name_below(folder: str, url: str) -> str | None:
     return str(store.path)[len(outer.path) :].lstrip("/")
 
 
-def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Listed]) -> dict[str, str | None]:
+def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) -> dict[str, str | None]:
     """Create an empty file for each of a folder's objects; return the objects' stamps by path."""
     folder.mkdir()
     stamps = {}
     folders: set[str] = set()
-    for name, (size, stamp) in objects.items():
+    for name, info in objects.items():
         path = f"{folder}{os.sep}{name.replace('/', os.sep)}"
         try:
             if (parent := path.rpartition(os.sep)[0]) not in folders:
                 Path(parent).mkdir(parents=True, exist_ok=True)
                 folders.add(parent)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            os.ftruncate(descriptor, size)
+            os.ftruncate(descriptor, int(info.get("size") or 0))
             os.close(descriptor)
         except OSError as error:
             raise InputError(
                 f"'{url}/{name}' cannot be the name of a file ({error.strerror})", "rename the object"
             ) from error
-        stamps[path] = stamp
+        stamps[path] = object_stamp(info)
     return stamps

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from defocusctl.batch.manifest import FILE, RESERVATIONS
 from defocusctl.errors import DefocusctlError, InputError, OutputError, UsageError
@@ -34,18 +34,14 @@ RETRY_FOR = 60.0
 """Seconds of failed uploads after which the batch stops."""
 
 
-class Listed(NamedTuple):
-    """An object in a listing: its bytes, and a stamp that changes with its content, if there is one."""
+Info = Mapping[str, Any]
+"""fsspec's description of an object."""
 
-    size: int
-    stamp: str | None
 
-    @classmethod
-    def of(cls, info: Mapping[str, Any]) -> "Listed":
-        """From fsspec's description of an object; the stamp contains its ETag."""
-        size = int(info.get("size") or 0)
-        tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-        return cls(size, f"{size}-{tag}" if tag else None)
+def object_stamp(info: Info) -> str | None:
+    """The size and the ETag of an object, which change with its content; None if the store gives no ETag."""
+    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    return f"{info.get('size') or 0}-{tag}" if tag else None
 
 
 @cache
@@ -94,8 +90,8 @@ def store_errors(action: str, url: str) -> Iterator[None]:
         ) from error
 
 
-def objects_in(url: str) -> dict[str, Listed]:
-    """All objects in a folder of a store by name; none if there is no such folder.
+def objects_in(url: str) -> dict[str, Info]:
+    """All objects in a folder of a store by name, as fsspec describes them; none if there is no such folder.
 
     Raises:
         InputError: if they cannot be listed, or one has a name that no file can have.
@@ -105,11 +101,10 @@ def objects_in(url: str) -> dict[str, Listed]:
             found = open_store(url).find("", detail=True)
     except FileNotFoundError:
         return {}
-    objects = {name: Listed.of(info) for name, info in found.items() if name}
-    for name in objects:
-        if any(part in ("", ".", "..") for part in name.split("/")):
+    for name in found:
+        if name and any(part in ("", ".", "..") for part in name.split("/")):
             raise InputError(f"'{url}/{name}' has a name that no file can have", "rename the object")
-    return objects
+    return {name: info for name, info in found.items() if name}
 
 
 def fetch_records(url: str, folder: Path) -> list[str]:

@@ -1,20 +1,21 @@
 """The inputs of ``deblur`` and all files they would write, checked before anything runs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from defocusctl.cli.deblur_options import DeblurCall
-from defocusctl.cli.outputs import check_outputs
-from defocusctl.errors import InputError, UsageError
+from defocusctl.errors import InputError, OutputError, UsageError
 from defocusctl.geometry import Box
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Outputs
 
 STREAM = "-"
+Identity: TypeAlias = tuple[int, int] | tuple[Path, str]
+"""Device and inode of an existing file; folder and name of another."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,42 @@ def check_conflicts(inputs: Sequence[str], jobs: Sequence[Job], *, as_json: bool
     check_outputs(
         [Path(text) for text in inputs if text != STREAM], [path for job in jobs for path in job.written]
     )
+
+
+def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Before anything runs, refuse a call in which a result would replace an input or another result.
+
+    Raises:
+        OutputError: if an output is an input, under whatever name.
+        UsageError: if two outputs are one file.
+    """
+    read = {_identity(path) for path in inputs}
+    written: set[Identity] = set()
+    for path in outputs:
+        identity = _identity(path)
+        if identity in read:
+            raise OutputError(f"the result '{path}' would replace an input", "write elsewhere with -o")
+        if identity in written:
+            raise UsageError(
+                f"several results would be written to '{path}'",
+                "use other names or folders, or separate calls",
+            )
+        written.add(identity)
+
+
+def _identity(path: Path) -> Identity:
+    try:
+        status = path.stat()
+    except OSError:
+        folder = path.parent.resolve()
+        return folder, path.name.casefold() if _ignores_case(folder) else path.name
+    return status.st_dev, status.st_ino
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Whether the file system ignores case, as is usual on Windows and macOS."""
+    other = folder.with_name(folder.name.swapcase())
+    return other.name != folder.name and other.exists() and other.samefile(folder)
 
 
 def _read_standard_input() -> bytes:
