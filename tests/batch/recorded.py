@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 
 from defocusctl.batch.inputs import FoundPhoto
 from defocusctl.batch.jobs import BatchOptions, Job, plan
-from defocusctl.batch.manifest import Entry, Manifest, Status, recorded_stamp
+from defocusctl.batch.manifest import Entry, Status, recorded_stamp, recording
 
 SETTINGS = BatchOptions("iniknet").settings("sha256:12c5")
 
@@ -89,6 +88,5 @@ def photo(folder: Path, out: Path, name: str, before: Any, after: Any, **changes
 def record(out: Path, *entries: Entry) -> None:
     """Append to the manifest of ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    with closing(Manifest(out)) as manifest:
-        for entry in entries:
-            manifest.append(entry)
+    with recording(out) as append:
+        append(entries)

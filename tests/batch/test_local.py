@@ -13,12 +13,12 @@ import pytest
 import tifffile
 import torch
 
-from defocusctl.batch.engine import AbandonedError, Concurrency, Steps, Stop
+from defocusctl.batch.engine import Concurrency, LocalEngine, Stop, choose_concurrency
 from defocusctl.batch.inputs import FoundPhoto
-from defocusctl.batch.jobs import BatchOptions, Job, Outcome
-from defocusctl.batch.local import LocalEngine, choose_concurrency
-from defocusctl.batch.manifest import Entry, Status
-from defocusctl.batch.work import Opened, PhotoWork
+from defocusctl.batch.jobs import BatchOptions, Job
+from defocusctl.batch.manifest import Status
+from defocusctl.batch.restore_queue import AbandonedError, RestoreQueue
+from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
@@ -45,6 +45,12 @@ def work_with(loaded: Deblurrer, max_megapixels: float = 1.0) -> PhotoWork:
 
 def jobs_for(names: Iterable[str]) -> list[Job]:
     return [job_of(FoundPhoto(f"in/{name}", name)) for name in names]
+
+
+def opened_by(work: PhotoWork, job: Job) -> Opened:
+    opened = work.open(job)
+    assert isinstance(opened, Opened)
+    return opened
 
 
 def outcomes(
@@ -84,7 +90,7 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
     weights = str(small_weights(home, "iniknet"))
     settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
     work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))
-    opened = [work.open(job, *work.fetch(job)) for job in jobs_for(names)]
+    opened = [opened_by(work, job) for job in jobs_for(names)]
     alone = [work.restore([one])[0].pixels for one in opened]
     groups: list[list[str]] = []
     all_wait = threading.Event()
@@ -97,21 +103,22 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
             all_wait.wait()
             return super().restore(group)
 
-        def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
+        def store(self, opened: Opened, restored: Restored, seconds: float) -> Outcome:
             together[opened.job.name] = restored.pixels
             return super().store(opened, restored, seconds)
 
     together: dict[str, np.ndarray] = {}
-    steps = Steps(Watched(work.deblurrer, work.options, work.out), 1, lambda: False, room_for=lambda size: 3)
+    watched = Watched(work.deblurrer, work.options, work.out)
+    queue = RestoreQueue(watched, 1, lambda: False, room_for=lambda size: 3)
     with ThreadPoolExecutor(len(opened)) as pool:
         ended = []
         for one in opened:
-            ended.append(pool.submit(steps.finish, one))
-            while not groups or len(steps._waiting) < len(ended) - 1:  # the first is taken, others queue
+            ended.append(pool.submit(queue.finish, one))
+            while not groups or len(queue._waiting) < len(ended) - 1:  # the first is taken, others queue
                 time.sleep(0.001)
         all_wait.set()
     assert [one.result().entry.status for one in ended] == [Status.DONE] * len(opened)
-    steps.close()
+    queue.close()
     assert groups == [["a.png"], ["b.png", "c.pgm", "d.png"], ["large.png"], ["e.png"]]
     for one, name in zip(alone, names, strict=True):
         other = together[name]
@@ -292,9 +299,9 @@ def test_the_number_of_threads_is_given_back(loaded: Deblurrer) -> None:
 def test_a_photo_that_only_waits_is_not_begun_after_a_request_to_stop(loaded: Deblurrer) -> None:
     write_photos(Path("in"), ["a.png"])
     (job,) = jobs_for(["a.png"])
-    with closing(Steps(work_with(loaded), 1, lambda: False, requested=lambda: True)) as steps:
-        opened = steps.open(job)
-        assert isinstance(opened, Opened)
-        with pytest.raises(AbandonedError):
-            steps.finish(opened)
+    work = work_with(loaded)
+    opened = opened_by(work, job)
+    queue = RestoreQueue(work, 1, lambda: False, requested=lambda: True)
+    with closing(queue), pytest.raises(AbandonedError):
+        queue.finish(opened)
     assert not Path("out").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from defocusctl.batch.ray_cluster import connected
+from defocusctl.batch.ray_workers import cluster_nodes
 
 
 @pytest.fixture(autouse=True)
@@ -50,5 +50,5 @@ def bucket(store: None) -> str:
 def cluster(store: None) -> Iterator[str]:
     """The address of a Ray cluster here, to which this process is connected."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
-    with connected(None):
+    with cluster_nodes(None):
         yield ray.get_runtime_context().gcs_address

@@ -14,12 +14,11 @@ import torch
 from PIL import Image
 
 from defocusctl.batch.engine import Concurrency, Stop
-from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.jobs import BatchOptions, Job
 from defocusctl.batch.manifest import Status, locked_folder
 from defocusctl.batch.ray import MAX_LOSSES, RayEngine
-from defocusctl.batch.ray_cluster import Workers
-from defocusctl.batch.ray_worker import Assignment
-from defocusctl.batch.work import PhotoWork, Source
+from defocusctl.batch.ray_workers import Assignment, Workers
+from defocusctl.batch.work import Outcome, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import ExitCode, OutputError
@@ -83,7 +82,7 @@ def outcomes_of(
 
 
 def status_of(outcomes: list[Outcome]) -> dict[str, Status]:
-    return {outcome.job.name: outcome.entry.status for outcome in outcomes}
+    return {outcome.entry.input: outcome.entry.status for outcome in outcomes}
 
 
 @pytest.mark.usefixtures("cluster")
@@ -117,7 +116,7 @@ class TestEngine:
         photos = make_photos(home / "photos", "a.png", "b.png", BOMB, "c.png", "d.png")
         ray.cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["*"]))
         outcomes = list(outcomes_of(MinedEngine(ONE), deblurrer, out, jobs_of(photos, out)))
-        bad = {outcome.job.name: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
+        bad = {outcome.entry.input: outcome.entry for outcome in outcomes if outcome.entry.status != "done"}
         assert list(bad) == [BOMB]
         assert bad[BOMB].exit_code == ExitCode.DEVICE
         assert f"{MAX_LOSSES} workers were lost" in str(bad[BOMB].error)
@@ -153,7 +152,7 @@ class TestEngine:
         for outcome in outcomes_of(RayEngine(ONE), deblurrer, out, slowly(), stop):
             done.append(outcome)
             ended.set()
-        assert done[0].job.name == "00.png"
+        assert done[0].entry.input == "00.png"
         assert 3 <= len(done) <= 3 + ONE.calls
         assert set(hashes(out)) == set(status_of(done))
 
@@ -172,7 +171,7 @@ class Mined(Assignment):
         work = super().work()
         fetch = work.fetch
 
-        def explode(job: Job) -> tuple[bytes, Source]:
+        def explode(job: Job) -> tuple[bytes, str | None]:
             if job.name == BOMB:
                 os._exit(1)
             return fetch(job)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from defocusctl.batch.ray_cluster import MEMORY_EACH, choose_workers
+from defocusctl.batch.ray_workers import MEMORY_EACH, choose_workers
 from defocusctl.errors import DeviceError
 
 pytestmark = pytest.mark.ray

@@ -15,8 +15,7 @@ import pytest
 from moto.moto_api import recorder
 
 from defocusctl.batch.storage import opened_stores
-from defocusctl.batch.store_records import LOCK, LOCK_TIMEOUT, SEGMENTS, StoreRecords, fetch_records
-from defocusctl.batch.stores import Store
+from defocusctl.batch.stores import LOCK, LOCK_TIMEOUT, SEGMENTS, StoreRecords, fetch_records
 from defocusctl.errors import ExitCode, InputError, OutputError, UsageError
 from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload
@@ -27,18 +26,18 @@ MANIFEST = "defocusctl-manifest.jsonl"
 KILLED = """
 import os, signal
 from defocusctl.__main__ import main
-from defocusctl.batch import store_records
-from defocusctl.batch.stores import Store
+from defocusctl.batch import stores
+from defocusctl.batch.stores import StoreRecords
 
-write = Store.write
+upload = StoreRecords._upload
 
-def write_and_die(store, path, content):
-    write(store, path, content)
-    if store_records.SEGMENTS in path.parts:
+def upload_and_die(records):
+    upload(records)
+    if records._segments:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Store.write = write_and_die
-store_records.UPLOAD_EVERY = 0.05
+StoreRecords._upload = upload_and_die
+stores.UPLOAD_EVERY = 0.05
 main()
 """
 """The program, which puts entries in the store at once and is killed when the first are there."""
@@ -241,26 +240,27 @@ def test_what_does_not_go_with_stores(
 
 
 def test_a_second_batch_is_kept_out_until_the_lock_is_old(tmp_path: Path, bucket: str) -> None:
-    first, second = (Store(tmp_path / name, f"{bucket}/out") for name in ("first", "second"))
-    first.local.mkdir()
-    second.local.mkdir()
-    with StoreRecords.opened(first):
-        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords.opened(second):
+    url = f"{bucket}/out"
+    first, second = (tmp_path / name for name in ("first", "second"))
+    first.mkdir()
+    second.mkdir()
+    with StoreRecords.opened(url, first):
+        with pytest.raises(OutputError, match="another batch is writing"), StoreRecords.opened(url, second):
             pass
-        with StoreRecords.opened(second, clock=lambda: time.time() + LOCK_TIMEOUT + 1):
+        with StoreRecords.opened(url, second, clock=lambda: time.time() + LOCK_TIMEOUT + 1):
             assert json.loads(objects(f"{bucket}/out")[LOCK])["renewed"] > time.time()
     assert LOCK not in objects(f"{bucket}/out")
 
 
 def test_segments_of_a_killed_run_are_folded(tmp_path: Path, bucket: str) -> None:
-    out = Store(tmp_path, f"{bucket}/out")
+    store, url = fsspec.filesystem("s3"), f"{bucket}/out"
     old, new, newer = (f'{{"input": "a", "number": {number}}}\n'.encode() for number in range(3))
-    out.write(tmp_path / MANIFEST, old + new)
-    out.write(tmp_path / SEGMENTS / "000000000-x.jsonl", new)
-    out.write(tmp_path / SEGMENTS / "000000001-x.jsonl", newer)
-    assert len(fetch_records(out)) == 2
+    store.pipe_file(f"{url}/{MANIFEST}", old + new)
+    store.pipe_file(f"{url}/{SEGMENTS}/000000000-x.jsonl", new)
+    store.pipe_file(f"{url}/{SEGMENTS}/000000001-x.jsonl", newer)
+    assert len(fetch_records(url, tmp_path)) == 2
     assert (tmp_path / MANIFEST).read_bytes() == old + new + newer
-    with StoreRecords.opened(out):
+    with StoreRecords.opened(url, tmp_path):
         assert set(objects(f"{bucket}/out")) == {MANIFEST, LOCK}
         with (tmp_path / MANIFEST).open("ab") as manifest:
             manifest.write(old)
@@ -276,8 +276,8 @@ def test_a_killed_run_goes_on(home: Path, bucket: str, weights: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert fsspec.filesystem("s3").find(f"{bucket}/out/{SEGMENTS}")
     lost = objects(f"{bucket}/out")
-    out = Store(home, f"{bucket}/out")
-    out.write(home / LOCK, json.dumps({"run": "killed", "renewed": 0}).encode())
+    lock = json.dumps({"run": "killed", "renewed": 0}).encode()
+    fsspec.filesystem("s3").pipe_file(f"{bucket}/out/{LOCK}", lock)
     answer = defocusctl(*call)
     assert answer.code == 0, answer.err
     done = objects(f"{bucket}/out")

@@ -1,30 +1,31 @@
-"""What all engines share: when to stop, how many photos at once, and the steps for one photo.
+"""Runs the jobs of a batch: when to stop, how many photos at once, and the engine of this process.
 
-An engine turns jobs into outcomes, in threads of this process (``local``) or on a cluster (``ray``).
+An engine turns jobs into outcomes, in threads of this process or on a cluster (``ray``).
 """
 
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
 import torch
 
-from defocusctl.batch.jobs import Job, Outcome
-from defocusctl.batch.work import Opened, PhotoWork, Source
+from defocusctl.batch.jobs import Job
+from defocusctl.batch.restore_queue import AbandonedError, OnStart, OnTile, RestoreQueue
+from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restored, Restorer
+from defocusctl.restoring.restorer import Restorer
 
-OnStart = Callable[[Job], None]
-"""Called with each job when its restoration starts; possibly from another thread."""
-
-OnTile = Callable[[Job, int, int], None]
-"""Called with each job's tiles done and in total; possibly from another thread."""
+PIXELS_PER_WORKER = 150_000_000
+"""Reading pauses while the photos in memory exceed this many pixels per photo being restored."""
+AHEAD = 2
+"""Photos being read or written while others are restored on a CPU."""
+GPU_READERS = 4
+"""Photos decoded at the same time for a GPU, which a single decoder could not keep busy."""
+GPU_AHEAD = 16
+"""Photos being read, written or waiting for a GPU, enough to batch small ones."""
 
 
 @dataclass
@@ -94,10 +95,6 @@ def torch_threads(concurrency: Concurrency) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class AbandonedError(BaseException):
-    """The photo was abandoned."""
-
-
 def run_in_threads(
     count: int,
     jobs: Iterable[Job],
@@ -150,120 +147,110 @@ def run_in_threads(
             thread.join()
 
 
-@dataclass(frozen=True)
-class _Request:
-    opened: Opened
-    restored: "Future[Restored]" = field(default_factory=Future)
+class LocalEngine:
+    """An engine of threads, each of which takes one photo from file to file.
 
-
-class Steps:
-    """The steps for one photo, called from many threads; ``computing`` threads of its own restore.
-
-    A free one takes the photo that has waited longest, with up to ``room_for`` waiting photos of that size as
-    one batch. Once ``abandoned``, restoring stops after the current tile; once a stop is ``requested``, no
-    waiting photo is begun.
+    There are ``Concurrency.photos`` threads, and so at most that many photos in memory;
+    ``Concurrency.reading`` of them may read at once, and ``Concurrency.computing`` more threads restore.
+    ``jobs`` requests that many photos at once; ``room_for`` says how many photos of a size form a batch, by
+    default as many as the network allows.
     """
 
     def __init__(
         self,
-        work: PhotoWork,
-        computing: int,
-        abandoned: Callable[[], bool],
+        jobs: int | None = None,
         *,
-        requested: Callable[[], bool] = lambda: False,
         room_for: Callable[[Size], int] | None = None,
-        on_start: OnStart | None = None,
-        on_tile: OnTile | None = None,
+        on_start: OnStart = lambda _: None,
+        on_tile: OnTile = lambda *_: None,
     ) -> None:
-        self._work = work
-        self._abandoned = abandoned
-        self._requested = requested
-        self._room_for = room_for or work.deblurrer.restorer.room_for
+        self._jobs = jobs
+        self._room_for = room_for
         self._on_start = on_start
         self._on_tile = on_tile
-        self._waiting: deque[_Request] = deque()
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(computing, thread_name_prefix="restore")
 
-    def open(self, job: Job) -> Opened | Outcome:
-        """Read the photo; return a failed outcome if that is not possible."""
-        source: Source | None = None
+    def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
+        """See ``Engine``."""
+        return choose_concurrency(
+            restorer.device.type,
+            photos=photos,
+            threads=torch.get_num_threads(),
+            affordable=restorer.max_concurrency(),
+            jobs=self._jobs,
+        )
+
+    def outcomes(
+        self, work: PhotoWork, jobs: Iterable[Job], stop: Stop, concurrency: Concurrency
+    ) -> Generator[Outcome, None, None]:
+        """See ``Engine``; an abandoned photo stops after its current tile."""
+        closed = threading.Event()
+        reading = threading.Semaphore(concurrency.reading)
+        memory = _PixelLimit(PIXELS_PER_WORKER * concurrency.computing)
+        work.deblurrer.restorer.concurrency = concurrency.computing
+        queue = RestoreQueue(
+            work,
+            concurrency.computing,
+            lambda: closed.is_set() or stop.abandoned(),
+            requested=stop.requested,
+            room_for=self._room_for,
+            on_start=self._on_start,
+            on_tile=self._on_tile,
+        )
+
+        def do_next(next_job: Callable[[], Job | None]) -> Outcome | None:
+            with reading:
+                memory.wait()
+                job = next_job()
+                opened = None if job is None else work.open(job)
+            if not isinstance(opened, Opened):
+                return opened
+            with memory.holding(opened.photo.size.pixels):
+                return queue.finish(opened)
+
+        with torch_threads(concurrency), closing(queue):
+            yield from run_in_threads(concurrency.photos, jobs, stop, do_next, closed)
+
+
+def choose_concurrency(
+    device: str, *, photos: int, threads: int, affordable: int, jobs: int | None
+) -> Concurrency:
+    """Concurrency for ``photos`` photos on a device ("cpu", "cuda", "mps").
+
+    A CPU never uses more than ``threads`` threads. By default each restores a photo of its own, so that none
+    waits for another (benchmarks/batch.py compares both), up to the ``affordable`` photos that fit into
+    memory. ``jobs`` requests another number of photos at once; their threads then depend on nothing else, so
+    that a resumed batch rounds as before. A GPU restores one photo at a time unless ``jobs`` says otherwise.
+    """
+    if device != "cpu":
+        return Concurrency(jobs or 1, threads, GPU_READERS, (jobs or 1) + GPU_AHEAD)
+    parts = min(jobs or max(1, min(affordable, photos)), threads)
+    computing = max(1, min(parts, photos))
+    return Concurrency(computing, threads // parts, 1, computing + AHEAD)
+
+
+class _PixelLimit:
+    """Counts the pixels in memory: another photo may be read while they are below a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._changed = threading.Condition()
+
+    def wait(self) -> None:
+        """Wait until the count is below the limit."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < self._limit)
+
+    @contextmanager
+    def holding(self, pixels: int) -> Iterator[None]:
+        """Count ``pixels`` as in memory during this block."""
+        self._change(pixels)
         try:
-            data, source = self._work.fetch(job)
-            return self._work.open(job, data, source)
-        except Exception as error:
-            return self._work.failure(job, error, source)
+            yield
+        finally:
+            self._change(-pixels)
 
-    def finish(self, opened: Opened) -> Outcome:
-        """Wait for the photo to be restored and write it; an error becomes its outcome.
-
-        Raises:
-            AbandonedError: if it was abandoned; nothing is written then.
-        """
-        started = time.perf_counter()
-        request = _Request(opened)
-        try:
-            with self._lock:
-                self._waiting.append(request)
-            self._pool.submit(self._serve)
-            restored = request.restored.result()
-            seconds = time.perf_counter() - started
-            self._check_abandoned()
-            return Outcome(opened.job, self._work.store(opened, restored, seconds), fatal=False)
-        except Exception as error:
-            return self._work.failure(opened.job, error, opened.source)
-
-    def close(self) -> None:
-        """Wait for submitted work, then end the threads."""
-        self._pool.shutdown()
-
-    def _serve(self) -> None:
-        """Restore the next batch, if its photos were not part of an earlier one."""
-        with self._lock:
-            group = self._next_group()
-        if group and self._requested():
-            for request in group:
-                request.restored.set_exception(AbandonedError())
-        elif group:
-            self._restore_group(group)
-
-    def _restore_group(self, group: Sequence[_Request]) -> None:
-        try:
-            for request, restored in zip(group, self._restore(group), strict=True):
-                request.restored.set_result(restored)
-        except BaseException as error:
-            if len(group) == 1:
-                group[0].restored.set_exception(error)
-            else:  # restore one at a time, so that only the bad one fails
-                for request in group:
-                    self._restore_group([request])
-
-    def _next_group(self) -> list[_Request]:
-        if not self._waiting:
-            return []
-        first = self._waiting.popleft()
-        size = first.opened.photo.size
-        room = self._room_for(size) - 1
-        others = [request for request in self._waiting if request.opened.photo.size == size][:room]
-        for other in others:
-            self._waiting.remove(other)
-        return [first, *others]
-
-    def _restore(self, group: Sequence[_Request]) -> list[Restored]:
-        opened = [request.opened for request in group]
-
-        def report(done: int, total: int) -> None:
-            self._check_abandoned()
-            for one in opened:
-                if self._on_tile is not None:
-                    self._on_tile(one.job, done, total)
-
-        self._check_abandoned()
-        for one in opened:
-            if self._on_start is not None:
-                self._on_start(one.job)
-        return self._work.restore(opened, on_tile=report)
-
-    def _check_abandoned(self) -> None:
-        if self._abandoned():
-            raise AbandonedError
+    def _change(self, pixels: int) -> None:
+        with self._changed:
+            self._held += pixels
+            self._changed.notify_all()

@@ -8,7 +8,7 @@ import codecs
 import glob
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -63,7 +63,7 @@ class Search:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     root: Path | None = None
-    own: Collection[str] = ()
+    own: set[str] = field(default_factory=set)
 
     def find(self, inputs: Iterable[str], listed: Iterable[str] = ()) -> Findings:
         """Find the photos named by command-line ``inputs`` and by the lines of a list.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from defocusctl.batch.inputs import FoundPhoto, path_resolver
 from defocusctl.batch.manifest import Entry, manifest_path, record_reservations
@@ -102,14 +102,6 @@ class Job:
             target=self.target.absolute(),
             outputs=self.outputs.absolute(),
         )
-
-
-class Outcome(NamedTuple):
-    """A finished job; ``fatal`` means that no other job could succeed, as on a full disk."""
-
-    job: Job
-    entry: Entry
-    fatal: bool
 
 
 def plan(

@@ -6,7 +6,7 @@ written first, so a file that a killed run wrote but did not record is still rec
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -198,27 +198,17 @@ def record_reservations(out: Path, files: Iterable[str]) -> None:
         reserved.append({"file": file} for file in files)
 
 
-class Manifest:
-    """The manifest of one folder, open for writing."""
+@contextmanager
+def recording(out: Path) -> Iterator[Callable[[Iterable[Entry]], None]]:
+    """Open or create the manifest; yield a function that appends entries, on the disk when it returns.
 
-    def __init__(self, out: Path) -> None:
-        """Open or create it; a line truncated by a power failure is removed.
+    A line truncated by a power failure is removed.
 
-        Raises:
-            OutputError: if it cannot be written.
-        """
-        self._entries = JsonLinesWriter(out / FILE)
-
-    def append(self, *entries: Entry) -> None:
-        """Record finished inputs; the entries are on disk when this returns.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
-        self._entries.append(entry.as_json() for entry in entries)
-
-    def close(self) -> None:
-        self._entries.close()
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with closing(JsonLinesWriter(out / FILE)) as lines:
+        yield lambda entries: lines.append(entry.as_json() for entry in entries)
 
 
 @contextmanager

@@ -2,21 +2,22 @@
 
 Only jobs and outcomes are sent: workers read and write the photos themselves. Here, one thread waits for each
 photo in flight. Ray restarts a lost worker; each of its photos is retried alone on a worker, to identify a
-photo that kills its worker.
+photo that kills its worker. Ray's own retries could not: they repeat all of a worker's photos together.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from defocusctl.batch.engine import AbandonedError, Concurrency, OnStart, Stop, run_in_threads
-from defocusctl.batch.jobs import Job, Outcome
-from defocusctl.batch.ray_cluster import Workers, shortened
-from defocusctl.batch.ray_worker import Assignment, PhotoWorker
-from defocusctl.batch.work import PhotoWork
+from defocusctl.batch.engine import Concurrency, Stop, run_in_threads
+from defocusctl.batch.jobs import Job
+from defocusctl.batch.ray_workers import Assignment, PhotoWorker, Workers, shortened
+from defocusctl.batch.restore_queue import AbandonedError, OnStart
+from defocusctl.batch.work import Outcome, PhotoWork
 from defocusctl.errors import BugError, DefocusctlError, DeviceError
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.system.atomic import remove_abandoned
@@ -35,7 +36,7 @@ class RayEngine:
 
     assignment = Assignment
 
-    def __init__(self, workers: Workers, *, on_start: OnStart | None = None) -> None:
+    def __init__(self, workers: Workers, *, on_start: OnStart = lambda _: None) -> None:
         self._workers = workers
         self._on_start = on_start
 
@@ -74,7 +75,7 @@ class _Worker:
 class _Run:
     """The workers of one run, and the state shared by the threads that wait for them."""
 
-    def __init__(self, assignment: Assignment, work: PhotoWork, stop: Stop, on_start: OnStart | None) -> None:
+    def __init__(self, assignment: Assignment, work: PhotoWork, stop: Stop, on_start: OnStart) -> None:
         import ray
 
         self.closed = threading.Event()
@@ -100,35 +101,32 @@ class _Run:
         self._workers = [_Worker(actor.remote(self._assignment), spec.calls) for _ in range(spec.number)]
         self._changed = threading.Condition()
         self._ended = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads = ThreadPoolExecutor(spec.number + 1, thread_name_prefix="ray")
+        self._threads.submit(self._end_workers, list(self._workers))
         for worker in self._workers:
-            self._start(self._prepare, worker)
-        self._start(self._end_workers)
+            self._threads.submit(self._prepare, worker)
 
     def do_next(self, next_job: Callable[[], Job | None]) -> Outcome | None:
         """Run the next job as soon as a worker has room for it; None if there are no more jobs."""
         job = next_job()
-        losses = 0
-        while job is not None and losses < MAX_LOSSES:
-            first = losses == 0
-            with self._worker_with_room(1 if first else self._spec.calls, started=not first) as worker:
-                if first and self._on_start is not None:
+        if job is None:
+            return None
+        for losses in range(MAX_LOSSES):
+            need = self._spec.calls if losses else 1
+            with self._worker_with_room(need, started=losses > 0) as worker:
+                if losses == 0:
                     self._on_start(job)
                 outcome = self._run_on(worker, job)
             if outcome is not None:
                 return outcome
-            losses += 1
             job = job.replacing()  # its files may have been written before the worker was lost
-        if job is None:
-            return None
         problem = DeviceError(f"{MAX_LOSSES} workers were lost while restoring '{job.source}'", REMEDY)
         return self._work.failure(job, problem)
 
     def end(self) -> None:
         """Stop the workers and remove their unfinished files."""
         self._ended.set()
-        for thread in self._threads:
-            thread.join()
+        self._threads.shutdown()
         for folder in self._unfinished:
             remove_abandoned(folder)
 
@@ -138,7 +136,6 @@ class _Run:
 
         Raises:
             AbandonedError: if the photo is abandoned, or has not ``started`` and no more should start.
-            DefocusctlError: if there are no workers left.
         """
         worker = None
         with self._changed:
@@ -186,7 +183,7 @@ class _Run:
             self._losses_in_a_row += 1
             if self._losses_in_a_row > MAX_LOSSES * self._spec.number:
                 raise DeviceError(f"the Ray cluster keeps losing its workers ({shortened(error)})", REMEDY)
-            self._start(self._prepare, worker)
+            self._threads.submit(self._prepare, worker)
 
     def _prepare(self, worker: _Worker) -> None:
         """In a thread: have a worker load the network; drop it if it cannot."""
@@ -204,9 +201,8 @@ class _Run:
                 self._problem = None if self._workers else problem
             self._changed.notify_all()
 
-    def _end_workers(self) -> None:
+    def _end_workers(self, workers: list[_Worker]) -> None:
         """In a thread: have photos in flight abandoned when the run is, then kill all workers."""
-        workers = list(self._workers)
         while not self._is_abandoned():
             self.closed.wait(POLL)
         for worker in workers:
@@ -217,11 +213,6 @@ class _Run:
 
     def _is_abandoned(self) -> bool:
         return self.closed.is_set() or self._stop.abandoned()
-
-    def _start(self, target: Callable[..., None], *arguments: _Worker) -> None:
-        thread = threading.Thread(target=target, args=arguments, name="ray", daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
 
 def _cause(error: Any) -> DefocusctlError:

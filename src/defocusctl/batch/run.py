@@ -1,22 +1,21 @@
 """Previews or runs a batch whose inputs are known and whose network is loaded."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from defocusctl.batch.engine import Concurrency, Engine, Stop
 from defocusctl.batch.inputs import Unreadable
-from defocusctl.batch.jobs import Job, Outcome, check_foreign, reserve
-from defocusctl.batch.manifest import FILE, Entry, History, Manifest, Status, locked_folder
+from defocusctl.batch.jobs import Job, check_foreign, reserve
+from defocusctl.batch.manifest import FILE, Entry, History, Status, locked_folder, recording
 from defocusctl.batch.progress import Estimate, Progress, estimate
 from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
-from defocusctl.batch.store_records import StoreRecords
-from defocusctl.batch.watch import Watch
-from defocusctl.batch.work import PhotoWork
+from defocusctl.batch.stores import StoreRecords
+from defocusctl.batch.watch import Arrivals, Watch
+from defocusctl.batch.work import Outcome, PhotoWork
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import InputError, InterruptedByUserError, OutputError, SomeFailedError
 from defocusctl.system.interruption import Interruption, collector_paused
@@ -30,7 +29,7 @@ CHUNK = 500
 
 
 class Reporter(Protocol):
-    """Receives everything that happens."""
+    """Receives what happens."""
 
     def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
         """Entered while photos are compared with earlier runs; yields a callback for their number so far."""
@@ -52,49 +51,42 @@ class Reporter(Protocol):
         """Called at the first Ctrl-C, from another thread."""
         ...
 
-    def would_do(self, name: str, target: str, reason: Reason) -> None:
-        """Called for each photo of a dry run."""
-        ...
 
-    def unreadable(self, folder: Unreadable) -> None:
-        """Called for each unreadable folder of a dry run."""
-        ...
+class Preview(NamedTuple):
+    """What a run would do with each photo, and its cost."""
 
-    def estimated(self, estimate: Estimate, concurrency: Concurrency, counts: Mapping[Reason, int]) -> None:
-        """Called at the end of a dry run."""
-        ...
+    verdicts: list[Verdict]
+    estimate: Estimate
+    concurrency: Concurrency
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A planned batch; ``history`` holds the records that the jobs were planned with."""
+    """A planned batch; ``history`` holds the records that the jobs were planned with.
+
+    With ``arrivals``, it continues with the photos that arrive.
+    """
 
     work: PhotoWork
     engine: Engine
     jobs: Sequence[Job]
     unreadable: Sequence[Unreadable]
     history: History
-    force: bool = False
-    verify: bool = False
-    watch: Watch | None = None
+    judge: Judge
+    arrivals: Arrivals | None = None
 
-    def preview(self, reporter: Reporter) -> None:
-        """Report what would be done, without writing anything.
+    def preview(self, reporter: Reporter) -> Preview:
+        """Find out what would be done, without writing anything.
 
         Raises:
             OutputError: if results would replace foreign files, or the manifest cannot be read.
         """
         work = self.work
-        verdicts = list(self._verdicts(self.history.entries, reporter))
+        verdicts = list(self._verdicts(self.history, reporter))
         to_do = _to_do(verdicts)
         self._check_foreign(to_do, self.history)
-        for job, reason, _ in verdicts:
-            reporter.would_do(job.name, work.storage.with_urls(str(job.target)), reason)
-        for folder in self.unreadable:
-            reporter.unreadable(folder)
         concurrency = self.engine.concurrency(work.deblurrer.restorer, len(to_do))
-        counts = Counter(one.reason for one in verdicts)
-        reporter.estimated(estimate(to_do, work.deblurrer, concurrency), concurrency, counts)
+        return Preview(verdicts, estimate(to_do, work.deblurrer, concurrency), concurrency)
 
     def run(self, reporter: Reporter, *, max_failures: int | None) -> None:
         """Restore the photos that are not done yet.
@@ -108,14 +100,15 @@ class Batch:
         with locked_folder(out), self._store_records() as records:
             history = History.read(out, self.history)
             with collector_paused():
-                verdicts = list(_record_refreshed(out, self._verdicts(history.entries, reporter)))
+                verdicts = list(_record_refreshed(out, self._verdicts(history, reporter)))
             to_do = _to_do(verdicts)
             self._check_foreign(to_do, history)
             concurrency = self.engine.concurrency(
-                work.deblurrer.restorer, len(to_do) if self.watch is None else WATCHED_PHOTOS
+                work.deblurrer.restorer, len(to_do) if self.arrivals is None else WATCHED_PHOTOS
             )
             unreadable = [self._unreadable_outcome(folder) for folder in self.unreadable]
-            sizes = {outcome.job.name: 0 for outcome in unreadable} | {job.name: job.size for job in to_do}
+            sizes = dict.fromkeys((outcome.entry.input for outcome in unreadable), 0)
+            sizes |= {job.name: job.size for job in to_do}
             progress = Progress(sizes, before=len(verdicts) - len(to_do))
             changed = settings_change(verdicts, history.entries, work.settings)
             reporter.planned(progress, changed, concurrency, work.storage.with_urls(str(out)))
@@ -123,8 +116,6 @@ class Batch:
             _record_readable(out, history.entries, [job.name for job in self.jobs])
             if records is not None:
                 records.publish_reservations()
-            if self.watch is not None:
-                self.watch.start(self.jobs, self._judge(), history)
             with reporter.live(progress), Interruption(reporter.stopping, noted=2) as interruption:
                 stop = Stop(
                     requested=lambda: (
@@ -133,15 +124,17 @@ class Batch:
                     abandoned=lambda: interruption.times > 1,
                     max_failures=max_failures,
                 )
-                if self.watch is not None:
-                    ready = self.watch.jobs(ready, progress, stop.stopping)
+                watch = None
+                if self.arrivals is not None:
+                    watch = Watch(self.arrivals, self.judge, work.options, self.jobs, history)
+                    ready = watch.jobs(ready, progress, stop.stopping)
                 outcomes = self.engine.outcomes(work, ready, stop, concurrency)
                 try:
                     for entry in _recorded_as_they_end(out, unreadable, outcomes, stop):
                         progress.add(entry)
                         reporter.ended(entry)
-                        if self.watch is not None:
-                            self.watch.ended(entry)
+                        if watch is not None:
+                            watch.ended(entry)
                 except KeyboardInterrupt:
                     raise InterruptedByUserError(ABANDONED) from None
             self._raise_if_incomplete(interruption, progress)
@@ -149,7 +142,7 @@ class Batch:
     def _raise_if_incomplete(self, interruption: Interruption, progress: Progress) -> None:
         if interruption.times > 1:
             raise InterruptedByUserError(ABANDONED)
-        if interruption.requested and self.watch is None:
+        if interruption.requested and self.arrivals is None:
             raise InterruptedByUserError(f"finished results are kept; {RESUME_HINT}")
         if progress.failures:
             raise SomeFailedError(
@@ -158,22 +151,19 @@ class Batch:
             )
 
     def _store_records(self) -> AbstractContextManager[StoreRecords | None]:
-        store = self.work.storage.store_of(self.work.out)
-        return nullcontext() if store is None else StoreRecords.opened(store)
+        out = self.work.out
+        url = self.work.storage.url_of(out)
+        return nullcontext() if url is None else StoreRecords.opened(url, out)
 
-    def _judge(self) -> Judge:
-        work = self.work
-        return Judge(work.settings, work.out, self.force, self.verify, work.storage)
-
-    def _verdicts(self, entries: Mapping[str, Entry], reporter: Reporter) -> Iterator[Verdict]:
+    def _verdicts(self, history: History, reporter: Reporter) -> Iterator[Verdict]:
         with reporter.checking(len(self.jobs)) as on_compared:
-            for count, one in enumerate(self._judge().judge(self.jobs, entries), start=1):
+            for count, one in enumerate(self.judge.judge(self.jobs, history.entries), start=1):
                 if count % CHUNK == 0 or count == len(self.jobs):
                     on_compared(count)
                 yield one
 
     def _check_foreign(self, jobs: Sequence[Job], history: History) -> None:
-        if not self.force:
+        if not self.judge.force:
             check_foreign(jobs, self.work.options.model, self.work.out, history.reserved)
 
     def _unreadable_outcome(self, folder: Unreadable) -> Outcome:
@@ -192,19 +182,21 @@ def _record_refreshed(out: Path, verdicts: Iterator[Verdict]) -> Iterator[Verdic
     """Pass the verdicts on, and record entries with new stamps in chunks."""
     while chunk := list(islice(verdicts, CHUNK)):
         if refreshed := [one.refreshed for one in chunk if one.refreshed is not None]:
-            with closing(Manifest(out)) as manifest:
-                manifest.append(*refreshed)
+            with recording(out) as record:
+                record(refreshed)
         yield from chunk
 
 
 def _record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[str]) -> None:
     """Withdraw failures of unreadable folders in which photos have now been ``found``."""
-    with closing(Manifest(out)) as manifest:
-        for name, entry in entries.items():
-            folder = name.endswith("/") and entry.status is Status.FAILED
-            if folder and any(photo.startswith(name) for photo in found):
-                error = "the folder can be read now"
-                manifest.append(replace(entry, status=Status.SKIPPED, error=error, exit_code=0))
+    readable = [
+        replace(entry, status=Status.SKIPPED, error="the folder can be read now", exit_code=0)
+        for name, entry in entries.items()
+        if name.endswith("/") and entry.status is Status.FAILED
+        if any(photo.startswith(name) for photo in found)
+    ]
+    with recording(out) as record:
+        record(readable)
 
 
 def _recorded_as_they_end(
@@ -219,10 +211,10 @@ def _recorded_as_they_end(
         SomeFailedError: if too many failed.
     """
     fatal: Entry | None = None
-    with closing(Manifest(out)) as manifest, closing(outcomes):
+    with recording(out) as record, closing(outcomes):
         try:
             for outcome in chain(unreadable, outcomes):
-                manifest.append(outcome.entry)
+                record([outcome.entry])
                 stop.failures += outcome.entry.status is Status.FAILED
                 if outcome.fatal:
                     fatal = outcome.entry

@@ -1,4 +1,9 @@
-"""Where a batch's inputs and results are: in local folders or in object stores."""
+"""The files of a batch: in local folders or, below private folders that stand for them, in object stores.
+
+A path in such a private folder stands for the object of the same name. For planning, the folder holds empty
+files with the objects' names and sizes, so that searching works as on a disk. A photo is fetched when it is
+its turn, and a result is put into the store when it is complete.
+"""
 
 import glob
 import os
@@ -7,11 +12,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from defocusctl.batch.manifest import recorded_stamp
-from defocusctl.batch.store_records import fetch_records
-from defocusctl.batch.stores import Listed, Store
+from defocusctl.batch.stores import Info, fetch_records, object_stamp, objects_in, open_store, store_errors
 from defocusctl.errors import DefocusctlError, InputError, UsageError
 from defocusctl.photo.header import HEAD_BYTES
 from defocusctl.photo.targets import may_be_photo, right_suffix, suffix_by_content
@@ -22,18 +26,20 @@ FOLDERS = ("file", "local")
 
 
 class Storage(NamedTuple):
-    """The files of a batch: local, except for those in ``stores``.
+    """The files of a batch: local, except below the private folders in ``urls``. Can be pickled.
 
-    ``stamps`` are those of the stores' objects when they were listed.
+    ``urls`` has the URL that each of these folders stands for, ``stamps`` those of the objects by path, from
+    when they were listed.
     """
 
-    stores: tuple[Store, ...] = ()
+    urls: Mapping[str, str] = {}
     stamps: Mapping[str, str | None] = {}
 
-    def store_of(self, path: str | Path) -> Store | None:
-        for store in self.stores:
-            if store.holds(path):
-                return store
+    def url_of(self, path: str | Path) -> str | None:
+        """The URL that a path stands for; None for a local file."""
+        for folder, url in self.urls.items():
+            if f"{path}{os.sep}".startswith(f"{folder}{os.sep}"):
+                return url + str(path)[len(folder) :].replace(os.sep, "/")
         return None
 
     def sha256(self, path: Path) -> str | None:
@@ -47,39 +53,64 @@ class Storage(NamedTuple):
 
         For an object, the one from the listing; for a local file, ``known`` or else its current stamp.
         """
-        if self.store_of(path) is not None:
+        if self.url_of(path) is not None:
             return self.stamps.get(str(path))
         return known or recorded_stamp(path)
 
     def right_suffix(self, path: Path) -> str:
         """Like ``photo.targets.right_suffix``; for an object, its first bytes are fetched."""
-        store = self.store_of(path)
-        if store is None:
+        url = self.url_of(path)
+        if url is None:
             return right_suffix(path)
-        with suppress(InputError):
-            head = store.read(path, HEAD_BYTES)
-            return path.suffix if head is None else suffix_by_content(path.suffix, head)
+        with suppress(InputError, FileNotFoundError), store_errors("read", url):
+            store, name = self._located(path)
+            return suffix_by_content(path.suffix, store.cat_file(name, start=0, end=HEAD_BYTES))
         return path.suffix
 
     @contextmanager
     def fetched(self, path: Path) -> Iterator[None]:
-        """Make a file's content available locally during this block.
+        """During this block, the file ``path`` has the object's content; it is missing if the object is.
 
         Raises:
             InputError: if the store cannot be read.
         """
-        store = self.store_of(path)
-        if store is None:
+        url = self.url_of(path)
+        if url is None:
             yield
-        else:
-            with store.fetched(path):
-                yield
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            with suppress(FileNotFoundError), store_errors("fetch", url):
+                store, name = self._located(path)
+                store.get_file(name, str(path))
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, path: Path) -> str | None:
+        """Upload the file, replacing the object that its path stands for; return the object's stamp.
+
+        Raises:
+            OutputError: if the store cannot be written.
+        """
+        with store_errors("write", self.with_urls(str(path))):
+            store, name = self._located(path)
+            store.put_file(str(path), name)
+        with suppress(Exception):  # not every store permits it
+            return object_stamp(store.info(name))
+        return None
 
     def with_urls(self, text: str) -> str:
         """``text`` with the stores' URLs instead of their local folders."""
-        for store in self.stores:
-            text = text.replace(str(store.local), store.url)
+        for folder, url in self.urls.items():
+            text = text.replace(folder, url)
         return text
+
+    def _located(self, path: Path) -> tuple[Any, str]:
+        """The store of an object, and its name there."""
+        folder = next(folder for folder in self.urls if path.is_relative_to(folder))
+        return open_store(self.urls[folder]), path.relative_to(folder).as_posix()
 
 
 LOCAL = Storage()
@@ -95,7 +126,7 @@ class Locations(NamedTuple):
 
 @contextmanager
 def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
-    """During this block, represent each URL by a local folder with an empty file for each object.
+    """During this block, represent each URL by a private folder with an empty file for each object.
 
     Errors that leave the block name the URLs instead of these folders.
 
@@ -104,31 +135,27 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
         InputError: if objects cannot be listed.
     """
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
-    target = Store(scratch / "out", out.rstrip("/")) if is_url(out) else None
-    stores = [] if target is None else [target]
+    target = out.rstrip("/") if is_url(out) else None
+    urls: dict[str, str] = {}
     stamps: dict[str, str | None] = {}
+    storage = Storage(urls, stamps)
     try:
-        paths = []
+        paths = [text if is_url(text) else _as_path(text) for text in inputs]
         for number, text in enumerate(inputs):
-            if not is_url(text):
-                paths.append(_as_path(text))
-                continue
-            folder, pattern = _split(text)
-            store = Store(scratch / f"in{number}", folder)
-            stores.append(store)
-            stamps |= store.create_placeholders(_photos(store, pattern, target))
-            paths.append(str(store.local / pattern))
+            if is_url(text):
+                url, pattern = _split(text)
+                folder = scratch / f"in{number}"
+                urls[str(folder)] = url
+                stamps |= _create_placeholders(folder, url, _photos(url, pattern, target))
+                paths[number] = str(folder / pattern)
+        local_out = Path(_as_path(out)) if target is None else scratch / "out"
         if target is not None:
-            stamps |= target.create_placeholders(target.objects())
-            fetch_records(target)
-        yield Locations(
-            paths,
-            Path(_as_path(out)) if target is None else target.local,
-            Storage(tuple(stores), stamps),
-        )
+            urls[str(local_out)] = target
+            stamps |= _create_placeholders(local_out, target, objects_in(target))
+            fetch_records(target, local_out)
+        yield Locations(paths, local_out, storage)
     except DefocusctlError as error:
-        with_urls = Storage(tuple(stores)).with_urls
-        error.cause, error.remedy = with_urls(error.cause), with_urls(error.remedy)
+        error.cause, error.remedy = storage.with_urls(error.cause), storage.with_urls(error.remedy)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -155,20 +182,48 @@ def _split(url: str) -> tuple[str, str]:
     return f"{protocol}://{'/'.join(parts[:fixed])}", "/".join(parts[fixed:])
 
 
-def _photos(store: Store, pattern: str, target: Store | None) -> dict[str, Listed]:
-    """The objects that may be photos, excluding the results."""
-    if target is not None and target.contains(store):
+def _photos(url: str, pattern: str, target: str | None) -> dict[str, Info]:
+    """The objects in a folder that may be photos by name, excluding the results."""
+    inner = None if target is None else _name_below(url, target)
+    if target is not None and _name_below(target, url) is not None:
         raise UsageError(
-            f"the results in '{target.url}' could replace inputs", "choose another folder for the results"
+            f"the results in '{target}' could replace inputs", "choose another folder for the results"
         )
-    objects = store.objects()
+    objects = objects_in(url)
     if not objects:
-        raise InputError(f"there is nothing in '{store.url}'", "check the address")
-    inner = target.url.removeprefix(store.url) if target is not None and store.contains(target) else None
-    results = None if inner is None else f"{store.local / inner.strip('/')}{os.sep}"
-    named = str(store.local / pattern)
+        raise InputError(f"there is nothing in '{url}'", "check the address")
     return {
-        path: listed
-        for path, listed in objects.items()
-        if (path == named or may_be_photo(path)) and (results is None or not path.startswith(results))
+        name: info
+        for name, info in objects.items()
+        if (name == pattern or may_be_photo(name)) and (inner is None or not name.startswith(f"{inner}/"))
     }
+
+
+def _name_below(folder: str, url: str) -> str | None:
+    """The name of ``url`` below the folder of a store, empty if it is that folder; else None."""
+    outer, store = open_store(folder), open_store(url)
+    if type(outer.fs) is not type(store.fs) or not f"{store.path}/".startswith(f"{outer.path}/"):
+        return None
+    return str(store.path)[len(outer.path) :].lstrip("/")
+
+
+def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) -> dict[str, str | None]:
+    """Create an empty file for each of a folder's objects; return the objects' stamps by path."""
+    folder.mkdir()
+    stamps = {}
+    folders: set[str] = set()
+    for name, info in objects.items():
+        path = f"{folder}{os.sep}{name.replace('/', os.sep)}"
+        try:
+            if (parent := path.rpartition(os.sep)[0]) not in folders:
+                Path(parent).mkdir(parents=True, exist_ok=True)
+                folders.add(parent)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            os.ftruncate(descriptor, int(info.get("size") or 0))
+            os.close(descriptor)
+        except OSError as error:
+            raise InputError(
+                f"'{url}/{name}' cannot be the name of a file ({error.strerror})", "rename the object"
+            ) from error
+        stamps[path] = object_stamp(info)
+    return stamps

@@ -1,189 +1,56 @@
-"""Folders in object stores (``s3://bucket/folder``), each represented by a local folder.
+"""Folders in object stores (``s3://bucket/folder``), through fsspec, and the records of a batch into one.
 
-A path in the local folder means the object of the same name. For planning a batch, it holds empty files with
-the objects' names and sizes, so that searching works as on a disk. A photo is downloaded when it is its turn,
-and a result is uploaded when it is complete.
+Objects cannot be appended to or locked. So the manifest grows in a local file, and its new lines are uploaded
+every second as a segment, an object of their own: uploading the whole file each time would cost ever more.
+At the end of a run, or at the start of the next one if it was killed, the whole manifest is uploaded and the
+segments are removed. A machine that dies loses at most the last second's entries; those photos count as not
+done. The lock is an object that is created only if there is none, and renewed.
 """
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from defocusctl.errors import InputError, OutputError, UsageError
+from defocusctl.batch.manifest import FILE, RESERVATIONS
+from defocusctl.errors import DefocusctlError, InputError, OutputError, UsageError
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """fsspec's protocols for stores in which an object appears whole or not at all."""
+SEGMENTS = ".defocusctl-batch.segments"
+LOCK = ".defocusctl-batch.store-lock"
+UPLOAD_EVERY = 1.0
+RENEW_EVERY = 20.0
+LOCK_TIMEOUT = 120.0
+"""Seconds after which a lock that was not renewed counts as left by a killed run."""
+RETRY_FOR = 60.0
+"""Seconds of failed uploads after which the batch stops."""
 
 
-class Listed(NamedTuple):
-    """An object in a listing: its bytes, and a stamp that changes with its content, if there is one."""
-
-    size: int
-    stamp: str | None
+Info = Mapping[str, Any]
+"""fsspec's description of an object."""
 
 
-@dataclass(frozen=True)
-class Store:
-    """The folder ``url``, represented by the folder ``local``; can be pickled."""
-
-    local: Path
-    url: str
-
-    def holds(self, path: str | Path) -> bool:
-        return f"{path}{os.sep}".startswith(f"{self.local}{os.sep}")
-
-    def read(self, path: Path, end: int | None = None) -> bytes | None:
-        """The content of an object, or its first ``end`` bytes; None if there is none.
-
-        Raises:
-            InputError: if the store cannot be read.
-        """
-        try:
-            with self._reading("read", path):
-                content: bytes = self._files.cat_file(self._key(path), start=0 if end else None, end=end)
-                return content
-        except FileNotFoundError:
-            return None
-
-    @contextmanager
-    def fetched(self, path: Path) -> Iterator[None]:
-        """Download an object to ``path`` during this block; without such an object there is no file.
-
-        Raises:
-            InputError: if the store cannot be read.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        try:
-            with suppress(FileNotFoundError), self._reading("fetch", path):
-                self._files.get_file(self._key(path), str(path))
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-    def publish(self, path: Path) -> str | None:
-        """Upload a file, replacing the object of its name; return the object's stamp.
-
-        Raises:
-            OutputError: if the store cannot be written.
-        """
-        with self._writing(path):
-            self._files.put_file(str(path), self._key(path))
-        with suppress(Exception):  # not every store permits it
-            return _listed(self._files.info(self._key(path))).stamp
-        return None
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Like ``publish``, from memory."""
-        with self._writing(path):
-            self._files.pipe_file(self._key(path), content)
-
-    def create(self, path: Path, content: bytes) -> bool:
-        """Atomically create an object; return False if it exists."""
-        with self._writing(path):
-            try:
-                self._files.pipe_file(self._key(path), content, mode="create")
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if "PreconditionFailed" not in repr((error, error.__cause__)):
-                    raise
-                return False
-        return True
-
-    def remove(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            with self._writing(path), suppress(FileNotFoundError):
-                self._files.rm_file(self._key(path))
-
-    def objects(self, folder: str = "") -> dict[str, Listed]:
-        """All objects in the store's folder, or in one of its folders, by local path.
-
-        Raises:
-            InputError: if they cannot be listed, or one has a name that no file can have.
-        """
-        root = self._root
-        try:
-            with self._reading("list", self.local):
-                found = self._files.find(f"{root}/{folder}".rstrip("/"), detail=True)
-        except FileNotFoundError:
-            return {}
-        objects = {}
-        for key, info in found.items():
-            name = key.removeprefix(root).lstrip("/") if key != root else ""
-            if name and any(part in ("", ".", "..") for part in name.split("/")):
-                raise InputError(f"'{key}' has a name that no file can have", "rename the object")
-            if name:
-                objects[f"{self.local}{os.sep}{name.replace('/', os.sep)}"] = _listed(info)
-        return objects
-
-    def create_placeholders(self, objects: Mapping[str, Listed]) -> dict[str, str | None]:
-        """Create an empty file for each object; return the objects' stamps by path."""
-        self.local.mkdir(exist_ok=True)
-        folders: set[str] = set()
-        for path, listed in objects.items():
-            try:
-                if (folder := path.rpartition(os.sep)[0]) not in folders:
-                    Path(folder).mkdir(parents=True, exist_ok=True)
-                    folders.add(folder)
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-                os.ftruncate(descriptor, listed.size)
-                os.close(descriptor)
-            except OSError as error:
-                raise InputError(
-                    f"'{self.name(Path(path))}' cannot be the name of a file ({error.strerror})",
-                    "rename the object",
-                ) from error
-        return {path: listed.stamp for path, listed in objects.items()}
-
-    def contains(self, other: "Store") -> bool:
-        """Whether the other's folder is this one's or inside it."""
-        same_kind = type(self._files) is type(other._files)
-        return same_kind and f"{other._root}/".startswith(f"{self._root}/")
-
-    def name(self, path: Path) -> str:
-        """The URL that ``path`` stands for."""
-        below = path.relative_to(self.local).as_posix()
-        return self.url if below == "." else f"{self.url}/{below}"
-
-    def _key(self, path: Path) -> str:
-        return f"{self._root}/{path.relative_to(self.local).as_posix()}"
-
-    @property
-    def _files(self) -> Any:
-        return _open(self.url)[0]
-
-    @property
-    def _root(self) -> str:
-        return _open(self.url)[1]
-
-    @contextmanager
-    def _reading(self, action: str, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # the stores' libraries may raise anything
-            raise InputError(
-                f"cannot {action} '{self.name(path)}' ({_reason(error)})",
-                "check the address, the permissions and the store",
-            ) from error
-
-    @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            raise OutputError(
-                f"cannot write '{self.name(path)}' ({_reason(error)})", "check the store and the permissions"
-            ) from error
+def object_stamp(info: Info) -> str | None:
+    """The size and the ETag of an object, which change with its content; None if the store gives no ETag."""
+    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    return f"{info.get('size') or 0}-{tag}" if tag else None
 
 
-def _open(url: str) -> tuple[Any, str]:
-    """The fsspec file system for a URL, and the key of its folder there."""
+@cache
+def open_store(url: str) -> Any:
+    """fsspec's file system of a folder in a store; names are relative to the folder.
+
+    Raises:
+        UsageError: if the protocol is not supported here, or its package is missing.
+    """
     protocol = url.partition("://")[0]
     if protocol not in PROTOCOLS:
         raise UsageError(
@@ -191,20 +58,220 @@ def _open(url: str) -> tuple[Any, str]:
             f"use {', '.join(PROTOCOLS[:-1])}, or a mounted folder",
         )
     import fsspec
+    from fsspec.implementations.dirfs import DirFileSystem
 
     try:
-        store, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except (ImportError, ValueError) as error:
         raise UsageError(f"cannot open '{url}' ({error})", "install fsspec's package for it") from error
-    return store, root.rstrip("/")
+    return DirFileSystem(root.rstrip("/"), files)
 
 
-def _listed(info: Mapping[str, Any]) -> Listed:
-    """From fsspec's description of an object; the stamp is its ETag, which changes with the content."""
-    size = int(info.get("size") or 0)
-    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    return Listed(size, f"{size}-{tag}" if tag else None)
+@contextmanager
+def store_errors(action: str, url: str) -> Iterator[None]:
+    """Turn any error of a store in this block into one line; ``action`` is what fails, such as "read".
+
+    Raises:
+        OutputError: if the action is "write".
+        InputError: if it is another one.
+        FileNotFoundError: if there is no such object to read.
+    """
+    try:
+        yield
+    except DefocusctlError:
+        raise
+    except Exception as error:  # the stores' libraries may raise anything
+        if isinstance(error, FileNotFoundError) and action != "write":
+            raise
+        kind = OutputError if action == "write" else InputError
+        raise kind(
+            f"cannot {action} '{url}' ({f'{type(error).__name__}: {error}'[:200]})",
+            "check the address, the permissions and the store",
+        ) from error
 
 
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+def objects_in(url: str) -> dict[str, Info]:
+    """All objects in a folder of a store by name, as fsspec describes them; none if there is no such folder.
+
+    Raises:
+        InputError: if they cannot be listed, or one has a name that no file can have.
+    """
+    try:
+        with store_errors("list", url):
+            found = open_store(url).find("", detail=True)
+    except FileNotFoundError:
+        return {}
+    for name in found:
+        if name and any(part in ("", ".", "..") for part in name.split("/")):
+            raise InputError(f"'{url}/{name}' has a name that no file can have", "rename the object")
+    return {name: info for name, info in found.items() if name}
+
+
+def fetch_records(url: str, folder: Path) -> list[str]:
+    """Download the manifest, with its segments, and the reservations to ``folder``; return the segments.
+
+    Raises:
+        InputError: if they cannot be read.
+    """
+    store = open_store(url)
+
+    def read(name: str) -> bytes:
+        with suppress(FileNotFoundError), store_errors("read", f"{url}/{name}"):
+            content: bytes = store.cat_file(name)
+            return content
+        return b""
+
+    segments = [f"{SEGMENTS}/{name}" for name in sorted(objects_in(f"{url}/{SEGMENTS}"))]
+    lines = dict.fromkeys(line for name in (FILE, *segments) for line in read(name).splitlines(keepends=True))
+    (folder / FILE).write_bytes(b"".join(lines))  # an interrupted compaction leaves lines in both
+    (folder / RESERVATIONS).write_bytes(read(RESERVATIONS))
+    return segments
+
+
+class StoreRecords:
+    """The records of a batch into the store ``url``, kept in the local ``folder`` and uploaded by a thread.
+
+    If uploading fails, ``problem`` says why, and the batch should stop.
+    """
+
+    def __init__(self, url: str, folder: Path, clock: Callable[[], float]) -> None:
+        self.problem: DefocusctlError | None = None
+        self._url = url
+        self._store = open_store(url)
+        self._folder = folder
+        self._clock = clock
+        self._run = secrets.token_hex(6)
+        self._renewed = 0.0
+        self._segments: list[str] = []
+        self._uploaded = 0
+        self._ended = threading.Event()
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, url: str, folder: Path, clock: Callable[[], float] = time.time
+    ) -> Iterator["StoreRecords"]:
+        """Lock the store's folder and keep its records up to date during this block.
+
+        Raises:
+            OutputError: if another batch has locked it, or the store cannot be written.
+            InputError: if the records cannot be read.
+        """
+        records = cls(url, folder, clock)
+        with records._locked():
+            records._segments = fetch_records(url, folder)
+            records._uploaded = (folder / FILE).stat().st_size
+            records._compact()
+            thread = threading.Thread(target=records._sync, name="records", daemon=True)
+            thread.start()
+            try:
+                yield records
+            finally:
+                records._ended.set()
+                thread.join()
+                if records.problem is not None:
+                    raise records.problem
+                records._compact()
+
+    def publish_reservations(self) -> None:
+        """Upload the reservations, before any reserved file is written.
+
+        Raises:
+            OutputError: if the store cannot be written.
+        """
+        with store_errors("write", f"{self._url}/{RESERVATIONS}"):
+            self._store.put_file(str(self._folder / RESERVATIONS), RESERVATIONS)
+
+    def _sync(self) -> None:
+        """Upload new entries and renew the lock until the end."""
+        failing_since: float | None = None
+        while not self._ended.wait(UPLOAD_EVERY) and self.problem is None:
+            try:
+                with store_errors("write", self._url):
+                    self._upload()
+                    self._renew_lock()
+                failing_since = None
+            except DefocusctlError as error:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > RETRY_FOR:
+                    self.problem = error
+
+    def _upload(self) -> None:
+        """Upload the manifest's new whole lines as a segment."""
+        with (self._folder / FILE).open("rb") as file:
+            file.seek(self._uploaded)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        if new:
+            segment = f"{SEGMENTS}/{len(self._segments):09d}-{self._run}.jsonl"
+            self._store.pipe_file(segment, new)
+            self._segments.append(segment)
+            self._uploaded += len(new)
+
+    def _compact(self) -> None:
+        """Upload the whole manifest, then remove its segments."""
+        with store_errors("write", f"{self._url}/{FILE}"):
+            self._upload()
+            if self._segments:
+                self._store.put_file(str(self._folder / FILE), FILE)
+            while self._segments:
+                self._store.rm_file(self._segments.pop())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock during this block; one that was not renewed for long is taken over."""
+        with store_errors("write", f"{self._url}/{LOCK}"):
+            taken = self._write_lock("create")
+            holder = {} if taken else self._holder()
+            if not taken and self._clock() - float(holder.get("renewed", 0)) > LOCK_TIMEOUT:
+                with suppress(FileNotFoundError):
+                    self._store.rm_file(LOCK)
+                taken = self._write_lock("create")
+        if not taken:
+            raise OutputError(
+                f"another batch is writing to '{self._url}' (process {holder.get('process')} "
+                f"on {holder.get('host')})",
+                f"wait until it has finished ({LOCK_TIMEOUT:.0f} s if it was killed), "
+                "or choose another folder",
+            )
+        try:
+            yield
+        finally:
+            with suppress(Exception):
+                if self._holder().get("run") == self._run:
+                    self._store.rm_file(LOCK)
+
+    def _renew_lock(self) -> None:
+        """Renew the lock if it is due; if another batch has it, that is the ``problem``."""
+        if self._clock() - self._renewed < RENEW_EVERY:
+            return
+        if self._holder().get("run") == self._run:
+            self._write_lock("overwrite")
+        else:
+            self.problem = OutputError(f"another batch has taken over '{self._url}'", "let it finish")
+
+    def _holder(self) -> dict[str, Any]:
+        """What the lock says; nothing if there is none."""
+        with suppress(FileNotFoundError, ValueError):
+            holder = json.loads(self._store.cat_file(LOCK))
+            return holder if isinstance(holder, dict) else {}
+        return {}
+
+    def _write_lock(self, mode: str) -> bool:
+        """Write the lock; false if the mode is "create" and there is one."""
+        self._renewed = self._clock()
+        content = {
+            "run": self._run,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "renewed": self._renewed,
+        }
+        try:
+            self._store.pipe_file(LOCK, json.dumps(content).encode(), mode=mode)
+        except FileExistsError:
+            return False
+        except OSError as error:  # as S3 says it
+            if "PreconditionFailed" not in repr((error, error.__cause__)):
+                raise
+            return False
+        return True

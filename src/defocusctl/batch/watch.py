@@ -45,7 +45,7 @@ class Arrivals:
 
     def __init__(self, search: Search, inputs: Sequence[str]) -> None:
         self.busy: set[str] = set()
-        self._search = search
+        self.search = search
         self._inputs = inputs
         self._returned: dict[str, Stamp | None] = {}
         self._growing: dict[str, _Growing] = {}
@@ -83,7 +83,7 @@ class Arrivals:
     def _scan(self) -> None:
         """Find photos that are new or have changed since they were returned."""
         try:
-            photos = self._search.find(self._inputs).photos
+            photos = self.search.find(self._inputs).photos
         except InputError:  # the folder is missing, perhaps temporarily
             return
         for found in photos:
@@ -148,21 +148,24 @@ def _notifications(folders: Sequence[str]) -> Iterator[bool]:
 
 
 class Watch:
-    """Turns arriving photos into jobs with the batch's options.
+    """Turns arriving photos into jobs like the batch's first ``jobs``, done or not.
 
-    Written files are added to ``own``, the same set as the search's, so that they are not found. A photo's
-    result replaces its earlier ones, but no other file.
+    ``history`` has the records of earlier runs. A photo's result replaces its earlier ones, but no other
+    file. Files that are written are not found as inputs.
     """
 
-    def __init__(self, arrivals: Arrivals, own: set[str], options: BatchOptions) -> None:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        judge: Judge,
+        options: BatchOptions,
+        jobs: Sequence[Job],
+        history: History,
+    ) -> None:
         self._arrivals = arrivals
-        self._own = own
+        self._judge = judge
         self._options = options
         self._owners: dict[str, Path] = {}
-
-    def start(self, jobs: Sequence[Job], judge: Judge, history: History) -> None:
-        """Called at the start with all jobs, done or not, and the records of earlier runs."""
-        self._judge = judge
         self._entries = dict(history.entries)
         self._reserved = set(history.reserved)
         for job in jobs:
@@ -207,7 +210,7 @@ class Watch:
         names = [manifest_path(self._judge.out, path) for path in files]
         new = [name for name in names if name not in self._reserved]
         self._reserved.update(names)
-        self._own.update(map(real_path, files))
+        self._arrivals.search.own.update(map(real_path, files))
         for name in names:
             self._owners.setdefault(name, job.source)
         return new

@@ -1,4 +1,4 @@
-"""The steps for one photo, which overlap between photos: fetch and open, restore, store; and its entry."""
+"""The steps for one photo, which overlap between photos: open, restore, store; and its entry."""
 
 import errno
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl import __version__
-from defocusctl.batch.jobs import BatchOptions, Job, Outcome
+from defocusctl.batch.jobs import BatchOptions, Job
 from defocusctl.batch.manifest import TICK, Entry, Stamp, Status, manifest_path, recorded_stamp
 from defocusctl.batch.storage import LOCAL, Storage
 from defocusctl.deblurrer import Deblurrer
@@ -32,24 +32,20 @@ class OwnResultError(DefocusctlError):
     """The photo was made by this program and is not an input."""
 
 
-class Source(NamedTuple):
-    """A file that was read: bytes, hash, stamp before reading, and seconds taken."""
+class Outcome(NamedTuple):
+    """The entry of a finished job; ``fatal`` means that no other job could succeed, as on a full disk."""
 
-    size: int
-    sha256: str
-    stamp: str | None
-    seconds: float
+    entry: Entry
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A decoded photo, ready to be restored."""
+    """A decoded photo, ready to be restored, and its entry so far."""
 
     job: Job
     photo: Photo
-    source: Source
-    warnings: tuple[str, ...]
-    seconds: float
+    entry: Entry
 
 
 class PhotoWork:
@@ -68,51 +64,49 @@ class PhotoWork:
         self.settings = options.settings(str(deblurrer.weights.checksum))
         self._drawing = threading.Lock()
 
-    def fetch(self, job: Job) -> tuple[bytes, Source]:
-        """Read the photo's file; return its bytes and what to record about it.
+    def open(self, job: Job) -> Opened | Outcome:
+        """Read the photo; return a failed outcome if that is not possible, or if this program made it."""
+        entry = self._entry(job)
+        try:
+            started = time.perf_counter()
+            with memory_errors(f"'{job.source}'"):
+                data, stamp = self.fetch(job)
+                sha256 = hashlib.sha256(data).hexdigest()
+                entry = replace(entry, size=len(data), sha256=sha256, stamp=stamp)
+                photo = read_photo(
+                    data,
+                    named=job.source,
+                    max_megapixels=self.options.max_megapixels,
+                    white=self.options.white,
+                )
+            if is_own(photo.metadata):
+                raise OwnResultError("it was made by defocusctl", "give the original")
+            warnings = photo_warnings(photo, job.target)
+            seconds = {"read": round(time.perf_counter() - started, 3)}
+            return Opened(job, photo, replace(entry, warnings=warnings, seconds=seconds))
+        except Exception as error:
+            return self.failure(job, error, entry)
+
+    def fetch(self, job: Job) -> tuple[bytes, str | None]:
+        """Read the photo's file; return its bytes, and the stamp that it had before.
 
         Raises:
             InputError: if it cannot be read or changes meanwhile.
-            DeviceError: if it does not fit into memory.
         """
-        started = time.perf_counter()
-        is_local = self.storage.store_of(job.source) is None
-        with memory_errors(f"'{job.source}'"), self.storage.fetched(job.source):
+        with self.storage.fetched(job.source):
             if job.source.is_fifo():
                 raise InputError(
                     f"'{job.source}' is a pipe, and batch reads files only", "use 'defocusctl deblur' for it"
                 )
             before = Stamp.of(job.source)
-            stamp = (before and before.recorded) if is_local else job.stamp
+            is_object = self.storage.url_of(job.source) is not None
+            stamp = job.stamp if is_object else before and before.recorded
             data = read_content(job.source)
             if before != Stamp.of(job.source):
                 raise InputError(
                     f"'{job.source}' changed while it was read", "run the batch again when it is complete"
                 )
-            sha256 = hashlib.sha256(data).hexdigest()
-        return data, Source(len(data), sha256, stamp, time.perf_counter() - started)
-
-    def open(self, job: Job, data: bytes, source: Source) -> Opened:
-        """Decode the photo.
-
-        Raises:
-            InputError: if it is damaged or above the limit.
-            OutputError: if the format of the target cannot hold it.
-            DeviceError: if it does not fit into memory.
-            OwnResultError: if this program made it.
-        """
-        started = time.perf_counter()
-        with memory_errors(f"'{job.source}'"):
-            photo = read_photo(
-                data,
-                named=job.source,
-                max_megapixels=self.options.max_megapixels,
-                white=self.options.white,
-            )
-        if is_own(photo.metadata):
-            raise OwnResultError("it was made by defocusctl", "give the original")
-        seconds = source.seconds + time.perf_counter() - started
-        return Opened(job, photo, source, photo_warnings(photo, job.target), seconds)
+        return data, stamp
 
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
@@ -134,77 +128,78 @@ class PhotoWork:
                 on_tile=on_tile,
             )
 
-    def store(self, opened: Opened, restored: Restored, seconds: float) -> Entry:
+    def store(self, opened: Opened, restored: Restored, seconds: float) -> Outcome:
         """Write the result and its pictures, creating folders; ``seconds`` is the time for restoring.
 
         Raises:
             OutputError: if something cannot be written; what was written before it is whole.
         """
         started = time.perf_counter()
-        files = opened.job.files(self.options.model)
-        hashes, stamps = self._write(opened.job, restored, files)
+        hashes, stamps = self._write(opened.job, restored)
         report = asdict(restored.report)
-        warnings = (*opened.warnings, *report.pop("warnings"))
+        warnings = (*opened.entry.warnings, *report.pop("warnings"))
         size = opened.photo.size
-        return replace(
-            self._entry(opened.job, Status.DONE, opened.source),
+        entry = replace(
+            opened.entry,
             files=hashes,
             stamps=stamps,
             report={**report, "width": size.width, "height": size.height},
             seconds={
-                "read": round(opened.seconds, 3),
+                **opened.entry.seconds,
                 "restore": round(seconds, 3),
                 "write": round(time.perf_counter() - started, 3),
             },
             warnings=warnings,
+            finished=_now(),
         )
+        return Outcome(entry)
 
-    def failure(self, job: Job, error: Exception, source: Source | None = None) -> Outcome:
-        """The outcome of a job that failed, possibly before its file was read."""
+    def failure(self, job: Job, error: Exception, entry: Entry | None = None) -> Outcome:
+        """The outcome of a job that failed; ``entry`` has what is known about its file."""
         problem = error if isinstance(error, DefocusctlError) else BugError(error)
         is_own = isinstance(problem, OwnResultError)
         entry = replace(
-            self._entry(job, Status.SKIPPED if is_own else Status.FAILED, source),
+            entry or self._entry(job),
+            status=Status.SKIPPED if is_own else Status.FAILED,
+            seconds={},
+            warnings=(),
             error=self.storage.with_urls(str(problem)),
             exit_code=0 if is_own else int(problem.exit_code),
+            finished=_now(),
         )
         cause = problem.__cause__
-        return Outcome(job, entry, fatal=isinstance(cause, OSError) and cause.errno in FATAL)
+        return Outcome(entry, fatal=isinstance(cause, OSError) and cause.errno in FATAL)
 
-    def _write(
-        self, job: Job, restored: Restored, files: Sequence[Path]
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def _write(self, job: Job, restored: Restored) -> tuple[dict[str, str], dict[str, str]]:
         """Write and upload a photo's files; return their hashes and known stamps."""
-        hashes, stamps = {}, {}
+        files = {manifest_path(self.out, path): path for path in job.files(self.options.model)}
+        objects = {name: path for name, path in files.items() if self.storage.url_of(path) is not None}
         try:
-            for folder in {path.parent for path in files}:
+            for folder in {path.parent for path in files.values()}:
                 folder.mkdir(parents=True, exist_ok=True)
             with self._drawing if len(files) > 1 else nullcontext():
                 write_result(self.deblurrer, restored, job.target, job.outputs)
             time.sleep(TICK / 1e9)  # so that any later change gives the files other times
-            for path in files:
-                stamps[manifest_path(self.out, path)] = recorded_stamp(path)
-                hashes[manifest_path(self.out, path)] = Checksum.of_file(path, "sha256").hex
-            for path in reversed(files):  # the photo last
-                if store := self.storage.store_of(path):
-                    stamps[manifest_path(self.out, path)] = store.publish(path)
+            stamps = {name: recorded_stamp(path) for name, path in files.items()}
+            hashes = {name: Checksum.of_file(path, "sha256").hex for name, path in files.items()}
+            for name in reversed(objects):  # the photo last
+                stamps[name] = self.storage.put(objects[name])
         except OSError as error:
             raise write_error(Path(error.filename or job.target), error) from error
         finally:
-            for path in files:
-                if self.storage.store_of(path):
-                    path.unlink(missing_ok=True)
+            for path in objects.values():
+                path.unlink(missing_ok=True)
         return hashes, {name: stamp for name, stamp in stamps.items() if stamp is not None}
 
-    def _entry(self, job: Job, status: Status, source: Source | None) -> Entry:
-        """An entry for a job that ends now, without its results."""
+    def _entry(self, job: Job) -> Entry:
+        """The entry of a photo that was restored, without what is not known yet."""
         weights = self.deblurrer.weights
         return Entry(
             input=job.name,
-            status=status,
+            status=Status.DONE,
             source=self.storage.with_urls(str(job.source)),
-            size=None if source is None else source.size,
-            sha256=None if source is None else source.sha256,
+            size=None,
+            sha256=None,
             files={},
             settings=self.settings,
             weights={"name": weights.name, "source": weights.source, "hash": str(weights.checksum)},
@@ -214,6 +209,9 @@ class PhotoWork:
             error=None,
             exit_code=0,
             software=f"defocusctl {__version__}",
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            stamp=None if source is None else source.stamp,
+            finished="",
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -25,9 +25,10 @@ def batch(call: BatchCall) -> None:
     from defocusctl.batch.inputs import Search, path_resolver
     from defocusctl.batch.jobs import check_collisions, plan
     from defocusctl.batch.manifest import History, file_path
+    from defocusctl.batch.resume import Judge
     from defocusctl.batch.run import Batch
     from defocusctl.batch.storage import opened_stores
-    from defocusctl.batch.watch import Arrivals, Watch
+    from defocusctl.batch.watch import Arrivals
     from defocusctl.batch.work import PhotoWork
     from defocusctl.system.interruption import collector_paused
 
@@ -43,29 +44,22 @@ def batch(call: BatchCall) -> None:
             out, call.recursive, tuple(call.include or ()), tuple(call.exclude or ()), call.root, own
         )
         options = call.options(out)
-        arrivals = Arrivals(search, inputs)
+        arrivals = Arrivals(search, inputs) if call.watch else None
         with collector_paused():
             findings = _find_photos(call, inputs, search)
-            photos = arrivals.complete(findings.photos) if call.watch else findings.photos
+            photos = findings.photos if arrivals is None else arrivals.complete(findings.photos)
             jobs = plan(photos, options, out, {} if call.verify else history.entries, storage)
             check_collisions(jobs, options.model)
         deblurrer = load(
             options.model, call.weights, options.restoring, offline=call.offline, quiet=call.quiet
         )
+        work = PhotoWork(deblurrer, options, out, storage)
+        judge = Judge(work.settings, out, call.force, call.verify, storage)
         failed = None
         with _engine(call, reporter) as engine:
-            run = Batch(
-                PhotoWork(deblurrer, options, out, storage),
-                engine,
-                jobs,
-                findings.unreadable,
-                history,
-                call.force,
-                call.verify,
-                Watch(arrivals, own, options) if call.watch else None,
-            )
+            run = Batch(work, engine, jobs, findings.unreadable, history, judge, arrivals)
             if call.dry_run:
-                run.preview(reporter)
+                reporter.preview(run.preview(reporter), findings.unreadable, storage.with_urls)
                 return
             if call.watch:
                 reporter.watching(inputs)
@@ -117,12 +111,13 @@ def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
     """
     if call.engine == "ray":
         from defocusctl.batch.ray import RayEngine
-        from defocusctl.batch.ray_cluster import cluster_workers
+        from defocusctl.batch.ray_workers import choose_workers, cluster_nodes
 
-        with cluster_workers(call.ray_address, call.device, call.jobs_at_once) as workers:
+        with cluster_nodes(call.ray_address) as nodes:
+            workers = choose_workers(nodes, call.device, call.jobs_at_once)
             yield RayEngine(workers, on_start=reporter.started)
     else:
-        from defocusctl.batch.local import LocalEngine
+        from defocusctl.batch.engine import LocalEngine
 
         yield LocalEngine(call.jobs_at_once, on_start=reporter.started, on_tile=reporter.tile)
 

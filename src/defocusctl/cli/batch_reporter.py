@@ -1,7 +1,8 @@
 """What a batch shows: bars on a terminal, plain lines elsewhere, events with ``--json`` (docs/batch.md)."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from defocusctl.batch.inputs import Unreadable
     from defocusctl.batch.jobs import Job
     from defocusctl.batch.manifest import Entry
-    from defocusctl.batch.progress import Estimate, Progress
-    from defocusctl.batch.resume import Reason
+    from defocusctl.batch.progress import Progress
+    from defocusctl.batch.run import Preview
 
 LISTED_FAILURES = 20
 
@@ -120,9 +121,6 @@ class BatchReporter:
         """The first Ctrl-C."""
         say("finishing the photos in flight; Ctrl-C again abandons them")
 
-    def unreadable(self, folder: "Unreadable") -> None:
-        say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
-
     def watching(self, folders: Sequence[str]) -> None:
         """Called before a batch that watches folders."""
         self._event("watching", folders=list(folders))
@@ -141,25 +139,28 @@ class BatchReporter:
         if self._plain:
             say(f"report: {page}")
 
-    def would_do(self, name: str, target: str, reason: "Reason") -> None:
-        """One line of a dry run."""
-        self._event("would-do", input=name, output=target, reason=reason.value)
-        if self._plain:
-            put(f"{reason.value:>28}  {name} -> {target}")
-
-    def estimated(
-        self, estimate: "Estimate", concurrency: "Concurrency", counts: "Mapping[Reason, int]"
+    def preview(
+        self, preview: "Preview", unreadable: Sequence["Unreadable"], with_urls: Callable[[str], str]
     ) -> None:
-        """The end of a dry run."""
+        """A dry run: one line for each photo, then the folders that cannot be read, counts and cost."""
+        verdicts, estimate, concurrency = preview
+        for job, reason, _ in verdicts:
+            target = with_urls(str(job.target))
+            self._event("would-do", input=job.name, output=target, reason=reason.value)
+            if self._plain:
+                put(f"{reason.value:>28}  {job.name} -> {target}")
+        for folder in unreadable:
+            say_error(f"{folder.name}: cannot read the folder ({folder.reason})")
+        counts = Counter(verdict.reason.value for verdict in verdicts)
         self._event(
             "estimate",
-            counts={reason.value: count for reason, count in counts.items()},
+            counts=counts,
             **estimate._asdict(),
             photos_at_once=concurrency.computing,
             threads_each=concurrency.threads,
         )
         if self._plain:
-            put(", ".join(f"{count} {reason.value}" for reason, count in counts.items()))
+            put(", ".join(f"{count} {reason}" for reason, count in counts.items()))
             unknown = f" ({estimate.unknown} files could not be read)" if estimate.unknown else ""
             put(
                 f"an estimate: {estimate.megapixels:.1f} MP{unknown} in {_duration(estimate.seconds)} "

@@ -1,15 +1,27 @@
-"""Connects to a Ray cluster or starts one here, and chooses the workers that fit into it."""
+"""The workers of a batch on a Ray cluster: how many fit into it, and what each of them does."""
 
 import logging
 import os
 import socket
+import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-from defocusctl.errors import DeviceError, UsageError
+from defocusctl import __version__
+from defocusctl.batch.jobs import BatchOptions, Job
+from defocusctl.batch.manifest import LOCK
+from defocusctl.batch.restore_queue import AbandonedError, RestoreQueue
+from defocusctl.batch.storage import Storage
+from defocusctl.batch.work import Outcome, PhotoWork
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.errors import DeviceError, OutputError, UsageError
 from defocusctl.system.limits import processors
+from defocusctl.weights.resolve import ResolvedWeights
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
@@ -44,8 +56,8 @@ class Workers(NamedTuple):
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """A connection to the cluster at ``address`` or ``RAY_ADDRESS``, or to one that is started here.
+def cluster_nodes(address: str | None) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Connect to the cluster at ``address`` or ``RAY_ADDRESS``, or to one started here; yield its nodes.
 
     An existing connection of this process is reused.
 
@@ -62,27 +74,13 @@ def connected(address: str | None) -> Iterator[None]:
     address = address or os.environ.get(ADDRESS) or LOCAL
     _check_reachable(address)
     if ray.is_initialized():
-        yield
+        yield ray.nodes()
         return
     try:
         _connect(address)
-        yield
+        yield ray.nodes()
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def cluster_workers(address: str | None, device: str, jobs: int | None) -> Iterator[Workers]:
-    """Connect to a cluster, or start one here, during this block; yield the workers that fit into it.
-
-    Raises:
-        UsageError: if Ray is not installed.
-        DeviceError: if the cluster cannot be reached or has no such device.
-    """
-    with connected(address):
-        import ray
-
-        yield choose_workers(ray.nodes(), device, jobs)
 
 
 def _connect(address: str) -> None:
@@ -90,12 +88,15 @@ def _connect(address: str) -> None:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address == LOCAL:
+        options |= {"num_cpus": processors(), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
     tries = START_ATTEMPTS if address == LOCAL else 1
     for left in reversed(range(tries)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                ray.init(address=address, log_to_driver=False, configure_logging=False, **_options(address))
+                ray.init(address=address, **options)
             return
         except (Exception, SystemExit) as error:
             if left == 0:
@@ -148,12 +149,6 @@ def _cpus_per_worker(resources: Mapping[str, float]) -> int:
     return -(-cpus // workers)
 
 
-def _options(address: str) -> dict[str, Any]:
-    if address != LOCAL:
-        return {}
-    return {"num_cpus": processors(), "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-
-
 def _check_reachable(address: str) -> None:
     """Check the port first: Ray takes over a minute to fail, with many lines of output."""
     host, _, port = address.removeprefix(RAY_CLIENT).rpartition(":")
@@ -170,3 +165,97 @@ def _remedy(address: str) -> str:
     if address == LOCAL:
         return "try again when the machine is less busy, or give --ray-address"
     return f"check --ray-address and {ADDRESS}, or omit both to start a cluster on this machine"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What all workers of a batch share; can be pickled.
+
+    ``content`` is the weights file, which need not exist on the workers' machines.
+    """
+
+    weights: ResolvedWeights
+    content: bytes
+    options: BatchOptions
+    out: Path
+    storage: Storage
+    workers: Workers
+    software: str = __version__
+
+    @classmethod
+    def of(cls, work: PhotoWork, workers: Workers) -> Self:
+        """``work`` for remote workers."""
+        weights = work.deblurrer.weights
+        restoring = replace(work.options.restoring, device=workers.device)
+        options = replace(work.options, restoring=restoring)
+        storage = Storage(work.storage.urls)
+        return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), storage, workers)
+
+    def work(self) -> PhotoWork:
+        """Load the network and move it to its device.
+
+        Raises:
+            WeightsError, DeviceError: if that is not possible here.
+        """
+        with tempfile.TemporaryDirectory(prefix="defocusctl-weights-") as folder:
+            path = Path(folder) / self.weights.path.name
+            path.write_bytes(self.content)
+            weights = replace(self.weights, path=path)
+            deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
+        deblurrer.restorer.concurrency = self.workers.per_node
+        return PhotoWork(deblurrer, self.options, self.out, self.storage)
+
+
+class PhotoWorker:
+    """A Ray actor; its calls run in threads, so reading, restoring and writing overlap."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._abandoned = threading.Event()
+        self._loading = threading.Lock()
+        self._queue: RestoreQueue | None = None
+
+    def prepare(self) -> None:
+        """Load the network unless it is loaded.
+
+        Raises:
+            DeviceError: if this machine has another version of this program or no such device.
+            OutputError: if this machine does not see the output folder.
+            WeightsError: if the weights cannot be loaded.
+        """
+        self._loaded()
+
+    def do(self, job: Job) -> Outcome | None:
+        """Restore one photo from file to file; an error becomes its outcome. None if abandoned."""
+        queue = self._loaded()
+        try:
+            opened = queue.work.open(job)
+            return opened if isinstance(opened, Outcome) else queue.finish(opened)
+        except AbandonedError:
+            return None
+
+    def abandon(self) -> None:
+        """Abandon the photos being restored after their current tiles."""
+        self._abandoned.set()
+
+    def _loaded(self) -> RestoreQueue:
+        import torch
+
+        assignment, host = self._assignment, socket.gethostname()
+        with self._loading:
+            if self._queue is not None:
+                return self._queue
+            if assignment.software != __version__:
+                raise DeviceError(
+                    f"'{host}' has defocusctl {__version__}, this machine {assignment.software}",
+                    "install the same version",
+                )
+            out = assignment.out
+            if assignment.storage.url_of(out) is None and not (out / LOCK).exists():
+                raise OutputError(
+                    f"'{host}' does not see the folder '{out}'",
+                    "use one that all machines share, or a store such as s3://bucket/folder",
+                )
+            torch.set_num_threads(max(1, assignment.workers.cpus))
+            self._queue = RestoreQueue(assignment.work(), 1, self._abandoned.is_set)
+            return self._queue
