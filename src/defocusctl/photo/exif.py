@@ -210,13 +210,23 @@ def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTa
     return header + directory_bytes(order, main, subs, 8)
 
 
-def resolution_block(resolution: Resolution) -> bytes:
-    """A block with only the resolution, for formats that store it nowhere else."""
+def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
+    """The block, or a new one, with this resolution; unchanged if it already says about the same.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be read.
+    """
+    order: ByteOrder = "<" if block is None else byte_order(block)
     dots = resolution.per("inch") if resolution.unit == "m" else (resolution.x, resolution.y)
     sides = zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True)
-    tags = [TiffTag(code, RATIONAL, 1, struct.pack("<II", *_fraction(side))) for code, side in sides]
+    tags = [TiffTag(code, RATIONAL, 1, struct.pack(order + "II", *_fraction(side))) for code, side in sides]
     unit = {"none": 1, "cm": 3}.get(resolution.unit, 2)
-    return build("<", [*tags, TiffTag(RESOLUTION_UNIT, SHORT, 1, struct.pack("<H", unit))], {})
+    tags.append(TiffTag(RESOLUTION_UNIT, SHORT, 1, struct.pack(order + "H", unit)))
+    if block is None:
+        return build(order, tags, {})
+    entries, _ = read_directory(block, first_directory(block))
+    stated = _resolution(entries, order)
+    return block if stated is not None and stated.resembles(resolution) else _with_tags(block, entries, tags)
 
 
 def directory_bytes(
@@ -253,12 +263,28 @@ def directory_bytes(
     return b"".join([*head, bytes(4), *tail])
 
 
+def stored_tags(records: bytes, order: ByteOrder) -> dict[int, TiffTag]:
+    """The tags in the records of a directory by code, for ``directory_bytes`` to write as they are."""
+    found = struct.iter_unpack(order + "HHI4s", records)
+    return {code: TiffTag(code, kind, number, value) for code, kind, number, value in found}
+
+
 def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
     """The integers that a tag holds; empty if it holds something else."""
     letter = INTEGER_LETTERS.get(tag.kind)
     if letter is None or len(tag.value) != KIND_BYTES[tag.kind] * tag.count:
         return []
     return list(struct.unpack(f"{order}{tag.count}{letter}", tag.value))
+
+
+def _with_tags(block: bytes, entries: list[Entry], tags: list[TiffTag]) -> bytes:
+    """The block with these tags in its first directory, which moves to the end; nothing else moves."""
+    order, first = byte_order(block), first_directory(block)
+    base = len(block) + len(block) % 2
+    records = block[first + 2 : first + 2 + 12 * len(entries)]
+    kept = stored_tags(records, order) | {tag.code: tag for tag in tags}
+    header = block[:4] + struct.pack(order + "I", base)
+    return header + block[8:].ljust(base - 8, b"\0") + directory_bytes(order, kept.values(), {}, base)
 
 
 def _fraction(value: float) -> tuple[int, int]:

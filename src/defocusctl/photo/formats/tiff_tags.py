@@ -189,8 +189,7 @@ class Carried:
             return
         out.seek(struct.unpack_from(self.byte_order + "I", header, 4)[0])
         (count,) = struct.unpack(self.byte_order + "H", out.read(2))
-        records = struct.iter_unpack(self.byte_order + "HHI4s", out.read(12 * count))
-        written = {code: TiffTag(code, kind, number, value) for code, kind, number, value in records}
+        written = exif.stored_tags(out.read(12 * count), self.byte_order)
         added = [tag for tag in self.main if tag.code not in written]
         end = out.seek(0, 2)
         base = end + end % 2
