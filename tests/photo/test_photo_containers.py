@@ -169,9 +169,10 @@ def test_second_blocks_are_named_where_they_differ() -> None:
     raw = text_chunk(b"zTXt", b"Raw profile type exif", raw_profile(b"exif", b"Exif\0\0" + block))
     assert read_photo(png_with((b"eXIf", block), raw)).warnings == ()
     assert read_photo(png_with((b"eXIf", other), raw)).warnings == (LEFT_OUT + "a second EXIF block",)
-    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP + end) for end in (b"", b" ")]
+    words = (b"moth", b"wasp")
+    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP.replace(b"moth", word)) for word in words]
     assert read_photo(png_with(*packets)).warnings == (LEFT_OUT + "a second XMP packet",)
-    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"\0")]
+    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"x")]
     assert read_photo(png_with(*profiles)).warnings == (LEFT_OUT + "a second ICC profile",)
     data = files.pillow(RGB, "WEBP", lossless=True, exif=b"Exif\0\0" + block)
     data += b"EXIF" + struct.pack("<I", len(other)) + other + bytes(len(other) % 2)

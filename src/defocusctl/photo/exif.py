@@ -24,8 +24,9 @@ FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
 RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
 POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
 PARENTS = {INTEROP_IFD: EXIF_IFD}  # the parent of all others is the first directory
+OTHER_DIRECTORIES = frozenset((330, 400, 33424, 65024))  # of pictures, of fax parameters, Kodak's
 MAX_TAGS = 4096  # same as tifffile's limit
-SHORT, LONG, RATIONAL, SLONG, UTF8 = 3, 4, 5, 9, 129
+SHORT, LONG, RATIONAL, SLONG, DIRECTORY, UTF8 = 3, 4, 5, 9, 13, 129
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
 INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
 
@@ -136,6 +137,25 @@ def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[En
                 continue
             waiting += found[pointer] if pointer == EXIF_IFD else []
     return found
+
+
+def leads_elsewhere(block: bytes, tag: TiffTag) -> bool:
+    """Whether a tag points to a directory of another kind, which is not kept.
+
+    A mere number may have the type of a pointer.
+    """
+    known = tag.code in OTHER_DIRECTORIES and tag.kind == LONG
+    if tag.code in POINTERS or not (known or tag.kind == DIRECTORY):
+        return False
+    order = byte_order(block)
+    offset = next(iter(integers(tag, order)), 0)
+    if offset < 8 or offset + 14 > len(block):
+        return False
+    count, _, first = struct.unpack_from(order + "HHH", block, offset)
+    last = offset + 2 + 12 * (count - 1)
+    if not 0 < count <= MAX_TAGS or last + 12 > len(block):
+        return False
+    return {first, *struct.unpack_from(order + "H", block, last + 2)} <= KIND_BYTES.keys()
 
 
 def normalise(block: bytes) -> Normalised:

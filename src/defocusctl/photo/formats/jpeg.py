@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import embedded_jpegs, extended_xmp, photoshop
+from defocusctl.photo import embedded_pictures, extended_xmp, photoshop
 from defocusctl.photo.formats import jpeg_segments as jpeg
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
@@ -210,9 +210,9 @@ def _metadata(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
 
 
 def _shows_old_picture(marker: int, payload: bytes) -> bool:
-    """Whether a segment holds a JPEG, most likely a preview; Photoshop's resources are cleaned later."""
+    """Whether a segment holds a picture, most likely a preview; Photoshop's resources are cleaned later."""
     resources = marker == jpeg.APP13 and payload.startswith(photoshop.HEADERS)
-    return not resources and bool(embedded_jpegs.spans(payload))
+    return not resources and bool(embedded_pictures.spans(payload))
 
 
 def _continues(exif: list[bytes], payload: bytes) -> bool:
@@ -238,7 +238,7 @@ def _name(marker: int, payload: bytes) -> str:
     if marker == jpeg.COM:
         segment = "comment"
     known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
-    if known is None and embedded_jpegs.spans(payload):
+    if known is None and embedded_pictures.spans(payload):
         known = "a preview"
     return f"{known} ({segment})" if known else f"{segment} data '{left_out.printable(payload)}'"
 

@@ -10,17 +10,46 @@ from typing import Any, BinaryIO
 
 from defocusctl.photo import exif
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.tiff_support import KIND_BYTES
+from defocusctl.photo.formats.tiff_support import KIND_BYTES, YCBCR
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
 
-STRUCTURE = frozenset(
+SUBFILE_TYPE = 254
+NAMED = {
+    SUBFILE_TYPE: "the kind of its picture (tag 254)",
+    280: "the smallest sample value (tag 280)",
+    281: "the largest sample value (tag 281)",
+    290: "the unit of its grey response (tag 290)",
+    291: "its grey response curve (tag 291)",
+    330: "the further pictures of its sub-directories",
+    336: "the values of ink (tag 336)",
+    340: "the smallest sample value (tag 340)",
+    341: "the largest sample value (tag 341)",
+    342: "the range of its transfer function (tag 342)",
+    **dict.fromkeys((343, 344, 345), "its clipping path (tags 343 to 345)"),
+    346: "that its pixels are indices (tag 346)",
+    37724: "Photoshop layers",
+    50839: "ImageJ's data",
+}
+FOR_YCBCR = {532: "its reference black and white (tag 532)"}  # applied in decoding such pictures
+STRUCTURE = frozenset(  # how pixels are stored, which the result states anew, and what is named
     (
-        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296),
-        *(317, 320, *range(322, 328), 330, 332, 334, *range(336, 349), 400, 512, 513, 514, 515),
-        *(*range(517, 522), *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839),
-        *(exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS),
+        *(
+            *range(255, 260),
+            *range(262, 267),
+            273,
+            274,
+            *range(277, 280),
+            *range(282, 285),
+            288,
+            289,
+            292,
+            293,
+        ),
+        *(296, 317, 320, *range(322, 328), 332, 334, 338, 339, 347, 512, 513, 514, 515),
+        *(*range(517, 522), *range(529, 532), 559, XMP, ICC, 50838),
+        *(*exif.POINTERS, *NAMED, *FOR_YCBCR),
     )
 )
 DESCRIPTIVE = frozenset(
@@ -35,14 +64,8 @@ WIDE = {  # types of BigTIFF: their letter, and letter and type of 32 bits
     17: ("q", "i", exif.SLONG),
     18: ("Q", "I", exif.LONG),
 }
+DIRECTORIES = (exif.DIRECTORY, 18)
 LARGEST_TAG = 4 * 2**20
-NAMED = {
-    280: "the smallest sample value (tag 280)",
-    281: "the largest sample value (tag 281)",
-    330: "the further pictures of its sub-directories",
-    37724: "Photoshop layers",
-    50839: "ImageJ's data",
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,9 @@ def read(data: bytes, page: Any) -> Directory:
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
     tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
-    values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
+    elsewhere = {tag.code for tag in tags if exif.leads_elsewhere(data, tag)} - STRUCTURE
+    dropped += [f"the directory of tag {code}" for code in sorted(elsewhere)]
+    values = [tag for tag in tags if 0 < len(tag.value) <= LARGEST_TAG and tag.code not in elsewhere]
     icc, xmp = (next((tag.value for tag in tags if tag.code == code), None) or None for code in (ICC, XMP))
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
@@ -82,7 +107,8 @@ def read(data: bytes, page: Any) -> Directory:
         if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
             subs[pointer] = kept
     block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    warnings = (*unread, *left_out.warning([*_not_carried(tags), *dropped]))
+    named = NAMED if page.photometric == YCBCR else NAMED | FOR_YCBCR
+    warnings = (*unread, *left_out.warning([*_not_carried(tags, named, order), *dropped]))
     return Directory(icc, block, xmp, orientation, other, warnings)
 
 
@@ -124,6 +150,8 @@ def _big_directory(
         tag = _narrow(TiffTag(code, kind, number, value[:length]), order) if readable else None
         if tag is None:
             dropped.append(f"tag {code}, which cannot be read")
+        elif kind in DIRECTORIES and code not in exif.POINTERS.keys() | STRUCTURE:
+            dropped.append(f"the directory of tag {code}")
         else:
             tags.append(tag)
     return tags
@@ -141,17 +169,18 @@ def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag | None:
         return None
 
 
-def _not_carried(tags: list[TiffTag]) -> list[str]:
-    """Names for the parts of the first directory that are left out."""
-    named = [words for code, words in NAMED.items() if any(tag.code == code for tag in tags)]
+def _not_carried(tags: list[TiffTag], named: dict[int, str], order: exif.ByteOrder) -> list[str]:
+    """Names for the tags that are left out, those in ``named`` and others."""
     others = [tag for tag in tags if tag.code not in STRUCTURE]
+    plain = {tag.code for tag in tags if tag.code == SUBFILE_TYPE and not any(exif.integers(tag, order))}
+    known = [named[tag.code] for tag in tags if tag.code in named.keys() - plain]
     large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
     broken = [
         f"tag {tag.code}, which cannot be read"
         for tag in (*others, *(tag for tag in tags if tag.code in (XMP, ICC)))
         if tag.count and not tag.value
     ]
-    return [*named, *large, *broken]
+    return [*known, *large, *broken]
 
 
 @dataclass(frozen=True)
