@@ -43,8 +43,10 @@ def without_previews(block: bytes) -> tuple[bytes, list[str]]:
     kept = _covered(structure, size) | (_covered(values, size) & ~_covered(pictures, size))
     stored = np.frombuffer(block, np.uint8)
     blanked = np.where(kept, stored, 0).astype(np.uint8)
-    outside = [slice(*place) for found in directories for place in _outside_maker_note(block, found)]
-    lost = ["values outside of its maker note"] * any((stored[s] != blanked[s]).any() for s in outside)
+    outside = [place for found in directories for place in _outside_maker_note(block, found)]
+    lost = ["values outside of its maker note"] * any(
+        (stored[part] != blanked[part]).any() for part in outside
+    )
     cleaned = blanked.tobytes()
     for found in filter(None, directories):
         foreign = {entry.tag.code for entry in found if exif.leads_elsewhere(block, entry.tag)}
@@ -92,29 +94,25 @@ def _values(block: bytes, code: int) -> list[tuple[bytes, int]]:
     ]
 
 
-def _outside_maker_note(block: bytes, entries: list[exif.Entry]) -> list[Span]:
+def _outside_maker_note(block: bytes, entries: list[exif.Entry]) -> list[slice]:
     """Where values of the maker note in a directory are, if it has offsets into the block, beyond its end.
 
     Its own directory follows a name of the maker. Offsets that all fit into the note are relative to it.
     """
-    for note in entries:
-        if note.tag.code != MAKER_NOTE or len(note.tag.value) <= 4:
+    note = next((entry for entry in entries if entry.tag.code == MAKER_NOTE), None)
+    if note is None or len(note.tag.value) <= 4:
+        return []
+    start, end = _place(block, note)
+    for position in range(start, min(start + LONGEST_MAKER, end), 2):
+        try:
+            inner, link = exif.read_directory(block, position)
+        except exif.BrokenExifError:
             continue
-        start, end = _place(block, note)
-        for position in range(start, min(start + LONGEST_MAKER, end), 2):
-            try:
-                inner, link = exif.read_directory(block, position)
-            except exif.BrokenExifError:
-                continue
-            if inner and link <= end and all(entry.tag.kind in exif.KIND_BYTES for entry in inner):
-                values = [entry for entry in inner if len(entry.tag.value) > 4]
-                places = [
-                    _place(block, each) for each in values if not embedded_pictures.spans(each.tag.value)
-                ]
-                absolute = any(last > end - start for _, last in places)
-                return [
-                    (first, last) for first, last in places if absolute and not start <= first < last <= end
-                ]
+        if inner and link <= end and all(entry.tag.kind in exif.KIND_BYTES for entry in inner):
+            values = [entry for entry in inner if len(entry.tag.value) > 4]
+            places = [_place(block, each) for each in values if not embedded_pictures.spans(each.tag.value)]
+            absolute = any(last > end - start for _, last in places)
+            return [slice(*place) for place in places if absolute and not start <= place[0] < place[1] <= end]
     return []
 
 

@@ -141,12 +141,9 @@ def _is_picture(text: str) -> bool:
 
 def _links_credentials(part: Field | Element) -> bool:
     """Whether the property links to Content Credentials, in the file or elsewhere, for the original bytes."""
-    if part.name != CREDENTIALS:
-        return False
-    parts = (
-        [part] if isinstance(part, Field) else [*part.walk(), *(a for e in part.walk() for a in e.attributes)]
-    )
-    return any(re.match(r"\s*(self#|https?:|urn:)", each.text) for each in parts)
+    elements = [] if isinstance(part, Field) else list(part.walk())
+    texts = [part.text, *(each.text for element in elements for each in (element, *element.attributes))]
+    return part.name == CREDENTIALS and any(re.match(r"\s*(self#|https?:|urn:)", text) for text in texts)
 
 
 def _subject(name: str) -> str | None:
