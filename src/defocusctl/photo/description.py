@@ -45,7 +45,8 @@ def checked(metadata: Metadata) -> Checked:
     metadata, notes = _with_extended_xmp(metadata)
     removed, second, packets = photoshop.Removed(), list[str](), [metadata.xmp]
     coding, resolution = photoshop.cleaned_coding(metadata.coding, None, removed), metadata.resolution
-    block = left_out.first_of([metadata.exif, *removed.exif], SECOND_EXIF, second)
+    blocks = [block and block.removeprefix(exif.HEADER) for block in (metadata.exif, *removed.exif)]
+    block = left_out.first_of(blocks, SECOND_EXIF, second)
     exif_orientation = xmp_orientation = None
     if block is not None:
         try:

@@ -15,6 +15,7 @@ from defocusctl.photo.reframing import swaps_sides
 
 ByteOrder = Literal["<", ">"]
 
+HEADER = b"Exif\0\0"  # before a block in a JPEG segment, and in what some programs write elsewhere
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296

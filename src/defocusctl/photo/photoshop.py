@@ -61,7 +61,7 @@ def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> 
         position, count = resource.end, count + 1
         data = resources[resource.data : resource.data + resource.length]
         if resource.number in EXIF:
-            removed.exif.append(data.removeprefix(b"Exif\0\0"))
+            removed.exif.append(data)
         elif resource.number == XMP:
             removed.xmp.append(data)
         elif reframing is not None and (name := COORDINATES.get(resource.number)):

@@ -6,6 +6,7 @@ from defocusctl.photo import embedded_pictures
 from defocusctl.photo.model import Provenance
 from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Field, Packet, attribute
 
+HEADER = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG segment
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
 NAMESPACE = "urn:defocusctl:1.0#"
@@ -141,9 +142,12 @@ def _is_picture(text: str) -> bool:
 
 def _links_credentials(part: Field | Element) -> bool:
     """Whether the property links to Content Credentials, in the file or elsewhere, for the original bytes."""
-    elements = [] if isinstance(part, Field) else list(part.walk())
-    texts = [part.text, *(each.text for element in elements for each in (element, *element.attributes))]
-    return part.name == CREDENTIALS and any(re.match(r"\s*(self#|https?:|urn:)", text) for text in texts)
+    if part.name != CREDENTIALS:
+        return False
+    texts = [part.text]
+    for element in part.walk() if isinstance(part, Element) else ():
+        texts += [element.text, *(each.text for each in element.attributes)]
+    return any(re.match(r"\s*(self#|https?:|urn:)", text) for text in texts)
 
 
 def _subject(name: str) -> str | None:

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 
 from defocusctl.errors import InputError
+from defocusctl.photo import exif, xmp
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import (
@@ -27,7 +28,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = RAW_PROFILES
 MAX_INFLATED = 2
-EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 CALIBRATION_CHUNKS = (b"pCAL", b"sCAL")
@@ -206,13 +206,13 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
     )
     if icc == b"":
         warnings.append("broken ICC profile left out")
-    raw_exif = [*found[EXIF_PROFILE], *(block for block in app1 if not block.startswith(XMP_HEADER))]
-    exif = left_out.first_of([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
-    raw_xmp = [*found[XMP_PROFILE], *(packet for packet in app1 if packet.startswith(XMP_HEADER))]
-    packets = [packet.removeprefix(XMP_HEADER) for packet in (*found[XMP_KEYWORD], *raw_xmp)]
-    xmp = left_out.first_of(packets, "a second XMP packet", lost)
+    raw_exif = [*found[EXIF_PROFILE], *(each for each in app1 if not each.startswith(xmp.HEADER))]
+    block = left_out.first_of([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
+    raw_xmp = [*found[XMP_PROFILE], *(each for each in app1 if each.startswith(xmp.HEADER))]
+    packets = [each.removeprefix(xmp.HEADER) for each in (*found[XMP_KEYWORD], *raw_xmp)]
+    packet = left_out.first_of(packets, "a second XMP packet", lost)
     warnings += left_out.warning(lost)
-    return Metadata(icc or None, exif, xmp, resolution, PngCoding(tuple(kept)))
+    return Metadata(icc or None, block, packet, resolution, PngCoding(tuple(kept)))
 
 
 def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
@@ -225,7 +225,7 @@ def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
         content = text_of(name, payload)
     else:
         content = raw_profile(name, payload)
-    return (content or b"").removeprefix(EXIF_HEADER)
+    return (content or b"").removeprefix(exif.HEADER)
 
 
 def _metadata_chunks(metadata: Metadata) -> list[Chunk]:

@@ -33,7 +33,6 @@ CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 MAIN, DETAILS, POSITION = b"CMT1", b"CMT2", b"CMT4"
 FUJI_MAGIC = b"FUJIFILMCCD-RAW"
 FUJI_PARTS = (84, 92, 100)  # positions of offset and length of preview, header and sensor data
-EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,9 @@ def _from_preview(jpeg: bytes | None) -> bytes | None:
         return None
     try:
         segments = jpeg_segments.read_layout(jpeg).segments
-        block = next(payload[len(EXIF) :] for _, payload in segments if payload.startswith(EXIF))
+        block = next(
+            payload[len(exif.HEADER) :] for _, payload in segments if payload.startswith(exif.HEADER)
+        )
         entries, _ = exif.read_directory(block, exif.first_directory(block))
     except (InputError, StopIteration, exif.BrokenExifError, struct.error):
         return None
