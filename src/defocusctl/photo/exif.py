@@ -7,7 +7,7 @@ break if its layout changes.
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from defocusctl.geometry import Size
 from defocusctl.photo.model import Resolution, TiffTag
@@ -28,8 +28,11 @@ PARENTS = {INTEROP_IFD: EXIF_IFD}  # the parent of all others is the first direc
 OTHER_DIRECTORIES = frozenset((330, 400, 33424, 65024))  # of pictures, of fax parameters, Kodak's
 MAX_TAGS = 4096  # same as tifffile's limit
 SHORT, LONG, RATIONAL, SLONG, DIRECTORY, UTF8 = 3, 4, 5, 9, 13, 129
+LONG_8, SLONG_8, DIRECTORY_8 = 16, 17, 18  # of BigTIFF
 KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
+KIND_BYTES |= dict.fromkeys((LONG_8, SLONG_8, DIRECTORY_8), 8)
 INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
+INTEGER_LETTERS |= {LONG_8: "Q", SLONG_8: "q", DIRECTORY_8: "Q"}
 
 
 class BrokenExifError(ValueError):
@@ -42,6 +45,27 @@ class Entry:
 
     tag: TiffTag
     position: int
+
+
+class _Form(NamedTuple):
+    """How a file stores directories: formats of their count, of the start of a record and of an offset.
+
+    ``room`` is the number of bytes for a value in its record.
+    """
+
+    order: ByteOrder
+    count: str
+    record: str
+    number: str
+    room: int
+
+
+FORMS = {
+    b"II*\0": _Form("<", "<H", "<HHI", "<I", 4),
+    b"MM\0*": _Form(">", ">H", ">HHI", ">I", 4),
+    b"II+\0": _Form("<", "<Q", "<HHQ", "<Q", 8),
+    b"MM\0+": _Form(">", ">Q", ">HHQ", ">Q", 8),
+}
 
 
 @dataclass
@@ -76,16 +100,16 @@ def byte_order(block: bytes) -> ByteOrder:
     Raises:
         BrokenExifError: if it does not begin with a (classic) TIFF header.
     """
-    if block[:4] == b"II*\0":
-        return "<"
-    if block[:4] == b"MM\0*":
-        return ">"
-    raise BrokenExifError("no TIFF header")
+    form = _form(block)
+    if form.room > 4:
+        raise BrokenExifError("a BigTIFF header")
+    return form.order
 
 
 def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) -> tuple[list[Entry], int]:
     """The entries of the directory at ``offset``, and the position of its link to the next one.
 
+    The block may also be a BigTIFF file; all else that changes or builds blocks is for classic ones.
     An entry whose value lies outside the block gets an empty value, as do all entries after ``budget`` is
     spent. To read several directories, pass the same budget to all calls.
 
@@ -93,28 +117,42 @@ def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) 
         BrokenExifError: if the directory itself lies outside the block, has too many entries or exceeds the
             budget.
     """
-    order = byte_order(block)
-    if offset < 8 or offset + 2 > len(block):
-        raise BrokenExifError("a directory lies outside the block")
-    (count,) = struct.unpack_from(order + "H", block, offset)
-    if count > MAX_TAGS:
-        raise BrokenExifError("a directory has too many tags")
-    link = offset + 2 + 12 * count
-    if link > len(block):
-        raise BrokenExifError("a directory is cut short")
+    form, positions = _form(block), _records(block, offset)
     budget = budget or ReadBudget.of(block)
-    if not budget.take(12 * count):
+    if not budget.take(positions.stop - positions.start):
         raise BrokenExifError("its directories overlap")
     entries = []
-    for position in range(offset + 2, link, 12):
-        code, kind, number = struct.unpack_from(order + "HHI", block, position)
+    for position in positions:
+        code, kind, number = struct.unpack_from(form.record, block, position)
         length = KIND_BYTES.get(kind, 0) * number
-        start = position + 8
-        if length > 4:
-            (start,) = struct.unpack_from(order + "I", block, start)
+        start = position + positions.step - form.room
+        if length > form.room:
+            (start,) = struct.unpack_from(form.number, block, start)
         value = block[start : start + length] if start + length <= len(block) and budget.take(length) else b""
         entries.append(Entry(TiffTag(code, kind, number, value), position))
-    return entries, link
+    return entries, positions.stop
+
+
+def _form(block: bytes) -> _Form:
+    form = FORMS.get(block[:4])
+    if form is None:
+        raise BrokenExifError("no TIFF header")
+    return form
+
+
+def _records(block: bytes, offset: int) -> range:
+    """The positions of the records of the directory at ``offset``, up to their end."""
+    form = _form(block)
+    first = offset + struct.calcsize(form.count)
+    if offset < 8 or first > len(block):
+        raise BrokenExifError("a directory lies outside the block")
+    (count,) = struct.unpack_from(form.count, block, offset)
+    if count > MAX_TAGS:
+        raise BrokenExifError("a directory has too many tags")
+    step = struct.calcsize(form.record) + form.room
+    if first + step * count > len(block):
+        raise BrokenExifError("a directory is cut short")
+    return range(first, first + step * count, step)
 
 
 def first_directory(block: bytes) -> int:
@@ -126,7 +164,7 @@ def first_directory(block: bytes) -> int:
 
 def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
     """The readable EXIF, GPS and interoperability directories, by pointer tag."""
-    order, budget = byte_order(block), ReadBudget.of(block)
+    order, budget = _form(block).order, ReadBudget.of(block)
     found: dict[int, list[Entry]] = {}
     waiting = list(entries)
     for entry in waiting:  # grows by the entries of the EXIF directory
@@ -145,18 +183,16 @@ def leads_elsewhere(block: bytes, tag: TiffTag) -> bool:
 
     A mere number may have the type of a pointer.
     """
-    known = tag.code in OTHER_DIRECTORIES and tag.kind == LONG
-    if tag.code in POINTERS or not (known or tag.kind == DIRECTORY):
+    known = tag.code in OTHER_DIRECTORIES and tag.kind in (LONG, LONG_8)
+    if tag.code in POINTERS or not (known or tag.kind in (DIRECTORY, DIRECTORY_8)):
         return False
-    order = byte_order(block)
-    offset = next(iter(integers(tag, order)), 0)
-    if offset < 8 or offset + 14 > len(block):
+    form = _form(block)
+    try:
+        positions = _records(block, next(iter(integers(tag, form.order)), 0))
+    except BrokenExifError:
         return False
-    count, _, first = struct.unpack_from(order + "HHH", block, offset)
-    last = offset + 2 + 12 * (count - 1)
-    if not 0 < count <= MAX_TAGS or last + 12 > len(block):
-        return False
-    return {first, *struct.unpack_from(order + "H", block, last + 2)} <= KIND_BYTES.keys()
+    kinds = [struct.unpack_from(form.record, block, each)[1] for each in (*positions[:1], *positions[-1:])]
+    return bool(kinds) and set(kinds) <= KIND_BYTES.keys()
 
 
 def normalise(block: bytes) -> Normalised:
