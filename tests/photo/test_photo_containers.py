@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, exif, read_photo, write_photo
+from defocusctl.photo import Photo, ifd, read_photo, write_photo
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.formats.raw_metadata import is_raw
 from defocusctl.photo.targets import output_path
@@ -331,7 +331,7 @@ def test_one_sub_directory_named_a_million_times_is_read_once() -> None:
 
 
 def test_a_chain_of_pages_without_end_is_refused() -> None:
-    page = exif.directory_bytes("<", [], {}, 0)[:2]
+    page = ifd.directory_bytes("<", [], {}, 0)[:2]
     assert page == b"\0\0"
     data = bytearray(files.tiff(RGB, photometric="rgb"))
     directory = struct.unpack_from("<I", data, 4)[0]

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from defocusctl.photo import Photo, conversion_warnings, exif, read_photo, write_photo
+from defocusctl.photo import Photo, conversion_warnings, ifd, read_photo, write_photo
 from defocusctl.photo.model import TiffCoding, TiffTag
 from tests.photo import photo_files as files
 
@@ -404,13 +404,13 @@ def test_jpeg_inside_tiff_becomes_lossless_and_says_so() -> None:
 @pytest.mark.parametrize("stated", [None, 72])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_resolution_of_the_file_reaches_formats_that_keep_it_in_exif(
-    target: str, stated: int | None, order: exif.ByteOrder, tmp_path: Path
+    target: str, stated: int | None, order: ifd.ByteOrder, tmp_path: Path
 ) -> None:
     number = struct.pack(order + "II", stated or 0, 1)
     sides = [TiffTag(code, 5, 1, number) for code in (282, 283)] if stated else []
     words = b"notes of the maker"
     details = {34665: [TiffTag(37500, 7, len(words), words)]}
-    block = exif.build(order, [TiffTag(271, 2, 7, b"Camera\0"), *sides], details)
+    block = ifd.build(order, [TiffTag(271, 2, 7, b"Camera\0"), *sides], details)
     photo = read_photo(files.pillow(RGB, "JPEG", dpi=(300, 150), exif=b"Exif\0\0" + block))
     path = tmp_path / f"out.{target.lower()}"
     write_photo(photo, photo.pixels, path, provenance=files.PROVENANCE)

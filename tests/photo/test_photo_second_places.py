@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from defocusctl.geometry import Box
-from defocusctl.photo import Photo, cropped, exif, read_photo, write_photo
+from defocusctl.photo import Photo, cropped, ifd, read_photo, write_photo
 from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
 
-EXIF = exif.build("<", [TiffTag(315, 2, 8, b"Artist!\0")], {})
-OTHER = exif.build("<", [TiffTag(315, 2, 8, b"Another\0")], {})
+EXIF = ifd.build("<", [TiffTag(315, 2, 8, b"Artist!\0")], {})
+OTHER = ifd.build("<", [TiffTag(315, 2, 8, b"Another\0")], {})
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 LEFT_OUT = "left out, because the result cannot carry it: "
 PREVIEWS = {kind: files.pillow(files.scene(12, 20), kind, quality=60) for kind in ("JPEG", "PNG", "WEBP")}
@@ -66,7 +66,7 @@ def test_an_orientation_in_photoshop_resources_turns_nothing() -> None:
 
 def test_second_blocks_in_places_of_another_kind_are_named() -> None:
     other = files.XMP.replace(b"moth", b"wasp")
-    within = exif.build("<", [TiffTag(700, 1, len(other), other)], {})
+    within = ifd.build("<", [TiffTag(700, 1, len(other), other)], {})
     main = (0xE1, XMP_HEAD + files.XMP)
     for second in (
         (0xE1, b"Exif\0\0" + within),
@@ -91,10 +91,10 @@ def test_the_resolution_in_photoshop_resources_turns_with_the_picture() -> None:
 
 def with_directory(code: int, kind: int) -> bytes:
     """An EXIF block with a tag that points to a directory of its own after all else."""
-    size = len(exif.build("<", [TiffTag(271, 2, 6, b"Kodak\0"), TiffTag(code, kind, 1, bytes(4))], {}))
+    size = len(ifd.build("<", [TiffTag(271, 2, 6, b"Kodak\0"), TiffTag(code, kind, 1, bytes(4))], {}))
     pointer = TiffTag(code, kind, 1, struct.pack("<I", size))
-    block = exif.build("<", [TiffTag(271, 2, 6, b"Kodak\0"), pointer], {})
-    return block + exif.directory_bytes("<", [TiffTag(1, 2, 20, b"K" * 19 + b"\0")], {}, size)
+    block = ifd.build("<", [TiffTag(271, 2, 6, b"Kodak\0"), pointer], {})
+    return block + ifd.directory_bytes("<", [TiffTag(1, 2, 20, b"K" * 19 + b"\0")], {}, size)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(33424, 4), (65024, 4), (400, 4), (65001, 13)])
@@ -102,7 +102,7 @@ def test_directories_of_other_kinds_are_named_and_not_pointed_to(code: int, kind
     photo = read_photo(jpeg((0xE1, b"Exif\0\0" + with_directory(code, kind))))
     assert photo.warnings == (f"left out of its EXIF: the directory of tag {code}",)
     assert photo.metadata.exif is not None and b"Kodak" in photo.metadata.exif
-    entries, _ = exif.read_directory(photo.metadata.exif, 8)
+    entries, _ = ifd.read_directory(photo.metadata.exif, 8)
     assert code not in {entry.tag.code for entry in entries}
 
 
@@ -119,8 +119,8 @@ def with_maker_note(text: bytes, *, relative: bool) -> bytes:
     """A block with a maker note whose only value is inside it (relative to it) or at the block's end."""
     note = b"OLYMP\0\1\0" + struct.pack("<H", 1) + struct.pack("<HHII", 0x200, 2, len(text), 0) + bytes(4)
     note += text if relative else b""
-    details = {exif.EXIF_IFD: [TiffTag(37500, 7, len(note), note)]}
-    block = exif.build("<", [TiffTag(271, 2, 6, b"Maker\0")], details)
+    details = {ifd.EXIF_IFD: [TiffTag(37500, 7, len(note), note)]}
+    block = ifd.build("<", [TiffTag(271, 2, 6, b"Maker\0")], details)
     place = note.index(text) if relative else len(block)
     record = struct.pack("<HHII", 0x200, 2, len(text), place)
     return block.replace(struct.pack("<HHII", 0x200, 2, len(text), 0), record) + (b"" if relative else text)
@@ -143,9 +143,7 @@ def test_values_beside_a_maker_note_are_named() -> None:
 @pytest.mark.parametrize("preview", PREVIEWS.values(), ids=PREVIEWS)
 def test_no_preview_of_any_kind_is_left_in_private_tags(preview: bytes) -> None:
     for content in (preview, b"Start" + preview + b"kept", base64.b64encode(preview)):
-        block = exif.build(
-            "<", [TiffTag(65000, 7, len(content), content), TiffTag(271, 2, 6, b"Maker\0")], {}
-        )
+        block = ifd.build("<", [TiffTag(65000, 7, len(content), content), TiffTag(271, 2, 6, b"Maker\0")], {})
         tag = (65000, 7, len(content), content, True)
         for data in (
             jpeg((0xE1, b"Exif\0\0" + block)),

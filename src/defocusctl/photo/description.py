@@ -14,6 +14,7 @@ from defocusctl.photo import (
     exif_coordinates,
     exif_embedded,
     extended_xmp,
+    ifd,
     photoshop,
     xmp,
     xmp_coordinates,
@@ -62,7 +63,7 @@ def checked(metadata: Metadata) -> Checked:
             exif_orientation = normalised.orientation if metadata.exif else None
             resolution = resolution or normalised.resolution
             notes += [f"the {name} in its EXIF cannot be read" for name in normalised.unreadable]
-        except (exif.BrokenExifError, struct.error):
+        except (ifd.BrokenExifError, struct.error):
             notes.append("broken EXIF left out")
             block = None
     packet = left_out.first_of([*packets, *removed.xmp], "a second XMP packet", second)

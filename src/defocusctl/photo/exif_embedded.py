@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.photo import embedded_pictures, exif, photoshop
+from defocusctl.photo import embedded_pictures, ifd, photoshop
 from defocusctl.photo.embedded_pictures import Span
 from defocusctl.photo.reframing import Reframing
 
@@ -28,9 +28,9 @@ def without_previews(block: bytes) -> tuple[bytes, list[str]]:
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    offset = exif.first_directory(block)
-    entries, link = exif.read_directory(block, offset)
-    directories = [entries, *filter(None, exif.sub_directories(block, entries).values())]
+    offset = ifd.first_directory(block)
+    entries, link = ifd.read_directory(block, offset)
+    directories = [entries, *filter(None, ifd.sub_directories(block, entries).values())]
     structure = [(0, 8), (offset, link)]
     structure += [(found[0].position - 2, found[-1].position + 12) for found in directories[1:]]
     values = [_place(block, entry) for found in directories for entry in found if len(entry.tag.value) > 4]
@@ -49,10 +49,10 @@ def without_previews(block: bytes) -> tuple[bytes, list[str]]:
     )
     cleaned = blanked.tobytes()
     for found in filter(None, directories):
-        foreign = {entry.tag.code for entry in found if exif.leads_elsewhere(block, entry.tag)}
+        foreign = {entry.tag.code for entry in found if ifd.leads_elsewhere(block, entry.tag)}
         lost += [f"the directory of tag {code}" for code in sorted(foreign - PICTURES)]
         if foreign or found is entries:
-            cleaned = exif.without_tags(cleaned, found[0].position - 2, foreign | PICTURES)
+            cleaned = ifd.without_tags(cleaned, found[0].position - 2, foreign | PICTURES)
     return cleaned, lost
 
 
@@ -67,7 +67,7 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
     for value, place in found:
         patched[place : place + len(value)] = bytes(len(value))
     if found:
-        block = exif.without_tags(bytes(patched), exif.first_directory(block), {XMP})
+        block = ifd.without_tags(bytes(patched), ifd.first_directory(block), {XMP})
     return block, [value for value, _ in found]
 
 
@@ -86,7 +86,7 @@ def without_photoshop(block: bytes, reframing: Reframing | None, removed: photos
 
 def _values(block: bytes, code: int) -> list[tuple[bytes, int]]:
     """The values of a tag that are stored outside of the first directory, and their positions."""
-    entries, _ = exif.read_directory(block, exif.first_directory(block))
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
     return [
         (entry.tag.value, _place(block, entry)[0])
         for entry in entries
@@ -94,7 +94,7 @@ def _values(block: bytes, code: int) -> list[tuple[bytes, int]]:
     ]
 
 
-def _outside_maker_note(block: bytes, entries: list[exif.Entry]) -> list[slice]:
+def _outside_maker_note(block: bytes, entries: list[ifd.Entry]) -> list[slice]:
     """Where values of the maker note in a directory are, if it has offsets into the block, beyond its end.
 
     Its own directory follows a name of the maker. Offsets that all fit into the note are relative to it.
@@ -105,10 +105,10 @@ def _outside_maker_note(block: bytes, entries: list[exif.Entry]) -> list[slice]:
     start, end = _place(block, note)
     for position in range(start, min(start + LONGEST_MAKER, end), 2):
         try:
-            inner, link = exif.read_directory(block, position)
-        except exif.BrokenExifError:
+            inner, link = ifd.read_directory(block, position)
+        except ifd.BrokenExifError:
             continue
-        if inner and link <= end and all(entry.tag.kind in exif.KIND_BYTES for entry in inner):
+        if inner and link <= end and all(entry.tag.kind in ifd.KIND_BYTES for entry in inner):
             values = [entry for entry in inner if len(entry.tag.value) > 4]
             places = [_place(block, each) for each in values if not embedded_pictures.spans(each.tag.value)]
             absolute = any(last > end - start for _, last in places)
@@ -116,9 +116,9 @@ def _outside_maker_note(block: bytes, entries: list[exif.Entry]) -> list[slice]:
     return []
 
 
-def _place(block: bytes, entry: exif.Entry) -> Span:
+def _place(block: bytes, entry: ifd.Entry) -> Span:
     """Where the value of a tag is that is stored outside of its directory."""
-    (start,) = struct.unpack_from(exif.byte_order(block) + "I", block, entry.position + 8)
+    (start,) = struct.unpack_from(ifd.byte_order(block) + "I", block, entry.position + 8)
     return start, start + len(entry.tag.value)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
-from defocusctl.photo import embedded_pictures, exif
+from defocusctl.photo import embedded_pictures, ifd
 from defocusctl.photo.formats import jpeg_segments
 from defocusctl.photo.formats.png_text import edited_photoshop
 from defocusctl.photo.model import Coding, JpegCoding, PngCoding, TiffCoding, TiffTag
@@ -152,7 +152,7 @@ def _resources(resources: bytes) -> Iterator[Resource]:
 def _without_iptc_preview(tag: TiffTag) -> TiffTag:
     """The tag of IPTC data, whose units may be several bytes, without their preview."""
     content = iptc_without_preview(tag.value)
-    size = exif.KIND_BYTES[tag.kind]
+    size = ifd.KIND_BYTES[tag.kind]
     content += bytes(-len(content) % size)
     return TiffTag(tag.code, tag.kind, len(content) // size, content)
 

@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from defocusctl.errors import InputError
-from defocusctl.photo import exif
+from defocusctl.photo import ifd
 from defocusctl.photo.formats.jpeg_segments import read_layout
 from defocusctl.photo.header import damaged
 
@@ -42,7 +42,7 @@ def refuse_overlapping_tags(data: bytes) -> None:
     """
     order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
     number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
-    budget = exif.ReadBudget.of(data)
+    budget = ifd.ReadBudget.of(data)
     seen: set[int] = set()
     try:
         for _ in range(MAX_PAGES + 1):
@@ -56,7 +56,7 @@ def refuse_overlapping_tags(data: bytes) -> None:
             start = offset + struct.calcsize(order + number[0])
             place = start + count * struct.calcsize(order + record)
             for _, kind, values in struct.iter_unpack(order + record, data[start:place]):
-                length = exif.KIND_BYTES.get(kind, 0) * values
+                length = ifd.KIND_BYTES.get(kind, 0) * values
                 if length <= len(data) and not budget.take(length):
                     raise damaged("its tags overlap")
     except struct.error:  # tifffile reports it

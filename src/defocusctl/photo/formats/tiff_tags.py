@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from defocusctl.photo import exif
+from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.tiff_support import YCBCR
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
@@ -38,7 +38,7 @@ STRUCTURE = frozenset(  # how pixels are stored, which the result states anew, a
         *(*range(255, 260), *range(262, 267), *range(277, 280), *range(282, 285), 273, 274),
         *(288, 289, 292, 293, 296, 317, 320, *range(322, 328), 332, 334, 338, 339, 347, 512, 513, 514, 515),
         *(*range(517, 522), *range(529, 532), 559, XMP, ICC, 50838),
-        *(*exif.POINTERS, *NAMED, *FOR_YCBCR),
+        *(*ifd.POINTERS, *NAMED, *FOR_YCBCR),
     )
 )
 DESCRIPTIVE = frozenset(
@@ -48,9 +48,9 @@ DESCRIPTIVE = frozenset(
 DESCRIPTION = 270
 SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's record of the array's shape; stale in any other file
 NARROW = {  # types of BigTIFF: letter and type of 32 bits
-    exif.LONG_8: ("I", exif.LONG),
-    exif.SLONG_8: ("i", exif.SLONG),
-    exif.DIRECTORY_8: ("I", exif.DIRECTORY),
+    ifd.LONG_8: ("I", ifd.LONG),
+    ifd.SLONG_8: ("i", ifd.SLONG),
+    ifd.DIRECTORY_8: ("I", ifd.DIRECTORY),
 }
 LARGEST_TAG = 4 * 2**20
 
@@ -69,9 +69,9 @@ class Directory:
 
 def read(data: bytes, page: Any) -> Directory:
     """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
-    order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
-    entries, _ = exif.read_directory(data, page.offset)
-    numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
+    order: ifd.ByteOrder = "<" if data[:2] == b"II" else ">"
+    entries, _ = ifd.read_directory(data, page.offset)
+    numbers = [ifd.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
     dropped: list[str] = []
@@ -80,21 +80,21 @@ def read(data: bytes, page: Any) -> Directory:
     icc, xmp = (next((tag.value for tag in tags if tag.code == code), None) or None for code in (ICC, XMP))
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
-    readable = exif.sub_directories(data, entries)
-    lost = {tag.code for tag in tags} & set(exif.POINTERS) - set(readable)
-    unread += [f"its {exif.POINTERS[code]} directory cannot be read" for code in sorted(lost)]
+    readable = ifd.sub_directories(data, entries)
+    lost = {tag.code for tag in tags} & set(ifd.POINTERS) - set(readable)
+    unread += [f"its {ifd.POINTERS[code]} directory cannot be read" for code in sorted(lost)]
     subs = {}
     for pointer, found in readable.items():
         inner = _tags(data, order, found, dropped)
-        if kept := [tag for tag in inner if tag.value and tag.code not in exif.POINTERS]:
+        if kept := [tag for tag in inner if tag.value and tag.code not in ifd.POINTERS]:
             subs[pointer] = kept
-    block = exif.build(order, descriptive, subs) if descriptive or subs else None
+    block = ifd.build(order, descriptive, subs) if descriptive or subs else None
     named = NAMED if page.photometric == YCBCR else NAMED | FOR_YCBCR
     warnings = (*unread, *left_out.warning([*_not_carried(tags, named, order), *dropped]))
     return Directory(icc, block, xmp, orientation, other, warnings)
 
 
-def _tags(data: bytes, order: exif.ByteOrder, entries: list[exif.Entry], dropped: list[str]) -> list[TiffTag]:
+def _tags(data: bytes, order: ifd.ByteOrder, entries: list[ifd.Entry], dropped: list[str]) -> list[TiffTag]:
     """The tags of a directory in the types of classic TIFF.
 
     Names for those that point to further directories or cannot be read go to ``dropped``.
@@ -104,7 +104,7 @@ def _tags(data: bytes, order: exif.ByteOrder, entries: list[exif.Entry], dropped
         tag = _narrow(entry.tag, order)
         if tag.code in STRUCTURE - {XMP, ICC}:
             tags.append(tag)
-        elif exif.leads_elsewhere(data, entry.tag):
+        elif ifd.leads_elsewhere(data, entry.tag):
             dropped.append(f"the directory of tag {tag.code}")
         elif tag.count and not tag.value:
             dropped.append(f"tag {tag.code}, which cannot be read")
@@ -113,22 +113,22 @@ def _tags(data: bytes, order: exif.ByteOrder, entries: list[exif.Entry], dropped
     return tags
 
 
-def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag:
+def _narrow(tag: TiffTag, order: ifd.ByteOrder) -> TiffTag:
     """A tag of 64-bit integers as one of 32 bits, without a value if they do not fit."""
     if tag.kind not in NARROW:
         return tag
     letter, kind = NARROW[tag.kind]
     try:
-        value = struct.pack(f"{order}{tag.count}{letter}", *exif.integers(tag, order))
+        value = struct.pack(f"{order}{tag.count}{letter}", *ifd.integers(tag, order))
     except struct.error:
         value = b""
     return TiffTag(tag.code, kind, tag.count, value)
 
 
-def _not_carried(tags: list[TiffTag], named: dict[int, str], order: exif.ByteOrder) -> list[str]:
+def _not_carried(tags: list[TiffTag], named: dict[int, str], order: ifd.ByteOrder) -> list[str]:
     """Names for the tags that are left out, those in ``named`` and others."""
     others = [tag for tag in tags if tag.code not in STRUCTURE]
-    plain = {tag.code for tag in tags if tag.code == SUBFILE_TYPE and not any(exif.integers(tag, order))}
+    plain = {tag.code for tag in tags if tag.code == SUBFILE_TYPE and not any(ifd.integers(tag, order))}
     known = [named[tag.code] for tag in tags if tag.code in named.keys() - plain]
     large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
     return [*known, *large]
@@ -138,7 +138,7 @@ def _not_carried(tags: list[TiffTag], named: dict[int, str], order: exif.ByteOrd
 class Carried:
     """The tags to add to a new file: those of its first directory, and its sub-directories."""
 
-    byte_order: exif.ByteOrder
+    byte_order: ifd.ByteOrder
     main: list[TiffTag]
     subs: dict[int, list[TiffTag]]
 
@@ -146,14 +146,14 @@ class Carried:
     def of(cls, metadata: Metadata) -> "Carried":
         """The tags of the EXIF block and of a TIFF source; the file gets the block's byte order."""
         coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
-        order: exif.ByteOrder = coding.byte_order if coding else "<"
+        order: ifd.ByteOrder = coding.byte_order if coding else "<"
         kept = {tag.code: tag for tag in coding.tags} if coding else {}
         subs: dict[int, list[TiffTag]] = {}
         if metadata.exif is not None:
-            order = exif.byte_order(metadata.exif)
-            entries, _ = exif.read_directory(metadata.exif, exif.first_directory(metadata.exif))
+            order = ifd.byte_order(metadata.exif)
+            entries, _ = ifd.read_directory(metadata.exif, ifd.first_directory(metadata.exif))
             kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
-            for pointer, found in exif.sub_directories(metadata.exif, entries).items():
+            for pointer, found in ifd.sub_directories(metadata.exif, entries).items():
                 if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
                     subs[pointer] = tags
         return cls(order, list(kept.values()), subs)
@@ -169,12 +169,12 @@ class Carried:
             return
         out.seek(struct.unpack_from(self.byte_order + "I", header, 4)[0])
         (count,) = struct.unpack(self.byte_order + "H", out.read(2))
-        written = exif.stored_tags(out.read(12 * count), self.byte_order)
+        written = ifd.stored_tags(out.read(12 * count), self.byte_order)
         added = [tag for tag in self.main if tag.code not in written]
         end = out.seek(0, 2)
         base = end + end % 2
         out.seek(base)
-        out.write(exif.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
+        out.write(ifd.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
         out.seek(4)
         out.write(struct.pack(self.byte_order + "I", base))
 
@@ -184,4 +184,4 @@ def _describes_shape(tag: TiffTag) -> bool:
 
 
 def _is_storable(tag: TiffTag) -> bool:
-    return bool(tag.value) and tag.kind in exif.KIND_BYTES.keys() - NARROW and tag.code not in STRUCTURE
+    return bool(tag.value) and tag.kind in ifd.KIND_BYTES.keys() - NARROW and tag.code not in STRUCTURE
