@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, exif, read_photo, write_photo
+from defocusctl.photo import Photo, ifd, read_photo, write_photo
 from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.formats.raw_metadata import is_raw
 from defocusctl.photo.targets import output_path
@@ -169,9 +169,10 @@ def test_second_blocks_are_named_where_they_differ() -> None:
     raw = text_chunk(b"zTXt", b"Raw profile type exif", raw_profile(b"exif", b"Exif\0\0" + block))
     assert read_photo(png_with((b"eXIf", block), raw)).warnings == ()
     assert read_photo(png_with((b"eXIf", other), raw)).warnings == (LEFT_OUT + "a second EXIF block",)
-    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP + end) for end in (b"", b" ")]
+    words = (b"moth", b"wasp")
+    packets = [text_chunk(b"iTXt", b"XML:com.adobe.xmp", files.XMP.replace(b"moth", word)) for word in words]
     assert read_photo(png_with(*packets)).warnings == (LEFT_OUT + "a second XMP packet",)
-    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"\0")]
+    profiles = [(b"iCCP", b"name\0\0" + zlib.compress(files.ICC + end)) for end in (b"", b"x")]
     assert read_photo(png_with(*profiles)).warnings == (LEFT_OUT + "a second ICC profile",)
     data = files.pillow(RGB, "WEBP", lossless=True, exif=b"Exif\0\0" + block)
     data += b"EXIF" + struct.pack("<I", len(other)) + other + bytes(len(other) % 2)
@@ -330,7 +331,7 @@ def test_one_sub_directory_named_a_million_times_is_read_once() -> None:
 
 
 def test_a_chain_of_pages_without_end_is_refused() -> None:
-    page = exif.directory_bytes("<", [], {}, 0)[:2]
+    page = ifd.directory_bytes("<", [], {}, 0)[:2]
     assert page == b"\0\0"
     data = bytearray(files.tiff(RGB, photometric="rgb"))
     directory = struct.unpack_from("<I", data, 4)[0]

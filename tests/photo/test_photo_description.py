@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from defocusctl.geometry import Box, Size
-from defocusctl.photo import Photo, cropped, exif, exif_embedded, read_photo, write_photo
-from defocusctl.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD
+from defocusctl.photo import Photo, cropped, exif_embedded, ifd, read_photo, write_photo
+from defocusctl.photo.ifd import EXIF_IFD, GPS_IFD, INTEROP_IFD
 from defocusctl.photo.model import TiffCoding, TiffTag
 from defocusctl.photo.photoshop import iptc_without_preview
 from defocusctl.photo.reframing import Area, Reframing, upright
@@ -30,7 +30,7 @@ def tag(code: int, kind: int, *numbers: int) -> TiffTag:
 
 def block(*main: TiffTag, **subs: list[TiffTag]) -> bytes:
     pointers = {"exif": EXIF_IFD, "gps": GPS_IFD, "interop": INTEROP_IFD}
-    return exif.build("<", main, {pointers[name]: tags for name, tags in subs.items()})
+    return ifd.build("<", main, {pointers[name]: tags for name, tags in subs.items()})
 
 
 CAMERA = block(TiffTag(271, 2, 7, b"Camera\0"), exif=[tag(40962, 4, 40)])
@@ -38,13 +38,13 @@ CAMERA = block(TiffTag(271, 2, 7, b"Camera\0"), exif=[tag(40962, 4, 40)])
 
 def with_second_directory(first: bytes, *tags: TiffTag, picture: bytes, offset_tag: int = 513) -> bytes:
     """The block with a second directory, its tags, and a picture that it points to."""
-    _, link = exif.read_directory(first, 8)
+    _, link = ifd.read_directory(first, 8)
     base = len(first) + len(first) % 2
     length_tag = {513: 514, 273: 279}[offset_tag]
 
     def directory(offset: int) -> bytes:
         places = (tag(offset_tag, 4, offset), tag(length_tag, 4, len(picture)))
-        return exif.directory_bytes("<", [*tags, *places], {}, base)
+        return ifd.directory_bytes("<", [*tags, *places], {}, base)
 
     second = directory(base + len(directory(0)))
     linked = first[:link] + struct.pack("<I", base) + first[link + 4 :]
@@ -121,9 +121,9 @@ def test_no_preview_is_left_in_the_bytes_of_any_format(kind: str) -> None:
 
 def test_a_directory_that_shares_the_values_of_the_first_costs_it_nothing() -> None:
     first = block(TiffTag(271, 2, 7, b"Camera\0"), exif=[tag(40962, 4, 40)])
-    _, link = exif.read_directory(first, 8)
+    _, link = ifd.read_directory(first, 8)
     looped = first[:link] + struct.pack("<I", 8) + first[link + 4 :]
-    assert exif_embedded.without_previews(looped) == first
+    assert exif_embedded.without_previews(looped) == (first, [])
 
 
 def test_photoshop_resources_lose_their_previews_only() -> None:
@@ -354,10 +354,10 @@ def test_what_cannot_follow_is_taken_out_with_a_warning() -> None:
 def test_exif_subject_follows(kind: int) -> None:
     stored = block(tag(274, 3, 6), exif=[tag(37396, kind, 10, 6, 4, 2), tag(41492, kind, 30, 20)])
     photo = read_photo(file_with("JPEG", exif_block=stored))
-    found = {e.tag.code: exif.integers(e.tag, "<") for e in details(photo)}
+    found = {e.tag.code: ifd.integers(e.tag, "<") for e in details(photo)}
     assert found == {37396: [18, 10, 2, 4], 41492: [4, 30]}
     part = cropped(photo, Box(0, 12, 20, 24))
-    assert {e.tag.code: exif.integers(e.tag, "<") for e in details(part)} == {37396: [6, 10, 2, 4]}
+    assert {e.tag.code: ifd.integers(e.tag, "<") for e in details(part)} == {37396: [6, 10, 2, 4]}
     assert part.warnings == ("left out, because the picture is cropped: the subject's position",)
 
 
@@ -382,9 +382,7 @@ def test_subject_and_crops_in_the_first_directory_follow(kind: str, orientation:
     tags = read.coding.tags if isinstance(read.coding, TiffCoding) else ()
     if kind == "PNG":
         assert read.exif is not None
-        tags = tuple(
-            entry.tag for entry in exif.read_directory(read.exif, exif.first_directory(read.exif))[0]
-        )
+        tags = tuple(entry.tag for entry in ifd.read_directory(read.exif, ifd.first_directory(read.exif))[0])
     found = {each.code: each.value for each in tags}
     assert found[37396] == (struct.pack("<HH", 18, 30) if orientation == 6 else struct.pack("<HH", 10, 2))
     assert not found.keys() & {50719, 50720}
@@ -408,10 +406,10 @@ def test_text_about_the_size_of_the_picture_goes() -> None:
         assert [each for each in keywords if each.encode() + b"\x006" in written] == kept
 
 
-def details(photo: Photo) -> list[exif.Entry]:
+def details(photo: Photo) -> list[ifd.Entry]:
     stored = photo.metadata.exif
     assert stored is not None
-    return exif.sub_directories(stored, exif.read_directory(stored, 8)[0])[EXIF_IFD]
+    return ifd.sub_directories(stored, ifd.read_directory(stored, 8)[0])[EXIF_IFD]
 
 
 def test_the_place_on_the_page_goes() -> None:
@@ -459,7 +457,7 @@ def test_ome_xml_of_another_frame_is_left_out() -> None:
 @pytest.mark.parametrize("kind", LETTERS)
 def test_integers_of_any_type_are_read(kind: int) -> None:
     stored = block(tag(274, kind, 6), exif=[tag(40962, kind, 40), tag(40963, kind, 24)])
-    entries, _ = exif.read_directory(stored, 8)
+    entries, _ = ifd.read_directory(stored, 8)
     position = next(e.position for e in entries if e.tag.code == EXIF_IFD)
     (offset,) = struct.unpack_from("<I", stored, position + 8)
     pointer = struct.pack("<HHI", EXIF_IFD, kind, 1) + struct.pack("<" + LETTERS[kind], offset).ljust(
@@ -468,13 +466,16 @@ def test_integers_of_any_type_are_read(kind: int) -> None:
     stored = stored[:position] + pointer + stored[position + 12 :]
     photo = read_photo(file_with("JPEG", exif_block=stored))
     assert photo.size == (40, 24) and photo.warnings == ()
-    assert {e.tag.code: exif.integers(e.tag, "<") for e in details(photo)} == {40962: [24], 40963: [40]}
+    assert {e.tag.code: ifd.integers(e.tag, "<") for e in details(photo)} == {
+        40962: [24],
+        40963: [40],
+    }
 
 
 @pytest.mark.parametrize("kind", LETTERS)
 def test_the_orientation_of_a_tiff_may_be_any_integer(kind: int) -> None:
     data = bytearray(files.tiff(files.scene(), photometric="rgb", extratags=[(274, 3, 1, 6, True)]))
-    entries, _ = exif.read_directory(bytes(data), exif.first_directory(bytes(data)))
+    entries, _ = ifd.read_directory(bytes(data), ifd.first_directory(bytes(data)))
     position = next(entry.position for entry in entries if entry.tag.code == 274)
     struct.pack_into(
         "<HHI4s", data, position, 274, kind, 1, struct.pack("<" + LETTERS[kind], 6).ljust(4, b"\0")
@@ -495,7 +496,7 @@ def test_what_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:
         "the EXIF directory in its EXIF cannot be read",
         "the orientation in its EXIF cannot be read",
     )
-    assert exif.read_directory(photo.metadata.exif, 8)[0][0].tag == orientation
+    assert ifd.read_directory(photo.metadata.exif, 8)[0][0].tag == orientation
 
 
 def test_interoperability_and_utf8_reach_a_tiff(tmp_path: Path) -> None:
@@ -513,7 +514,7 @@ def test_interoperability_and_utf8_reach_a_tiff(tmp_path: Path) -> None:
         photo = read_photo(target)
         assert photo.metadata.exif is not None and photo.warnings == ()
         data = photo.metadata.exif
-        subs = exif.sub_directories(data, exif.read_directory(data, 8)[0])
+        subs = ifd.sub_directories(data, ifd.read_directory(data, 8)[0])
         assert [entry.tag for entry in subs[INTEROP_IFD]] == [TiffTag(1, 2, 4, b"R03\0")]
         assert artist in [entry.tag for entry in subs[EXIF_IFD]]
         assert GPS_IFD in subs
@@ -526,7 +527,7 @@ def test_entries_that_share_one_value_do_not_multiply_it() -> None:
     base = 8 + 2 + 12 * count + 4
     records = b"".join(struct.pack("<HHII", 40000 + n, 7, len(value), base) for n in range(count))
     stored = b"II*\0\x08\0\0\0" + struct.pack("<H", count) + records + bytes(4) + value
-    entries, _ = exif.read_directory(stored, 8)
+    entries, _ = ifd.read_directory(stored, 8)
     assert sum(len(entry.tag.value) for entry in entries) <= 2 * len(stored)
 
 
@@ -566,7 +567,7 @@ def test_no_preview_is_left_in_what_is_carried_as_it_is(preview: bytes) -> None:
 def test_bytes_that_start_like_a_jpeg_by_chance_are_kept() -> None:
     numbers = struct.pack("<8h", -5, -40, -1, -20, 7, -40, -1, 3) + b"\xff\xd8\xff\xe1" + bytes(range(40))
     stored = block(exif=[TiffTag(37500, 7, len(numbers), numbers)])
-    assert exif_embedded.without_previews(stored) == stored
+    assert exif_embedded.without_previews(stored) == (stored, [])
 
 
 @pytest.mark.parametrize("head", [b"Photoshop 3.0\0", b"Adobe_Photoshop2.5:\0"])
@@ -582,7 +583,7 @@ def test_photoshop_resources_of_all_ages_lose_their_previews(head: bytes, number
 def test_bytes_of_an_exif_block_that_no_tag_refers_to_are_not_carried(kind: str) -> None:
     strip = files.scene(24, 32).tobytes()
     base = len(CAMERA) + 100
-    directory = exif.directory_bytes("<", [tag(273, 4, base + 60), tag(279, 4, len(strip))], {}, base)
+    directory = ifd.directory_bytes("<", [tag(273, 4, base + 60), tag(279, 4, len(strip))], {}, base)
     sub = block(
         TiffTag(271, 2, 7, b"Camera\0"), tag(330, 4, base), tag(273, 4, base), exif=[tag(40962, 4, 40)]
     )
@@ -591,7 +592,7 @@ def test_bytes_of_an_exif_block_that_no_tag_refers_to_are_not_carried(kind: str)
         written = rewritten(photo)
         assert strip[100:140] not in written and b"Camera\0" in written
         assert photo.metadata.exif is not None
-        entries, _ = exif.read_directory(photo.metadata.exif, 8)
+        entries, _ = ifd.read_directory(photo.metadata.exif, 8)
         assert not {330, 273} & {entry.tag.code for entry in entries}
 
 

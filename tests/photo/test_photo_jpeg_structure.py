@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, exif, read_photo, write_photo
+from defocusctl.photo import Photo, ifd, read_photo, write_photo
 from defocusctl.photo.formats.jpeg_segments import read_layout, write_segment
 from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
@@ -166,7 +166,7 @@ def test_a_profile_written_twice_is_one_profile() -> None:
 
 def test_exif_in_several_segments_is_one_block() -> None:
     note = b"maker note " * 14_000
-    block = exif.build("<", [], {exif.EXIF_IFD: [TiffTag(37500, 7, len(note), note)]})
+    block = ifd.build("<", [], {ifd.EXIF_IFD: [TiffTag(37500, 7, len(note), note)]})
     parts = [(0xE1, b"Exif\0\0" + block[start : start + 60_000]) for start in range(0, len(block), 60_000)]
     assert len(parts) == 3
     photo = read_photo(with_segments(*parts))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.photo import exif, read_photo, write_photo
+from defocusctl.photo import ifd, read_photo, write_photo
 from tests.photo import photo_files as files
 from tests.photo.test_photo_description import block, file_with, packet, tag, xmp_of
 
@@ -43,5 +43,5 @@ def test_a_jpeg_does_not_claim_the_storage_of_a_tiff(
         write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
         written = read_photo(target).metadata.exif
         assert written is not None
-        entries, _ = exif.read_directory(written, exif.first_directory(written))
+        entries, _ = ifd.read_directory(written, ifd.first_directory(written))
         assert [each.tag.code for each in entries] == [*expected, 271]

@@ -6,7 +6,7 @@ import numpy as np
 
 from defocusctl.errors import OutputError
 from defocusctl.photo import extended_xmp, icc
-from defocusctl.photo.formats import avif, heif, jpeg, jpeg_segments, png, png_text, webp
+from defocusctl.photo.formats import avif, heif, jpeg, jpeg_metadata, jpeg_segments, png, png_text, webp
 from defocusctl.photo.header import HEIC, JPEG_XL
 from defocusctl.photo.model import (
     HeifCoding,
@@ -112,7 +112,7 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     if kind in WITHOUT_METADATA:
         lost = [name for name, content in parts.items() if content]
     elif kind == "JPEG":
-        crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg.LARGEST_XMP)
+        crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg_metadata.LARGEST_XMP)
         lost = ["provenance in addition to its XMP"] if crowded else []
     else:
         lost = []

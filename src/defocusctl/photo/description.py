@@ -14,14 +14,18 @@ from defocusctl.photo import (
     exif_coordinates,
     exif_embedded,
     extended_xmp,
+    ifd,
     photoshop,
     xmp,
     xmp_coordinates,
 )
+from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import is_about_geometry
 from defocusctl.photo.model import JpegCoding, Metadata, Photo, PngCoding, TiffCoding
 from defocusctl.photo.reframing import Reframing, swaps_sides
 from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet
+
+SECOND_EXIF = "a second EXIF block"
 
 
 @dataclass(frozen=True)
@@ -39,36 +43,42 @@ def checked(metadata: Metadata) -> Checked:
 
     Broken EXIF or XMP is left out with a warning.
     """
-    notes: list[str] = []
-    metadata, joining = _with_extended_xmp(metadata)
-    notes += joining
-    block, packet, resolution = metadata.exif, metadata.xmp, metadata.resolution
+    metadata, notes = _with_extended_xmp(metadata)
+    removed, second, packets = photoshop.Removed(), list[str](), [metadata.xmp]
+    coding, resolution = photoshop.cleaned_coding(metadata.coding, None, removed), metadata.resolution
+    blocks = [block and block.removeprefix(exif.HEADER) for block in (metadata.exif, *removed.exif)]
+    block = left_out.first_of(blocks, SECOND_EXIF, second)
     exif_orientation = xmp_orientation = None
     if block is not None:
         try:
             normalised = exif.normalise(block)
-            block, exif_orientation = exif_embedded.without_previews(normalised.block), normalised.orientation
-            block, copied = exif_embedded.without_xmp(block)
-            block, lost = exif_embedded.without_photoshop(block, coordinates=False)
-            packet = packet or copied
-            notes += _warning("left out of its EXIF", lost)
+            block, lost = exif_embedded.without_previews(normalised.block)
+            block, inner = exif_embedded.without_xmp(block)
+            further = photoshop.Removed(xmp=removed.xmp)
+            block = exif_embedded.without_photoshop(block, None, further)
+            packets += inner
+            second += [SECOND_EXIF] * bool(further.exif)
+            notes += _warning("left out of its EXIF", [*lost, *further.names])
+            # Nothing turns a picture by the EXIF in Photoshop's resources.
+            exif_orientation = normalised.orientation if metadata.exif else None
             resolution = resolution or normalised.resolution
             notes += [f"the {name} in its EXIF cannot be read" for name in normalised.unreadable]
-        except (exif.BrokenExifError, struct.error):
+        except (ifd.BrokenExifError, struct.error):
             notes.append("broken EXIF left out")
             block = None
+    packet = left_out.first_of([*packets, *removed.xmp], "a second XMP packet", second)
     if packet is not None:
         try:
             parsed = Packet(packet)
             xmp_orientation = xmp.normalise(parsed)
-            removed = xmp.remove_references(parsed)
+            about = xmp.remove_references(parsed)
             packet = parsed.edited()
-            notes += _warning("removed from its XMP, because the result does not contain it", removed)
+            notes += _warning("removed from its XMP, because the result does not contain it", about)
         except BrokenXmpError as error:
             notes.append(_xmp_left_out("XMP", error))
             packet = None
-    coding, lost = photoshop.cleaned_coding(metadata.coding, coordinates=False)
-    notes += _warning("left out", lost)
+    notes += _warning("left out", removed.names)
+    notes += left_out.warning(second)
     kept = Metadata(metadata.icc, block, packet, resolution, coding)
     return Checked(kept, exif_orientation, xmp_orientation, tuple(notes))
 
@@ -102,11 +112,11 @@ def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[
         return metadata, ()
     block, packet, coding = metadata.exif, metadata.xmp, metadata.coding
     lost: list[str] = []
+    removed = photoshop.Removed()
     if block is not None:
         block, names = exif_coordinates.reframed(block, reframing)
         lost += names
-        block, names = exif_embedded.without_photoshop(block, coordinates=True)
-        lost += names
+        block = exif_embedded.without_photoshop(block, reframing, removed)
     if packet is not None:
         packet, names = xmp_coordinates.reframed(packet, reframing)
         lost += names
@@ -119,9 +129,9 @@ def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[
         texts = [each for each in coding.chunks if is_about_geometry(each, swaps_sides=swaps)]
         coding = PngCoding(tuple(each for each in coding.chunks if each not in texts))
         lost += ["text about the picture's size and places"] if texts else []
-    coding, names = photoshop.cleaned_coding(coding, coordinates=True)
+    coding = photoshop.cleaned_coding(coding, reframing, removed)
     done = " and ".join(["rotated"] * reframing.rotates + ["cropped"] * reframing.crops)
-    warnings = _warning(f"left out, because the picture is {done}", [*lost, *names])
+    warnings = _warning(f"left out, because the picture is {done}", [*lost, *removed.names])
     return replace(metadata, exif=block, xmp=packet, coding=coding), tuple(warnings)
 
 

@@ -1,61 +1,20 @@
-"""EXIF blocks (TIFF structures, EXIF 2.32): reading entries, patching in place, building new blocks.
-
-Blocks are patched rather than rewritten where possible: maker notes hold offsets into the whole block and
-break if its layout changes.
-"""
+"""EXIF blocks (EXIF 2.32): orientation, size and resolution of the picture, patched in place."""
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from defocusctl.geometry import Size
+from defocusctl.photo import ifd
 from defocusctl.photo.model import Resolution, TiffTag
 from defocusctl.photo.reframing import swaps_sides
 
-ByteOrder = Literal["<", ">"]
-
+HEADER = b"Exif\0\0"  # before a block in a JPEG segment, and in what some programs write elsewhere
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
 PIXEL_X, PIXEL_Y = 40962, 40963
 FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
 RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
-POINTERS = {EXIF_IFD: "EXIF", GPS_IFD: "GPS", INTEROP_IFD: "interoperability"}
-PARENTS = {INTEROP_IFD: EXIF_IFD}  # the parent of all others is the first directory
-MAX_TAGS = 4096  # same as tifffile's limit
-SHORT, LONG, RATIONAL, SLONG, UTF8 = 3, 4, 5, 9, 129
-KIND_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, UTF8: 1}
-INTEGER_LETTERS = {1: "B", SHORT: "H", LONG: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
-
-
-class BrokenExifError(ValueError):
-    """The block's header or first directory cannot be read."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A tag with the position of its 12-byte record in the block."""
-
-    tag: TiffTag
-    position: int
-
-
-@dataclass
-class ReadBudget:
-    """How many bytes may still be read: at first twice the block's size, because entries may share values."""
-
-    left: int
-
-    @classmethod
-    def of(cls, block: bytes) -> "ReadBudget":
-        return cls(2 * len(block))
-
-    def take(self, count: int) -> bool:
-        """Spend ``count`` bytes; False if fewer were left."""
-        self.left -= count
-        return self.left >= 0
 
 
 @dataclass(frozen=True)
@@ -68,209 +27,85 @@ class Normalised:
     unreadable: tuple[str, ...]
 
 
-def byte_order(block: bytes) -> ByteOrder:
-    """The byte order of a TIFF block.
-
-    Raises:
-        BrokenExifError: if it does not begin with a (classic) TIFF header.
-    """
-    if block[:4] == b"II*\0":
-        return "<"
-    if block[:4] == b"MM\0*":
-        return ">"
-    raise BrokenExifError("no TIFF header")
-
-
-def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) -> tuple[list[Entry], int]:
-    """The entries of the directory at ``offset``, and the position of its link to the next one.
-
-    An entry whose value lies outside the block gets an empty value, as do all entries after ``budget`` is
-    spent. To read several directories, pass the same budget to all calls.
-
-    Raises:
-        BrokenExifError: if the directory itself lies outside the block, has too many entries or exceeds the
-            budget.
-    """
-    order = byte_order(block)
-    if offset < 8 or offset + 2 > len(block):
-        raise BrokenExifError("a directory lies outside the block")
-    (count,) = struct.unpack_from(order + "H", block, offset)
-    if count > MAX_TAGS:
-        raise BrokenExifError("a directory has too many tags")
-    link = offset + 2 + 12 * count
-    if link > len(block):
-        raise BrokenExifError("a directory is cut short")
-    budget = budget or ReadBudget.of(block)
-    if not budget.take(12 * count):
-        raise BrokenExifError("its directories overlap")
-    entries = []
-    for position in range(offset + 2, link, 12):
-        code, kind, number = struct.unpack_from(order + "HHI", block, position)
-        length = KIND_BYTES.get(kind, 0) * number
-        start = position + 8
-        if length > 4:
-            (start,) = struct.unpack_from(order + "I", block, start)
-        value = block[start : start + length] if start + length <= len(block) and budget.take(length) else b""
-        entries.append(Entry(TiffTag(code, kind, number, value), position))
-    return entries, link
-
-
-def first_directory(block: bytes) -> int:
-    """The offset of the first directory."""
-    if len(block) < 8:
-        raise BrokenExifError("no TIFF header")
-    return int(struct.unpack_from(byte_order(block) + "I", block, 4)[0])
-
-
-def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
-    """The readable EXIF, GPS and interoperability directories, by pointer tag."""
-    order, budget = byte_order(block), ReadBudget.of(block)
-    found: dict[int, list[Entry]] = {}
-    waiting = list(entries)
-    for entry in waiting:  # grows by the entries of the EXIF directory
-        pointer = entry.tag.code
-        if pointer in POINTERS and pointer not in found:
-            try:
-                found[pointer], _ = read_directory(block, _integer(entry.tag, order) or 0, budget)
-            except BrokenExifError:
-                continue
-            waiting += found[pointer] if pointer == EXIF_IFD else []
-    return found
-
-
 def normalise(block: bytes) -> Normalised:
     """The block with orientation 1, and with width and height swapped if need be.
 
     Unreadable entries, such as an orientation that is not an integer, stay as they are.
 
     Raises:
-        BrokenExifError: if the first directory cannot be read.
+        ifd.BrokenExifError: if the first directory cannot be read.
     """
-    order = byte_order(block)
-    entries, _ = read_directory(block, first_directory(block))
-    subs = sub_directories(block, entries)
-    pointers = {entry.tag.code for entry in (*entries, *subs.get(EXIF_IFD, ()))} & set(POINTERS)
-    unreadable = [f"{POINTERS[code]} directory" for code in sorted(pointers - set(subs))]
+    order = ifd.byte_order(block)
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    subs = ifd.sub_directories(block, entries)
+    pointers = {entry.tag.code for entry in (*entries, *subs.get(ifd.EXIF_IFD, ()))} & set(ifd.POINTERS)
+    unreadable = [f"{ifd.POINTERS[code]} directory" for code in sorted(pointers - set(subs))]
     patched = bytearray(block)
     orientation = None
     for entry in entries:
         if entry.tag.code == ORIENTATION:
-            value = _integer(entry.tag, order)
+            value = ifd.integer(entry.tag, order)
             if value is None:
                 unreadable.append("orientation")
             elif value in range(1, 9):
                 orientation = orientation or value
-                struct.pack_into(order + "HHIHH", patched, entry.position, ORIENTATION, SHORT, 1, 1, 0)
+                struct.pack_into(order + "HHIHH", patched, entry.position, ORIENTATION, ifd.SHORT, 1, 1, 0)
     if orientation is not None and swaps_sides(orientation):
         _swap(patched, entries, IMAGE_WIDTH, IMAGE_LENGTH)
         _swap(patched, entries, X_RESOLUTION, Y_RESOLUTION)
-        _swap(patched, subs.get(EXIF_IFD, []), PIXEL_X, PIXEL_Y)
-        _swap(patched, subs.get(EXIF_IFD, []), FOCAL_PLANE_X, FOCAL_PLANE_Y)
-        _swap(patched, subs.get(INTEROP_IFD, []), RELATED_WIDTH, RELATED_LENGTH)
+        _swap(patched, subs.get(ifd.EXIF_IFD, []), PIXEL_X, PIXEL_Y)
+        _swap(patched, subs.get(ifd.EXIF_IFD, []), FOCAL_PLANE_X, FOCAL_PLANE_Y)
+        _swap(patched, subs.get(ifd.INTEROP_IFD, []), RELATED_WIDTH, RELATED_LENGTH)
     resolution = _resolution(entries, order)
     return Normalised(bytes(patched), orientation, resolution, tuple(dict.fromkeys(unreadable)))
 
 
 def with_size(block: bytes, size: Size) -> bytes:
     """The block with existing tags for the size of the picture set to ``size``."""
-    order = byte_order(block)
-    entries, _ = read_directory(block, first_directory(block))
-    subs = sub_directories(block, entries)
+    order = ifd.byte_order(block)
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    subs = ifd.sub_directories(block, entries)
     widths, lengths = (IMAGE_WIDTH, PIXEL_X, RELATED_WIDTH), (IMAGE_LENGTH, PIXEL_Y, RELATED_LENGTH)
     wanted = dict.fromkeys(widths, size.width) | dict.fromkeys(lengths, size.height)
     patched = bytearray(block)
-    for entry in (*entries, *subs.get(EXIF_IFD, ()), *subs.get(INTEROP_IFD, ())):
+    for entry in (*entries, *subs.get(ifd.EXIF_IFD, ()), *subs.get(ifd.INTEROP_IFD, ())):
         code = entry.tag.code
-        if code in wanted and _integer(entry.tag, order) not in (None, wanted[code]):
-            struct.pack_into(order + "HHII", patched, entry.position, code, LONG, 1, wanted[code])
+        if code in wanted and ifd.integer(entry.tag, order) not in (None, wanted[code]):
+            struct.pack_into(order + "HHII", patched, entry.position, code, ifd.LONG, 1, wanted[code])
     return bytes(patched)
 
 
 def without_orientation(block: bytes) -> bytes:
     """The block without the orientation in its first directory; nothing else moves."""
-    return without_tags(block, first_directory(block), {ORIENTATION})
+    return ifd.without_tags(block, ifd.first_directory(block), {ORIENTATION})
 
 
-def without_tags(block: bytes, offset: int, codes: set[int]) -> bytes:
-    """The block without these tags in the directory at ``offset``; nothing else moves."""
-    order = byte_order(block)
-    entries, link = read_directory(block, offset)
-    kept = [block[e.position : e.position + 12] for e in entries if e.tag.code not in codes]
-    directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + block[link : link + 4]
-    return block[:offset] + directory + block[offset + len(directory) :]
+def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
+    """The block, or a new one, with this resolution; unchanged if it already says about the same.
 
-
-def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
-    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag.
-
-    The EXIF directory is the parent of the interoperability directory, the first directory that of all
-    others.
+    Raises:
+        ifd.BrokenExifError: if the first directory cannot be read.
     """
-    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
-    return header + directory_bytes(order, main, subs, 8)
-
-
-def resolution_block(resolution: Resolution) -> bytes:
-    """A block with only the resolution, for formats that store it nowhere else."""
+    order: ifd.ByteOrder = "<" if block is None else ifd.byte_order(block)
     dots = resolution.per("inch") if resolution.unit == "m" else (resolution.x, resolution.y)
     sides = zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True)
-    tags = [TiffTag(code, RATIONAL, 1, struct.pack("<II", *_fraction(side))) for code, side in sides]
+    tags = [
+        TiffTag(code, ifd.RATIONAL, 1, struct.pack(order + "II", *_fraction(side))) for code, side in sides
+    ]
     unit = {"none": 1, "cm": 3}.get(resolution.unit, 2)
-    return build("<", [*tags, TiffTag(RESOLUTION_UNIT, SHORT, 1, struct.pack("<H", unit))], {})
-
-
-def directory_bytes(
-    order: ByteOrder,
-    tags: Iterable[TiffTag],
-    subs: dict[int, list[TiffTag]],
-    base: int,
-    parent: int | None = None,
-) -> bytes:
-    """A directory to store at offset ``base``: entries, then long values, then its sub-directories.
-
-    ``subs`` holds all directories of the file; those whose parent is ``parent`` (None: the first directory)
-    are appended.
-    """
-    if INTEROP_IFD in subs:
-        subs = {EXIF_IFD: [], **subs}
-    own = [code for code in subs if PARENTS.get(code) == parent]
-    pointers = [TiffTag(code, LONG, 1, bytes(4)) for code in own]
-    ordered = sorted([*tags, *pointers], key=lambda tag: tag.code)
-    head, tail = [struct.pack(order + "H", len(ordered))], []
-    end = base + 2 + 12 * len(ordered) + 4
-    for tag in ordered:
-        value = tag.value
-        stored = b""
-        if tag.code in own:
-            value = struct.pack(order + "I", end)
-            stored = directory_bytes(order, subs[tag.code], subs, end, tag.code)
-        elif len(value) > 4:
-            stored = value + bytes(len(value) % 2)
-            value = struct.pack(order + "I", end)
-        tail.append(stored)
-        end += len(stored)
-        head.append(struct.pack(order + "HHI", tag.code, tag.kind, tag.count) + value.ljust(4, b"\0"))
-    return b"".join([*head, bytes(4), *tail])
-
-
-def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
-    """The integers that a tag holds; empty if it holds something else."""
-    letter = INTEGER_LETTERS.get(tag.kind)
-    if letter is None or len(tag.value) != KIND_BYTES[tag.kind] * tag.count:
-        return []
-    return list(struct.unpack(f"{order}{tag.count}{letter}", tag.value))
+    tags.append(TiffTag(RESOLUTION_UNIT, ifd.SHORT, 1, struct.pack(order + "H", unit)))
+    if block is None:
+        return ifd.build(order, tags, {})
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    stated = _resolution(entries, order)
+    return block if stated is not None and stated.resembles(resolution) else ifd.with_tags(block, tags)
 
 
 def _fraction(value: float) -> tuple[int, int]:
     return min(max(round(value * 10000), 1), 2**32 - 1), 10000
 
 
-def _integer(tag: TiffTag, order: ByteOrder) -> int | None:
-    values = integers(tag, order)
-    return values[0] if values else None
-
-
-def _swap(patched: bytearray, entries: list[Entry], first: int, second: int) -> None:
+def _swap(patched: bytearray, entries: list[ifd.Entry], first: int, second: int) -> None:
     """Swap the values of two tags if both are present."""
     positions = {entry.tag.code: entry.position for entry in entries}
     if first in positions and second in positions:
@@ -278,16 +113,16 @@ def _swap(patched: bytearray, entries: list[Entry], first: int, second: int) -> 
         patched[a : a + 10], patched[b : b + 10] = patched[b : b + 10], patched[a : a + 10]
 
 
-def _resolution(entries: list[Entry], order: ByteOrder) -> Resolution | None:
+def _resolution(entries: list[ifd.Entry], order: ifd.ByteOrder) -> Resolution | None:
     tags = {entry.tag.code: entry.tag for entry in entries}
     sides = []
     for code in (X_RESOLUTION, Y_RESOLUTION):
         tag = tags.get(code)
-        if tag is None or tag.kind != RATIONAL or len(tag.value) < 8:
+        if tag is None or tag.kind != ifd.RATIONAL or len(tag.value) < 8:
             return None
         numerator, denominator = struct.unpack_from(order + "II", tag.value)
         if numerator == 0 or denominator == 0:
             return None
         sides.append(numerator / denominator)
-    unit = _integer(tags[RESOLUTION_UNIT], order) if RESOLUTION_UNIT in tags else 2
+    unit = ifd.integer(tags[RESOLUTION_UNIT], order) if RESOLUTION_UNIT in tags else 2
     return Resolution(sides[0], sides[1], {1: "none", 3: "cm"}.get(unit or 2, "inch"))  # type: ignore[arg-type]

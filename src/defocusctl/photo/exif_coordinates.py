@@ -2,7 +2,7 @@
 
 import struct
 
-from defocusctl.photo import exif
+from defocusctl.photo import ifd
 from defocusctl.photo.model import TiffTag
 from defocusctl.photo.reframing import Area, Reframing
 
@@ -29,15 +29,15 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     """
     if not reframing.changes:
         return block, []
-    order = exif.byte_order(block)
-    first = exif.first_directory(block)
-    entries, _ = exif.read_directory(block, first)
+    order = ifd.byte_order(block)
+    first = ifd.first_directory(block)
+    entries, _ = ifd.read_directory(block, first)
     lost = []
     if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
-        block = exif.without_tags(block, first, {DESCRIPTION})
+        block = ifd.without_tags(block, first, {DESCRIPTION})
         lost.append("OME-XML")
-    entries, _ = exif.read_directory(block, first)
-    for directory in (entries, exif.sub_directories(block, entries).get(exif.EXIF_IFD, [])):
+    entries, _ = ifd.read_directory(block, first)
+    for directory in (entries, ifd.sub_directories(block, entries).get(ifd.EXIF_IFD, [])):
         patched, gone = bytearray(block), {each.tag.code for each in directory} & CROPS
         lost += [LOST_CROP] if gone else []
         for entry in directory:
@@ -54,16 +54,16 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
             patched[place : place + len(moved)] = moved
         block = bytes(patched)
         if gone:
-            block = exif.without_tags(block, directory[0].position - 2, gone)
+            block = ifd.without_tags(block, directory[0].position - 2, gone)
     return block, list(dict.fromkeys(lost))
 
 
-def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes | None:
+def _subject(tag: TiffTag, order: ifd.ByteOrder, reframing: Reframing) -> bytes | None:
     """The transformed value, of the same length, or None if it is cut off or cannot be read.
 
     It is a point, a circle (centre and diameter) or a rectangle (centre and sides).
     """
-    numbers = exif.integers(tag, order)
+    numbers = ifd.integers(tag, order)
     if len(numbers) not in (2, 3, 4):
         return None
     width, height = {2: (0, 0), 3: (numbers[-1], numbers[-1]), 4: (numbers[2:])}[len(numbers)]
@@ -73,13 +73,13 @@ def _subject(tag: TiffTag, order: exif.ByteOrder, reframing: Reframing) -> bytes
     sides = {2: [], 3: [max(area.width, area.height)], 4: [area.width, area.height]}[len(numbers)]
     moved = [max(round(value), 0) for value in (area.x, area.y, *sides)]
     try:
-        return struct.pack(f"{order}{len(moved)}{exif.INTEGER_LETTERS[tag.kind]}", *moved)
+        return struct.pack(f"{order}{len(moved)}{ifd.INTEGER_LETTERS[tag.kind]}", *moved)
     except struct.error:
         return None
 
 
 def tags_reframed(
-    tags: tuple[TiffTag, ...], order: exif.ByteOrder, reframing: Reframing
+    tags: tuple[TiffTag, ...], order: ifd.ByteOrder, reframing: Reframing
 ) -> tuple[tuple[TiffTag, ...], list[str]]:
     """A TIFF's tags with subject and map position transformed, and the names of what was removed.
 
@@ -112,7 +112,7 @@ def tags_reframed(
 
 
 def _map_position(
-    tags: list[TiffTag], order: exif.ByteOrder, reframing: Reframing
+    tags: list[TiffTag], order: ifd.ByteOrder, reframing: Reframing
 ) -> tuple[TiffTag, ...] | None:
     """The tags with tie points and transformation adapted to a new top left corner."""
     moved = []

@@ -3,6 +3,7 @@
 Axes: H rows, W columns, C colours (1 grey or 3 RGB).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -35,6 +36,11 @@ class Resolution:
             return None
         factor = 1.0 if self.unit == unit else metres[unit] / metres[self.unit]
         return self.x * factor, self.y * factor
+
+    def resembles(self, other: "Resolution") -> bool:
+        """Whether both say the same, apart from rounding to whole pixels."""
+        ours, theirs = ((*(each.per("inch") or (0, 0)), each.x / each.y) for each in (self, other))
+        return all(math.isclose(a, b, rel_tol=0.01) for a, b in zip(ours, theirs, strict=True))
 
 
 @dataclass(frozen=True)

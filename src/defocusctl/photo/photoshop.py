@@ -5,14 +5,15 @@ Adobe Photoshop File Formats Specification, "Image Resources Section".
 
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
-from defocusctl.photo import embedded_jpegs, exif
+from defocusctl.photo import embedded_pictures, ifd
 from defocusctl.photo.formats import jpeg_segments
 from defocusctl.photo.formats.png_text import edited_photoshop
 from defocusctl.photo.model import Coding, JpegCoding, PngCoding, TiffCoding, TiffTag
+from defocusctl.photo.reframing import Reframing
 
 SIGNATURES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
 HEADERS = (b"Photoshop 3.0\0", b"Adobe_Photoshop2.5:\0")
@@ -21,12 +22,22 @@ PREVIEWS = frozenset((0x0409, 0x040C))
 IPTC = 0x0404
 PHOTOSHOP_TAG, IPTC_TAG = 34377, 33723  # of TIFF
 IPTC_MARK, IPTC_PREVIEW = 0x1C, ((2, 200), (2, 201), (2, 202))  # by record and number
-COPIES = frozenset((0x0422, 0x0423, 0x0424))  # of the file's own EXIF and XMP
+EXIF, XMP = (0x0422, 0x0423), 0x0424
+RESOLUTION, SIDE = 0x03ED, 8  # resolution and units along x, then along y
 COORDINATES = {
     0x0408: "guides",
     0x041A: "slices",
     **dict.fromkeys(range(0x07D0, 0x0BB8), "paths"),
 }
+
+
+@dataclass
+class Removed:
+    """What cleaning takes out: names for a warning, and the EXIF blocks and XMP packets, for other use."""
+
+    names: list[str] = field(default_factory=list)
+    exif: list[bytes] = field(default_factory=list)
+    xmp: list[bytes] = field(default_factory=list)
 
 
 class Resource(NamedTuple):
@@ -39,51 +50,55 @@ class Resource(NamedTuple):
     length: int
 
 
-def cleaned(resources: bytes, *, coordinates: bool) -> tuple[bytes, list[str]]:
-    """The resources without previews and, with ``coordinates``, without those that hold image coordinates.
+def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> bytes:
+    """The resources without previews, EXIF and XMP; with ``reframing``, for the rotated or cropped picture.
 
-    Also returns the names of the latter; unreadable data are left out and named too.
+    Coordinates are then left out. Their names and that of unreadable data are added to ``removed``.
     """
-    kept, lost = [], []
+    kept = []
     position = count = 0
     for resource in islice(_resources(resources), MAX_RESOURCES):
         position, count = resource.end, count + 1
-        if resource.number in PREVIEWS | COPIES:
-            continue
-        if coordinates and (name := COORDINATES.get(resource.number)):
-            lost.append(f"Photoshop {name}")
-            continue
-        kept.append(_kept(resources, resource))
+        data = resources[resource.data : resource.data + resource.length]
+        if resource.number in EXIF:
+            removed.exif.append(data)
+        elif resource.number == XMP:
+            removed.xmp.append(data)
+        elif reframing is not None and (name := COORDINATES.get(resource.number)):
+            removed.names.append(f"Photoshop {name}")
+        elif resource.number not in PREVIEWS:
+            kept.append(_kept(resources, resource, data, reframing))
     if resources[position:].strip(b"\0"):
         most = count == MAX_RESOURCES
-        lost.append(f"Photoshop data beyond {MAX_RESOURCES:,} resources" if most else "broken Photoshop data")
-    return b"".join(kept), list(dict.fromkeys(lost))
+        removed.names.append(
+            f"Photoshop data beyond {MAX_RESOURCES:,} resources" if most else "broken Photoshop data"
+        )
+    return b"".join(kept)
 
 
-def cleaned_coding(coding: Coding | None, *, coordinates: bool) -> tuple[Coding | None, list[str]]:
-    """The coding without previews (with ``coordinates``: without coordinates) in its Photoshop resources."""
+def cleaned_coding(coding: Coding | None, reframing: Reframing | None, removed: Removed) -> Coding | None:
+    """The coding with the Photoshop resources in it cleaned by ``cleaned``, and no other previews."""
     if isinstance(coding, JpegCoding):
-        segments, lost = coding.segments, []
+        segments = coding.segments
         for head in HEADERS:
-            segments, names = _resources_of_segments(segments, head, coordinates=coordinates)
-            lost += names
-        return replace(coding, segments=segments), lost
+            segments = _resources_of_segments(segments, head, reframing, removed)
+        return replace(coding, segments=segments)
     if isinstance(coding, TiffCoding):
-        tags, lost = [], []
+        tags = []
         for tag in coding.tags:
             if tag.code == PHOTOSHOP_TAG:
-                content, lost = cleaned(tag.value, coordinates=coordinates)
+                content = cleaned(tag.value, reframing, removed)
                 tag = TiffTag(tag.code, tag.kind, len(content), content)
             elif tag.code == IPTC_TAG:
                 tag = _without_iptc_preview(tag)
             else:
-                tag = replace(tag, value=embedded_jpegs.blanked(tag.value))
+                tag = replace(tag, value=embedded_pictures.blanked(tag.value))
             if tag.value:
                 tags.append(tag)
-        return replace(coding, tags=tuple(tags)), lost
+        return replace(coding, tags=tuple(tags))
     if isinstance(coding, PngCoding):
-        return _resources_of_chunks(coding, coordinates=coordinates)
-    return coding, []
+        return _resources_of_chunks(coding, reframing, removed)
+    return coding
 
 
 def iptc_without_preview(data: bytes) -> bytes:
@@ -106,10 +121,11 @@ def iptc_without_preview(data: bytes) -> bytes:
     return b"".join([*kept, data[position:]])
 
 
-def _kept(resources: bytes, resource: Resource) -> bytes:
-    """A resource, unchanged except for IPTC's preview and other pictures."""
-    data = resources[resource.data : resource.data + resource.length]
-    content = embedded_jpegs.blanked(iptc_without_preview(data) if resource.number == IPTC else data)
+def _kept(resources: bytes, resource: Resource, data: bytes, reframing: Reframing | None) -> bytes:
+    """A resource, unchanged except for pictures in it, IPTC's preview and the sides of a resolution."""
+    content = embedded_pictures.blanked(iptc_without_preview(data) if resource.number == IPTC else data)
+    if resource.number == RESOLUTION and reframing is not None and reframing.swaps_sides:
+        content = content[SIDE : 2 * SIDE] + content[:SIDE] + content[2 * SIDE :]
     if content == data:
         return resources[resource.start : resource.end]
     head = resources[resource.start : resource.data - 4]
@@ -136,35 +152,34 @@ def _resources(resources: bytes) -> Iterator[Resource]:
 def _without_iptc_preview(tag: TiffTag) -> TiffTag:
     """The tag of IPTC data, whose units may be several bytes, without their preview."""
     content = iptc_without_preview(tag.value)
-    size = exif.KIND_BYTES[tag.kind]
+    size = ifd.KIND_BYTES[tag.kind]
     content += bytes(-len(content) % size)
     return TiffTag(tag.code, tag.kind, len(content) // size, content)
 
 
-def _resources_of_chunks(coding: PngCoding, *, coordinates: bool) -> tuple[PngCoding, list[str]]:
+def _resources_of_chunks(coding: PngCoding, reframing: Reframing | None, removed: Removed) -> PngCoding:
     """Clean the Photoshop resources in a PNG's text chunks, as ImageMagick writes them."""
-    lost: list[str] = []
 
     def clean(resources: bytes) -> bytes:
         if resources[:1] == bytes([IPTC_MARK]):  # bare IPTC data, not inside Photoshop resources
             return iptc_without_preview(resources)
-        content, names = cleaned(resources, coordinates=coordinates)
-        lost.extend(names if resources else ["broken Photoshop data"])
-        return content
+        if not resources:
+            removed.names.append("broken Photoshop data")
+        return cleaned(resources, reframing, removed)
 
     chunks = [edited_photoshop(chunk, clean) for chunk in coding.chunks]
-    return PngCoding(tuple(chunk for chunk in chunks if chunk is not None)), lost
+    return PngCoding(tuple(chunk for chunk in chunks if chunk is not None))
 
 
 def _resources_of_segments(
-    segments: tuple[tuple[int, bytes], ...], head: bytes, *, coordinates: bool
-) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    segments: tuple[tuple[int, bytes], ...], head: bytes, reframing: Reframing | None, removed: Removed
+) -> tuple[tuple[int, bytes], ...]:
     """Clean the Photoshop resources after ``head`` in a JPEG's segments, in which they may continue."""
     parts = [payload for _, payload in segments if payload.startswith(head)]
     resources = b"".join(part[len(head) :] for part in parts)
-    content, lost = cleaned(resources, coordinates=coordinates)
+    content = cleaned(resources, reframing, removed)
     if content == resources:
-        return segments, lost
+        return segments
     room = jpeg_segments.LARGEST_PAYLOAD - len(head)
     pieces = [content[start : start + room] for start in range(0, len(content), room)]
     edited: list[tuple[int, bytes]] = []
@@ -174,4 +189,4 @@ def _resources_of_segments(
         else:  # all go where the first segment was
             edited += [(marker, head + piece) for piece in pieces]
             pieces = []
-    return tuple(edited), lost
+    return tuple(edited)

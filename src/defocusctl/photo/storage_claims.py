@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from defocusctl.photo import exif
+from defocusctl.photo import ifd
 from defocusctl.photo.header import HEIC, JPEG_XL
 from defocusctl.photo.model import Metadata
 from defocusctl.photo.xmp_packet import Element, Field, Packet
@@ -47,15 +47,15 @@ def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
 
 
 def _exif(block: bytes, kind: str, converted: bool) -> bytes:
-    order, first = exif.byte_order(block), exif.first_directory(block)
-    entries, _ = exif.read_directory(block, first)
+    order, first = ifd.byte_order(block), ifd.first_directory(block)
+    entries, _ = ifd.read_directory(block, first)
     tags = [entry.tag for entry in entries]
     false = {
         tag.code
         for tag in tags
-        if tag.code in PLACES or _is_false(tag.code, set(exif.integers(tag, order)), kind, converted)
+        if tag.code in PLACES or _is_false(tag.code, set(ifd.integers(tag, order)), kind, converted)
     }
-    return exif.without_tags(block, first, false) if false else block
+    return ifd.without_tags(block, first, false) if false else block
 
 
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:

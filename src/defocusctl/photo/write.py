@@ -68,8 +68,8 @@ def _encode(
     metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
     metadata = storage_claims.corrected(metadata, kind, converted=kind != photo.format)
-    if kind in RESOLUTION_IN_EXIF and metadata.exif is None and metadata.resolution is not None:
-        metadata = replace(metadata, exif=exif.resolution_block(metadata.resolution))
+    if kind in RESOLUTION_IN_EXIF and metadata.resolution is not None:
+        metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, metadata.resolution))
     match kind:
         case "JPEG":
             jpeg.encode(pixels, metadata, quality, out)

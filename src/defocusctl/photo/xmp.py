@@ -2,9 +2,11 @@
 
 import re
 
+from defocusctl.photo import embedded_pictures
 from defocusctl.photo.model import Provenance
 from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Field, Packet, attribute
 
+HEADER = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG segment
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
 NAMESPACE = "urn:defocusctl:1.0#"
@@ -32,7 +34,6 @@ SINGLE_NAMES = {
 }
 CREDENTIALS = "http://purl.org/dc/terms/ provenance"  # C2PA: the URI of the manifest; otherwise plain words
 PREVIEW = "http://ns.adobe.com/xap/1.0/g/img/ image"
-JPEG_IN_BASE64 = "/9j/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/ Thumbnails"
 EXTENDED = "http://ns.adobe.com/xmp/note/ HasExtendedXMP"
 
@@ -62,7 +63,7 @@ def remove_references(packet: Packet) -> list[str]:
     for element in packet.rdf.walk():
         parts: list[Field | Element] = [*element.attributes, element]
         for part in parts:
-            if part.name == PREVIEW or part.text.lstrip().startswith(JPEG_IN_BASE64):
+            if part.name == PREVIEW or _is_picture(part.text):
                 packet.cut(part)
     for description in packet.descriptions:
         for part in description.properties:
@@ -135,10 +136,18 @@ def _xml_text(value: str | int | float) -> str:
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", str(value))
 
 
+def _is_picture(text: str) -> bool:
+    return embedded_pictures.is_encoded(text.lstrip()[: embedded_pictures.HEAD].encode())
+
+
 def _links_credentials(part: Field | Element) -> bool:
     """Whether the property links to Content Credentials, in the file or elsewhere, for the original bytes."""
-    texts = [part.text] if isinstance(part, Field) else [part.text, *(each.text for each in part.attributes)]
-    return part.name == CREDENTIALS and any(re.match(r"\s*(self#|https?:)", text) for text in texts)
+    if part.name != CREDENTIALS:
+        return False
+    texts = [part.text]
+    for element in part.walk() if isinstance(part, Element) else ():
+        texts += [element.text, *(each.text for each in element.attributes)]
+    return any(re.match(r"\s*(self#|https?:|urn:)", text) for text in texts)
 
 
 def _subject(name: str) -> str | None:

@@ -55,10 +55,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
     if codings and all(payload[2] & MONOCHROME for payload in codings):
         pixels = pixels[:, :, :1]
-    block = image.info.get("exif")
     metadata = Metadata(
         icc=image.info.get("icc_profile"),
-        exif=block.removeprefix(b"Exif\0\0") if block else None,
+        exif=image.info.get("exif") or None,
         xmp=image.info.get("xmp"),
     )
     warnings: tuple[str, ...] = (

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from defocusctl.errors import InputError
+from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
@@ -82,10 +83,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         colours=None if codes is None or has_profile(properties) else codes[:2],
         light=tuple((name, picture.info[name]) for name in LIGHT if name in picture.info),
     )
-    block = picture.info.get("exif")
     metadata = Metadata(
         icc=picture.info.get("icc_profile"),
-        exif=block.removeprefix(b"Exif\0\0") if block else None,
+        exif=picture.info.get("exif") or None,
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
@@ -141,7 +141,7 @@ def encode(
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.exif:
-        options["exif"] = b"Exif\0\0" + metadata.exif
+        options["exif"] = exif.HEADER + metadata.exif
     if metadata.xmp:
         options["xmp"] = metadata.xmp
     stored = _from_full_range(samples, depth)

@@ -161,8 +161,7 @@ def _exif(data: bytes, parts: list[Box]) -> bytes | None:
     content = _content(data, parts, EXIF)
     if content is None or content[:4] in (b"II*\0", b"MM\0*"):
         return content
-    block = content[4 + int.from_bytes(content[:4], "big") :]
-    return block.removeprefix(b"Exif\0\0")
+    return content[4 + int.from_bytes(content[:4], "big") :]
 
 
 def _further_boxes(data: bytes, parts: list[Box]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One warning about everything in a file that results cannot carry."""
+"""One warning about everything in a file that results cannot carry, such as the second block of a kind."""
 
 from collections.abc import Iterable
 
@@ -15,6 +15,18 @@ def warning(parts: Iterable[str]) -> tuple[str, ...]:
     if len(names) > MAX_NAMES:
         names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
     return (f"left out, because the result cannot carry it: {', '.join(names)}",) if names else ()
+
+
+def first_of(contents: Iterable[bytes | None], another: str, lost: list[str]) -> bytes | None:
+    """The first content that is not empty; empty (broken) if all are, None if there are none.
+
+    If another content differs in more than padding, ``another`` is appended to ``lost``.
+    """
+    given = [content for content in contents if content is not None]
+    whole = [content for content in given if content]
+    if any(content.rstrip(PADDING) != whole[0].rstrip(PADDING) for content in whole):
+        lost.append(another)
+    return next(iter(whole), b"" if given else None)
 
 
 def after_the_end(data: bytes, end: int) -> list[str]:

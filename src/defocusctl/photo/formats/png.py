@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 
 from defocusctl.errors import InputError
+from defocusctl.photo import exif, xmp
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import (
@@ -16,6 +17,7 @@ from defocusctl.photo.formats.png_text import (
     RAW_PROFILES,
     TEXT_CHUNKS,
     inflate,
+    is_picture,
     raw_profile,
     text_of,
 )
@@ -26,7 +28,6 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = RAW_PROFILES
 MAX_INFLATED = 2
-EXIF_HEADER, XMP_HEADER = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 CALIBRATION_CHUNKS = (b"pCAL", b"sCAL")
@@ -194,21 +195,24 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
                 lost.append("further profiles")
         elif name in TEXT_CHUNKS and keyword in photoshop:
             lost.append("a second Photoshop profile")
+        elif name in TEXT_CHUNKS and is_picture(name, payload):
+            lost.append(f"a preview (text '{left_out.printable(keyword)}')")
         elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
             photoshop |= {keyword}.intersection(PHOTOSHOP_PROFILES)
             kept.append((name, payload))
     app1 = found[APP1_PROFILE]
-    icc = _chosen(
+    icc = left_out.first_of(
         [content for key in (b"iCCP", *ICC_PROFILES) for content in found[key]], "a second ICC profile", lost
     )
     if icc == b"":
         warnings.append("broken ICC profile left out")
-    raw_exif = [*found[EXIF_PROFILE], *(block for block in app1 if not block.startswith(XMP_HEADER))]
-    exif = _chosen([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
-    raw_xmp = [*found[XMP_PROFILE], *(packet for packet in app1 if packet.startswith(XMP_HEADER))]
-    xmp = _chosen([*found[XMP_KEYWORD], *raw_xmp], "a second XMP packet", lost)
+    raw_exif = [*found[EXIF_PROFILE], *(each for each in app1 if not each.startswith(xmp.HEADER))]
+    block = left_out.first_of([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
+    raw_xmp = [*found[XMP_PROFILE], *(each for each in app1 if each.startswith(xmp.HEADER))]
+    packets = [each.removeprefix(xmp.HEADER) for each in (*found[XMP_KEYWORD], *raw_xmp)]
+    packet = left_out.first_of(packets, "a second XMP packet", lost)
     warnings += left_out.warning(lost)
-    return Metadata(icc or None, exif, xmp, resolution, PngCoding(tuple(kept)))
+    return Metadata(icc or None, block, packet, resolution, PngCoding(tuple(kept)))
 
 
 def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
@@ -221,18 +225,7 @@ def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
         content = text_of(name, payload)
     else:
         content = raw_profile(name, payload)
-    return (content or b"").removeprefix(EXIF_HEADER)
-
-
-def _chosen(contents: list[bytes], another: str, lost: list[str]) -> bytes | None:
-    """The first non-empty content; empty (broken) if all are, None if there are none.
-
-    If another non-empty content differs, ``another`` is appended to ``lost``.
-    """
-    whole = [content.removeprefix(XMP_HEADER) for content in contents if content]
-    if any(content != whole[0] for content in whole):
-        lost.append(another)
-    return next(iter(whole), b"" if contents else None)
+    return (content or b"").removeprefix(exif.HEADER)
 
 
 def _metadata_chunks(metadata: Metadata) -> list[Chunk]:

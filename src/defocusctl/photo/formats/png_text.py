@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Callable
 
+from defocusctl.photo import embedded_pictures
 from defocusctl.photo.model import Chunk
 
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
@@ -21,14 +22,29 @@ LARGEST_PROFILE = 16 * 2**20
 
 def text_of(name: bytes, payload: bytes) -> bytes | None:
     """The text of a text chunk, without its keyword and inflated if compressed; None if it is broken."""
+    text, compressed = _stored_text(name, payload)
+    return inflate(text) if compressed else text
+
+
+def is_picture(name: bytes, payload: bytes) -> bool:
+    """Whether the text of a text chunk is an encoded picture; inflates no more than its beginning."""
+    text, compressed = _stored_text(name, payload)
+    if compressed:
+        try:
+            text = zlib.decompressobj().decompress(text, embedded_pictures.HEAD)
+        except zlib.error:
+            return False
+    return embedded_pictures.is_encoded(text)
+
+
+def _stored_text(name: bytes, payload: bytes) -> tuple[bytes, bool]:
+    """The text of a text chunk as stored, and whether it is compressed."""
     text = payload.partition(b"\0")[2]
     if name == b"zTXt":
-        return inflate(text[1:])
+        return text[1:], True
     if name == b"iTXt":  # compression flag, method, language, translated keyword, text
-        compressed = text[:1] == b"\1"
-        text = text[2:].partition(b"\0")[2].partition(b"\0")[2]
-        return inflate(text) if compressed else text
-    return text
+        return text[2:].partition(b"\0")[2].partition(b"\0")[2], text[:1] == b"\1"
+    return text, False
 
 
 def is_about_geometry(chunk: Chunk, *, swaps_sides: bool) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from defocusctl.errors import InputError
-from defocusctl.photo import exif
+from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import jpeg_segments, tiff_tags
 from defocusctl.photo.formats.boxes import Box, boxes
 from defocusctl.photo.model import TiffTag
@@ -33,7 +33,6 @@ CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 MAIN, DETAILS, POSITION = b"CMT1", b"CMT2", b"CMT4"
 FUJI_MAGIC = b"FUJIFILMCCD-RAW"
 FUJI_PARTS = (84, 92, 100)  # positions of offset and length of preview, header and sensor data
-EXIF = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Recorded:
 def is_raw(data: bytes) -> bool:
     """Whether a TIFF file is a camera RAW: it holds a sensor mosaic, or nothing after a preview."""
     try:
-        order = exif.byte_order(data)
-    except exif.BrokenExifError:
+        order = ifd.byte_order(data)
+    except ifd.BrokenExifError:
         return False
     first, *further = [_numbers(entries, order) for entries in _directories(data)] or [{}]
     pictures = [
@@ -72,7 +71,7 @@ def is_whole(data: bytes) -> bool:
     block = _as_tiff(data)
     if block is None:
         return True
-    order = exif.byte_order(block)
+    order = ifd.byte_order(block)
     directories = list(_directories(block))
     spans = [part for entries in directories for part in _spans(_numbers(entries, order))]
     return bool(directories) and all(start + length <= len(data) for start, length in spans)
@@ -86,10 +85,10 @@ def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
     block = _as_tiff(data)
     if block is not None:
         try:
-            entries, _ = exif.read_directory(block, exif.first_directory(block))
-        except (exif.BrokenExifError, struct.error):
+            entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+        except (ifd.BrokenExifError, struct.error):
             entries = []
-        if any(entry.tag.code == exif.EXIF_IFD for entry in entries):
+        if any(entry.tag.code == ifd.EXIF_IFD for entry in entries):
             xmp = next((entry.tag.value for entry in entries if entry.tag.code == tiff_tags.XMP), None)
             return Recorded(_from_directory(block, entries), xmp or None)
     if data[4:8] == b"ftyp" and (found := _from_canon_boxes(data)):
@@ -97,30 +96,30 @@ def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
     return Recorded(_from_preview(preview()), None)
 
 
-def _from_directory(block: bytes, entries: list[exif.Entry]) -> bytes:
+def _from_directory(block: bytes, entries: list[ifd.Entry]) -> bytes:
     main = [entry.tag for entry in entries if entry.tag.code in tiff_tags.DESCRIPTIVE]
-    found = exif.sub_directories(block, entries)
+    found = ifd.sub_directories(block, entries)
     subs = {pointer: [entry.tag for entry in entries] for pointer, entries in found.items()}
-    return _built(exif.byte_order(block), main, subs)
+    return _built(ifd.byte_order(block), main, subs)
 
 
 def _from_canon_boxes(data: bytes) -> bytes | None:
     """The directories of a CR3, each a TIFF block in a separate box."""
     inner = [box for box in _canon_boxes(data) if box.name in (MAIN, DETAILS, POSITION)]
     found: dict[bytes, list[TiffTag]] = {}
-    order: exif.ByteOrder = "<"
+    order: ifd.ByteOrder = "<"
     for box in inner:
         block = data[box.start : box.end]
         try:
-            order = exif.byte_order(block)
-            entries, _ = exif.read_directory(block, exif.first_directory(block))
-        except (exif.BrokenExifError, struct.error):
+            order = ifd.byte_order(block)
+            entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+        except (ifd.BrokenExifError, struct.error):
             continue
         found[box.name] = [entry.tag for entry in entries]
     if not found:
         return None
     main = [tag for tag in found.get(MAIN, []) if tag.code in tiff_tags.DESCRIPTIVE]
-    return _built(order, main, {exif.EXIF_IFD: found.get(DETAILS, []), exif.GPS_IFD: found.get(POSITION, [])})
+    return _built(order, main, {ifd.EXIF_IFD: found.get(DETAILS, []), ifd.GPS_IFD: found.get(POSITION, [])})
 
 
 def _canon_boxes(data: bytes) -> Iterator[Box]:
@@ -138,25 +137,27 @@ def _from_preview(jpeg: bytes | None) -> bytes | None:
         return None
     try:
         segments = jpeg_segments.read_layout(jpeg).segments
-        block = next(payload[len(EXIF) :] for _, payload in segments if payload.startswith(EXIF))
-        entries, _ = exif.read_directory(block, exif.first_directory(block))
-    except (InputError, StopIteration, exif.BrokenExifError, struct.error):
+        block = next(
+            payload[len(exif.HEADER) :] for _, payload in segments if payload.startswith(exif.HEADER)
+        )
+        entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    except (InputError, StopIteration, ifd.BrokenExifError, struct.error):
         return None
     return _from_directory(block, entries)
 
 
-def _built(order: exif.ByteOrder, main: list[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
+def _built(order: ifd.ByteOrder, main: list[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
     kept = {
         pointer: [tag for tag in tags if _is_kept(tag)]
         for pointer, tags in subs.items()
         if any(_is_kept(tag) for tag in tags)
     }
-    return exif.build(order, [tag for tag in main if tag.value], kept)
+    return ifd.build(order, [tag for tag in main if tag.value], kept)
 
 
 def _is_kept(tag: TiffTag) -> bool:
     within = 0 < len(tag.value) <= LARGEST_PREVIEW_TAG
-    return within and tag.code != MAKER_NOTE and tag.code not in exif.POINTERS
+    return within and tag.code != MAKER_NOTE and tag.code not in ifd.POINTERS
 
 
 def _as_tiff(data: bytes) -> bytes | None:
@@ -167,36 +168,36 @@ def _as_tiff(data: bytes) -> bytes | None:
     return data if data[:4] == magic else magic + data[4:]
 
 
-def _directories(block: bytes) -> Iterator[list[exif.Entry]]:
+def _directories(block: bytes) -> Iterator[list[ifd.Entry]]:
     """The chain of directories and their sub-directories, as far as they can be read."""
-    order, budget = exif.byte_order(block), exif.ReadBudget.of(block)
+    order, budget = ifd.byte_order(block), ifd.ReadBudget.of(block)
     seen: set[int] = set()
-    offset = exif.first_directory(block) if len(block) >= 8 else 0
+    offset = ifd.first_directory(block) if len(block) >= 8 else 0
     while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
         seen.add(offset)
         try:
-            entries, link = exif.read_directory(block, offset, budget)
+            entries, link = ifd.read_directory(block, offset, budget)
             yield entries
             yield from _sub_directories(block, _numbers(entries, order), budget)
             (offset,) = struct.unpack_from(order + "I", block, link)
-        except (exif.BrokenExifError, struct.error):
+        except (ifd.BrokenExifError, struct.error):
             return
 
 
 def _sub_directories(
-    block: bytes, tags: dict[int, list[int]], budget: exif.ReadBudget
-) -> Iterator[list[exif.Entry]]:
+    block: bytes, tags: dict[int, list[int]], budget: ifd.ReadBudget
+) -> Iterator[list[ifd.Entry]]:
     for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MAX_SUB_DIRECTORIES]:
         try:
-            yield exif.read_directory(block, offset, budget)[0]
-        except (exif.BrokenExifError, struct.error):
+            yield ifd.read_directory(block, offset, budget)[0]
+        except (ifd.BrokenExifError, struct.error):
             continue
 
 
-def _numbers(entries: list[exif.Entry], order: exif.ByteOrder) -> dict[int, list[int]]:
+def _numbers(entries: list[ifd.Entry], order: ifd.ByteOrder) -> dict[int, list[int]]:
     """The values of the tags that describe what a directory contains and where."""
     telling = [entry.tag for entry in entries if entry.tag.code in TELLING]
-    found = {tag.code: exif.integers(tag, order) for tag in telling}
+    found = {tag.code: ifd.integers(tag, order) for tag in telling}
     return {code: values for code, values in found.items() if values}
 
 

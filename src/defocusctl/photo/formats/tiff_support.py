@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from defocusctl.errors import InputError
-from defocusctl.photo import exif
+from defocusctl.photo import ifd
 from defocusctl.photo.formats.jpeg_segments import read_layout
 from defocusctl.photo.header import damaged
 
@@ -29,7 +29,6 @@ KEPT_COMPRESSIONS = {
     OLD_DEFLATE: DEFLATE,
     **{kind: kind for kind in (UNCOMPRESSED, LZW, DEFLATE, PACKBITS, LZMA, ZSTD)},
 }
-KIND_BYTES = exif.KIND_BYTES | dict.fromkeys((16, 17, 18), 8)  # including those of BigTIFF
 LARGEST_SEGMENT = 64 * 2**20
 MAX_PAGES = 100
 LARGEST_OVERLAP = 4  # how many times a JPEG strip's bytes and the page's area may be used
@@ -43,7 +42,7 @@ def refuse_overlapping_tags(data: bytes) -> None:
     """
     order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
     number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
-    budget = exif.ReadBudget.of(data)
+    budget = ifd.ReadBudget.of(data)
     seen: set[int] = set()
     try:
         for _ in range(MAX_PAGES + 1):
@@ -57,7 +56,7 @@ def refuse_overlapping_tags(data: bytes) -> None:
             start = offset + struct.calcsize(order + number[0])
             place = start + count * struct.calcsize(order + record)
             for _, kind, values in struct.iter_unpack(order + record, data[start:place]):
-                length = KIND_BYTES.get(kind, 0) * values
+                length = ifd.KIND_BYTES.get(kind, 0) * values
                 if length <= len(data) and not budget.take(length):
                     raise damaged("its tags overlap")
     except struct.error:  # tifffile reports it

@@ -8,19 +8,37 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from defocusctl.photo import exif
+from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.tiff_support import KIND_BYTES
+from defocusctl.photo.formats.tiff_support import YCBCR
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
 
-STRUCTURE = frozenset(
+SUBFILE_TYPE = 254
+NAMED = {
+    SUBFILE_TYPE: "the kind of its picture (tag 254)",
+    280: "the smallest sample value (tag 280)",
+    281: "the largest sample value (tag 281)",
+    290: "the unit of its grey response (tag 290)",
+    291: "its grey response curve (tag 291)",
+    330: "the further pictures of its sub-directories",
+    336: "the values of ink (tag 336)",
+    340: "the smallest sample value (tag 340)",
+    341: "the largest sample value (tag 341)",
+    342: "the range of its transfer function (tag 342)",
+    **dict.fromkeys((343, 344, 345), "its clipping path (tags 343 to 345)"),
+    346: "that its pixels are indices (tag 346)",
+    37724: "Photoshop layers",
+    50839: "ImageJ's data",
+}
+FOR_YCBCR = {532: "its reference black and white (tag 532)"}  # applied in decoding such pictures
+STRUCTURE = frozenset(  # how pixels are stored, which the result states anew, and what is named
     (
-        *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296),
-        *(317, 320, *range(322, 328), 330, 332, 334, *range(336, 349), 400, 512, 513, 514, 515),
-        *(*range(517, 522), *range(529, 533), 559, XMP, ICC, 37724, 50838, 50839),
-        *(exif.X_RESOLUTION, exif.Y_RESOLUTION, *exif.POINTERS),
+        *(*range(255, 260), *range(262, 267), *range(277, 280), *range(282, 285), 273, 274),
+        *(288, 289, 292, 293, 296, 317, 320, *range(322, 328), 332, 334, 338, 339, 347, 512, 513, 514, 515),
+        *(*range(517, 522), *range(529, 532), 559, XMP, ICC, 50838),
+        *(*ifd.POINTERS, *NAMED, *FOR_YCBCR),
     )
 )
 DESCRIPTIVE = frozenset(
@@ -29,20 +47,12 @@ DESCRIPTIVE = frozenset(
 )
 DESCRIPTION = 270
 SHAPE_DESCRIPTION = b'{"shape":'  # tifffile's record of the array's shape; stale in any other file
-PIXEL_OFFSETS = frozenset((273, 279, 324, 325))
-WIDE = {  # types of BigTIFF: their letter, and letter and type of 32 bits
-    16: ("Q", "I", exif.LONG),
-    17: ("q", "i", exif.SLONG),
-    18: ("Q", "I", exif.LONG),
+NARROW = {  # types of BigTIFF: letter and type of 32 bits
+    ifd.LONG_8: ("I", ifd.LONG),
+    ifd.SLONG_8: ("i", ifd.SLONG),
+    ifd.DIRECTORY_8: ("I", ifd.DIRECTORY),
 }
 LARGEST_TAG = 4 * 2**20
-NAMED = {
-    280: "the smallest sample value (tag 280)",
-    281: "the largest sample value (tag 281)",
-    330: "the further pictures of its sub-directories",
-    37724: "Photoshop layers",
-    50839: "ImageJ's data",
-}
 
 
 @dataclass(frozen=True)
@@ -59,106 +69,76 @@ class Directory:
 
 def read(data: bytes, page: Any) -> Directory:
     """Collect the tags of the first directory; ``page`` is tifffile's view of it."""
-    order: exif.ByteOrder = "<" if data[:2] == b"II" else ">"
-    offset = page.offset
-    dropped: list[str] = []
-    if page.parent.is_bigtiff:
-        data, dropped = _as_classic(data, order, offset)
-        offset = exif.first_directory(data)
-    entries, _ = exif.read_directory(data, offset)
-    numbers = [exif.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
+    order: ifd.ByteOrder = "<" if data[:2] == b"II" else ">"
+    entries, _ = ifd.read_directory(data, page.offset)
+    numbers = [ifd.integers(entry.tag, order) for entry in entries if entry.tag.code == exif.ORIENTATION]
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
-    tags = [entry.tag for entry in entries if not _describes_shape(entry.tag)]
-    values = [tag for tag in tags if tag.value and len(tag.value) <= LARGEST_TAG]
+    dropped: list[str] = []
+    tags = [tag for tag in _tags(data, order, entries, dropped) if not _describes_shape(tag)]
+    values = [tag for tag in tags if 0 < len(tag.value) <= LARGEST_TAG]
     icc, xmp = (next((tag.value for tag in tags if tag.code == code), None) or None for code in (ICC, XMP))
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
     other = tuple(tag for tag in values if tag.code not in DESCRIPTIVE | STRUCTURE)
+    readable = ifd.sub_directories(data, entries)
+    lost = {tag.code for tag in tags} & set(ifd.POINTERS) - set(readable)
+    unread += [f"its {ifd.POINTERS[code]} directory cannot be read" for code in sorted(lost)]
     subs = {}
-    readable = exif.sub_directories(data, entries)
-    lost = {tag.code for tag in tags} & set(exif.POINTERS) - set(readable)
-    unread += [f"its {exif.POINTERS[code]} directory cannot be read" for code in sorted(lost)]
     for pointer, found in readable.items():
-        if kept := [e.tag for e in found if e.tag.value and e.tag.code not in exif.POINTERS]:
+        inner = _tags(data, order, found, dropped)
+        if kept := [tag for tag in inner if tag.value and tag.code not in ifd.POINTERS]:
             subs[pointer] = kept
-    block = exif.build(order, descriptive, subs) if descriptive or subs else None
-    warnings = (*unread, *left_out.warning([*_not_carried(tags), *dropped]))
+    block = ifd.build(order, descriptive, subs) if descriptive or subs else None
+    named = NAMED if page.photometric == YCBCR else NAMED | FOR_YCBCR
+    warnings = (*unread, *left_out.warning([*_not_carried(tags, named, order), *dropped]))
     return Directory(icc, block, xmp, orientation, other, warnings)
 
 
-def _as_classic(data: bytes, order: exif.ByteOrder, offset: int) -> tuple[bytes, list[str]]:
-    """The directories of a BigTIFF file as a classic TIFF block, without references to its pixels.
+def _tags(data: bytes, order: ifd.ByteOrder, entries: list[ifd.Entry], dropped: list[str]) -> list[TiffTag]:
+    """The tags of a directory in the types of classic TIFF.
 
-    Also returns names for tags that do not fit.
+    Names for those that point to further directories or cannot be read go to ``dropped``.
     """
-    budget = exif.ReadBudget.of(data)
-    dropped: list[str] = []
-    main = _big_directory(data, order, offset, budget, dropped)
-    subs: dict[int, list[TiffTag]] = {}
-    waiting = list(main)
-    for tag in waiting:  # grows by the entries of the EXIF directory
-        place = next(iter(exif.integers(tag, order)), 0)
-        if tag.code in exif.POINTERS and tag.code not in subs and place:
-            subs[tag.code] = _big_directory(data, order, place, budget, dropped)
-            waiting += subs[tag.code] if tag.code == exif.EXIF_IFD else []
-    apart = {code: [tag for tag in tags if tag.code not in subs] for code, tags in subs.items()}
-    return exif.build(order, [tag for tag in main if tag.code not in subs], apart), dropped
-
-
-def _big_directory(
-    data: bytes, order: exif.ByteOrder, offset: int, budget: exif.ReadBudget, dropped: list[str]
-) -> list[TiffTag]:
-    """The tags of a BigTIFF directory; names of those that do not fit or cannot be read go to ``dropped``."""
     tags = []
-    (count,) = struct.unpack_from(order + "Q", data[offset : offset + 8].ljust(8, b"\0"))
-    start = offset + 8
-    records = data[start : start + 20 * min(count, exif.MAX_TAGS)]
-    for code, kind, number, value in struct.iter_unpack(order + "HHQ8s", records[: len(records) // 20 * 20]):
-        length = KIND_BYTES.get(kind, 0) * number
-        if length > 8:
-            (place,) = struct.unpack(order + "Q", value)
-            value = data[place : place + length] if length <= len(data) else b""
-        if code in PIXEL_OFFSETS or number == 0:
-            continue
-        readable = length > 0 and budget.take(length) and len(value) >= length
-        tag = _narrow(TiffTag(code, kind, number, value[:length]), order) if readable else None
-        if tag is None:
-            dropped.append(f"tag {code}, which cannot be read")
+    for entry in entries:
+        tag = _narrow(entry.tag, order)
+        if tag.code in STRUCTURE - {XMP, ICC}:
+            tags.append(tag)
+        elif ifd.leads_elsewhere(data, entry.tag):
+            dropped.append(f"the directory of tag {tag.code}")
+        elif tag.count and not tag.value:
+            dropped.append(f"tag {tag.code}, which cannot be read")
         else:
             tags.append(tag)
     return tags
 
 
-def _narrow(tag: TiffTag, order: exif.ByteOrder) -> TiffTag | None:
-    """A tag of 64-bit integers as one of 32 bits; None if they do not fit."""
-    if tag.kind not in WIDE:
+def _narrow(tag: TiffTag, order: ifd.ByteOrder) -> TiffTag:
+    """A tag of 64-bit integers as one of 32 bits, without a value if they do not fit."""
+    if tag.kind not in NARROW:
         return tag
-    wide, letter, kind = WIDE[tag.kind]
-    numbers = struct.unpack(f"{order}{tag.count}{wide}", tag.value)
+    letter, kind = NARROW[tag.kind]
     try:
-        return TiffTag(tag.code, kind, tag.count, struct.pack(f"{order}{tag.count}{letter}", *numbers))
+        value = struct.pack(f"{order}{tag.count}{letter}", *ifd.integers(tag, order))
     except struct.error:
-        return None
+        value = b""
+    return TiffTag(tag.code, kind, tag.count, value)
 
 
-def _not_carried(tags: list[TiffTag]) -> list[str]:
-    """Names for the parts of the first directory that are left out."""
-    named = [words for code, words in NAMED.items() if any(tag.code == code for tag in tags)]
+def _not_carried(tags: list[TiffTag], named: dict[int, str], order: ifd.ByteOrder) -> list[str]:
+    """Names for the tags that are left out, those in ``named`` and others."""
     others = [tag for tag in tags if tag.code not in STRUCTURE]
+    plain = {tag.code for tag in tags if tag.code == SUBFILE_TYPE and not any(ifd.integers(tag, order))}
+    known = [named[tag.code] for tag in tags if tag.code in named.keys() - plain]
     large = [f"tag {tag.code} of {len(tag.value)} bytes" for tag in others if len(tag.value) > LARGEST_TAG]
-    broken = [
-        f"tag {tag.code}, which cannot be read"
-        for tag in (*others, *(tag for tag in tags if tag.code in (XMP, ICC)))
-        if tag.count and not tag.value
-    ]
-    return [*named, *large, *broken]
+    return [*known, *large]
 
 
 @dataclass(frozen=True)
 class Carried:
     """The tags to add to a new file: those of its first directory, and its sub-directories."""
 
-    byte_order: exif.ByteOrder
+    byte_order: ifd.ByteOrder
     main: list[TiffTag]
     subs: dict[int, list[TiffTag]]
 
@@ -166,14 +146,14 @@ class Carried:
     def of(cls, metadata: Metadata) -> "Carried":
         """The tags of the EXIF block and of a TIFF source; the file gets the block's byte order."""
         coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
-        order: exif.ByteOrder = coding.byte_order if coding else "<"
+        order: ifd.ByteOrder = coding.byte_order if coding else "<"
         kept = {tag.code: tag for tag in coding.tags} if coding else {}
         subs: dict[int, list[TiffTag]] = {}
         if metadata.exif is not None:
-            order = exif.byte_order(metadata.exif)
-            entries, _ = exif.read_directory(metadata.exif, exif.first_directory(metadata.exif))
+            order = ifd.byte_order(metadata.exif)
+            entries, _ = ifd.read_directory(metadata.exif, ifd.first_directory(metadata.exif))
             kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
-            for pointer, found in exif.sub_directories(metadata.exif, entries).items():
+            for pointer, found in ifd.sub_directories(metadata.exif, entries).items():
                 if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
                     subs[pointer] = tags
         return cls(order, list(kept.values()), subs)
@@ -189,13 +169,12 @@ class Carried:
             return
         out.seek(struct.unpack_from(self.byte_order + "I", header, 4)[0])
         (count,) = struct.unpack(self.byte_order + "H", out.read(2))
-        records = struct.iter_unpack(self.byte_order + "HHI4s", out.read(12 * count))
-        written = {code: TiffTag(code, kind, number, value) for code, kind, number, value in records}
+        written = ifd.stored_tags(out.read(12 * count), self.byte_order)
         added = [tag for tag in self.main if tag.code not in written]
         end = out.seek(0, 2)
         base = end + end % 2
         out.seek(base)
-        out.write(exif.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
+        out.write(ifd.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
         out.seek(4)
         out.write(struct.pack(self.byte_order + "I", base))
 
@@ -205,4 +184,4 @@ def _describes_shape(tag: TiffTag) -> bool:
 
 
 def _is_storable(tag: TiffTag) -> bool:
-    return bool(tag.value) and tag.kind in exif.KIND_BYTES and tag.code not in STRUCTURE
+    return bool(tag.value) and tag.kind in ifd.KIND_BYTES.keys() - NARROW and tag.code not in STRUCTURE

@@ -42,10 +42,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if samples.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
     alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
-    exif = chunks.get(b"EXIF")
     metadata = Metadata(
         icc=chunks.get(b"ICCP"),
-        exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+        exif=chunks.get(b"EXIF") or None,
         xmp=chunks.get(b"XMP "),
         coding=WebpCoding(lossless=b"VP8L" in chunks or any(b"VP8L" in frame[16:] for frame in frames)),
     )

@@ -1,28 +1,71 @@
-"""JPEG pictures inside other data, such as previews in maker notes, comments and private tags."""
+"""Pictures inside other data, such as previews in maker notes, comments, texts and private tags."""
 
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 START = b"\xff\xd8\xff"
 FIRST_MARKERS = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
 END, SCAN, FILL = 0xD9, 0xDA, 0xFF
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart marker
 
+PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+CONTAINERS = re.compile(re.escape(PNG) + rb".{4}IHDR|RIFF.{4}WEBP", re.DOTALL)
+ENCODED = re.compile(  # JPEG, PNG or WebP in base64, or as hexadecimal text after its name and length
+    rb"\s{0,99}(?:ASCII\0\0\0)?(?:data:image/|/9j/|iVBORw0KGgo|UklGR.{6}XRUJQ)"
+    rb"|\s{0,9}\S{1,99}\s{1,99}\d{1,9}\s{1,9}(?i:ffd8ff|89504e47)"
+)
+HEAD = 512  # enough to recognise encoded pictures
+
 Span = tuple[int, int]  # start and end (exclusive)
 
 
 def blanked(data: bytes) -> bytes:
-    """The data with zeros instead of the JPEG pictures in them."""
+    """The data with zeros instead of the pictures in them."""
     patched = bytearray(data)
     for start, end in spans(data):
         patched[start:end] = bytes(end - start)
     return bytes(patched)
 
 
+def is_encoded(text: bytes) -> bool:
+    """Whether this is the beginning of a picture written as text."""
+    return ENCODED.match(text[:HEAD]) is not None
+
+
 def spans(data: bytes) -> list[Span]:
-    """Where the JPEG pictures in the data are; one without an end extends to the end of the data."""
+    """Where the JPEG, PNG and WebP pictures in the data are; one without an end extends to that of the data.
+
+    Data that begin with a picture written as text count as a whole.
+    """
+    return [(0, len(data))] if is_encoded(data) else [*_jpegs(data), *_containers(data)]
+
+
+def _containers(data: bytes) -> Iterator[Span]:
+    """Where PNG and WebP pictures are, which say how long they are."""
+    end = 0
+    for found in CONTAINERS.finditer(data):
+        start = found.start()
+        if start < end:
+            continue
+        if data.startswith(PNG, start):
+            end = _end_of_png(data, start + len(PNG))
+        else:
+            end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+        yield start, min(end, len(data))
+
+
+def _end_of_png(data: bytes, position: int) -> int:
+    while position + 12 <= len(data):
+        name = data[position + 4 : position + 8]
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+        if name == PNG_END:
+            return position
+    return len(data)
+
+
+def _jpegs(data: bytes) -> list[Span]:
     found: list[Span] = []
     start = data.find(START)
     if start < 0:
