@@ -11,7 +11,7 @@ from defocusctl.cli.options import check_above_zero
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from defocusctl.data.datasets import FoundData
+    from defocusctl.data.found import FoundData
     from defocusctl.evaluation.methods import Candidate
     from defocusctl.evaluation.metrics import Lpips
     from defocusctl.evaluation.results import Evaluation, Method
@@ -51,7 +51,7 @@ def evaluate(call: EvalCall) -> None:
 
 
 def _find_dataset(call: EvalCall) -> "FoundData":
-    from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
+    from defocusctl.data.search import data_root, find_data, pairs_data, photos_data
 
     blurred, sharp = call.blurred, call.sharp
     if call.dataset == "pairs" and blurred and sharp:

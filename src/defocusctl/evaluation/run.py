@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from defocusctl import __version__
-from defocusctl.data.datasets import EvaluationImage, FoundData
+from defocusctl.data.found import EvaluationImage, FoundData
 from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.journal import Journal
