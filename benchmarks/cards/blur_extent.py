@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from defocusctl.data.camera import to_light, to_pixels
+from defocusctl.data.defocus import to_light, to_pixels
 from defocusctl.data.pairs import PixelCache, photos_in
 from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.deblurrer import Deblurrer

@@ -22,8 +22,7 @@ from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
 from defocusctl.maps.extent import Array, reduced_photo, strips
-from defocusctl.maps.maps import EXTENT_DEFINITIONS
-from defocusctl.maps.panels import blur_extent_sheet
+from defocusctl.maps.maps import EXTENT_DEFINITIONS, blur_extent_sheet
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
