@@ -44,7 +44,7 @@ def evaluate(home: Path, *arguments: object, dataset: str = "realdof") -> Answer
 
 
 def test_the_command_line_names_what_there_is() -> None:
-    from defocusctl.data.datasets import SETS
+    from defocusctl.data.catalogue import SETS
     from defocusctl.evaluation.methods import CLASSICAL
 
     assert set(get_args(ProtocolName)) == {*PROTOCOLS, "all"}

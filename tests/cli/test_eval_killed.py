@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 KILLED = f"""
 import os, signal
 from defocusctl.__main__ import main
-from defocusctl.evaluation.journal import Journal
+from defocusctl.evaluation.files import Journal
 
 write, written = Journal.write, []
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from defocusctl.data.camera import jpeg, lift_highlights, photograph, to_light, to_pixels
+from defocusctl.data.defocus import jpeg, lift_highlights, photograph, to_light, to_pixels
 from defocusctl.data.settings import Camera
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from defocusctl.data.camera import to_light
-from defocusctl.data.defocus import defocus, margin, render
+from defocusctl.data.defocus import defocus, margin, render, to_light
 from defocusctl.data.scenes import circles_of_confusion, draw_disparity, draw_shapes
 from defocusctl.data.settings import Aperture, Camera, Geometry, Rendering
 

@@ -9,16 +9,9 @@ import pytest
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from defocusctl.data.datasets import (
-    SETS,
-    EvaluationImage,
-    data_root,
-    find_data,
-    pairs_data,
-    photos_data,
-    present_data,
-)
-from defocusctl.data.datasets.found import read_headers
+from defocusctl.data.catalogue import SETS
+from defocusctl.data.found import EvaluationImage, read_headers
+from defocusctl.data.search import data_root, find_data, pairs_data, photos_data, present_data
 from defocusctl.errors import DataError, UsageError
 from defocusctl.geometry import Size
 

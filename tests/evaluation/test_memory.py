@@ -3,7 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
-from defocusctl.data.datasets import pairs_data
+from defocusctl.data.search import pairs_data
 from defocusctl.evaluation.methods import untouched
 from defocusctl.evaluation.protocols import PROTOCOLS
 from defocusctl.evaluation.run import Run, evaluate, select_images

@@ -13,8 +13,16 @@ from PIL import Image, ImageCms
 from defocusctl.errors import OutputError
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet, spectrum
 from defocusctl.maps.compare import improved_details, write_comparison
-from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
-from defocusctl.maps.panels import LEVELS, blur_radius_sheet, gamma_sheet, mu_sheet, omega_sheet
+from defocusctl.maps.maps import (
+    LEVELS,
+    blur_radius_sheet,
+    gamma_sheet,
+    map_paths,
+    mu_sheet,
+    omega_sheet,
+    write_maps,
+    write_maps_data,
+)
 from defocusctl.maps.reduction import area_mean, reduced_photo, rgb8
 from defocusctl.maps.sheet import ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig

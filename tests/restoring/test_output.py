@@ -7,7 +7,7 @@ import pytest
 
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
-from defocusctl.maps.panels import picture_reduction
+from defocusctl.maps.maps import picture_reduction
 from defocusctl.photo import Photo
 from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import LARGEST_REDUCTION, Map, OutputBuffer

@@ -9,7 +9,7 @@ import torch
 from benchmarks.receptive_field import receptive_radius
 from PIL import Image
 
-from defocusctl.data.camera import to_light, to_pixels
+from defocusctl.data.defocus import to_light, to_pixels
 from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.evaluation.metrics import quality

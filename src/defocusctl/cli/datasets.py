@@ -14,7 +14,8 @@ from defocusctl.cli.console import plain, put, put_json, put_table
 from defocusctl.errors import DataError
 
 if TYPE_CHECKING:
-    from defocusctl.data.datasets import Dataset, FoundData
+    from defocusctl.data.catalogue import Dataset
+    from defocusctl.data.found import FoundData
 
 SIZES_SHOWN = 4
 
@@ -43,7 +44,8 @@ def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """List the datasets: number and size of images, where to get them, and which are here."""
-    from defocusctl.data.datasets import SETS, data_root
+    from defocusctl.data.catalogue import SETS
+    from defocusctl.data.search import data_root
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
     if as_json:
@@ -70,7 +72,8 @@ def check(
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
     """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
-    from defocusctl.data.datasets import SETS, data_root, find_data, present_data
+    from defocusctl.data.catalogue import SETS
+    from defocusctl.data.search import data_root, find_data, present_data
 
     folder = data_root(root)
     checked: dict[str, bool] = {}
@@ -100,7 +103,7 @@ def check(
 
 def _report(found: "FoundData") -> bool:
     """Print a set's contents and problems; return whether there are none."""
-    from defocusctl.data.datasets.found import read_headers
+    from defocusctl.data.found import read_headers
 
     headers = read_headers(found)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
@@ -147,7 +150,7 @@ def _as_json(entry: "Dataset", root: Path | None) -> dict[str, Any]:
 
 def _found(entry: "Dataset", root: Path | None) -> dict[str, "FoundData"]:
     """The splits of a set in ``root``; unreadable ones are left out, and ``check`` says why."""
-    from defocusctl.data.datasets import present_data
+    from defocusctl.data.search import present_data
 
     found: dict[str, FoundData] = {}
     if root is None:

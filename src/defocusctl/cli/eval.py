@@ -11,12 +11,12 @@ from defocusctl.cli.options import check_above_zero
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from defocusctl.data.datasets import FoundData
+    from defocusctl.data.found import FoundData
+    from defocusctl.evaluation.files import Expectation
     from defocusctl.evaluation.methods import Candidate
     from defocusctl.evaluation.metrics import Lpips
     from defocusctl.evaluation.results import Evaluation, Method
     from defocusctl.evaluation.run import Run
-    from defocusctl.evaluation.summary import Expectation
 
 PUBLISHED = "published"
 NETWORK_ALONE = "1"
@@ -53,7 +53,7 @@ def evaluate(call: EvalCall) -> None:
 
 
 def _find_dataset(call: EvalCall) -> "FoundData":
-    from defocusctl.data.datasets import data_root, find_data, pairs_data, photos_data
+    from defocusctl.data.search import data_root, find_data, pairs_data, photos_data
 
     blurred, sharp = call.blurred, call.sharp
     if call.dataset == "pairs" and blurred and sharp:
@@ -97,7 +97,7 @@ def _load_lpips(call: EvalCall) -> "Lpips | None":
 
 
 def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> "list[Expectation]":
-    from defocusctl.evaluation.summary import expected_from_file, expected_from_papers
+    from defocusctl.evaluation.files import expected_from_file, expected_from_papers
 
     if call.expect is None:
         return []
@@ -125,7 +125,7 @@ def _score(run: "Run", call: EvalCall) -> "Evaluation":
 
 def _print(evaluation: "Evaluation", call: EvalCall) -> None:
     if call.as_json:
-        from defocusctl.evaluation.summary import as_json
+        from defocusctl.evaluation.files import as_json
 
         put_json(as_json(evaluation), indent=2)
     elif not call.quiet:
@@ -137,8 +137,8 @@ def _print(evaluation: "Evaluation", call: EvalCall) -> None:
 
 
 def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> None:
+    from defocusctl.evaluation.files import write_tables
     from defocusctl.evaluation.run import REPORT
-    from defocusctl.evaluation.summary import write_tables
     from defocusctl.reports.evaluation import write_report
     from defocusctl.reports.evaluation_pictures import report_pictures
 
@@ -149,7 +149,7 @@ def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool
 
 
 def _check_expectations(evaluation: "Evaluation", call: EvalCall, expected: "Sequence[Expectation]") -> None:
-    from defocusctl.evaluation.summary import deviations
+    from defocusctl.evaluation.files import deviations
 
     found = deviations(evaluation, expected, call.tolerance)
     for deviation in found:

@@ -14,7 +14,7 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 DEFAULT_WEIGHTS = "default"
 
 DatasetName = Literal["dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"]
-"""The datasets of ``data.datasets``."""
+"""The datasets of ``data.catalogue``, pairs and photos."""
 
 ProtocolName = Literal["iniknet", "nrknet", "restormer", "ifan", "drbnet", "dpdnet", "gkmnet", "all"]
 """The protocols of ``evaluation.protocols``, and all of them in this order."""

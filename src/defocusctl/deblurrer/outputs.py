@@ -13,8 +13,7 @@ from defocusctl.deblurrer.result import write_restored
 from defocusctl.errors import OutputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import write_comparison
-from defocusctl.maps.maps import map_paths, write_maps, write_maps_data
-from defocusctl.maps.panels import picture_reduction
+from defocusctl.maps.maps import map_paths, picture_reduction, write_maps, write_maps_data
 from defocusctl.models.prediction import Network
 from defocusctl.photo import (
     Mask,

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from defocusctl import __version__
-from defocusctl.data.datasets import EvaluationImage, FoundData
+from defocusctl.data.found import EvaluationImage, FoundData
 from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
-from defocusctl.evaluation.journal import Journal
+from defocusctl.evaluation.files import CSV, SUMMARY, Journal
 from defocusctl.evaluation.methods import Candidate
 from defocusctl.evaluation.metrics import Lpips
 from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import Evaluation, Method, Row, compare
-from defocusctl.evaluation.summary import CSV, SUMMARY
 from defocusctl.evaluation.table import published_rows
 from defocusctl.system.atomic import atomic_write, make_folder
 

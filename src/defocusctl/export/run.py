@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from torch.nn.functional import pad
 
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
@@ -15,11 +16,13 @@ from defocusctl.export.graph import (
     DEFAULT_OPSET,
     GRAPH_METADATA,
     OPSETS,
+    STEP,
     PhotoGraph,
     describe,
     write_onnx,
     write_program,
 )
+from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.restoring.tiles import Floats
 from defocusctl.system import paths
@@ -138,13 +141,23 @@ def _write(
     if settings.format == "safetensors":
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
-        return _module_consumer(PhotoGraph(network, coefficients=False, precision="fp32"))
+        return _network_consumer(network)
     graph = PhotoGraph(checkpoint.model, coefficients=settings.coefficients, precision=settings.precision)
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run
     write_program(graph, description, path)
     return _module_consumer(torch.export.load(path).module())
+
+
+def _network_consumer(network: Network) -> Consumer:
+    @torch.inference_mode()
+    def run(photo: Floats) -> list[Floats]:
+        height, width = photo.shape[-2:]
+        extended = pad(torch.from_numpy(photo), (0, -width % STEP, 0, -height % STEP), mode="reflect")
+        return [network(extended).image[..., :height, :width].numpy()]
+
+    return run
 
 
 def _module_consumer(module: torch.nn.Module) -> Consumer:

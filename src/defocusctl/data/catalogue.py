@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from defocusctl.data.datasets.found import Reading
-from defocusctl.data.datasets.readers import alone, apertures, in_order, noise_levels, same_names
+from defocusctl.data.found import Reading
+from defocusctl.data.readers import alone, apertures, in_order, noise_levels, same_names
 
 RESEARCH = "research use, see the owners' page"
 

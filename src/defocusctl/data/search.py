@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from defocusctl.data.datasets.catalogue import SETS, Dataset
-from defocusctl.data.datasets.found import (
+from defocusctl.data.catalogue import SETS, Dataset
+from defocusctl.data.found import (
     EvaluationImage,
     FoundData,
     folder_below,
     folders_in,
     some_photos_in,
 )
-from defocusctl.data.datasets.readers import alone
 from defocusctl.data.pairs import pairs_in
+from defocusctl.data.readers import alone
 from defocusctl.errors import DataError, UsageError
 
 ENVIRONMENT = "DEFOCUSCTL_DATA"

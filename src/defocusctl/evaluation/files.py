@@ -1,11 +1,11 @@
-"""The files with a run's figures, and the comparison with an earlier run's or the papers' figures."""
+"""The files of a run: the journal to resume it, scores, summary; and what its figures are compared with."""
 
 import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,92 @@ from defocusctl.errors import DataError
 from defocusctl.evaluation.protocols import PROTOCOLS
 from defocusctl.evaluation.results import METRICS, Evaluation, Method, Row
 from defocusctl.evaluation.table import published_rows
-from defocusctl.system.atomic import atomic_write
+from defocusctl.system.atomic import atomic_write, make_folder, refuse_foreign
+from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
-CSV = "scores.csv"
-SUMMARY = "summary.json"
+JOURNAL, CSV, SUMMARY = "scores.jsonl", "scores.csv", "summary.json"
+DB_TO_UNIT = 1 / 50  # factor from the tolerance in dB to that of the other metrics, which are in [0, 1]
+
+
+class Journal:
+    """Appends the rows of each image at once; the first line has the run's settings.
+
+    Without a folder it stores nothing.
+    """
+
+    def __init__(
+        self, folder: Path | None, run: Mapping[str, Any], results: Sequence[str] = (), *, resume: bool
+    ) -> None:
+        """Start the journal in ``folder``, or with ``resume`` continue it.
+
+        ``results`` are the files that the run will write at its end. Without a journal of an earlier run,
+        existing files of these names are foreign.
+
+        Raises:
+            DataError: if the folder holds a run and ``resume`` is not set, or a run with other settings.
+            OutputError: if it cannot be read or written, or a result would replace a foreign file.
+        """
+        self._done: dict[str, list[Row]] = {}
+        self._lines: JsonLinesWriter | None = None
+        if folder is None:
+            return
+        path = folder / JOURNAL
+        if path.exists():
+            started = _read(path, run, self._done, resume=resume)
+        else:
+            refuse_foreign(folder / name for name in results)
+            started = False
+        make_folder(folder)
+        self._lines = JsonLinesWriter(path)
+        if not started:
+            self._lines.append([run])
+
+    def rows_of(self, image: str) -> list[Row] | None:
+        """The rows of this image from an earlier run, or None."""
+        return self._done.get(image)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Store the rows of one image: all of them or, if the power fails, none."""
+        if self._lines is not None:
+            self._lines.append([[_without_nan(row) for row in rows]])
+
+    def close(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
+
+
+def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, resume: bool) -> bool:
+    """Fill ``done`` with the rows of each image; False if the journal is empty."""
+    if not resume:
+        remedy = "continue it with --resume, or choose another --out"
+        raise DataError(f"'{path.parent}' already holds a run", remedy)
+    lines = read_json_lines(path, kind=(dict, list))
+    stored = next(lines, None)
+    if stored is None:
+        return False
+    try:
+        settings = json.loads(json.dumps(run))
+        keys = sorted({*settings, *stored})
+        if changed := [key for key in keys if settings.get(key) != stored.get(key)]:
+            raise DataError(
+                f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
+                "use the same ones, or choose another --out",
+            )
+        for rows in lines:
+            of_image = [_with_nan(row) for row in rows]
+            done.update({row.image: of_image for row in of_image[:1]})
+    except (TypeError, AttributeError, KeyError) as error:
+        raise DataError(f"'{path}' is damaged ({error})", "choose another --out") from error
+    return True
+
+
+def _with_nan(values: Mapping[str, Any]) -> Row:
+    complete: dict[str, Any] = {key: nan if value is None else value for key, value in values.items()}
+    return Row(**(complete | {"labels": tuple(complete["labels"])}))
+
+
+def _without_nan(row: Row) -> dict[str, Any]:
+    return {key: None if value != value else value for key, value in row._asdict().items()}
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -72,9 +154,6 @@ def _means_by_protocol(
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {key: value if isfinite(value) else None for key, value in values.items()}
-
-
-DB_TO_UNIT = 1 / 50  # factor from the tolerance in dB to that of the other metrics, which are in [0, 1]
 
 
 class Expectation(NamedTuple):

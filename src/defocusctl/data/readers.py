@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from defocusctl.data.datasets.found import EvaluationImage, Reading, folders_in, naming, some_photos_in
+from defocusctl.data.found import EvaluationImage, Reading, folders_in, naming, some_photos_in
 from defocusctl.data.pairs import photos_in
 
 Pair = tuple[Path, Path]
