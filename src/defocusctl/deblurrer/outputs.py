@@ -46,8 +46,9 @@ class Outputs:
 
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
-        paths = {"maps": self.maps, "maps_data": self.maps_data, "compare": self.compare}
-        return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
+        given = (self.maps, self.maps_data, self.compare)
+        maps, maps_data, compare = (path and path.absolute() for path in given)
+        return replace(self, maps=maps, maps_data=maps_data, compare=compare)
 
     def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
         """Every file that these options write for a result called ``stem``, beside the photo itself."""
