@@ -205,7 +205,8 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     r, v, w = torch.stack(radii), torch.stack(variances), torch.stack(weights)
     w = w / w.sum(dim=0)
     radius = (w * r).sum(dim=0)
-    return BlurEstimate(radius, (w * (v + (r - radius) ** 2)).sum(dim=0).sqrt())
+    variance = (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (r - radius) ** 2).sum(dim=0)
+    return BlurEstimate(radius, variance.sqrt())
 
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
@@ -232,7 +233,9 @@ def _measures(image: Tensor) -> Tensor:
         energies += [part.square() for part in along]
         peaks.append(torch.maximum(along[0].abs(), along[1].abs()))
         if distance < DISTANCES[-1]:
-            energies += [_difference(part, distance, axis).square() for part, axis in zip(along, (2, 3))]
+            energies += [
+                _difference(part, distance, axis).square() for part, axis in zip(along, (2, 3), strict=True)
+            ]
     mean = avg_pool2d(torch.cat(energies, dim=1), CELL)
     peak = max_pool2d(torch.cat(peaks, dim=1), CELL)
     return torch.cat([(mean + FAINT**2).log() / 2, (peak + FAINT).log()], dim=1) - log(NOISE)
