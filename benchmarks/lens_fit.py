@@ -1,14 +1,16 @@
 """Fits the blur radius of real pairs, patch by patch, with the sharp reference's help.
 
-python benchmarks/lens_fit.py DIR... [--step 64] [--limit N]
+python benchmarks/lens_fit.py DIR... [--step 64] [--limit N] [--out FITS.json]
 
 A patch of the reference is blurred in linear light by soft-edged discs (a disc convolved with a Gaussian of
 0.35 of its radius) of many radii, shifted by up to a pixel and exposed as the patch of the blurred photo is;
 the radius whose patch is nearest to it is the fit. Patches without texture and patches that no radius
-explains are left out. Prints a Markdown table of each set's fits.
+explains are left out. Prints a Markdown table of each set's fits; FITS.json has them all, as
+{set: {pair: [[top, left, radius], ...]}}.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,16 +109,21 @@ def main() -> None:
     parser.add_argument("sets", type=Path, nargs="+")
     parser.add_argument("--step", type=int, default=PATCH)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     cache = PixelCache(0)
     print("| set | fitted patches | radius, 10 / 50 / 90 % |\n|---|---:|---|")
+    sets: dict[str, dict[str, list[Fit]]] = {}
     for folder in given.sets:
-        radii = []
+        found = sets[folder.name] = {}
         for pair in pairs_in(folder / "source", folder / "target")[: given.limit]:
             blurred, sharp = (pixels(image) for image in cache.both(pair))
-            radii += [found.radius for found in fits_of(blurred, sharp, given.step)]
+            found[pair.name] = fits_of(blurred, sharp, given.step)
+        radii = [fit.radius for fits in found.values() for fit in fits]
         quantiles = " / ".join(f"{value:.1f}" for value in np.quantile(radii, (0.1, 0.5, 0.9)))
         print(f"| {folder.name} | {len(radii)} | {quantiles} |", flush=True)
+    if given.out is not None:
+        given.out.write_text(json.dumps(sets))
 
 
 if __name__ == "__main__":

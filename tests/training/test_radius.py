@@ -11,8 +11,8 @@ from PIL import Image
 from defocusctl.errors import DataError, WeightsError
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.prediction import RadiusOutput
-from defocusctl.training.losses import total_loss
 from defocusctl.training.loop import Progress, train
+from defocusctl.training.losses import total_loss
 from defocusctl.training.radius_validation import Scene, auc, score
 from defocusctl.training.recipe import Loss, read_recipe
 from defocusctl.weights.checkpoint import load_checkpoint, load_model

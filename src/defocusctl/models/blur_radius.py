@@ -190,8 +190,8 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     """One estimate from those of all levels, in pixels of the photo.
 
     The mean of the radii, each weighted by the inverse of its variance and, but for the last level, by how
-    far it is from the largest radius of its level. The levels' errors are not independent, so the variance is
-    that of the mixture of the levels' distributions, which does not fall with their number.
+    far it is from the largest radius of its level. The levels' errors are not independent: the variance is
+    that of the levels with most weight, which does not fall with their number, and that of their radii.
     """
     radii, variances, weights = [], [], []
     for number, level in enumerate(levels):
