@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from defocusctl.data.batches import Crops, RenderedSource, StepCrops, render_crops
+from defocusctl.data.batches import Crops, RenderedSource, Samples, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache, photos_in
-from defocusctl.models.catalogue import network_class
+from defocusctl.models.catalogue import model_class
 from defocusctl.training.execution import clock_of
 from defocusctl.training.recipe import Recipe, read_recipe
 from defocusctl.training.state import TrainingState
@@ -91,7 +91,7 @@ def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: flo
 
 def state(recipe: Recipe, device: torch.device) -> TrainingState:
     torch.manual_seed(recipe.seed)
-    network = network_class(recipe.model)()
+    network = model_class(recipe.model)()
     network.initialise()
     return TrainingState(recipe, network, device)
 
@@ -116,11 +116,13 @@ def run_step(contender: Contender, crops: StepCrops, step: int, device: torch.de
     depth = None if read.depth is None else read.depth.to(device)
     read = Crops(step, read.sharp.to(device), None, depth)
     times.append(clock())
-    blurred, sharp = render_crops(read, stage.rendering, stage.seed)
+    samples = render_crops(read, stage.rendering, stage.seed)
     times.append(clock())
     state.network.train()
     state.optimiser.zero_grad(set_to_none=True)
-    state.execution.loss(state.network, blurred, sharp, recipe).backward()
+    state.execution.loss(
+        state.network, samples.blurred, getattr(samples, state.network.target), recipe
+    ).backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), stage.optimiser.clip_norm or torch.inf)
     state.optimiser.step()
     state.ema.update_parameters(state.network)
@@ -131,11 +133,12 @@ def run_step(contender: Contender, crops: StepCrops, step: int, device: torch.de
         seconds.append(end - start)
 
 
-def flop(state: TrainingState, batch: tuple[torch.Tensor, torch.Tensor]) -> int:
+def flop(state: TrainingState, samples: Samples) -> int:
     """Floating-point operations of a step's forward and backward pass."""
-    blurred, sharp = (side.to(next(state.network.parameters()).device) for side in batch)
+    device = next(state.network.parameters()).device
+    blurred, target = samples.blurred.to(device), getattr(samples, state.network.target).to(device)
     with FlopCounterMode(display=False) as counter:
-        state.execution.loss(state.network, blurred, sharp, state.recipe).backward()
+        state.execution.loss(state.network, blurred, target, state.recipe).backward()
     return counter.get_total_flops()
 
 

@@ -43,7 +43,7 @@ def test_the_same_step_is_the_same_batch_and_others_differ(tmp_path: Path) -> No
 @pytest.mark.parametrize("size", [1, 5, 40])
 def test_photos_and_depth_maps_smaller_than_the_crop_are_reflected(tmp_path: Path, size: int) -> None:
     photo = write_photo(tmp_path / "small.png", seed=0, size=size)
-    blurred, sharp = render_crops(rendered([photo], [photo])[0], RENDERING, 7)
+    blurred, sharp, _ = render_crops(rendered([photo], [photo])[0], RENDERING, 7)
     assert blurred.shape == sharp.shape == (2, 3, 32, 32)
     assert blurred.isfinite().all()
 
@@ -58,7 +58,7 @@ def test_pairs_are_cut_and_turned_alike(tmp_path: Path) -> None:
     assert crops.blurred is not None
     assert torch.allclose(crops.blurred + crops.sharp, torch.ones(8, 3, 32, 32))
     assert len({tuple(crop.flatten()[:8].tolist()) for crop in crops.sharp}) > 4, "augmented"
-    assert render_crops(crops, RENDERING, 3) == (crops.blurred, crops.sharp)
+    assert render_crops(crops, RENDERING, 3) == (crops.blurred, crops.sharp, None)
 
 
 def test_a_source_is_drawn_by_its_weight(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, model: str, al
     assert run(recipe, parts, resume=True).step == 4
     assert_same_state(whole, parts)
     assert [progress.step for progress in seen] == [1, 2, 3, 4]
-    assert [bool(progress.gains) for progress in seen] == [False, False, True, True]
+    assert [bool(progress.scores) for progress in seen] == [False, False, True, True]
 
     lines = [json.loads(line) for line in (parts / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
@@ -161,7 +161,7 @@ def test_a_run_can_stop_after_any_step_of_any_stage(tmp_path: Path, model: str) 
     seen: list[Progress] = []
     run(recipe, whole, on_progress=seen.append)
     assert [(progress.step, progress.steps) for progress in seen] == [(step, 7) for step in range(1, 8)]
-    assert [progress.step for progress in seen if progress.gains] == [2, 3, 5, 6, 7], "ends of stages too"
+    assert [progress.step for progress in seen if progress.scores] == [2, 3, 5, 6, 7], "ends of stages too"
     for step in range(1, 8):
         assert run(recipe, parts, resume=True, max_minutes=0).step == step
     assert_same_state(whole, parts)

@@ -104,8 +104,8 @@ class StepCrops(Dataset[Crops]):
         """Pixels of a photo that are shrunk to ``size``, no more than the photo has."""
         if self._smallest_scale == 1:
             return size
-        scale = self._smallest_scale ** random.random()
-        return max(min(round(size / scale), available), size)
+        scale = self._smallest_scale ** float(random.random())
+        return max(min(int(size / scale), available), size)
 
     def _depth(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
         """A window of random size of a random map, between a quarter of the map and the whole."""

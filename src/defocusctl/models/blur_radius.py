@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad, pixel_unshuffle, relu, softplus
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad, pixel_unshuffle, relu, softplus
 
 from defocusctl.models.prediction import Model, RadiusOutput
 
@@ -36,6 +36,9 @@ TILE = 2048  # pixels of a level on each side that are computed at once
 SMALLEST_LOG_SCALE = -4.0
 """No level is surer than this, so that none is all or nothing in what is fused."""
 TINY = 1e-6
+DISTANCES = (1, 2, 4, 8)
+MEASURES = 5 * len(DISTANCES) - 2
+FAINT = 0.001  # differences below this count as none, of pixel values in [0, 1]
 NOISE = 0.01  # contrast that counts as noise, of pixel values in [0, 1]
 
 
@@ -87,6 +90,7 @@ class BlurRadius(Model):
         self.enter = nn.Conv2d(3 * ENTRY**2 + 1, entry, 3, padding=1)
         self.fine = Residual(entry)
         self.shrink = nn.Conv2d(entry, width, 3, stride=2, padding=1)
+        self.measure = nn.Conv2d(MEASURES, width, 1)
         self.middle = nn.Sequential(Residual(width), Residual(width))
         self.shrink_again = nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.coarse = nn.Sequential(Residual(width), Residual(width))
@@ -98,6 +102,19 @@ class BlurRadius(Model):
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
         width, entry = state["shrink.weight"].shape[:2]
         return cls(BlurRadiusConfig(entry, width))
+
+    def initialise(self) -> None:
+        """Features of unit variance (He et al. 2015), quiet residuals, and a radius of about 2 pixels."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, Residual):
+                    module.second.weight.mul_(0.3)
+            self.head.weight.mul_(0.1)
+            self.head.bias.copy_(torch.tensor([1.0, -0.5]))
 
     @torch.no_grad()
     def forward(self, photo: Tensor) -> BlurEstimate:
@@ -144,8 +161,9 @@ class BlurRadius(Model):
     def _level(self, image: Tensor) -> LogRadius:
         """The estimate of an image (B, 3, h, w) that fits into memory with its features."""
         cells = grid_of(image)
-        x = self.fine(self.enter(_normalised(_padded(image))))
-        x = self.middle(self.shrink(x))
+        image = _padded(image)
+        fine = self.fine(self.enter(_normalised(image)))
+        x = self.middle(self.shrink(fine) + self.measure(_measures(image)))
         coarse = self.coarse(self.shrink_again(x))
         coarse = interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
         x = self.last(self.merge(torch.cat([x, coarse], dim=1)))
@@ -172,8 +190,8 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     """One estimate from those of all levels, in pixels of the photo.
 
     The mean of the radii, each weighted by the inverse of its variance and, but for the last level, by how
-    far it is from the largest radius of its level. The levels' errors are not independent, so the variance is
-    that of the mixture of the levels' distributions, which does not fall with their number.
+    far it is from the largest radius of its level. The levels' errors are not independent: the variance is
+    that of the levels with most weight, which does not fall with their number, and that of their radii.
     """
     radii, variances, weights = [], [], []
     for number, level in enumerate(levels):
@@ -187,7 +205,8 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     r, v, w = torch.stack(radii), torch.stack(variances), torch.stack(weights)
     w = w / w.sum(dim=0)
     radius = (w * r).sum(dim=0)
-    return BlurEstimate(radius, (w * (v + (r - radius) ** 2)).sum(dim=0).sqrt())
+    variance = (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (r - radius) ** 2).sum(dim=0)
+    return BlurEstimate(radius, variance.sqrt())
 
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
@@ -199,6 +218,34 @@ def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
 def _padded(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     return pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+
+
+def _measures(image: Tensor) -> Tensor:
+    """How strong differences at several distances are in every cell, as logarithms: (B, 18, h/8, w/8).
+
+    Detail of a blurred photo grows with the distance, that of a sharp one hardly does; ratios are differences
+    of logarithms, which convolutions can form.
+    """
+    grey = image.mean(dim=1, keepdim=True)
+    energies, peaks = [], []
+    for distance in DISTANCES:
+        along = [_difference(grey, distance, axis) for axis in (2, 3)]
+        energies += [part.square() for part in along]
+        peaks.append(torch.maximum(along[0].abs(), along[1].abs()))
+        if distance < DISTANCES[-1]:
+            energies += [
+                _difference(part, distance, axis).square() for part, axis in zip(along, (2, 3), strict=True)
+            ]
+    mean = avg_pool2d(torch.cat(energies, dim=1), CELL)
+    peak = max_pool2d(torch.cat(peaks, dim=1), CELL)
+    return torch.cat([(mean + FAINT**2).log() / 2, (peak + FAINT).log()], dim=1) - log(NOISE)
+
+
+def _difference(plane: Tensor, distance: int, axis: int) -> Tensor:
+    """x(i + distance) - x(i) along an axis, zero at its end."""
+    length = plane.shape[axis] - distance
+    change = plane.narrow(axis, distance, length) - plane.narrow(axis, 0, length)
+    return pad(change, (0, 0, 0, distance) if axis == 2 else (0, distance))
 
 
 def _normalised(image: Tensor) -> Tensor:

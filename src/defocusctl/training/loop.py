@@ -22,11 +22,11 @@ from defocusctl.models.prediction import Model, Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
-from defocusctl.training.radius_validation import RadiusValidation
+from defocusctl.training.radius_validation import RadiusScore, RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
 from defocusctl.training.schedule import learning_rate
 from defocusctl.training.state import FILE, TrainingState
-from defocusctl.training.validation import Score, ValidationSets
+from defocusctl.training.validation import Gain, ValidationSets
 from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, load_model, save_checkpoint
 
 WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
@@ -40,7 +40,7 @@ class Progress:
     step: int
     steps: int
     loss: float
-    scores: Mapping[str, Score] | None = None
+    scores: Mapping[str, Gain] | Mapping[str, RadiusScore] | None = None
 
 
 def train(
@@ -68,8 +68,7 @@ def train(
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
     sources = _sources(recipe, data_root)
-    kind = RadiusValidation if model_class(recipe.model).target == "radius" else ValidationSets
-    validation = kind(recipe.validation, recipe.data.rendering, data_root, recipe.data.white)
+    validation = _validation(recipe, data_root)
     network, was_bgr = _network(recipe, data_root)
     state = TrainingState(recipe, network, device)
     if resume and (out / FILE).exists():
@@ -133,7 +132,7 @@ def _run(
         state.seconds += now - started
         started = now
         losses.append(loss)
-        scores: Mapping[str, Score] | None = None
+        scores: Mapping[str, Gain] | Mapping[str, RadiusScore] | None = None
         if state.step % recipe.log_every == 0:
             rate = state.optimiser.param_groups[0]["lr"]
             mean = sum(losses) / len(losses)
@@ -227,6 +226,13 @@ def _moved(crops: Crops, device: torch.device) -> Crops:
         return None if tensor is None else tensor.to(device, non_blocking=True)
 
     return Crops(crops.step, crops.sharp.to(device), to_device(crops.blurred), to_device(crops.depth))
+
+
+def _validation(recipe: Recipe, data_root: Path) -> ValidationSets | RadiusValidation:
+    settings = recipe.validation, recipe.data.rendering, data_root, recipe.data.white
+    if model_class(recipe.model).target == "radius":
+        return RadiusValidation(*settings)
+    return ValidationSets(*settings)
 
 
 def _network(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:

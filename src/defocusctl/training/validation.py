@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,12 +46,6 @@ class Gain(NamedTuple):
             f"{self.psnr:.2f} dB ({self.psnr - self.input_psnr:+.2f}), "
             f"SSIM {self.ssim:.4f} ({self.ssim - self.input_ssim:+.4f}), worst pair {self.worst_gain:+.2f} dB"
         )
-
-
-class Score(Protocol):
-    """What validation says of one set: named numbers, and one line for people."""
-
-    def _asdict(self) -> dict[str, float]: ...
 
 
 class ValidationSets:
