@@ -118,7 +118,6 @@ class Restorer:
             raise ValueError("a scale of auto and max_blur need the blur radius network")
         self.settings = settings
         self._network = network
-        self._blur_radius = blur_radius
         self._level_shares = level_shares or DEFAULT_SHARES
         limit_threads()
         self._engine, self.device = open_engine(
@@ -126,6 +125,7 @@ class Restorer:
         )
         if self.device.type == "cpu":
             keep_freed_memory()
+        self._blur_radius = None if blur_radius is None else blur_radius.to(self.device)
         self.precision = self._engine.precision
         self._runner = TileRunner(self._engine, clip=settings.clip)
         self.concurrency = 1
