@@ -1,9 +1,8 @@
 """``defocusctl info``."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from defocusctl import __version__
 from defocusctl.errors import ExitCode
@@ -15,7 +14,7 @@ def test_json_holds_what_there_is(home: Path) -> None:
     assert answer.code == ExitCode.OK
     facts = json.loads(answer.out)
     assert facts["defocusctl"] == __version__
-    assert facts["packages"]["torch"] == torch.__version__
+    assert facts["packages"]["torch"] == version("torch")
     assert "GiB" in facts["devices"]["cpu"]
     assert facts["cache"] == str(home.parent / "home" / "cache")
     assert "iniknet/bundled" in facts["weights"]

@@ -121,7 +121,7 @@ def macs_per_pixel(network: Network) -> float:
 
     Sums of shifted images (NRKNet's separable kernels) and element-wise work are not counted.
     """
-    with network_errors(network.name), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with network_errors(network.name), torch.no_grad(), FlopCounterMode(display=False) as counter:
         probe = type(network)(network.config).eval()
         probe(torch.zeros(1, 3, _PROBE, _PROBE))
     return float(counter.get_total_flops()) / 2 / _PROBE**2
