@@ -1,5 +1,6 @@
 """What of a batch is done already."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from defocusctl.batch import manifest
 from defocusctl.batch.jobs import BatchOptions, Job
-from defocusctl.batch.manifest import Entry, Status, recorded_stamp
+from defocusctl.batch.manifest import FILE, RESERVATIONS, Entry, History, Status, recorded_stamp
 from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
 from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
 from tests.batch.recorded import found_in, job_of
@@ -156,6 +157,54 @@ def test_what_an_older_version_recorded_is_read_once(job: Job) -> None:
     assert judged_again(job, entry, verify=True).refreshed == stamped(job)
     replace_unseen(job.target)
     assert judged_again(job, entry).reason is Reason.OUTPUT
+
+
+def test_a_folder_that_version_0_1_left_is_resumed(job: Job) -> None:
+    """The fields are spelt out: what is on users' disks does not change with the program."""
+    source, result = Path("in/a.png"), Path("out/a.png")
+    line = {
+        "input": "a.png",
+        "status": "done",
+        "source": "in/a.png",
+        "size": source.stat().st_size,
+        "sha256": sha256(source),
+        "files": {"a.png": sha256(result)},
+        "settings": {
+            "model": "iniknet",
+            "weights": "sha256:1",
+            "strength": 1.0,
+            "tile": None,
+            "overlap": None,
+            "precision": "auto",
+            "quality": None,
+            "format": None,
+            "maps": False,
+            "maps_data": False,
+            "compare": False,
+            "white": None,
+        },
+        "weights": {"name": "bundled", "source": "bundled", "hash": "sha256:1"},
+        "report": {"backend": "torch", "device": "cpu", "megapixels": 0.00128, "width": 40, "height": 32},
+        "seconds": {"read": 0.003, "restore": 1.859, "write": 0.066},
+        "warnings": ["a warning"],
+        "error": None,
+        "exit_code": 0,
+        "software": "defocusctl 0.1.0",
+        "finished": "2026-01-02T03:04:05+00:00",
+        "stamp": f"{source.stat().st_size}-{source.stat().st_mtime_ns}",
+        "stamps": {"a.png": f"{result.stat().st_size}-{result.stat().st_mtime_ns}"},
+    }
+    (Path("out") / FILE).write_text(json.dumps(line) + "\n" + '{"input": "b.png", "sta')
+    Path("out/.defocusctl-batch.claims").write_text('{"file": "a.png"}\n{"file": "b.png"}\n')
+    assert (FILE, RESERVATIONS) == ("defocusctl-manifest.jsonl", ".defocusctl-batch.claims")
+    history = History.read(Path("out"))
+    assert history.reserved == {"a.png", "b.png"}
+    assert list(history.entries) == ["a.png"]
+    assert history.entries["a.png"].as_json() == line | {"warnings": ("a warning",)}
+    for path in (source, result):
+        replace_unseen(path)  # which shows that nothing is read
+    found = replace(job, stamp=recorded_stamp(source))
+    assert list(Judge(SETTINGS, Path("out")).judge([found], history.entries)) == [(found, Reason.DONE, None)]
 
 
 def test_a_file_that_may_change_within_the_tick_of_its_clock_has_no_stamp(

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ def object_stamp(info: Info) -> str | None:
     return f"{info.get('size') or 0}-{tag}" if tag else None
 
 
-@cache
 def open_store(url: str) -> Any:
     """fsspec's file system of a folder in a store; names are relative to the folder.
 
