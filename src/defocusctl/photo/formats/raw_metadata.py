@@ -171,17 +171,12 @@ def _as_tiff(data: bytes) -> bytes | None:
 def _directories(block: bytes) -> Iterator[list[ifd.Entry]]:
     """The chain of directories and their sub-directories, as far as they can be read."""
     order, budget = ifd.byte_order(block), ifd.ReadBudget.of(block)
-    seen: set[int] = set()
-    offset = ifd.first_directory(block) if len(block) >= 8 else 0
-    while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
-        seen.add(offset)
-        try:
-            entries, link = ifd.read_directory(block, offset, budget)
+    try:
+        for entries in ifd.chain(block, budget, MAX_DIRECTORIES):
             yield entries
             yield from _sub_directories(block, _numbers(entries, order), budget)
-            (offset,) = struct.unpack_from(order + "I", block, link)
-        except (ifd.BrokenExifError, struct.error):
-            return
+    except (ifd.BrokenExifError, struct.error):
+        return
 
 
 def _sub_directories(
