@@ -64,7 +64,12 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
         BrokenExifError: if the first directory cannot be read.
     """
     packets: list[bytes] = []
-    block = _edited(block, XMP, lambda packet: packets.append(packet) or b"")
+
+    def taken(packet: bytes) -> bytes:
+        packets.append(packet)
+        return b""
+
+    block = _edited(block, XMP, taken)
     return ifd.without_tags(block, ifd.first_directory(block), {XMP} if packets else set()), packets
 
 

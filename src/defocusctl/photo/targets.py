@@ -61,6 +61,11 @@ def format_of_suffix(suffix: str) -> str | None:
     return _KINDS.get(suffix.lower())
 
 
+def read_as(suffix: str) -> str | None:
+    """The format of files with a suffix that is never written, or None."""
+    return ONLY_READ.get(suffix.lower())
+
+
 def may_be_photo(path: str | Path) -> bool:
     """Whether a file has the suffix of a supported photo format."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path, for many thousands
