@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from defocusctl.errors import InputError, OutputError
-from defocusctl.photo import check_is_photo, check_writable_target, output_path, read_photo, write_photo
+from defocusctl.photo import check_is_photo, check_writable_target, ifd, output_path, read_photo, write_photo
 from defocusctl.photo.formats import raw_metadata
+from defocusctl.photo.model import TiffTag
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
@@ -147,3 +148,25 @@ def test_exif_of_the_preview_where_there_is_no_other() -> None:
     found = raw_metadata.read(b"FOVb" + bytes(100), lambda: preview).exif
     assert found is not None and b"Camera" in found and b"maker note" not in found
     assert raw_metadata.read(b"FOVb" + bytes(100), lambda: b"\xff\xd8 nonsense").exif is None
+
+
+def test_a_developed_raw_does_not_claim_the_colours_of_the_raw() -> None:
+    details = [
+        TiffTag(40961, 3, 1, struct.pack("<H", 65535)),
+        TiffTag(41730, 7, 8, b"\0\2\0\2\0\1\1\2"),
+        TiffTag(41495, 3, 1, struct.pack("<H", 2)),
+    ]
+    main = [TiffTag(271, 2, 7, b"Camera\0"), TiffTag(319, 5, 6, bytes(48))]
+    subs = {ifd.EXIF_IFD: details, ifd.INTEROP_IFD: [TiffTag(1, 2, 4, b"R03\0")]}
+    words = files.XMP.replace(
+        b'tiff:Orientation="1"',
+        b'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ColorSpace="65535" exif:Flash="0"',
+    )
+    block = ifd.build("<", [*main, TiffTag(700, 1, len(words), words)], subs)
+    found = raw_metadata.read(block, lambda: None)
+    assert found.exif is not None and b"R03" not in found.exif
+    entries, _ = ifd.read_directory(found.exif, 8)
+    assert [each.tag.code for each in entries] == [271, ifd.EXIF_IFD]
+    kept = {each.tag.code: each.tag.value for each in ifd.sub_directories(found.exif, entries)[ifd.EXIF_IFD]}
+    assert kept == {40961: b"\1\0", 41495: b"\2\0"}
+    assert found.xmp is not None and b"ColorSpace" not in found.xmp and b"exif:Flash" in found.xmp

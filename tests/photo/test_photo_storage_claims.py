@@ -1,10 +1,12 @@
 """EXIF and XMP do not claim a storage that the result does not have."""
 
+import struct
 from pathlib import Path
 
 import pytest
 
 from defocusctl.photo import ifd, read_photo, write_photo
+from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
 from tests.photo.test_photo_description import block, file_with, packet, tag, xmp_of
 
@@ -45,3 +47,24 @@ def test_a_jpeg_does_not_claim_the_storage_of_a_tiff(
         assert written is not None
         entries, _ = ifd.read_directory(written, ifd.first_directory(written))
         assert [each.tag.code for each in entries] == [*expected, 271]
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [("jpg", [37121]), ("png", []), ("tif", [])])
+def test_claims_in_the_exif_directory_go_too(suffix: str, kept: list[int], tmp_path: Path) -> None:
+    details = [TiffTag(37121, 7, 4, b"\1\2\3\0"), TiffTag(37122, 5, 1, struct.pack("<II", 2, 1))]
+    words = packet('exif:CompressedBitsPerPixel="2/1" exif:Flash="kept"')
+    data = files.pillow(
+        files.scene(),
+        "JPEG",
+        exif=b"Exif\0\0" + block(tag(271, 1, 65, 0), exif=[*details, tag(41495, 3, 2)]),
+        xmp=words,
+    )
+    photo = read_photo(data)
+    target = tmp_path / f"out.{suffix}"
+    write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+    written = read_photo(target)
+    assert written.metadata.exif is not None and "BitsPerPixel" not in xmp_of(written)
+    assert "Flash" in xmp_of(written)
+    entries, _ = ifd.read_directory(written.metadata.exif, 8)
+    found = ifd.sub_directories(written.metadata.exif, entries)[ifd.EXIF_IFD]
+    assert [each.tag.code for each in found] == [*kept, 41495]

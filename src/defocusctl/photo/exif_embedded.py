@@ -6,6 +6,7 @@ link, or in a maker note.
 """
 
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,13 +63,14 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    found = _values(block, XMP)
-    patched = bytearray(block)
-    for value, place in found:
-        patched[place : place + len(value)] = bytes(len(value))
-    if found:
-        block = ifd.without_tags(bytes(patched), ifd.first_directory(block), {XMP})
-    return block, [value for value, _ in found]
+    packets: list[bytes] = []
+
+    def taken(packet: bytes) -> bytes:
+        packets.append(packet)
+        return b""
+
+    block = _edited(block, XMP, taken)
+    return ifd.without_tags(block, ifd.first_directory(block), {XMP} if packets else set()), packets
 
 
 def without_photoshop(block: bytes, reframing: Reframing | None, removed: photoshop.Removed) -> bytes:
@@ -77,21 +79,17 @@ def without_photoshop(block: bytes, reframing: Reframing | None, removed: photos
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
+    return _edited(block, PHOTOSHOP, lambda resources: photoshop.cleaned(resources, reframing, removed))
+
+
+def _edited(block: bytes, code: int, edit: Callable[[bytes], bytes]) -> bytes:
+    """The block with the values of a tag outside of the first directory edited, and padded with zeros."""
     patched = bytearray(block)
-    for value, place in _values(block, PHOTOSHOP):
-        content = photoshop.cleaned(value, reframing, removed)
-        patched[place : place + len(value)] = content.ljust(len(value), b"\0")
+    for entry in ifd.read_directory(block, ifd.first_directory(block))[0]:
+        if entry.tag.code == code and len(entry.tag.value) > 4:
+            start, end = _place(block, entry)
+            patched[start:end] = edit(entry.tag.value).ljust(end - start, b"\0")
     return bytes(patched)
-
-
-def _values(block: bytes, code: int) -> list[tuple[bytes, int]]:
-    """The values of a tag that are stored outside of the first directory, and their positions."""
-    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
-    return [
-        (entry.tag.value, _place(block, entry)[0])
-        for entry in entries
-        if entry.tag.code == code and len(entry.tag.value) > 4
-    ]
 
 
 def _outside_maker_note(block: bytes, entries: list[ifd.Entry]) -> list[slice]:

@@ -5,7 +5,7 @@ break if its layout changes.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,6 +28,10 @@ INTEGER_LETTERS |= {LONG_8: "Q", SLONG_8: "q", DIRECTORY_8: "Q"}
 
 class BrokenExifError(ValueError):
     """The block's header or first directory cannot be read."""
+
+
+class CircleError(BrokenExifError):
+    """Directories lead to each other."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,26 @@ def first_directory(block: bytes) -> int:
     if len(block) < 8:
         raise BrokenExifError("no TIFF header")
     return int(struct.unpack_from(byte_order(block) + "I", block, 4)[0])
+
+
+def chain(block: bytes, budget: ReadBudget, most: int) -> Iterator[list[Entry]]:
+    """The entries of up to ``most`` directories that a file's header and then each other's links lead to.
+
+    Raises:
+        BrokenExifError: if one cannot be read.
+        CircleError: if they lead to each other.
+    """
+    form, seen = _form(block), set[int]()
+    link = form.room
+    while len(seen) < most and link + form.room <= len(block):
+        (offset,) = struct.unpack_from(form.number, block, link)
+        if offset == 0:
+            return
+        if offset in seen:
+            raise CircleError("its directories link to each other in a circle")
+        seen.add(offset)
+        entries, link = read_directory(block, offset, budget)
+        yield entries
 
 
 def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:

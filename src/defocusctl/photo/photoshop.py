@@ -41,13 +41,12 @@ class Removed:
 
 
 class Resource(NamedTuple):
-    """One resource: its number, position, start of its data, and their length without padding."""
+    """One resource: its number, the bytes before the length of its data, the data, and all bytes of it."""
 
     number: int
-    start: int
-    end: int
-    data: int
-    length: int
+    head: bytes
+    data: bytes
+    whole: bytes
 
 
 def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> bytes:
@@ -58,16 +57,15 @@ def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> 
     kept = []
     position = count = 0
     for resource in islice(_resources(resources), MAX_RESOURCES):
-        position, count = resource.end, count + 1
-        data = resources[resource.data : resource.data + resource.length]
+        position, count = position + len(resource.whole), count + 1
         if resource.number in EXIF:
-            removed.exif.append(data)
+            removed.exif.append(resource.data)
         elif resource.number == XMP:
-            removed.xmp.append(data)
+            removed.xmp.append(resource.data)
         elif reframing is not None and (name := COORDINATES.get(resource.number)):
             removed.names.append(f"Photoshop {name}")
         elif resource.number not in PREVIEWS:
-            kept.append(_kept(resources, resource, data, reframing))
+            kept.append(_kept(resource, reframing))
     if resources[position:].strip(b"\0"):
         most = count == MAX_RESOURCES
         removed.names.append(
@@ -121,32 +119,31 @@ def iptc_without_preview(data: bytes) -> bytes:
     return b"".join([*kept, data[position:]])
 
 
-def _kept(resources: bytes, resource: Resource, data: bytes, reframing: Reframing | None) -> bytes:
+def _kept(resource: Resource, reframing: Reframing | None) -> bytes:
     """A resource, unchanged except for pictures in it, IPTC's preview and the sides of a resolution."""
-    content = embedded_pictures.blanked(iptc_without_preview(data) if resource.number == IPTC else data)
+    data = iptc_without_preview(resource.data) if resource.number == IPTC else resource.data
+    data = embedded_pictures.blanked(data)
     if resource.number == RESOLUTION and reframing is not None and reframing.swaps_sides:
-        content = content[SIDE : 2 * SIDE] + content[:SIDE] + content[2 * SIDE :]
-    if content == data:
-        return resources[resource.start : resource.end]
-    head = resources[resource.start : resource.data - 4]
-    return head + struct.pack(">I", len(content)) + content + bytes(len(content) % 2)
+        data = data[SIDE : 2 * SIDE] + data[:SIDE] + data[2 * SIDE :]
+    if data == resource.data:
+        return resource.whole
+    return resource.head + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
 
 
 def _resources(resources: bytes) -> Iterator[Resource]:
     """The resources up to the first broken one: signature, number, padded name, length, padded data."""
     position = 0
     while resources[position : position + 4] in SIGNATURES and position + 12 <= len(resources):
-        (number,) = struct.unpack_from(">H", resources, position + 4)
+        number = int.from_bytes(resources[position + 4 : position + 6], "big")
         name = 1 + resources[position + 6]
-        data = position + 6 + name + name % 2 + 4
-        if data > len(resources):
+        start = position + 6 + name + name % 2
+        length = int.from_bytes(resources[start : start + 4], "big")
+        end = start + 4 + length
+        if end > len(resources):
             return
-        (length,) = struct.unpack_from(">I", resources, data - 4)
-        if data + length > len(resources):
-            return
-        end = min(data + length + length % 2, len(resources))
-        yield Resource(number, position, end, data, length)
-        position = end
+        whole = resources[position : end + length % 2]
+        yield Resource(number, resources[position:start], resources[start + 4 : end], whole)
+        position += len(whole)
 
 
 def _without_iptc_preview(tag: TiffTag) -> TiffTag:

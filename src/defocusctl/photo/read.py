@@ -23,7 +23,7 @@ from defocusctl.photo.header import (
 )
 from defocusctl.photo.model import Decoded, Photo, full_scale
 from defocusctl.photo.reframing import upright
-from defocusctl.photo.targets import format_of_suffix, written_format
+from defocusctl.photo.targets import format_of_suffix, read_as, written_format
 from defocusctl.photo.white import white_of
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
@@ -73,7 +73,7 @@ def read_photo(
         photo = upright_photo(_decode(data, kind, max_megapixels), kind, white)
     except InputError as error:
         raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
-    if path is not None and path.suffix and format_of_suffix(path.suffix) != kind:
+    if path is not None and path.suffix and kind not in (format_of_suffix(path.suffix), read_as(path.suffix)):
         note = f"its name ends in {path.suffix} but it is {kind}"
         return replace(photo, warnings=(*photo.warnings, note))
     return photo

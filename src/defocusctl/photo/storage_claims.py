@@ -7,7 +7,7 @@ from defocusctl.photo.header import HEIC, JPEG_XL
 from defocusctl.photo.model import Metadata
 from defocusctl.photo.xmp_packet import Element, Field, Packet
 
-TIFF = "http://ns.adobe.com/tiff/1.0/"
+TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 FORMAT = "http://purl.org/dc/elements/1.1/ format"
 MIME_TYPES = {
     "JPEG": "image/jpeg",
@@ -18,7 +18,7 @@ MIME_TYPES = {
     HEIC: "image/heic",
     JPEG_XL: "image/jxl",
 }
-BITS, COMPRESSION = 258, 259
+BITS, COMPRESSION, COMPONENTS, BITS_PER_PIXEL = 258, 259, 37121, 37122
 JPEG_VALUES = {BITS: {8}, COMPRESSION: {6, 7}}
 PLACES = frozenset((273, 278, 279, *range(322, 326)))  # strips and tiles
 STORAGE = {
@@ -29,7 +29,10 @@ STORAGE = {
     284: "PlanarConfiguration",
     317: "Predictor",
     530: "YCbCrSubSampling",
+    COMPONENTS: "ComponentsConfiguration",
+    BITS_PER_PIXEL: "CompressedBitsPerPixel",
 }
+NAMESPACES = dict.fromkeys((COMPONENTS, BITS_PER_PIXEL), EXIF)
 
 
 def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
@@ -47,20 +50,22 @@ def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
 
 
 def _exif(block: bytes, kind: str, converted: bool) -> bytes:
-    order, first = ifd.byte_order(block), ifd.first_directory(block)
-    entries, _ = ifd.read_directory(block, first)
-    tags = [entry.tag for entry in entries]
-    false = {
-        tag.code
-        for tag in tags
-        if tag.code in PLACES or _is_false(tag.code, set(ifd.integers(tag, order)), kind, converted)
-    }
-    return ifd.without_tags(block, first, false) if false else block
+    order = ifd.byte_order(block)
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    for directory in (entries, ifd.sub_directories(block, entries).get(ifd.EXIF_IFD, [])):
+        false = {
+            tag.code
+            for tag in (entry.tag for entry in directory)
+            if tag.code in PLACES or _is_false(tag.code, set(ifd.integers(tag, order)), kind, converted)
+        }
+        if false:
+            block = ifd.without_tags(block, directory[0].position - 2, false)
+    return block
 
 
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
     parsed = Packet(packet)
-    codes = {f"{TIFF} {name}": code for code, name in STORAGE.items()}
+    codes = {f"{NAMESPACES.get(code, TIFF)} {name}": code for code, name in STORAGE.items()}
     for part in (each for description in parsed.descriptions for each in description.properties):
         fields = _fields(part)
         if part.name in codes:
@@ -82,4 +87,4 @@ def _is_false(code: int, values: set[int], kind: str, converted: bool) -> bool:
     known = JPEG_VALUES.get(code) if kind == "JPEG" else None
     if known is not None:
         return not values or not values <= known
-    return converted and code in STORAGE
+    return code == BITS_PER_PIXEL or (converted and code in STORAGE)

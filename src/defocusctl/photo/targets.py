@@ -18,22 +18,22 @@ SUFFIXES = {
     HEIC: (".heic", ".heif", ".hif"),
     JPEG_XL: (".jxl",),
     CAMERA_RAW: (
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2"),
         *(
-            ".dng",
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".nef",
-            ".nrw",
-            ".arw",
-            ".srf",
-            ".sr2",
-            ".raf",
-            ".orf",
-            ".rw2",
             ".pef",
+            ".srw",
+            ".rwl",
+            ".iiq",
+            ".3fr",
+            ".fff",
+            ".mos",
+            ".mrw",
+            ".erf",
+            ".kdc",
+            ".dcr",
+            ".mef",
+            ".x3f",
         ),
-        *(".srw", ".rwl", ".iiq", ".3fr", ".fff", ".mos", ".mrw", ".erf", ".kdc", ".dcr", ".mef", ".x3f"),
     ),
 }
 _KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
@@ -59,6 +59,11 @@ _SYSTEM = re.compile(
 def format_of_suffix(suffix: str) -> str | None:
     """The format of a file name's suffix, or None."""
     return _KINDS.get(suffix.lower())
+
+
+def read_as(suffix: str) -> str | None:
+    """The format of files with a suffix that is never written, or None."""
+    return ONLY_READ.get(suffix.lower())
 
 
 def may_be_photo(path: str | Path) -> bool:

@@ -30,6 +30,7 @@ WHOLE_NAMESPACES = {
 MOTION = "a video (motion photo)"
 SINGLE_NAMES = {
     "http://ns.oplus.com/photos/1.0/camera/ VideoLength": MOTION,
+    "http://ns.adobe.com/camera-raw-settings/1.0/ DepthMapInfo": "a depth map",
     "http://ns.adobe.com/photoshop/1.0/ TextLayers": "Photoshop's text layers",
 }
 CREDENTIALS = "http://purl.org/dc/terms/ provenance"  # C2PA: the URI of the manifest; otherwise plain words

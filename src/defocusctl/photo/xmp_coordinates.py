@@ -19,18 +19,20 @@ PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
 APPLE = "http://ns.apple.com/adjustment-settings/1.0/"
 
-WIDTHS = (f"{TIFF} ImageWidth", f"{EXIF} PixelXDimension")
-HEIGHTS = (f"{TIFF} ImageLength", f"{EXIF} PixelYDimension")
+WIDTHS = (f"{TIFF} ImageWidth", f"{EXIF} ImageWidth", f"{EXIF} PixelXDimension")
+HEIGHTS = (f"{TIFF} ImageLength", f"{EXIF} ImageHeight", f"{EXIF} PixelYDimension")
+PAGES = "http://ns.adobe.com/xap/1.0/t/pg/ MaxPageSize"
 SIDES = (
     (f"{TIFF} XResolution", f"{TIFF} YResolution"),
     (f"{EXIF} FocalPlaneXResolution", f"{EXIF} FocalPlaneYResolution"),
 )
 CAMERA_RAW_GEOMETRY = (
     *("Crop", "HasCrop", "Perspective", "Upright", "RedEye", "Retouch", "MaskGroup"),
-    *("PaintBased", "GradientBased", "CircularGradientBased"),
+    *("PaintBased", "GradientBased", "CircularGradientBased", "LensBlur", "Spots"),
 )
 APPLE_GEOMETRY = ("Crop", "Affine", "Straighten")
 LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
+LOST_PAGE = "the size of the page"
 LOST_APPLE_CROP = "the crop in Apple's adjustments"
 LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject's position"
 
@@ -99,6 +101,9 @@ def _remove_untransformable(parsed: Packet) -> Iterator[str]:
             if namespace == PANORAMA:
                 parsed.cut(part)
                 yield LOST_PANORAMA
+            elif part.name == PAGES:
+                parsed.cut(part)
+                yield LOST_PAGE
             elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
                 parsed.cut(part)
                 yield LOST_CROP

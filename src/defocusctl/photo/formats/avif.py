@@ -10,7 +10,14 @@ from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.boxes import colour_codes, has_profile, is_srgb, item_properties, not_carried
+from defocusctl.photo.formats.boxes import (
+    colour_codes,
+    has_profile,
+    is_srgb,
+    item_properties,
+    not_carried,
+    properties_not_carried,
+)
 from defocusctl.photo.formats.heif_items import AV1, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
@@ -19,6 +26,7 @@ FINEST_QUALITY = 100
 LARGEST_SIDE = 65536
 LIGHT_LEVELS = (b"clli", b"mdcv")
 READ_BOXES = (b"moov",)  # for a sequence of one frame
+READ_PROPERTIES = (*LIGHT_LEVELS, b"av1C", b"a1op", b"a1lx", b"lsel")
 HIGH_BIT_DEPTH, MONOCHROME = 0x40, 0x10  # in the third byte of av1C
 
 
@@ -64,7 +72,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
     )
     light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
-    warnings += left_out.warning([*light, *items_not_carried(data), *not_carried(data, READ_BOXES)])
+    lost = [*light, *properties_not_carried(properties, READ_PROPERTIES)]
+    warnings += left_out.warning([*lost, *items_not_carried(data), *not_carried(data, READ_BOXES)])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 

@@ -9,14 +9,15 @@ from PIL import BmpImagePlugin, Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size
+from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
 FILE_HEADER = 14
 INFO_HEADER = 40
+SHORTEST = FILE_HEADER + 12
 V4_HEADER, V5_HEADER = 108, 124
 BITFIELDS = 3
-SRGB, EMBEDDED = 0x73524742, 0x4D424544
+SRGB, EMBEDDED, LINKED, CALIBRATED = 0x73524742, 0x4D424544, 0x4C494E4B, 0
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -25,6 +26,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     Raises:
         InputError: if the file is broken, truncated or above the limit.
     """
+    if len(data) < SHORTEST:
+        raise damaged("its header is cut short")
     image: Image.Image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.mode == "P":
@@ -40,7 +43,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
     metadata = Metadata(icc=_profile(data), resolution=_resolution(data))
-    warnings = left_out.warning(left_out.after_the_end(data, _end(data)))
+    warnings = left_out.warning([*_colours_not_carried(data), *left_out.after_the_end(data, _end(data))])
     return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
 
 
@@ -82,6 +85,17 @@ def _profile(data: bytes) -> bytes | None:
         return None
     kind, start, length = (int.from_bytes(data[place : place + 4], "little") for place in (70, 126, 130))
     return data[FILE_HEADER + start : FILE_HEADER + start + length] if kind == EMBEDDED else None
+
+
+def _colours_not_carried(data: bytes) -> list[str]:
+    """Names for descriptions of the colours that only the longer headers can hold, and no profile."""
+    if len(data) < FILE_HEADER + V4_HEADER or int.from_bytes(data[14:18], "little") < V4_HEADER:
+        return []
+    kind = int.from_bytes(data[70:74], "little")
+    calibrated = kind == CALIBRATED and any(data[74 : FILE_HEADER + V4_HEADER])
+    return ["its colour description (primaries and gamma)"] * calibrated + ["a link to its ICC profile"] * (
+        kind == LINKED
+    )
 
 
 def _end(data: bytes) -> int:

@@ -16,6 +16,15 @@ KNOWN_BOXES = {
     b"jhgm": "a gain map",
     b"sefd": "data of a Samsung phone",
 }
+ASPECT = b"pasp"
+KNOWN_PROPERTIES = {
+    ASPECT: "the shape of its pixels",
+    b"clap": "a crop",
+    b"udes": "a description",
+    b"crtt": "the time of creation",
+    b"mdft": "the time of the last change",
+}
+READ_PROPERTIES = frozenset((b"ispe", b"pixi", b"colr", b"irot", b"imir", b"auxC", b"free", b"skip"))
 SILENT_BOXES = frozenset((b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide"))
 
 
@@ -70,6 +79,18 @@ def not_carried(data: bytes, read: Collection[bytes] = SILENT_BOXES) -> list[str
             key = data[box.start : box.start + 16] if box.name == b"uuid" else box.name
             names.append(f"{KNOWN_BOXES.get(key, 'the box')} ({left_out.printable(box.name)})")
     return [*names, *left_out.after_the_end(data, end)]
+
+
+def properties_not_carried(properties: list[tuple[bytes, bytes]], read: Collection[bytes]) -> list[str]:
+    """Names for item properties that are not in ``read``; square pixels need no name."""
+    others = [
+        (name, payload) for name, payload in properties if name not in READ_PROPERTIES and name not in read
+    ]
+    return [
+        f"{KNOWN_PROPERTIES.get(name, 'the property')} ({left_out.printable(name)})"
+        for name, payload in others
+        if not (name == ASPECT and payload[:4] == payload[4:])
+    ]
 
 
 def colour_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:

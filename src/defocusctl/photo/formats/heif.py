@@ -16,6 +16,7 @@ from defocusctl.photo.formats.boxes import (
     is_srgb,
     item_properties,
     not_carried,
+    properties_not_carried,
 )
 from defocusctl.photo.formats.heif_items import HEVC, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
@@ -34,6 +35,7 @@ IDENTITY, BT601 = 0, 6  # matrices of ITU-T H.273
 UNSPECIFIED = 2
 SRGB = (1, 13)
 FULL_COLOUR = 444
+READ_PROPERTIES = (b"hvcC", b"lhvC", b"clap", b"clli", b"mdcv", b"amve", b"ndwt")
 LIGHT = (
     "content_light_level",
     "mastering_display_colour_volume",
@@ -89,7 +91,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=picture.info.get("xmp"),
         coding=coding,
     )
-    warnings = left_out.warning([*items_not_carried(data), *not_carried(data)])
+    lost = properties_not_carried(properties, READ_PROPERTIES)
+    warnings = left_out.warning([*lost, *items_not_carried(data), *not_carried(data)])
     return Decoded(
         np.ascontiguousarray(pixels),
         alpha,

@@ -56,10 +56,15 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """
     pieces, warnings, end = _read_chunks(data, max_megapixels)
     names = [name for name, _ in pieces]
-    if b"fdAT" in names:  # frames in addition to the default picture
-        raise InputError("animated PNG is not supported", "save the frame you want as a separate PNG")
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
+    if b"fdAT" in names:  # frames in addition to the default picture
+        kind = (
+            "animated PNG"
+            if b"fcTL" in names[: names.index(b"IDAT")]
+            else "a PNG with an animation beside it"
+        )
+        raise InputError(f"{kind} is not supported", "save the frame you want as a separate PNG")
     header = bytes(pieces[0][1])
     width, height = struct.unpack_from(">II", header)
     ordered = [piece for name in PIXEL_CHUNKS for piece in pieces if piece[0] == name]

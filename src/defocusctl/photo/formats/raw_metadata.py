@@ -13,6 +13,7 @@ from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import jpeg_segments, tiff_tags
 from defocusctl.photo.formats.boxes import Box, boxes
 from defocusctl.photo.model import TiffTag
+from defocusctl.photo.xmp_packet import BrokenXmpError, Packet
 
 SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION = 254, 259, 262, 330, 50706
 STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS = 273, 279, 324, 325
@@ -22,8 +23,16 @@ TELLING = frozenset(
         *(STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS),
     )
 )
-MAKER_NOTE = 37500
+MAKER_NOTE, COLOUR_SPACE = 37500, 40961
+OF_THE_RAW = frozenset((318, 319, 37121, 37122, 41730, 42240, MAKER_NOTE, COLOUR_SPACE))
+"""Colours, compression and colour filters of the file itself; the result is sRGB."""
+XMP_OF_THE_RAW = (
+    "http://ns.adobe.com/exif/1.0/ ColorSpace",
+    "http://ns.adobe.com/exif/1.0/ CFAPattern",
+    "http://ns.adobe.com/photoshop/1.0/ ICCProfile",
+)
 REDUCED_PAGE = 1
+SRGB = 1
 RAW_COLOURS = (32803, 34892)
 RAW_COMPRESSIONS = (32767, 34713, 65000, 65535)
 MAX_DIRECTORIES, MAX_SUB_DIRECTORIES = 32, 16
@@ -90,10 +99,22 @@ def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
             entries = []
         if any(entry.tag.code == ifd.EXIF_IFD for entry in entries):
             xmp = next((entry.tag.value for entry in entries if entry.tag.code == tiff_tags.XMP), None)
-            return Recorded(_from_directory(block, entries), xmp or None)
+            return Recorded(_from_directory(block, entries), _xmp(xmp) if xmp else None)
     if data[4:8] == b"ftyp" and (found := _from_canon_boxes(data)):
         return Recorded(found, None)
     return Recorded(_from_preview(preview()), None)
+
+
+def _xmp(packet: bytes) -> bytes:
+    """The packet without what is true only of the RAW."""
+    try:
+        parsed = Packet(packet)
+    except BrokenXmpError:
+        return packet  # a warning follows
+    for part in (each for description in parsed.descriptions for each in description.properties):
+        if part.name in XMP_OF_THE_RAW:
+            parsed.cut(part)
+    return parsed.edited() if parsed.changed else packet
 
 
 def _from_directory(block: bytes, entries: list[ifd.Entry]) -> bytes:
@@ -147,17 +168,20 @@ def _from_preview(jpeg: bytes | None) -> bytes | None:
 
 
 def _built(order: ifd.ByteOrder, main: list[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
+    """A block without what is true only of the RAW, such as Adobe RGB by its interoperability index."""
     kept = {
         pointer: [tag for tag in tags if _is_kept(tag)]
         for pointer, tags in subs.items()
-        if any(_is_kept(tag) for tag in tags)
+        if pointer != ifd.INTEROP_IFD and any(_is_kept(tag) for tag in tags)
     }
-    return ifd.build(order, [tag for tag in main if tag.value], kept)
+    if ifd.EXIF_IFD in kept:
+        kept[ifd.EXIF_IFD].append(TiffTag(COLOUR_SPACE, ifd.SHORT, 1, struct.pack(order + "H", SRGB)))
+    return ifd.build(order, [tag for tag in main if tag.value and tag.code not in OF_THE_RAW], kept)
 
 
 def _is_kept(tag: TiffTag) -> bool:
     within = 0 < len(tag.value) <= LARGEST_PREVIEW_TAG
-    return within and tag.code != MAKER_NOTE and tag.code not in ifd.POINTERS
+    return within and tag.code not in ifd.POINTERS.keys() | OF_THE_RAW
 
 
 def _as_tiff(data: bytes) -> bytes | None:
@@ -171,17 +195,12 @@ def _as_tiff(data: bytes) -> bytes | None:
 def _directories(block: bytes) -> Iterator[list[ifd.Entry]]:
     """The chain of directories and their sub-directories, as far as they can be read."""
     order, budget = ifd.byte_order(block), ifd.ReadBudget.of(block)
-    seen: set[int] = set()
-    offset = ifd.first_directory(block) if len(block) >= 8 else 0
-    while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
-        seen.add(offset)
-        try:
-            entries, link = ifd.read_directory(block, offset, budget)
+    try:
+        for entries in ifd.chain(block, budget, MAX_DIRECTORIES):
             yield entries
             yield from _sub_directories(block, _numbers(entries, order), budget)
-            (offset,) = struct.unpack_from(order + "I", block, link)
-        except (ifd.BrokenExifError, struct.error):
-            return
+    except (ifd.BrokenExifError, struct.error):
+        return
 
 
 def _sub_directories(

@@ -40,26 +40,14 @@ def refuse_overlapping_tags(data: bytes) -> None:
 
     tifffile reads every value in full, even if one tag is repeated a thousand times.
     """
-    order, big = ("<" if data[:2] == b"II" else ">"), 43 in data[2:4]
-    number, record, place = ("QQ", "HHQ8x", 8) if big else ("HI", "HHI4x", 4)
     budget = ifd.ReadBudget.of(data)
-    seen: set[int] = set()
     try:
-        for _ in range(MAX_PAGES + 1):
-            (offset,) = struct.unpack_from(order + number[1], data, place)
-            if offset == 0:
-                return
-            if offset in seen:
-                raise damaged("its directories link to each other in a circle")
-            seen.add(offset)
-            (count,) = struct.unpack_from(order + number[0], data, offset)
-            start = offset + struct.calcsize(order + number[0])
-            place = start + count * struct.calcsize(order + record)
-            for _, kind, values in struct.iter_unpack(order + record, data[start:place]):
-                length = ifd.KIND_BYTES.get(kind, 0) * values
-                if length <= len(data) and not budget.take(length):
-                    raise damaged("its tags overlap")
-    except struct.error:  # tifffile reports it
+        for _ in ifd.chain(data, budget, MAX_PAGES + 1):
+            if budget.left < 0:
+                raise damaged("its tags overlap")
+    except ifd.CircleError as error:
+        raise damaged(str(error)) from error
+    except (ifd.BrokenExifError, struct.error):  # tifffile reports it
         return
 
 
