@@ -14,7 +14,7 @@ from tests.evaluation.alexnet import recipe_alexnet, register, saved
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "lpips_alex.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "lpips_alex.npz"
 
 
 @pytest.fixture(scope="module")
