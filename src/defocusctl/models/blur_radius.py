@@ -108,13 +108,13 @@ class BlurRadius(Model):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.get_parameter("bias"), 0.0)
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, Residual):
                     module.second.weight.mul_(0.3)
             self.head.weight.mul_(0.1)
-            self.head.bias.copy_(torch.tensor([1.0, -0.5]))
+            self.head.get_parameter("bias").copy_(torch.tensor([1.0, -0.5]))
 
     @torch.no_grad()
     def forward(self, photo: Tensor) -> BlurEstimate:
