@@ -3,8 +3,8 @@
 python benchmarks/lens_fit.py DIR... [--step 64] [--limit N] [--out FITS.json]
 
 A patch of the reference is blurred in linear light by soft-edged discs (a disc convolved with a Gaussian of
-0.35 of its radius) of many radii, shifted by up to 0.6 pixels and exposed as the patch of the blurred photo is;
-the radius whose patch is nearest to it is the fit. Patches without texture and patches that no radius
+0.35 of its radius) of many radii, shifted by up to 0.6 pixels and exposed as the patch of the blurred photo
+is; the radius whose patch is nearest to it is the fit. Patches without texture and patches that no radius
 explains are left out. Prints a Markdown table of each set's fits; FITS.json has them all, as
 {set: {pair: [[top, left, radius], ...]}}.
 """
