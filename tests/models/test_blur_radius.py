@@ -109,7 +109,8 @@ def test_a_level_at_the_end_of_its_range_leaves_it_to_coarser_ones() -> None:
 def test_levels_that_disagree_are_less_sure_than_each() -> None:
     agree = fused([level(4.0, 0.1, 8), level(2.0, 0.1, 4)], (8, 8))
     disagree = fused([level(4.0, 0.1, 8), level(6.0, 0.05, 4)], (8, 8))
-    assert (disagree.sigma > 2 * agree.sigma).all()
+    assert torch.allclose(agree.radius, torch.tensor(4.0))
+    assert (disagree.sigma / (1 + disagree.radius) > 1.5 * agree.sigma / (1 + agree.radius)).all()
 
 
 def test_training_reaches_every_parameter(network: BlurRadius) -> None:

@@ -35,7 +35,6 @@ CONTEXT = 160  # pixels; at least the receptive field's radius, and a multiple o
 TILE = 2048  # pixels of a level on each side that are computed at once
 SMALLEST_LOG_SCALE = -4.0
 """No level is surer than this, so that none is all or nothing in what is fused."""
-TINY = 1e-6
 DISTANCES = (1, 2, 4, 8)
 MEASURES = 5 * len(DISTANCES) - 2
 FAINT = 0.001  # differences below this count as none, of pixel values in [0, 1]
@@ -108,13 +107,13 @@ class BlurRadius(Model):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.get_parameter("bias"), 0.0)
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, Residual):
                     module.second.weight.mul_(0.3)
             self.head.weight.mul_(0.1)
-            self.head.bias.copy_(torch.tensor([1.0, -0.5]))
+            self.head.get_parameter("bias").copy_(torch.tensor([1.0, -0.5]))
 
     @torch.no_grad()
     def forward(self, photo: Tensor) -> BlurEstimate:
@@ -189,24 +188,26 @@ def pyramid(photo: Tensor) -> list[Tensor]:
 def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     """One estimate from those of all levels, in pixels of the photo.
 
-    The mean of the radii, each weighted by the inverse of its variance and, but for the last level, by how
-    far it is from the largest radius of its level. The levels' errors are not independent: the variance is
-    that of the levels with most weight, which does not fall with their number, and that of their radii.
+    The weighted mean of log(1 + radius). A level's weight is its inverse squared variance and, but for the
+    last level, how far its estimate is from the largest radius it knows. The levels' errors are not
+    independent: the variance is that of the levels with most weight, which does not fall with their number,
+    and that between them.
     """
-    radii, variances, weights = [], [], []
+    logs, variances, weights = [], [], []
     for number, level in enumerate(levels):
         median, log_scale = (_enlarged(part, 2**number, grid) for part in level)
         radius = median.clamp(0, log1p(LARGEST)).expm1()
-        variance = 2 * (log_scale.exp() * (1 + radius) * 2**number) ** 2
-        trust = ((LARGEST - radius) / (LARGEST - TRUSTED)).clamp(0, 1) + TINY
-        radii.append(radius * 2**number)
+        in_photo = radius * 2**number
+        variance = 2 * (log_scale.exp() * (1 + radius) * 2**number / (1 + in_photo)) ** 2
+        trust = ((LARGEST - radius) / (LARGEST - TRUSTED)).clamp(0, 1)
+        logs.append(in_photo.log1p())
         variances.append(variance)
-        weights.append((trust if number < len(levels) - 1 else 1.0) / variance)
-    r, v, w = torch.stack(radii), torch.stack(variances), torch.stack(weights)
+        weights.append((trust if number < len(levels) - 1 else 1.0) / variance**2)
+    t, v, w = torch.stack(logs), torch.stack(variances), torch.stack(weights)
     w = w / w.sum(dim=0)
-    radius = (w * r).sum(dim=0)
-    variance = (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (r - radius) ** 2).sum(dim=0)
-    return BlurEstimate(radius, variance.sqrt())
+    mean = (w * t).sum(dim=0)
+    variance = (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (t - mean) ** 2).sum(dim=0)
+    return BlurEstimate(mean.expm1(), variance.sqrt() * mean.exp())
 
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
