@@ -170,3 +170,21 @@ def test_the_whole_tool_is_a_row_of_its_own(home: Path) -> None:
     row = PublishedRow("INIKNet", "DPDD", "a paper", "iniknet", psnr=25.0)
     assert Method(alone["label"], alone["kind"], model="iniknet").is_reported_in(row)
     assert not Method(tool["label"], tool["kind"], model="iniknet").is_reported_in(row)
+
+
+def test_gains_by_blur_radius_add_up_to_the_whole(home: Path) -> None:
+    """One image: the squared errors of the ranges give the PSNR of the whole, before and after."""
+    answer = evaluate(home, "--allow-partial", "--limit", "1", "--json", "--out", "run")
+    assert answer.code == ExitCode.OK, answer.err
+    before, after = json.loads(answer.out)["methods"]
+    gains = after["gains_by_radius"]["iniknet"]
+    assert sum(gain["share"] for gain in gains) == pytest.approx(1)
+    assert all(gain["gain"] == 0 for gain in before["gains_by_radius"]["iniknet"])
+    first, *_, last = [json.loads(line) for line in Path("run/scores.jsonl").read_text().splitlines()][1]
+    for row in (first, last):
+        pixels, errors = (sum(column) for column in zip(*row["by_radius"], strict=True))
+        assert pixels == 64 * 96
+        assert -10 * np.log10(errors / pixels) == pytest.approx(row["psnr"], abs=0.02)
+    assert "Gain by blur radius" in Path("run/report.html").read_text()
+    resumed = evaluate(home, "--allow-partial", "--limit", "1", "--json", "--out", "run", "--resume")
+    assert json.loads(resumed.out)["methods"] == [before, after]

@@ -94,7 +94,8 @@ def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, res
 
 def _with_nan(values: Mapping[str, Any]) -> Row:
     complete: dict[str, Any] = {key: nan if value is None else value for key, value in values.items()}
-    return Row(**(complete | {"labels": tuple(complete["labels"])}))
+    by_radius = tuple((count, error) for count, error in complete.get("by_radius", ()))
+    return Row(**(complete | {"labels": tuple(complete["labels"]), "by_radius": by_radius}))
 
 
 def _without_nan(row: Row) -> dict[str, Any]:
@@ -119,6 +120,12 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
                 "means_by_label": {
                     label: _means_by_protocol(evaluation, method.label, label) for label in evaluation.labels
                 },
+                "gains_by_radius": {
+                    protocol: [
+                        _finite(gain._asdict()) for gain in evaluation.gains_by_radius(method.label, protocol)
+                    ]
+                    for protocol in evaluation.protocols
+                },
             }
             for method in evaluation.methods
         ],
@@ -134,8 +141,8 @@ def write_tables(folder: Path, evaluation: Evaluation) -> list[Path]:
     """Write or replace ``scores.csv``, a row per image, method and protocol, and ``summary.json``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows((*figures, " ".join(labels)) for *figures, labels in evaluation.rows)
+    writer.writerow(Row._fields[:-1])
+    writer.writerows((*figures, " ".join(labels)) for *figures, labels, _ in evaluation.rows)
     contents = {
         folder / CSV: text.getvalue(),
         folder / SUMMARY: json.dumps(as_json(evaluation), indent=2) + "\n",

@@ -78,10 +78,14 @@ _PROBE = 128  # side in pixels of the image for counting multiply-adds
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method and its function on (H, W, 3) float32 RGB pixels in [0, 1]; the result is not clipped."""
+    """A method and its function on (H, W, 3) float32 RGB pixels in [0, 1]; the result is not clipped.
+
+    ``blur_radius`` estimates the blur radius in pixels, (H, W), of such pixels; None for classical methods.
+    """
 
     info: Method
-    restore: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    restore: Callable[[Floats], Floats]
+    blur_radius: Callable[[Floats], Floats] | None = None
 
 
 def untouched() -> Candidate:
@@ -113,7 +117,11 @@ def network(loaded: Deblurrer) -> Candidate:
         macs=macs_per_pixel(loaded.network),
         trained_on=loaded.trained_on,
     )
-    return Candidate(info, lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels)
+    return Candidate(
+        info,
+        restore=lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels,
+        blur_radius=lambda image: restorer.blur_radius(Photo.of_pixels(image, 1.0)),
+    )
 
 
 def macs_per_pixel(network: Network) -> float:

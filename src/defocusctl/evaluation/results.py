@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import isfinite, nan
+from itertools import combinations, pairwise
+from math import inf, isfinite, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -63,11 +63,28 @@ class Method:
         return next(names) == next(names)
 
 
+RADIUS_EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, inf)
+"""Ranges of the blur radius in pixels, for gains by radius; the first one is in focus."""
+
+
+class RadiusGain(NamedTuple):
+    """A method's gain over the input where the blur radius is from ``low`` to ``high`` pixels.
+
+    ``share`` is that of all pixels; ``gain`` is in dB, from the squared errors of all images.
+    """
+
+    low: float
+    high: float
+    share: float
+    gain: float
+
+
 class Row(NamedTuple):
     """One image under one method and protocol; PSNR in dB, MAE in [0, 1], seconds for restoring only.
 
     Metrics that could not be computed (no reference, no LPIPS weights) are NaN. ``labels`` are the image's
-    groups, such as "indoor", which have their own means.
+    groups, such as "indoor", which have their own means. ``by_radius`` has for each range of blur radii
+    (``RADIUS_EDGES``) the number of pixels and their summed squared errors, if the radius was estimated.
     """
 
     image: str
@@ -80,6 +97,7 @@ class Row(NamedTuple):
     seconds: float
     megapixels: float
     labels: tuple[str, ...] = ()
+    by_radius: tuple[tuple[int, float], ...] = ()
 
 
 class Interval(NamedTuple):
@@ -164,6 +182,24 @@ class Evaluation:
         megapixels = sum(row.megapixels for row in timed)
         means["seconds_per_megapixel"] = sum(row.seconds for row in timed) / megapixels if megapixels else nan
         return means
+
+    def gains_by_radius(self, method: str, protocol: str) -> list[RadiusGain]:
+        """The gain over the input in each range of blur radii that has any pixels."""
+        before = {row.image: row.by_radius for row in self.of(self.input_label or "", protocol)}
+        pairs = [
+            (before[row.image], row.by_radius)
+            for row in self.of(method, protocol)
+            if row.by_radius and before.get(row.image)
+        ]
+        if not pairs:
+            return []
+        first, last = (np.sum([pair[i] for pair in pairs], axis=0) for i in (0, 1))  # (ranges, 2)
+        found = []
+        for (low, high), (count, error), (_, rest) in zip(pairwise(RADIUS_EDGES), first, last, strict=True):
+            if count:
+                gain = 10 * np.log10(error / rest) if error and rest else nan
+                found.append(RadiusGain(low, high, float(count / first[:, 0].sum()), float(gain)))
+        return found
 
     def psnr_gains(self, method: str, protocol: str) -> dict[str, float]:
         """PSNR minus the input's in dB, by image, in the order of the rows.

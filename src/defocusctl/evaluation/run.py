@@ -23,7 +23,7 @@ from defocusctl.evaluation.files import CSV, SUMMARY, Journal
 from defocusctl.evaluation.methods import Candidate
 from defocusctl.evaluation.metrics import Lpips
 from defocusctl.evaluation.protocols import Protocol, Scores
-from defocusctl.evaluation.results import Evaluation, Method, Row, compare
+from defocusctl.evaluation.results import RADIUS_EDGES, Evaluation, Method, Row, compare
 from defocusctl.evaluation.table import published_rows
 from defocusctl.system.atomic import atomic_write, make_folder
 
@@ -73,6 +73,7 @@ class Run:
         blurred, sharp = read_pair(image)
         pixels = self._network_input(blurred)
         references = None if sharp is None else [as_float(p.prepare(sharp, dataset)) for p in self.protocols]
+        ranges = None if references is None else self._radius_ranges(as_float(pixels))
         for candidate in self.candidates:
             started = time.perf_counter()
             restored = candidate.restore(as_float(pixels))
@@ -81,14 +82,37 @@ class Run:
             if images_folder is not None:
                 _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(restored))
             for index, protocol in enumerate(self.protocols):
-                scores = NO_SCORES
+                scores, errors = NO_SCORES, ()
                 if references is not None:
                     scores = protocol.score(restored, references[index], dataset, self.lpips)
+                    errors = _errors_by_range(restored, references[index], ranges)
                 megapixels = pixels.shape[0] * pixels.shape[1] / 1e6
-                yield Row(image.name, label, protocol.name, *scores, seconds, megapixels, image.labels)
+                yield Row(
+                    image.name, label, protocol.name, *scores, seconds, megapixels, image.labels, errors
+                )
+
+    def _radius_ranges(self, pixels: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """The range of the blur radius at each pixel, (H, W); None without a network to estimate it."""
+        for candidate in self.candidates:
+            if candidate.blur_radius is not None:
+                return np.digitize(candidate.blur_radius(pixels), RADIUS_EDGES[1:-1])
+        return None
 
     def _network_input(self, pixels: Pixels) -> Pixels:
         return self.protocols[0].prepare(pixels, self.found.dataset) if len(self.protocols) == 1 else pixels
+
+
+def _errors_by_range(
+    restored: NDArray[np.float32], reference: NDArray[np.float32], ranges: NDArray[np.int64] | None
+) -> tuple[tuple[int, float], ...]:
+    """Number of pixels and summed squared error in each range; empty if the shapes differ."""
+    if ranges is None or restored.shape != reference.shape:
+        return ()
+    errors = np.square(restored.clip(0, 1) - reference).mean(axis=2, dtype=np.float64)
+    count = len(RADIUS_EDGES) - 1
+    pixels = np.bincount(ranges.ravel(), minlength=count)
+    sums = np.bincount(ranges.ravel(), weights=errors.ravel(), minlength=count)
+    return tuple(zip(pixels.tolist(), sums.tolist(), strict=True))
 
 
 def select_images(

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 
-from defocusctl.evaluation.results import Evaluation
+from defocusctl.evaluation.results import Evaluation, RadiusGain
 from defocusctl.evaluation.table import (
     DECIMALS,
     METRIC_NAMES,
@@ -42,6 +42,7 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
         "evaluation": evaluation,
         "tables": [score_table(evaluation, protocol) for protocol in evaluation.protocols],
         "distributions": {protocol: strips for protocol, strips in distributions.items() if strips},
+        "radius_tables": radius_tables(evaluation),
         "pictures": pictures,
         "data": table_data(evaluation),
         "many_problems": MANY_PROBLEMS,
@@ -52,6 +53,38 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
         "seconds_per_megapixel": seconds_per_megapixel,
     }
     write_page(path, "evaluation", values)
+
+
+class RadiusTable(NamedTuple):
+    """Gains by blur radius under one protocol: (range and share of the pixels) and a gain per method."""
+
+    protocol: str
+    methods: list[str]
+    rows: list[tuple[str, str, list[float]]]
+
+
+def radius_tables(evaluation: Evaluation) -> list[RadiusTable]:
+    """A table for each protocol under which the blur radius is known."""
+    tables = []
+    for protocol in evaluation.protocols:
+        gains = {
+            method.label: found
+            for method in evaluation.methods
+            if method.kind != "input" and (found := evaluation.gains_by_radius(method.label, protocol))
+        }
+        if gains:
+            columns = list(zip(*gains.values(), strict=True))
+            rows = [
+                (_range_text(each[0]), f"{each[0].share:.1%}", [one.gain for one in each]) for each in columns
+            ]
+            tables.append(RadiusTable(protocol, list(gains), rows))
+    return tables
+
+
+def _range_text(gain: RadiusGain) -> str:
+    if gain.low == 0:
+        return f"below {gain.high:g} (in focus)"
+    return f"{gain.low:g} and more" if isinf(gain.high) else f"{gain.low:g} to {gain.high:g}"
 
 
 class Strip(NamedTuple):

@@ -193,6 +193,13 @@ class Restorer:
             )
         return restored
 
+    def blur_radius(self, photo: Photo) -> Floats:
+        """The estimated blur radius of a whole photo in pixels, (H, W)."""
+        if self._blur_radius is None:
+            raise ValueError("there is no blur radius network")
+        whole = Box(0, 0, *photo.size)
+        return cells_at(estimate_blur(self._blur_radius, photo, whole).radius, CELL, whole)
+
     @property
     def overlap(self) -> int:
         return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
