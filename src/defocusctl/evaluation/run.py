@@ -82,7 +82,8 @@ class Run:
             if images_folder is not None:
                 _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(restored))
             for index, protocol in enumerate(self.protocols):
-                scores, errors = NO_SCORES, ()
+                scores = NO_SCORES
+                errors: tuple[tuple[int, float], ...] = ()
                 if references is not None:
                     scores = protocol.score(restored, references[index], dataset, self.lpips)
                     errors = _errors_by_range(restored, references[index], ranges)
