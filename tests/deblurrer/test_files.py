@@ -99,9 +99,17 @@ def test_coefficients_and_blur_radius_are_kept_when_asked_for(deblurrer: Deblurr
     plain = deblurrer.deblur(photo)
     with pytest.raises(UsageError, match="coefficients=True"):
         _ = plain.coefficients
-    with pytest.raises(UsageError, match="coefficients=True"):
-        _ = plain.blur_radius
+    assert np.array_equal(plain.blur_radius, result.blur_radius)
     assert np.array_equal(plain.image, result.image)
+
+
+def test_at_a_fixed_scale_the_blur_radius_is_not_estimated(tmp_path: Path) -> None:
+    weights = small_weights(tmp_path, "iniknet")
+    alone = Deblurrer.from_pretrained("iniknet", weights, scale="1", device="cpu")
+    photo = photo_file(tmp_path / "photo.png", 33, 48)
+    with pytest.raises(UsageError, match="scale auto, or coefficients=True"):
+        _ = alone.deblur(photo).blur_radius
+    assert alone.deblur(photo, coefficients=True).blur_radius.shape == (33, 48)
 
 
 def test_a_result_says_how_it_came_about(deblurrer: Deblurrer, tmp_path: Path) -> None:
