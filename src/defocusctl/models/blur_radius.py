@@ -194,7 +194,9 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     the variance is that of the levels with most weight, which does not fall with their number, and that
     between them.
     """
-    logs, variances, weights = [], [], []
+    logs: list[Tensor] = []
+    variances: list[Tensor] = []
+    weights: list[Tensor] = []
     for number, level in reversed(list(enumerate(levels))):
         median, log_scale = (_enlarged(part, 2**number, grid) for part in level)
         radius = median.clamp(0, log1p(LARGEST)).expm1()
