@@ -113,17 +113,20 @@ def _patch(radius: Tensor, top: int, left: int) -> Tensor:
 
 def enlarged(network: BlurRadius, photos: list[Path]) -> None:
     """How estimates grow when photos are enlarged."""
-    print("\n| photo enlarged (bicubic) | radius relative to the factor, median of the blurred cells |")
+    print(
+        "\n| photo enlarged (bicubic) | radius relative to the factor, median of the cells surely blurred |"
+    )
     print("|---|---:|")
     cache = PixelCache(0)
     for factor in (2, 4):
         ratios = []
         for path in photos[:: max(len(photos) // 6, 1)]:
             photo = pixels(cache.rgb(path))[None, :, :384, :384]
-            before = network(photo).radius
+            before, sigma = network(photo)
             large = interpolate(photo, scale_factor=factor, mode="bicubic").clamp(0, 1)
             after = interpolate(network(large).radius, size=before.shape[-2:], mode="area")
-            ratios.append((after / before)[before > 2] / factor)
+            known = (before > 2) & (sigma < before / 4)
+            ratios.append((after / before)[known] / factor)
         print(f"| {factor} x | {torch.cat(ratios).median():.2f} |")
 
 

@@ -189,25 +189,42 @@ def fused(levels: list[LogRadius], grid: tuple[int, int]) -> BlurEstimate:
     """One estimate from those of all levels, in pixels of the photo.
 
     The weighted mean of log(1 + radius). A level's weight is its inverse squared variance and, but for the
-    last level, how far its estimate is from the largest radius it knows. The levels' errors are not
-    independent: the variance is that of the levels with most weight, which does not fall with their number,
-    and that between them.
+    coarsest, how far its range is from ending below its own estimate and below what coarser levels say at
+    least: blur far beyond a level's range can look like none to it. The levels' errors are not independent:
+    the variance is that of the levels with most weight, which does not fall with their number, and that
+    between them.
     """
-    logs, variances, weights = [], [], []
-    for number, level in enumerate(levels):
+    logs: list[Tensor] = []
+    variances: list[Tensor] = []
+    weights: list[Tensor] = []
+    for number, level in reversed(list(enumerate(levels))):
         median, log_scale = (_enlarged(part, 2**number, grid) for part in level)
         radius = median.clamp(0, log1p(LARGEST)).expm1()
         in_photo = radius * 2**number
         variance = 2 * (log_scale.exp() * (1 + radius) * 2**number / (1 + in_photo)) ** 2
-        trust = ((LARGEST - radius) / (LARGEST - TRUSTED)).clamp(0, 1)
+        weight = 1 / variance**2
+        if logs:
+            mean, spread = _mixture(logs, variances, weights)
+            at_least = (mean - spread.sqrt()).expm1() / 2**number
+            weight = weight * _trust(radius) * _trust(at_least)
         logs.append(in_photo.log1p())
         variances.append(variance)
-        weights.append((trust if number < len(levels) - 1 else 1.0) / variance**2)
+        weights.append(weight)
+    mean, variance = _mixture(logs, variances, weights)
+    return BlurEstimate(mean.expm1(), variance.sqrt() * mean.exp())
+
+
+def _trust(radius: Tensor) -> Tensor:
+    """1 for radii that a level knows well, falling to 0 at its largest."""
+    return ((LARGEST - radius) / (LARGEST - TRUSTED)).clamp(0, 1)
+
+
+def _mixture(logs: list[Tensor], variances: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of log(1 + radius) from those of several levels."""
     t, v, w = torch.stack(logs), torch.stack(variances), torch.stack(weights)
     w = w / w.sum(dim=0)
     mean = (w * t).sum(dim=0)
-    variance = (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (t - mean) ** 2).sum(dim=0)
-    return BlurEstimate(mean.expm1(), variance.sqrt() * mean.exp())
+    return mean, (w**2 * v).sum(dim=0) / (w**2).sum(dim=0) + (w * (t - mean) ** 2).sum(dim=0)
 
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
