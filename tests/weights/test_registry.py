@@ -97,7 +97,7 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
         ),
         ('licence = "CC0"', "", "weights entry 1 (nrknet/mine), licence is missing"),
         ('licence = "CC0"', "licence = 3", "(nrknet/mine), licence = 3: input should be a valid string"),
-        ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: alexnet, iniknet, nrknet"),
+        ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: alexnet, blur-radius, iniknet, nrknet"),
         ('name = "mine"', 'name = "bundled"', "(nrknet/bundled): that name is the package's own"),
         ('name = "mine"', 'name = "../up"', "name: '../up' is not of lower-case letters"),
         ('"RGB"', '"GRB"', "channel_order = 'GRB': input should be 'RGB' or 'BGR'"),
