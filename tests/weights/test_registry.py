@@ -97,7 +97,11 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
         ),
         ('licence = "CC0"', "", "weights entry 1 (nrknet/mine), licence is missing"),
         ('licence = "CC0"', "licence = 3", "(nrknet/mine), licence = 3: input should be a valid string"),
-        ('model = "nrknet"', 'model = "nrknt"', "unknown model 'nrknt': allowed: alexnet, iniknet, nrknet"),
+        (
+            'model = "nrknet"',
+            'model = "nrknt"',
+            "unknown model 'nrknt': allowed: alexnet, blur-radius, iniknet, nrknet",
+        ),
         ('name = "mine"', 'name = "bundled"', "(nrknet/bundled): that name is the package's own"),
         ('name = "mine"', 'name = "../up"', "name: '../up' is not of lower-case letters"),
         ('"RGB"', '"GRB"', "channel_order = 'GRB': input should be 'RGB' or 'BGR'"),
@@ -168,7 +172,7 @@ def test_unknown_names_list_what_there_is() -> None:
     registry = load_registry()
     with pytest.raises(WeightsError, match="known for nrknet: dpdd, lfdof, bundled"):
         registry.find("nrknet", "dppd")
-    with pytest.raises(WeightsError, match=r"known models: iniknet, nrknet, alexnet$"):
+    with pytest.raises(WeightsError, match=r"known models: iniknet, nrknet, blur-radius, alexnet$"):
         registry.select("unet/dpdd")
     assert [entry.name for entry in registry.select("nrknet")] == ["dpdd", "lfdof", "bundled"]
 
