@@ -104,7 +104,10 @@ class TestEngine:
         assert not list(out.glob("**/.defocusctl-*.part"))
         torch.set_num_threads(1)  # as in the workers
         assert (
-            defocusctl("batch", photos, home / "undisturbed", "--weights", deblurrer.weights.path).code == 0
+            defocusctl(
+                "batch", photos, home / "undisturbed", "--weights", deblurrer.weights.path, "--scale", "1"
+            ).code
+            == 0
         )
         assert hashes(out) == hashes(home / "undisturbed")
 

@@ -68,7 +68,8 @@ def test_a_photo_is_deblurred_with_it_through_the_command_line(installed: Path, 
     with Image.open(ROOT / "samples" / "circuit-board.png") as sample:
         photo = np.asarray(sample.convert("RGB").crop((200, 200, 280, 264)))
     Image.fromarray(photo).save("photo.png")
-    options = ["--model", "tinynet", "--weights", weights, "--precision", "fp32", "--tile", "48", "--json"]
+    options = ["--model", "tinynet", "--weights", weights, "--precision", "fp32", "--scale", "1", "--json"]
+    options += ["--tile", "48"]
     done = subprocess.run(
         [sys.executable, "-m", "defocusctl", "deblur", "photo.png", *options],
         capture_output=True,
@@ -116,7 +117,9 @@ def test_in_reduced_precision_the_photo_keeps_its_bits(installed: Path) -> None:
     weights = tinynet_weights()
     image = np.random.default_rng(2).random((64, 64, 3)).astype(np.float32)
     exact, reduced = (
-        Deblurrer.from_pretrained("tinynet", weights, device="cpu", precision=precision).deblur(image).image
+        Deblurrer.from_pretrained("tinynet", weights, device="cpu", precision=precision, scale="1")
+        .deblur(image)
+        .image
         for precision in ("fp32", "bf16")
     )
     assert 0 < np.abs(exact - reduced).max() < 1 / 255

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from defocusctl.data.synthesis.apertures import ApertureShapes, point_spread
-from defocusctl.data.synthesis.camera import to_light, to_pixels
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from defocusctl.data.defocus import to_light, to_pixels
+from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.weights.cache import bundled_file, is_intact
 from defocusctl.weights.checkpoint import load_model

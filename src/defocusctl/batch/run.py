@@ -214,7 +214,10 @@ def _recorded_as_they_end(
     with recording(out) as record, closing(outcomes):
         try:
             for outcome in chain(unreadable, outcomes):
-                record([outcome.entry])
+                try:
+                    record([outcome.entry])
+                except OutputError as error:
+                    raise OutputError(error.cause, f"{error.remedy}; {RESUME_HINT}") from error
                 stop.failures += outcome.entry.status is Status.FAILED
                 if outcome.fatal:
                     fatal = outcome.entry

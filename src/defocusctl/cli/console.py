@@ -93,7 +93,8 @@ def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Ite
 
         def advance(done: int, total: int) -> None:
             elapsed = progress.tasks[0].elapsed or 0.0
-            rate = f"tiles {megapixels() * done / total / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
+            share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
+            rate = f"tiles {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
             progress.update(task, completed=done, total=total, rate=rate)
 
         yield advance

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from defocusctl.cli.console import download_bar, plain, put, put_json, put_table, say_error
 from defocusctl.errors import UsageError, WeightsError
@@ -31,7 +31,8 @@ def list_weights(
     if as_json:
         put_json(facts, indent=2)
         return
-    table = Table("model", "name", "trained on", "licence", "size", "state")
+    heads = ("model", "name", "trained on", "licence", "size", "state")
+    table = Table(*(Column(head, no_wrap=head in ("model", "name", "state")) for head in heads))
     for entry in facts:
         size = f"{entry['size'] / 1e6:.1f} MB" if entry["size"] else "?"
         cells = (*(entry[key] for key in ("model", "name", "trained_on", "licence")), size, entry["state"])
