@@ -32,7 +32,7 @@ def list_weights(
         put_json(facts, indent=2)
         return
     heads = ("model", "name", "trained on", "licence", "size", "state")
-    table = Table(*(Column(head, no_wrap=head in ("model", "name", "state")) for head in heads))
+    table = Table(*(Column(head, no_wrap=head != "trained on") for head in heads))
     for entry in facts:
         size = f"{entry['size'] / 1e6:.1f} MB" if entry["size"] else "?"
         cells = (*(entry[key] for key in ("model", "name", "trained_on", "licence")), size, entry["state"])
