@@ -52,6 +52,10 @@ from defocusctl.system.devices import (
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
 
+LARGEST_FLOAT32_TILE = 768
+"""On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
+convolutions three times as slowly per pixel (measured with PyTorch 2.13 on an AMD EPYC with AVX2)."""
+
 PROBE = 192
 """The side, in pixels, of the tile that is timed for estimates."""
 
@@ -330,7 +334,9 @@ class Restorer:
         share = free_memory(self.device) // self.concurrency
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
         about = min(affordable // 2, AUTO_TILE[self.device.type])
-        return fitting_tile(size, about, self.overlap, CONTEXT)
+        tile = fitting_tile(size, about, self.overlap, CONTEXT)
+        limited = self.device.type == "cpu" and self.precision == "fp32"
+        return min(tile, LARGEST_FLOAT32_TILE) if limited else tile
 
     def _smaller_tile(self, tried: int) -> int:
         """The tile size to continue with after memory ran out; the next photo starts with its own again.
