@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.photo import Photo, read_photo
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 
 Pixels = npt.NDArray[Any]
 

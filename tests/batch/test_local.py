@@ -22,7 +22,7 @@ from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos
 from tests.batch.recorded import job_of

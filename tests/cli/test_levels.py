@@ -72,7 +72,9 @@ def test_only_what_is_white_in_the_mask_changes(home: Path, command: str) -> Non
         assert answer.code == 0, answer.err
         report = json.loads(answer.out)
         assert (report["scale"], report["levels"], report["max_blur"]) == ("1/2", {"1/2": 0.667}, None)
+        assert report["masked"]
         result = home / "out.png"
+        assert b'mask="yes"' in result.read_bytes()
     else:
         answer = defocusctl("batch", "in", "out", *options)
         assert answer.code == 0, answer.err

@@ -15,7 +15,8 @@ from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
 from defocusctl.restoring.levels import SCALES, cells_at, doubled, shrunken
-from defocusctl.restoring.restorer import Restored, Restorer
+from defocusctl.restoring.restored import Restored
+from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.selection import levels_for, shares_by_radius
 from defocusctl.restoring.settings import RestoreSettings
 

@@ -19,7 +19,8 @@ from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
 from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import OutputBuffer
-from defocusctl.restoring.restorer import Restored, Restorer
+from defocusctl.restoring.restored import Restored
+from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import TileResult, read_tile
 from defocusctl.restoring.tiles import plan_tiles

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.geometry import Size
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 
 OnStart = Callable[[Job], None]
 """Called with each job when its restoration starts; possibly from another thread."""

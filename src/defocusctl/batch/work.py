@@ -19,7 +19,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import photo_warnings, restore_photos, write_result
 from defocusctl.errors import BugError, DefocusctlError, InputError
 from defocusctl.photo import Photo, is_own, read_content, read_photo
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 from defocusctl.system.atomic import write_error
 from defocusctl.system.devices import memory_errors
 from defocusctl.weights.checksums import Checksum

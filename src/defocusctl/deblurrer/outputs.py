@@ -24,7 +24,7 @@ from defocusctl.photo import (
     read_photo,
 )
 from defocusctl.restoring.output import LARGEST_REDUCTION
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreReport
 from defocusctl.system.devices import memory_errors
 from defocusctl.weights.resolve import ResolvedWeights

@@ -14,7 +14,7 @@ from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
 from defocusctl.restoring.output import HalfArray
-from defocusctl.restoring.restorer import Restored
+from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreReport
 from defocusctl.restoring.tiles import Floats
 from defocusctl.weights.resolve import ResolvedWeights
@@ -158,6 +158,8 @@ def write_restored(
     }
     if report.max_blur is not None:
         settings["maxBlur"] = report.max_blur
+    if report.masked:
+        settings["mask"] = "yes"
     if restored.region is not None:
         settings["region"] = restored.region.text
     if before.white is not None:

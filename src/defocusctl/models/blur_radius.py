@@ -26,7 +26,7 @@ LEVELS = 4
 SMALLEST_LEVEL = 32
 """Pixels; photos are not shrunk to less than this."""
 LARGEST = 16.0
-"""Radius in a level's pixels that is told from larger ones; the estimate ends here."""
+"""The largest radius that a level estimates, in its own pixels; larger ones look the same to it."""
 TRUSTED = 12.0
 """Radius in a level's pixels above which coarser levels start to take over."""
 ENTRY = 4  # the input is unshuffled by this

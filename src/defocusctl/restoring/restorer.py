@@ -6,8 +6,8 @@ seams stay in memory, and what coarser levels add.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -21,11 +21,11 @@ from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Mask, Photo, cropped, fitted
 from defocusctl.restoring.backends.choose import open_engine
-from defocusctl.restoring.blur import BlurMap, estimate_blur
-from defocusctl.restoring.leveled import LeveledPhoto, Progress, run_tiles
+from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at
-from defocusctl.restoring.output import HalfArray, Pixels
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
+from defocusctl.restoring.pyramid import PhotoPyramid, Progress, run_tiles
+from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for, select_levels
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.restoring.tile_runner import TileRunner
@@ -61,40 +61,6 @@ PROBE = 192
 
 MAX_BATCH = 32
 """The largest number of small photos that share a batch on a GPU."""
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """A photo's restored pixels and how they were made.
-
-    ``before`` is the photo or its part ``region``; ``pixels`` have its shape and type. ``shares`` are those
-    of the levels for each 8 x 8 pixels, (4, h, w) (``restoring.levels``). ``coefficients`` maps
-    the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4 times the scale of the level that they
-    belong to, sizes rounded up), stitched like the pixels; None if they were not requested. ``blur`` is the
-    blur map of the whole photo, 0 far from the region; it is estimated for a scale of ``auto``, for
-    ``max_blur`` and with coefficients, otherwise None.
-    """
-
-    before: Photo
-    region: Box | None
-    pixels: Pixels
-    shares: Floats
-    coefficients: Mapping[str, HalfArray] | None
-    blur: BlurMap | None
-    report: RestoreReport
-
-    @property
-    def blur_radius(self) -> Floats | None:
-        """The blur radius in pixels at each pixel of ``before``, (H, W); None if it was not estimated."""
-        if self.blur is None:
-            return None
-        box = Box(0, 0, *self.before.size) if self.region is None else self.region
-        return cells_at(self.blur.radius, CELL, box)
-
-    @property
-    def after(self) -> Photo:
-        """The photo with its restored pixels and all of its metadata."""
-        return replace(self.before, pixels=self.pixels)
 
 
 class Restorer:
@@ -256,7 +222,7 @@ class Restorer:
 
     def _prepare(
         self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None
-    ) -> LeveledPhoto:
+    ) -> PhotoPyramid:
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
         blur = None
         if self._blur_radius is not None and (self.settings.needs_blur or map_reduction is not None):
@@ -264,10 +230,10 @@ class Restorer:
             blur = estimate_blur(self._blur_radius, seen, area)
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
         strength = self.settings.strength
-        return LeveledPhoto(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction)
+        return PhotoPyramid(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction)
 
     def _fill(
-        self, photos: Sequence[LeveledPhoto], wanted: Box, on_progress: Progress | None
+        self, photos: Sequence[PhotoPyramid], wanted: Box, on_progress: Progress | None
     ) -> list[RestoreReport]:
         """Restore into the photos' buffers, with smaller tiles or batches if memory runs out."""
         started = time.perf_counter()
@@ -296,6 +262,7 @@ class Restorer:
             strength=self.settings.strength,
             scale=self.settings.scale,
             max_blur=self.settings.max_blur,
+            masked=False,
             backend=self.settings.backend,
             device=str(self.device),
             precision=self.precision,
@@ -311,14 +278,15 @@ class Restorer:
         return [
             replace(
                 report,
-                levels=_mean_shares(photo.shares(wanted)),
+                levels=photo.mean_shares(wanted),
+                masked=photo.masked,
                 tiles=tiles.computed,
                 warnings=(*warnings, *tiles.warnings),
             )
             for photo, tiles in zip(photos, done, strict=True)
         ]
 
-    def _plans(self, photos: Sequence[LeveledPhoto], largest: int | None) -> dict[int, TilePlan]:
+    def _plans(self, photos: Sequence[PhotoPyramid], largest: int | None) -> dict[int, TilePlan]:
         """The tiles of each level that any of the photos needs, the coarsest level first."""
         plans: dict[int, TilePlan] = {}
         for scale in reversed(SCALES):
@@ -351,9 +319,3 @@ class Restorer:
                 "close other programs, use a smaller --overlap or another --device",
             )
         return smaller
-
-
-def _mean_shares(shares: Floats) -> dict[str, float]:
-    """The mean share of each level that is used, by the name of its scale."""
-    means = zip(SCALE_OF, shares.mean(axis=(1, 2)), strict=True)
-    return {name: round(float(mean), 3) for name, mean in means if mean > 0}

@@ -56,15 +56,16 @@ class RestoreSettings:
 class RestoreReport:
     """What was done.
 
-    ``strength``, ``scale`` and ``max_blur`` are those of the settings; ``levels`` is the mean share of each
-    level that was used, by the name of its scale. ``tile`` (the longer side) and ``overlap`` are in pixels.
-    ``peak_memory`` is in bytes: on a GPU that of its tensors, otherwise that of the whole process. For a
-    photo in a batch, ``seconds`` is its share.
+    ``strength``, ``scale`` and ``max_blur`` are those of the settings; ``masked`` says whether a mask limited
+    the change, and ``levels`` is the mean share of each level that was used, by the name of its scale.
+    ``tile`` (the longer side) and ``overlap`` are in pixels. ``peak_memory`` is in bytes: on a GPU that of
+    its tensors, otherwise that of the whole process. For a photo in a batch, ``seconds`` is its share.
     """
 
     strength: float
     scale: str
     max_blur: float | None
+    masked: bool
     levels: Mapping[str, float]
     backend: str
     device: str

@@ -12,13 +12,14 @@ from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.levels import CELL, SCALES, Shares, areas_for, make_levels
 from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
+from defocusctl.restoring.selection import SCALE_OF
 from defocusctl.restoring.tile_runner import TileResult, TileRunner
 from defocusctl.restoring.tiles import Floats, TilePlan
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 
-class LeveledPhoto:
+class PhotoPyramid:
     """A photo, prepared to restore the part ``wanted`` of it.
 
     ``shares`` says how much of each level is used where; None is the level of scale 1 alone. ``buffers`` are
@@ -38,6 +39,7 @@ class LeveledPhoto:
         map_reduction: int | None,
     ) -> None:
         self.blur = blur
+        self.masked = mask is not None
         self._shares = shares
         scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
         self._mapped = 1 if shares is None else shares.largest
@@ -78,6 +80,11 @@ class LeveledPhoto:
         shares[0] = 1
         return shares
 
+    def mean_shares(self, wanted: Box) -> dict[str, float]:
+        """The mean share of each level that is used in a part of the photo, by the name of its scale."""
+        means = zip(SCALE_OF, self.shares(wanted).mean(axis=(1, 2)), strict=True)
+        return {name: round(float(mean), 3) for name, mean in means if mean > 0}
+
 
 @dataclass
 class TileCount:
@@ -89,7 +96,7 @@ class TileCount:
 
 def run_tiles(
     runner: TileRunner,
-    photos: Sequence[LeveledPhoto],
+    photos: Sequence[PhotoPyramid],
     plans: Mapping[int, TilePlan],
     on_progress: Progress | None,
 ) -> list[TileCount]:
@@ -105,29 +112,28 @@ def run_tiles(
     for plan, buffers in levels:
         for buffer in buffers.values():
             buffer.begin(plan)
-    total = sum(
-        any(buffer.uses(tile) for buffer in buffers.values())
+    work = [
+        (plan, buffers, tile, [i for i, buffer in buffers.items() if buffer.uses(tile)])
         for plan, buffers in levels
         for tile in plan.tiles
-    )
+    ]
+    total = sum(bool(needed) for *_, needed in work)
     report = on_progress or (lambda _done, _total: None)
     counts = [TileCount() for _ in photos]
     done = 0
-    for plan, buffers in levels:
-        for tile in plan.tiles:
-            needed = [i for i, buffer in buffers.items() if buffer.uses(tile)]
-            results: dict[int, TileResult] = {}
-            if needed:
-                report(done, total)
-                seen = [buffers[i].level.photo for i in needed]
-                results = dict(zip(needed, runner.run(seen, tile.read.shifted(-plan.context)), strict=True))
-                done += 1
-            for i, buffer in buffers.items():
-                buffer.add(tile, results.get(i))
-            for i, result in results.items():
-                counts[i].computed += 1
-                if result.rejected:
-                    part = buffers[i].in_photo(tile.keep).text
-                    counts[i].warnings.append(f"left the part {part} as it was: {result.rejected}")
+    for plan, buffers, tile, needed in work:
+        results: dict[int, TileResult] = {}
+        if needed:
+            report(done, total)
+            seen = [buffers[i].level.photo for i in needed]
+            results = dict(zip(needed, runner.run(seen, tile.read.shifted(-plan.context)), strict=True))
+            done += 1
+        for i, buffer in buffers.items():
+            buffer.add(tile, results.get(i))
+        for i, result in results.items():
+            counts[i].computed += 1
+            if result.rejected:
+                part = buffers[i].in_photo(tile.keep).text
+                counts[i].warnings.append(f"left the part {part} as it was: {result.rejected}")
     report(total, total)
     return counts
