@@ -66,6 +66,8 @@ FOREIGN = (
     (b"\x93NUMPY", "NumPy array"),
 )
 
+PNM_VARIANTS = tuple(b"%d" % variant for variant in range(1, 7))
+
 FRAMES = "extract the frames you want, for example with: ffmpeg -i FILE frame_%05d.png"
 REMEDY = {"GIF": f"save it as PNG first, or {FRAMES}"}
 
@@ -127,7 +129,7 @@ def _kind(head: bytes) -> str | None:
         return VIDEO
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return CAMERA_RAW if head[8:10] == b"CR" else "TIFF"
-    if len(head) > 2 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
+    if head[:1] == b"P" and head[1:2] in PNM_VARIANTS and head[2:3] in b" \t\r\n#":
         return "PPM"
     return None
 

@@ -33,6 +33,7 @@ LARGEST_FRAME_SIDE = 8192  # HEVC level 6.2; larger pictures are stored as a gri
 TILE = 2048
 IDENTITY, BT601 = 0, 6  # matrices of ITU-T H.273
 UNSPECIFIED = 2
+SEQUENCE_BRANDS = (b"hevc", b"hevx", b"msf1")
 SRGB = (1, 13)
 FULL_COLOUR = 444
 READ_PROPERTIES = (b"hvcC", b"lhvC", b"clap", b"clli", b"mdcv", b"amve", b"ndwt")
@@ -55,8 +56,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """
     import pillow_heif
 
-    if b"meta" not in {box.name for box in boxes(data)}:
-        raise InputError("a HEIC image sequence is not supported", "extract its frames first, with ffmpeg")
+    names = {box.name for box in boxes(data)}
+    if b"meta" not in names:
+        if b"moov" in names or data[8:12] in SEQUENCE_BRANDS:
+            raise InputError(
+                "a HEIC image sequence is not supported", "extract its frames first, with ffmpeg"
+            )
+        raise damaged("HEIC: the end of the file is missing")
     refuse_other_codecs(data, HEVC)
     properties = item_properties(data)
     for name, payload in properties:

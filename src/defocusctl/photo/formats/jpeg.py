@@ -43,11 +43,11 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     warnings = _check_whole(data, layout, pixels)
     pixels = pixels.reshape(frame.height, frame.width, -1)
     metadata, further = jpeg_metadata.read(layout)
-    if any(
-        payload.startswith(jpeg_metadata.MULTI_PICTURE)
+    indexed = any(
+        marker == jpeg.APP2 and payload.startswith(jpeg_metadata.MULTI_PICTURE)
         for marker, payload in layout.segments
-        if marker == jpeg.APP2
-    ):
+    )
+    if indexed and not any(name.startswith(left_out.FURTHER_PICTURES) for name in lost):
         warnings.append("only the first picture of the file is used; its other pictures are left out")
     return Decoded(pixels, None, metadata, warnings=(*warnings, *left_out.warning([*further, *lost])))
 

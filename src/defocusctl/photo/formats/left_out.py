@@ -7,6 +7,7 @@ MAX_NAMES = 8
 LONGEST_NAME = 24
 VIDEO_HEADS = (b"ftyp", b"mpvd")
 SAMSUNG = b"SEFT"
+FURTHER_PICTURES = "further pictures"
 
 
 def warning(parts: Iterable[str]) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def after_the_end(data: bytes, end: int) -> list[str]:
     if any(head in rest for head in VIDEO_HEADS):
         return [f"the video of a motion photo ({length})"]
     if content.startswith(b"\xd8\xff"):
-        return [f"further pictures ({length})"]
+        return [f"{FURTHER_PICTURES} ({length})"]
     if content.endswith(SAMSUNG):
         return [f"data of a Samsung phone ({length})"]
     return [length]
