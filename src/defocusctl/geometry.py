@@ -55,6 +55,15 @@ class Box:
         left, right = (min(max(column, 0), size.width) for column in (self.left, self.right))
         return Box(top, left, bottom, right)
 
+    def joined(self, other: "Box") -> "Box":
+        """The smallest box that contains both."""
+        return Box(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
     def relative_to(self, outer: "Box") -> "Box":
         """The same box in the coordinates of ``outer``."""
         return Box(

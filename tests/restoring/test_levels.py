@@ -204,6 +204,38 @@ def test_what_is_in_focus_stays_and_is_not_computed() -> None:
     assert result.report.levels["1"] == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("corner", "read"),
+    [((slice(0, 3), slice(0, 3)), (80, 80)), ((slice(20, 22), slice(30, 31)), (80, 80))],
+    ids=["corner", "middle"],
+)
+def test_of_a_tile_only_what_is_used_and_its_context_is_computed(
+    corner: tuple[slice, slice], read: tuple[int, int]
+) -> None:
+    pixels = noise(256, 512)
+    radius = constant(Size(256, 512), 0.0)
+    radius[corner] = 1.5
+    network = Watched(INIKNetConfig(4, 4, 2)).eval()
+    settings = RestoreSettings(device="cpu", precision="fp32", scale="auto", tile=0)
+    restorer = Restorer(network, settings, blur_radius=Known(radius), level_shares=NATIVE)
+    (result,) = restorer.restore([Photo.of_pixels(pixels, 255.0)])
+    assert network.seen == [read]
+    whole = restored(pixels, radius=radius, shares=NATIVE, scale="auto", tile=0, keep=True)
+    np.testing.assert_array_equal(result.pixels, whole.pixels)
+
+
+class Watched(Detail):
+    """Records the sizes of the tiles that it sees."""
+
+    def __init__(self, config: INIKNetConfig) -> None:
+        super().__init__(config)
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, x: torch.Tensor) -> Prediction:
+        self.seen.append(tuple(x.shape[2:]))
+        return super().forward(x)
+
+
 def test_only_the_level_that_is_used_is_computed() -> None:
     pixels = noise(512, 512)
     quarter = restored(pixels, radius=constant(Size(512, 512), 2.0), shares=QUARTERS, scale="auto", tile=160)

@@ -65,7 +65,7 @@ def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
     )
     buffer.begin(plan)
     for tile in plan.tiles:
-        buffer.add(tile, result)
+        buffer.add(tile, tile.read, result)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     kept = buffer.coefficients(Box(0, 0, 900, 1200))

@@ -257,7 +257,7 @@ def test_beside_the_photo_only_the_result_and_open_seams_are_held() -> None:
     buffer = OutputBuffer(Level(1, Box(0, 0, 900, 1200), Photo.of_pixels(pixels, 255.0)), strength=1.0)
     buffer.begin(plan)
     for tile in plan.tiles:
-        buffer.add(tile, result)
+        buffer.add(tile, tile.read, result)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert plan.count > 50

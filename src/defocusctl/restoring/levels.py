@@ -118,11 +118,24 @@ class Shares:
         """
         return cells_at(self._plane(scale), CELL // scale, box)
 
-    def touches(self, scale: int, box: Box) -> bool:
-        """Whether the level has a share anywhere in ``box``, which may reach beyond the photo."""
+    def used(self, scale: int, box: Box) -> Box | None:
+        """The smallest part of ``box`` outside of which the level has no share; None if it has none at all.
+
+        Both are in pixels of the level; ``box`` may reach beyond the photo.
+        """
         factor = CELL // scale
         rows, columns = (slice(max(0, s.start // factor - 1), -(-s.stop // factor) + 1) for s in box.slices)
-        return bool(self._plane(scale)[rows, columns].any())
+        there = self._plane(scale)[rows, columns] > 0
+        if not there.any():
+            return None
+        down, across = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
+        # Interpolation carries a share into the cells around.
+        return Box(
+            top=max(box.top, (rows.start + int(down[0]) - 1) * factor),
+            left=max(box.left, (columns.start + int(across[0]) - 1) * factor),
+            bottom=min(box.bottom, (rows.start + int(down[-1]) + 2) * factor),
+            right=min(box.right, (columns.start + int(across[-1]) + 2) * factor),
+        )
 
     def _plane(self, scale: int) -> Floats:
         plane: Floats = self.values[SCALES.index(scale)]

@@ -12,7 +12,7 @@ from defocusctl.geometry import Box, Size
 from defocusctl.photo import Mask
 from defocusctl.restoring.levels import Level, Shares, doubled
 from defocusctl.restoring.tile_runner import TileResult
-from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan
+from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan, with_context
 
 Pixels: TypeAlias = npt.NDArray[Any]
 HalfArray: TypeAlias = npt.NDArray[np.float16]
@@ -52,16 +52,26 @@ class LevelBuffer(ABC):
         self._changes = Stitcher(plan, self._colours)
         self._maps.clear()
 
-    def uses(self, tile: Tile) -> bool:
-        """Whether the tile is needed: its change has a share in the result, or its coefficients are kept."""
-        if self._shares is None or self._map_reduction is not None:
-            return True
-        inside = self._in_level(tile.keep.shifted(-self._plan.context))
-        return self._shares.touches(self.level.scale, inside)
+    def needed(self, tile: Tile) -> Box | None:
+        """The part of the tile that the network must see: what has a share in the result, with its context.
 
-    def add(self, tile: Tile, result: TileResult | None) -> None:
-        """Write what this tile completes; None is a tile that is not needed."""
-        change = np.zeros((3, *tile.read.size), np.float32) if result is None else result.change
+        It is all of the tile if the coefficients are kept. None: nothing of the tile is needed.
+        """
+        if self._shares is None or self._map_reduction is not None:
+            return tile.read
+        used = self._shares.used(self.level.scale, self._in_level(tile.keep.shifted(-self._plan.context)))
+        if used is None:
+            return None
+        top, left = self.level.origin
+        context = self._plan.context
+        place = Box(used.top - top, used.left - left, used.bottom - top, used.right - left).shifted(context)
+        return with_context(place, self._plan.overlap, tile.read)
+
+    def add(self, tile: Tile, part: Box, result: TileResult | None) -> None:
+        """Write what this tile completes. ``result`` is that of ``part`` of it; None if it is not needed."""
+        change: Floats = np.zeros((3, *tile.read.size), np.float32)
+        if result is not None:
+            change[:, *part.relative_to(tile.read).slices] = result.change
         if self._mixed:
             mean = change.mean(axis=0)
             change = np.broadcast_to(mean, (self._colours, *mean.shape))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -102,8 +103,8 @@ def run_tiles(
 ) -> list[TileCount]:
     """Restore into the photos' buffers tile by tile.
 
-    ``plans`` are the tiles of the levels by scale, the coarsest level first. A tile is computed for those
-    photos together that need it.
+    ``plans`` are the tiles of the levels by scale, the coarsest level first. A tile is computed, as far as it
+    is needed, for those photos together that need it.
     """
     levels = [
         (plan, {i: photo.buffers[scale] for i, photo in enumerate(photos) if scale in photo.buffers})
@@ -113,7 +114,7 @@ def run_tiles(
         for buffer in buffers.values():
             buffer.begin(plan)
     work = [
-        (plan, buffers, tile, [i for i, buffer in buffers.items() if buffer.uses(tile)])
+        (plan, buffers, tile, {i: part for i, buffer in buffers.items() if (part := buffer.needed(tile))})
         for plan, buffers in levels
         for tile in plan.tiles
     ]
@@ -122,18 +123,20 @@ def run_tiles(
     counts = [TileCount() for _ in photos]
     done = 0
     for plan, buffers, tile, needed in work:
+        part = tile.read
         results: dict[int, TileResult] = {}
         if needed:
             report(done, total)
+            part = reduce(Box.joined, needed.values())
             seen = [buffers[i].level.photo for i in needed]
-            results = dict(zip(needed, runner.run(seen, tile.read.shifted(-plan.context)), strict=True))
+            results = dict(zip(needed, runner.run(seen, part.shifted(-plan.context)), strict=True))
             done += 1
         for i, buffer in buffers.items():
-            buffer.add(tile, results.get(i))
+            buffer.add(tile, part, results.get(i))
         for i, result in results.items():
             counts[i].computed += 1
             if result.rejected:
-                part = buffers[i].in_photo(tile.keep).text
-                counts[i].warnings.append(f"left the part {part} as it was: {result.rejected}")
+                where = buffers[i].in_photo(tile.keep).text
+                counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
     report(total, total)
     return counts

@@ -96,6 +96,21 @@ def fitting_tile(size: Size, about: int, overlap: int, context: int = 0) -> int:
     )
 
 
+def with_context(part: Box, overlap: int, tile: Box) -> Box:
+    """The part of a tile to read for the result of ``part``: ``overlap`` around it, as tiles are aligned."""
+    edges = [
+        _with_context(inner, overlap, outer) for inner, outer in zip(part.slices, tile.slices, strict=True)
+    ]
+    (top, bottom), (left, right) = edges
+    return Box(top, left, bottom, right)
+
+
+def _with_context(part: slice, overlap: int, tile: slice) -> tuple[int, int]:
+    start = max(tile.start, (part.start - overlap) // STEP * STEP)
+    stop = min(tile.stop, max(round_up(part.stop + overlap, STEP), start + SMALLEST))
+    return min(start, stop - SMALLEST), stop
+
+
 def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePlan:
     """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
 
