@@ -1,49 +1,39 @@
-"""Measures which share of each level's change is best for each blur radius, and stores it with the weights.
+"""Finds which share of each level's change is best for each blur radius, and stores it with the weights.
 
-    python benchmarks/level_shares.py --model iniknet PHOTOS [--scenes 60] [--weights FILE] [--write FILE]
+    python benchmarks/level_shares.py --model iniknet --photos SHARP... --pairs FOLDER --examples FOLDER
 
-Photos from the folder PHOTOS are blurred with known radii and restored at scale 1, 1/2, 1/4 and 1/8. The
-shares (docs/levels.md) that bring the sum of the changes closest to the sharp photos are found by
-non-negative least squares; they are piecewise linear in log(1 + radius). Scenes count by the inverse of the
-error before restoring, since gains are in decibels. ``--write`` stores a copy of the weights with the shares
-in its metadata.
+Sharp photos are blurred with soft-edged discs; these and the real pairs of FOLDER are restored at scale 1,
+1/2, 1/4 and 1/8. The shares (docs/levels.md) that bring the sum of the changes closest to the sharp photos,
+given the *estimated* radii, are found by non-negative least squares; they are piecewise linear in
+log(1 + radius). An example counts by the inverse of its error before restoring, since gains are in decibels;
+all pairs together count ``--pair-weight`` times as much as all rendered photos. ``--write`` stores a copy of
+the weights with the shares in its metadata.
 """
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from level_examples import Array, Example, Examples
+from scipy.optimize import nnls
 
-from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache
-from defocusctl.data.settings import Aperture, Geometry, Rendering
-from defocusctl.deblurrer import Deblurrer
+from defocusctl.geometry import Box
 from defocusctl.models.level_shares import LevelShares
-from defocusctl.photo import Photo
-from defocusctl.restoring.restorer import Restorer
-from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.restoring.levels import CELL, cells_at
+from defocusctl.restoring.selection import SCALE_OF
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 
-Array = npt.NDArray[Any]
-
 RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
-NAMES = ("1", "1/2", "1/4", "1/8")
-CROP = 416
-RENDERING = Rendering(
-    max_radius=(0.7, 36.0),
-    sharp=0.05,
-    off_focus=0.5,
-    scene_softness=0.4,
-    levels=16,
-    geometry=Geometry(depth=0, plane=1, layers=1, smooth=1),
-    aperture=Aperture(soft_edge=0.4),
-)
-SMOOTHNESS = 0.02
+LEVELS, KNOTS = len(SCALE_OF), len(RADII)
+
+USEFUL = ((0.5, 6.0), (1.5, 8.0), (4.0, 24.0), (8.0, 32.0))
+"""The radii at which each level may have a share, so that a level far outside its range is not computed."""
+
+SMOOTHNESS = 0.05
 """How much neighbouring radii's shares are drawn together, relative to the data."""
 
 
@@ -51,88 +41,89 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path)
     parser.add_argument("--model", default="iniknet")
-    parser.add_argument("--weights")
-    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--weights", default="bundled")
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--examples", type=Path, required=True, help="where restored examples are kept")
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--pair-weight", type=float, default=3.0)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
-    weights = given.weights or "bundled"
-    deblurrer = Deblurrer.load(given.model, weights, RestoreSettings(), offline=True)
-    restorers = [Restorer(deblurrer.network, RestoreSettings(scale=name)) for name in NAMES]
-    normal, right = np.zeros((52, 52)), np.zeros(52)
-    gains: list[list[float]] = []
-    for number in range(given.scenes):
-        blurred, sharp, radius = scene(given.photos, number)
-        changes = [change(restorer, blurred) for restorer in restorers]
-        error = sharp - blurred
-        weight = 1 / (np.mean(error**2) + 1e-5) / error.size
-        hats = basis(radius)
-        for i, left in enumerate(hats):
-            if not left.any():
-                continue
-            for a in range(4):
-                right[a * 13 + i] += weight * np.sum(left[..., None] * changes[a] * error)
-            for j in range(max(0, i - 1), min(13, i + 2)):
-                product = (left * hats[j])[..., None]
-                for a in range(4):
-                    for b in range(4):
-                        normal[a * 13 + i, b * 13 + j] += weight * np.sum(product * changes[a] * changes[b])
-        before = np.mean(error**2)
-        gains.append([10 * np.log10(before / np.mean((error - part) ** 2)) for part in changes])
-        print(number, f"{radius.mean():.1f} px", *(f"{gain:+.2f}" for gain in gains[-1]), flush=True)
-    shares = LevelShares(RADII, tuple(map(tuple, solve(normal, right).reshape(4, 13).round(3).tolist())))
-    print("mean gain at each scale:", np.mean(gains, axis=0).round(2))
+    examples = Examples(given.model, given.weights, given.examples)
+    normal, right = equations(examples.rendered(given.photos, given.scenes))
+    normal_pairs, right_pairs = equations(examples.pairs(given.pairs))
+    found = solve(normal + given.pair_weight * normal_pairs, right + given.pair_weight * right_pairs)
+    shares = LevelShares(RADII, tuple(map(tuple, found.round(2).tolist())))
     print(json.dumps(asdict(shares)))
-    for name, row in zip(NAMES, shares.shares, strict=True):
+    print("    ", *(f"{radius:5.1f}" for radius in RADII))
+    for name, row in zip(SCALE_OF, shares.shares, strict=True):
         print(f"{name:>4}", *(f"{share:5.2f}" for share in row))
+    for name, group in (
+        ("rendered", examples.rendered(given.photos, given.scenes)),
+        ("pairs", examples.pairs(given.pairs)),
+    ):
+        gains = np.array([gain(example, example.rule(shares)) for example in group])
+        print(f"{name}: mean gain {gains.mean():+.2f} dB, worst {gains.min():+.2f}")
     if given.write:
-        checkpoint = load_checkpoint(deblurrer.weights.path)
+        checkpoint = load_checkpoint(examples.weights)
         metadata = replace(checkpoint.metadata, level_shares=shares)
         save_checkpoint(given.write, checkpoint.model, metadata, dtype=torch.float16)
 
 
-def scene(folder: Path, number: int) -> tuple[Array, Array, Array]:
-    """A blurred photo, the sharp one (H, W, 3), and the radius in pixels (H, W)."""
-    photos = sorted(folder.iterdir())
-    photo = photos[number * 7 % len(photos)]
-    source = RenderedSource([photo], [], 1.0)
-    crops = StepCrops([source], RENDERING, PixelCache(10**8), batch=1, crop=CROP, seed=number)[0]
-    samples = render_crops(crops, RENDERING, number)
-    assert samples.radius is not None
-    blurred, sharp = (part[0].permute(1, 2, 0).numpy() for part in (samples.blurred, samples.sharp))
-    return blurred, sharp, samples.radius.reshape(blurred.shape[:2]).numpy()
+def equations(examples: Iterable[Example]) -> tuple[Array, Array]:
+    """The normal equations of the least squares, as means over the examples."""
+    normal, right, count = np.zeros((LEVELS, KNOTS) * 2), np.zeros((LEVELS, KNOTS)), 0
+    knots = np.log1p(RADII)
+    for example in examples:
+        error = example.sharp - example.blurred
+        weight = 1 / (np.mean(error**2) + 1e-5) / error.size
+        radius = cells_at(example.radius, CELL, Box(0, 0, *error.shape[:2]))
+        position = np.minimum(np.log1p(radius), knots[-1]).ravel()
+        below = np.clip(np.searchsorted(knots, position, side="right") - 1, 0, KNOTS - 2)
+        above_part = (position - knots[below]) / (knots[below + 1] - knots[below])
+        hats = (1 - above_part, above_part)  # of the knots below and above, which sum to 1
+        for a, one in enumerate(example.changes):
+            for i, left in enumerate(hats):
+                right[a] += weight * summed(below + i, left * np.sum(one * error, axis=2).ravel())
+            for b, other in enumerate(example.changes):
+                product = np.sum(one * other, axis=2).ravel()
+                for i, left in enumerate(hats):
+                    for j, second in enumerate(hats):
+                        sums = summed(below, left * second * product)[: KNOTS - 1]
+                        rows = np.arange(KNOTS - 1)
+                        normal[a, rows + i, b, rows + j] += weight * sums
+        count += 1
+    size = LEVELS * KNOTS
+    return normal.reshape(size, size) / count, right.ravel() / count
 
 
-def change(restorer: Restorer, pixels: Array) -> Array:
-    """What the network at one scale adds to a photo (H, W, 3)."""
-    after: Array = restorer.restore([Photo.of_pixels(pixels, 1.0)])[0].pixels
-    return after - pixels
-
-
-def basis(radius: Array) -> list[Array]:
-    """For each of ``RADII``, how much it counts at each pixel: hat functions of log(1 + radius)."""
-    position, knots = np.log1p(radius), np.log1p(RADII)
-    return [np.interp(position, knots, row).astype(np.float32) for row in np.eye(len(RADII))]
+def summed(knots: Array, values: Array) -> Array:
+    """The sums of the values at each knot, (R,)."""
+    return np.bincount(knots, values, minlength=KNOTS)
 
 
 def solve(normal: Array, right: Array) -> Array:
-    """The shares, at least 0 and of smooth course over the radius; 0 at a radius of 0."""
+    """The shares (4, R), at least 0, of smooth course over the radius, and 0 where a level is not useful."""
     scale = np.trace(normal) / len(normal)
-    regular = normal.copy()
-    for a in range(4):
-        for i in range(len(RADII) - 1):
-            k = a * len(RADII) + i
+    regular = normal + 1e-4 * scale * np.eye(len(normal))
+    for start in range(0, len(normal), KNOTS):
+        for k in range(start, start + KNOTS - 1):
             regular[k : k + 2, k : k + 2] += SMOOTHNESS * scale * np.array([[1, -1], [-1, 1]])
-    regular += 1e-4 * scale * np.eye(len(normal))
+    free = np.array([low <= radius <= high for low, high in USEFUL for radius in RADII])
+    lower = np.linalg.cholesky(regular[np.ix_(free, free)])
     shares = np.zeros(len(right))
-    fixed = {a * len(RADII) for a in range(4)}
-    for _ in range(5000):  # coordinate descent
-        for k in range(len(right)):
-            if k not in fixed:
-                step = (right[k] - regular[k] @ shares) / regular[k, k]
-                shares[k] = max(0.0, shares[k] + step)
-    return shares
+    shares[free] = nnls(lower.T, np.linalg.solve(lower, right[free]))[0]
+    return shares.reshape(LEVELS, KNOTS)
+
+
+def gain(example: Example, shares: Array) -> float:
+    """The gain in PSNR (dB) over the blurred photo with the shares of the levels (4, h, w)."""
+    whole = Box(0, 0, *example.blurred.shape[:2])
+    fine = np.stack([cells_at(plane, CELL, whole) for plane in shares])[..., None]
+    before = example.sharp - example.blurred
+    after = before - np.sum(fine * example.changes, axis=0)
+    return float(10 * np.log10(np.mean(before**2) / np.mean(after**2)))
 
 
 if __name__ == "__main__":

@@ -245,17 +245,17 @@ def _measures(image: Tensor) -> Tensor:
     of logarithms, which convolutions can form.
     """
     grey = image.mean(dim=1, keepdim=True)
-    energies, peaks = [], []
+    means, peaks = [], []  # pooled one by one: all differences at once would take much memory
     for distance in DISTANCES:
         along = [_difference(grey, distance, axis) for axis in (2, 3)]
-        energies += [part.square() for part in along]
-        peaks.append(torch.maximum(along[0].abs(), along[1].abs()))
+        means += [avg_pool2d(part.square(), CELL) for part in along]
+        peaks.append(max_pool2d(torch.maximum(along[0].abs(), along[1].abs()), CELL))
         if distance < DISTANCES[-1]:
-            energies += [
-                _difference(part, distance, axis).square() for part, axis in zip(along, (2, 3), strict=True)
+            means += [
+                avg_pool2d(_difference(part, distance, axis).square(), CELL)
+                for part, axis in zip(along, (2, 3), strict=True)
             ]
-    mean = avg_pool2d(torch.cat(energies, dim=1), CELL)
-    peak = max_pool2d(torch.cat(peaks, dim=1), CELL)
+    mean, peak = torch.cat(means, dim=1), torch.cat(peaks, dim=1)
     return torch.cat([(mean + FAINT**2).log() / 2, (peak + FAINT).log()], dim=1) - log(NOISE)
 
 

@@ -1,0 +1,131 @@
+"""Blurred photos with a network's change at each level, for ``level_shares.py`` and ``level_selector.py``.
+
+Examples are photos rendered with blur of known radii, or real pairs. Restoring them takes most of the time,
+so they are kept in a folder and read from there when they are needed again.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
+from defocusctl.data.pairs import PixelCache
+from defocusctl.data.settings import Aperture, Geometry, Rendering
+from defocusctl.deblurrer import Deblurrer
+from defocusctl.geometry import Box, Size
+from defocusctl.models.blur_radius import BlurRadius
+from defocusctl.models.level_shares import LevelShares
+from defocusctl.photo import Photo, read_photo
+from defocusctl.restoring.blur import estimate_blur
+from defocusctl.restoring.levels import SCALES
+from defocusctl.restoring.restorer import Restorer
+from defocusctl.restoring.selection import SCALE_OF, levels_for, shares_by_radius
+from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.weights.checkpoint import load_model
+from defocusctl.weights.resolve import resolve_weights
+
+Array = npt.NDArray[Any]
+
+CROP = 416
+LARGEST = 2.0
+"""Megapixels; larger pairs are left out, because scale 1 takes minutes for each."""
+
+RENDERING = Rendering(
+    max_radius=(0.7, 36.0),
+    sharp=0.05,
+    off_focus=0.5,
+    scene_softness=0.4,
+    levels=16,
+    geometry=Geometry(depth=0, plane=1, layers=1, smooth=1),
+    aperture=Aperture(soft_edge=0.0, gaussian_edge=(0.15, 0.6)),
+)
+
+
+class Example(NamedTuple):
+    """A blurred and a sharp photo (H, W, 3) in [0, 1], the estimated blur, and the change at each level.
+
+    ``radius`` and ``sigma`` are in pixels, one for each 8 x 8 pixels (h, w); ``changes`` is (4, H, W, 3).
+    """
+
+    name: str
+    blurred: Array
+    sharp: Array
+    radius: Array
+    sigma: Array
+    changes: Array
+
+    def rule(self, shares: LevelShares) -> Array:
+        """The shares of the levels by blur radius, (4, h, w)."""
+        size = Size(*self.blurred.shape[:2])
+        return shares_by_radius(self.radius, self.sigma, shares, levels_for(size))
+
+
+class Examples:
+    """Makes examples with a network and the blur radius network, and keeps them in ``folder``."""
+
+    def __init__(self, model: str, weights: str, folder: Path) -> None:
+        deblurrer = Deblurrer.load(model, weights, RestoreSettings(), offline=True)
+        self.weights = deblurrer.weights.path
+        blur_radius = resolve_weights(BlurRadius.name, "bundled", offline=True)
+        self._blur_radius = load_model(blur_radius.path, BlurRadius)
+        self._restorers = {
+            scale: Restorer(deblurrer.network, RestoreSettings(scale=name))
+            for name, scale in SCALE_OF.items()
+        }
+        self._folder = folder / model / deblurrer.weights.name
+
+    def rendered(self, folders: list[Path], count: int) -> Iterator[Example]:
+        """Photos of the folders, blurred with soft-edged discs of radii up to 36 pixels."""
+        photos = [photo for folder in folders for photo in sorted(folder.iterdir())]
+        for number in range(count):
+            photo = photos[int(np.random.default_rng(number).integers(len(photos)))]
+            file = self._folder / "rendered" / f"{number:03d}.npz"
+            yield self._kept(file) or self._made(file, *scene(photo, number))
+
+    def pairs(self, folder: Path) -> Iterator[Example]:
+        """The pairs of ``folder / "source"`` and ``folder / "target"`` that are not too large."""
+        for source in sorted((folder / "source").iterdir()):
+            file = self._folder / folder.name / f"{source.stem}.npz"
+            kept = self._kept(file)
+            if kept is None:
+                photo = read_photo(source)
+                if photo.size.megapixels > LARGEST:
+                    continue
+                target = read_photo(next((folder / "target").glob(f"{source.stem}.*")))
+                parts = (each.pixels.astype(np.float32) / each.full_scale for each in (photo, target))
+                kept = self._made(file, *(np.broadcast_to(part, (*part.shape[:2], 3)) for part in parts))
+            yield kept
+
+    def _kept(self, file: Path) -> Example | None:
+        if not file.exists():
+            return None
+        with np.load(file) as arrays:
+            return Example(file.stem, *(arrays[name].astype(np.float32) for name in Example._fields[1:]))
+
+    def _made(self, file: Path, blurred: Array, sharp: Array) -> Example:
+        photo = Photo.of_pixels(np.ascontiguousarray(blurred), 1.0)
+        radius, sigma = estimate_blur(self._blur_radius, photo, Box(0, 0, *photo.size))
+        changes = [np.zeros_like(blurred)] * len(SCALES)
+        for scale in levels_for(photo.size):
+            changes[SCALES.index(scale)] = self._restorers[scale].restore([photo])[0].pixels - blurred
+        example = Example(file.stem, blurred, sharp, radius, sigma, np.stack(changes))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            name: value.astype(np.float16) for name, value in example._asdict().items() if name != "name"
+        }
+        np.savez(file, **arrays)
+        print(f"  made {file.parent.name}/{file.stem}", flush=True)
+        return example
+
+
+def scene(photo: Path, seed: int) -> tuple[Array, Array]:
+    """A crop of a photo blurred in a random way, and as it was (H, W, 3)."""
+    crops = StepCrops(
+        [RenderedSource([photo], [], 1.0)], RENDERING, PixelCache(10**8), batch=1, crop=CROP, seed=seed
+    )[0]
+    samples = render_crops(crops, RENDERING, seed)
+    blurred, sharp = (part[0].permute(1, 2, 0).numpy() for part in (samples.blurred, samples.sharp))
+    return blurred, sharp
