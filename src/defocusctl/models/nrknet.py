@@ -98,7 +98,7 @@ class NRKNet(Network):
     name: ClassVar[str] = "nrknet"
     coefficient_names: ClassVar[tuple[str, ...]] = ("gamma_1", "gamma_2", "gamma_3")
     default_overlap: ClassVar[int] = 64
-    bytes_per_pixel: ClassVar[int] = 2800
+    bytes_per_pixel: ClassVar[int] = 3000
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet",)

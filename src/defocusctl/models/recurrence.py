@@ -13,11 +13,14 @@ from defocusctl.models.blocks import res_blocks
 
 
 def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 4C, H, W) gate logits and the cell state c (B, C, H, W) -> the new hidden and cell states."""
-    g = gates.chunk(4, dim=1)[-1]
+    """(B, 4C, H, W) gate logits and the cell state c (B, C, H, W) -> the new hidden and cell states.
+
+    The logits are overwritten: they are the largest tensor of the networks.
+    """
+    candidate = torch.tanh(gates.chunk(4, dim=1)[-1])
     # One sigmoid over all gates, unused for the candidate: slicing a channels-last tensor is far slower.
-    i, f, o, _ = torch.sigmoid(gates).chunk(4, dim=1)
-    c = f * c + i * torch.tanh(g)
+    i, f, o, _ = gates.sigmoid_().chunk(4, dim=1)
+    c = (f * c).add_(i * candidate)
     return o * torch.tanh(c), c
 
 
@@ -54,8 +57,9 @@ class DuplexRecurrence(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Features of all scales, coarsest first, each (B, C, H, W) -> the refined ones in the same order."""
-        normalised = [self._normalise(feature) for feature in features]
-        upward = _pass(self.fine_to_coarse, normalised[::-1], factor=0.5)[::-1]
+        finest_first = [self._normalise(feature) for feature in reversed(features)]
+        upward = _pass(self.fine_to_coarse, finest_first, factor=0.5)[::-1]
+        del finest_first  # a third of what would be held during the second pass
         downward = _pass(self.coarse_to_fine, upward, factor=2.0)
         return [feature + h for feature, h in zip(features, downward, strict=True)]
 
