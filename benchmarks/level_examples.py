@@ -6,7 +6,7 @@ so they are kept in a folder and read from there when they are needed again.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.blur import estimate_blur
-from defocusctl.restoring.levels import SCALES
+from defocusctl.restoring.levels import CELL, SCALES
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.selection import SCALE_OF, levels_for, shares_by_radius
 from defocusctl.restoring.settings import RestoreSettings
@@ -57,10 +57,48 @@ class Example(NamedTuple):
     sigma: Array
     changes: Array
 
-    def rule(self, shares: LevelShares) -> Array:
+    @property
+    def available(self) -> tuple[int, ...]:
+        """The scales at which a photo of this size may be restored."""
+        return levels_for(Size(*self.blurred.shape[:2]))
+
+    def by_radius(self, shares: LevelShares) -> Array:
         """The shares of the levels by blur radius, (4, h, w)."""
-        size = Size(*self.blurred.shape[:2])
-        return shares_by_radius(self.radius, self.sigma, shares, levels_for(size))
+        return shares_by_radius(self.radius, self.sigma, shares, self.available)
+
+
+class Errors(NamedTuple):
+    """What the squared error of an example depends on, as sums over its cells of 8 x 8 pixels.
+
+    With shares w, it is ``before - 2 w . gained + w . products . w`` in each cell: ``before`` is (h, w),
+    ``gained`` (4, h, w), ``products`` (4, 4, h, w). Within a cell, shares are taken as constant.
+    """
+
+    before: Array
+    gained: Array
+    products: Array
+
+    @classmethod
+    def of(cls, example: Example) -> Self:
+        error = example.sharp - example.blurred
+        return cls(
+            before=summed(error**2),
+            gained=np.stack([summed(change * error) for change in example.changes]),
+            products=np.stack([[summed(a * b) for b in example.changes] for a in example.changes]),
+        )
+
+    def gain(self, shares: Array) -> float:
+        """The gain in PSNR (dB) over the blurred photo with the shares of the levels (4, h, w)."""
+        added = np.einsum("ahw,abhw,bhw->", shares, self.products, shares)
+        after = self.before.sum() - 2 * (shares * self.gained).sum() + added
+        return float(10 * np.log10(self.before.sum() / after))
+
+
+def summed(values: Array) -> Array:
+    """Sums over blocks of 8 x 8 pixels and the colours: (H, W, C) -> (h, w)."""
+    height, width = values.shape[:2]
+    plane = np.pad(values.sum(axis=2), ((0, -height % CELL), (0, -width % CELL)))
+    return np.asarray(plane.reshape(plane.shape[0] // CELL, CELL, -1, CELL).sum(axis=(1, 3)))
 
 
 class Examples:

@@ -16,39 +16,37 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from level_examples import Example, Examples
+from level_examples import Errors, Example, Examples, summed
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, one_hot, pad, softplus
+from torch.nn.functional import avg_pool2d, one_hot, softplus
 
 from defocusctl.models.level_shares import DEFAULT_SHARES
+from defocusctl.restoring.levels import CELL
 
 LEVELS, WIDTH, STEPS, BATCH, LEARNING_RATE = 4, 12, 1500, 4, 3e-3
 TINY = 1e-7
-FLOOR = 1e-4
-"""Added to the mean squared error in training, so that photos in focus do not count for more than others."""
+NOISE = 1e-4
+"""Added to mean squared errors in training, so that photos in focus do not dominate."""
 
 
 class Cells(NamedTuple):
-    """What an example's error depends on, as sums over cells of 8 x 8 pixels.
+    """An example on the grid of 8 x 8 pixels.
 
-    With shares w, the squared error of a cell is ``before - 2 w . gained + w . products . w``: ``before`` is
-    (h, w), ``gained`` (4, h, w) and ``products`` (4, 4, h, w). ``features`` (F, h, w) is what the selector
-    sees, ``radius`` (h, w) the estimated blur radius, ``rule`` the shares by radius (4, h, w).
+    ``features`` (F, h, w) is what the selector sees, ``radius`` (h, w) the estimated blur radius,
+    ``by_radius`` the shares by radius (4, h, w).
     """
 
-    before: Tensor
-    gained: Tensor
-    products: Tensor
+    errors: Errors
     features: Tensor
     radius: Tensor
-    rule: Tensor
+    by_radius: Tensor
 
-    def remaining(self, shares: Tensor, floor: float = 0.0) -> Tensor:
-        """The fraction of the squared error that remains; ``floor`` is added to its means."""
-        added = torch.einsum("ahw,abhw,bhw->hw", shares, self.products, shares)
-        after = self.before - 2 * (shares * self.gained).sum(dim=0) + added
-        extra = floor * 64 * 3
-        return (after + extra).sum() / (self.before + extra).sum()
+    def remaining(self, shares: Tensor) -> Tensor:
+        """The fraction of the squared error that remains in training."""
+        before, gained, products = map(torch.from_numpy, self.errors)
+        added = torch.einsum("ahw,abhw,bhw->", shares, products, shares)
+        noise = NOISE * before.numel() * CELL**2 * 3
+        return (before.sum() - 2 * (shares * gained).sum() + added + noise) / (before.sum() + noise)
 
 
 def main() -> None:
@@ -70,49 +68,32 @@ def main() -> None:
         for folder in given.pairs:
             cells = [cells_of(each) for each in examples.pairs(folder)]
             print(f"{folder.name}, {len(cells)} pairs")
-            report("rule", cells, lambda each: each.rule)
+            report("by radius", cells, lambda each: each.by_radius)
             report("selector", cells, selector)
             report("best single level", cells, best_level)
 
 
 def report(name: str, cells: Iterable[Cells], choose: Callable[[Cells], Tensor]) -> None:
-    gains = [-10 * np.log10(float(each.remaining(choose(each)))) for each in cells]
+    gains = [each.errors.gain(choose(each).numpy()) for each in cells]
     print(f"  {name:>17}: {np.mean(gains):+.3f} dB, worst {min(gains):+.2f}", flush=True)
 
 
 def cells_of(example: Example) -> Cells:
-    changes = torch.from_numpy(example.changes)
-    blurred = torch.from_numpy(example.blurred)
-    error = torch.from_numpy(example.sharp) - blurred
-    products = torch.stack([torch.stack([summed(a * b) for b in changes]) for a in changes])
+    errors = Errors.of(example)
     radius, sigma = torch.from_numpy(example.radius), torch.from_numpy(example.sigma)
-    grey = blurred.mean(dim=2, keepdim=True)
-    count = summed(torch.ones_like(blurred))
-    contrast = (
-        summed(grey**2) / summed(torch.ones_like(grey)) - (summed(grey) / summed(torch.ones_like(grey))) ** 2
-    )
-    energy = averaged(products.diagonal().permute(2, 0, 1)) / count
-    features = [torch.log1p(radius), sigma / (1 + radius), torch.log(contrast.clamp(min=0) + TINY) / 3]
+    grey = example.blurred.mean(axis=2, keepdims=True)
+    count = summed(np.ones_like(grey))
+    contrast = torch.from_numpy(summed(grey**2) / count - (summed(grey) / count) ** 2).clamp(min=0)
+    products = torch.from_numpy(errors.products / (3 * count))
+    energy = averaged(products.diagonal().permute(2, 0, 1))
+    features = [torch.log1p(radius), sigma / (1 + radius), torch.log(contrast + TINY) / 3]
     features += [torch.log(each + TINY) / 3 for each in energy]
     for a in range(LEVELS):
         for b in range(a):
-            shared = averaged(products[a, b][None])[0] / count
+            shared = averaged(products[a, b][None])[0]
             features.append(shared / torch.sqrt(energy[a] * energy[b] + TINY**2))
-    return Cells(
-        before=summed(error**2),
-        gained=torch.stack([summed(each * error) for each in changes]),
-        products=products,
-        features=torch.stack(features),
-        radius=radius,
-        rule=torch.from_numpy(example.rule(DEFAULT_SHARES)),
-    )
-
-
-def summed(values: Tensor) -> Tensor:
-    """Sums over blocks of 8 x 8 pixels and the colours: (H, W, C) -> (h, w)."""
-    height, width = values.shape[:2]
-    plane = pad(values.sum(dim=2), (0, -width % 8, 0, -height % 8))
-    return 64 * avg_pool2d(plane[None], 8)[0]
+    by_radius = torch.from_numpy(example.by_radius(DEFAULT_SHARES))
+    return Cells(errors, torch.stack(features), radius, by_radius)
 
 
 def averaged(planes: Tensor) -> Tensor:
@@ -148,7 +129,7 @@ def trained(cells: list[Cells]) -> Selector:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS)
     for _ in range(STEPS):
         chosen = [cells[i] for i in order.choice(len(cells), BATCH)]
-        losses = [torch.log(each.remaining(selector(each), FLOOR).clamp(min=1e-3)) for each in chosen]
+        losses = [torch.log(each.remaining(selector(each)).clamp(min=1e-3)) for each in chosen]
         optimiser.zero_grad()
         torch.stack(losses).mean().backward()
         nn.utils.clip_grad_norm_(selector.parameters(), 1.0)
@@ -159,7 +140,8 @@ def trained(cells: list[Cells]) -> Selector:
 
 def best_level(cells: Cells) -> Tensor:
     """For each 3 x 3 cells, the level, or none, with the least error."""
-    errors = averaged(cells.products.diagonal().permute(2, 0, 1) - 2 * cells.gained)
+    products, gained = torch.from_numpy(cells.errors.products), torch.from_numpy(cells.errors.gained)
+    errors = averaged(products.diagonal().permute(2, 0, 1) - 2 * gained)
     best = torch.cat([errors, torch.zeros_like(errors[:1])]).argmin(dim=0)
     return one_hot(best, LEVELS + 1).permute(2, 0, 1)[:LEVELS].float()
 

@@ -4,10 +4,10 @@
 
 Sharp photos are blurred with soft-edged discs; these and the real pairs of FOLDER are restored at scale 1,
 1/2, 1/4 and 1/8. The shares (docs/levels.md) that bring the sum of the changes closest to the sharp photos,
-given the *estimated* radii, are found by non-negative least squares; they are piecewise linear in
-log(1 + radius). An example counts by the inverse of its error before restoring, since gains are in decibels;
-all pairs together count ``--pair-weight`` times as much as all rendered photos. ``--write`` stores a copy of
-the weights with the shares in its metadata.
+given the *estimated* radii, are found by bounded least squares; they are piecewise linear in log(1 + radius).
+The larger an example's error before restoring, the less it counts, since gains are in decibels; the mean
+over the pairs counts ``--pair-weight`` times as much as that over the rendered photos. ``--write`` stores a
+copy of the weights with the shares in its metadata.
 """
 
 import argparse
@@ -18,23 +18,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from level_examples import Array, Example, Examples
-from scipy.optimize import nnls
+from level_examples import Array, Errors, Example, Examples
+from scipy.optimize import lsq_linear
 
-from defocusctl.geometry import Box
 from defocusctl.models.level_shares import LevelShares
-from defocusctl.restoring.levels import CELL, cells_at
-from defocusctl.restoring.selection import SCALE_OF
+from defocusctl.restoring.selection import SCALE_OF, shares_by_radius
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 
 RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 LEVELS, KNOTS = len(SCALE_OF), len(RADII)
 
-USEFUL = ((0.5, 6.0), (1.5, 8.0), (4.0, 24.0), (8.0, 32.0))
+USEFUL = ((0.5, 6.0), (1.5, 8.0), (6.0, 24.0), (8.0, 32.0))
 """The radii at which each level may have a share, so that a level far outside its range is not computed."""
 
-SMOOTHNESS = 0.05
+SMOOTHNESS = 0.2
 """How much neighbouring radii's shares are drawn together, relative to the data."""
+
+LARGEST_SHARE = 1.2
+"""No change is exaggerated more than this."""
+
+NOISE = 1e-3
+"""Added to an example's mean squared error before it is weighted, so that photos in focus do not dominate."""
 
 
 def main() -> None:
@@ -47,7 +51,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--examples", type=Path, required=True, help="where restored examples are kept")
     parser.add_argument("--scenes", type=int, default=40)
-    parser.add_argument("--pair-weight", type=float, default=3.0)
+    parser.add_argument("--pair-weight", type=float, default=6.0)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     examples = Examples(given.model, given.weights, given.examples)
@@ -63,7 +67,7 @@ def main() -> None:
         ("rendered", examples.rendered(given.photos, given.scenes)),
         ("pairs", examples.pairs(given.pairs)),
     ):
-        gains = np.array([gain(example, example.rule(shares)) for example in group])
+        gains = np.array([Errors.of(example).gain(example.by_radius(shares)) for example in group])
         print(f"{name}: mean gain {gains.mean():+.2f} dB, worst {gains.min():+.2f}")
     if given.write:
         checkpoint = load_checkpoint(examples.weights)
@@ -74,37 +78,29 @@ def main() -> None:
 def equations(examples: Iterable[Example]) -> tuple[Array, Array]:
     """The normal equations of the least squares, as means over the examples."""
     normal, right, count = np.zeros((LEVELS, KNOTS) * 2), np.zeros((LEVELS, KNOTS)), 0
-    knots = np.log1p(RADII)
     for example in examples:
-        error = example.sharp - example.blurred
-        weight = 1 / (np.mean(error**2) + 1e-5) / error.size
-        radius = cells_at(example.radius, CELL, Box(0, 0, *error.shape[:2]))
-        position = np.minimum(np.log1p(radius), knots[-1]).ravel()
-        below = np.clip(np.searchsorted(knots, position, side="right") - 1, 0, KNOTS - 2)
-        above_part = (position - knots[below]) / (knots[below + 1] - knots[below])
-        hats = (1 - above_part, above_part)  # of the knots below and above, which sum to 1
-        for a, one in enumerate(example.changes):
-            for i, left in enumerate(hats):
-                right[a] += weight * summed(below + i, left * np.sum(one * error, axis=2).ravel())
-            for b, other in enumerate(example.changes):
-                product = np.sum(one * other, axis=2).ravel()
-                for i, left in enumerate(hats):
-                    for j, second in enumerate(hats):
-                        sums = summed(below, left * second * product)[: KNOTS - 1]
-                        rows = np.arange(KNOTS - 1)
-                        normal[a, rows + i, b, rows + j] += weight * sums
+        errors = Errors.of(example)
+        weight = 1 / (errors.before.sum() / example.sharp.size + NOISE) / example.sharp.size
+        hats = np.stack([basis(example, knot) for knot in range(KNOTS)])
+        pairs = hats[:, None] * hats
+        normal += weight * np.einsum("ijhw,abhw->aibj", pairs, errors.products, optimize=True)
+        right += weight * np.einsum("ihw,ahw->ai", hats, errors.gained, optimize=True)
         count += 1
     size = LEVELS * KNOTS
     return normal.reshape(size, size) / count, right.ravel() / count
 
 
-def summed(knots: Array, values: Array) -> Array:
-    """The sums of the values at each knot, (R,)."""
-    return np.bincount(knots, values, minlength=KNOTS)
+def basis(example: Example, knot: int) -> Array:
+    """The shares (h, w) of a level that has a share of 1 at one of ``RADII`` and 0 at the others."""
+    only = tuple(float(each == knot) for each in range(KNOTS))
+    nothing = (0.0,) * KNOTS
+    unit = LevelShares(RADII, (only, nothing, nothing, nothing))
+    shares = shares_by_radius(example.radius, example.sigma, unit, example.available, least=0.0)
+    return np.asarray(shares[0])
 
 
 def solve(normal: Array, right: Array) -> Array:
-    """The shares (4, R), at least 0, of smooth course over the radius, and 0 where a level is not useful."""
+    """The shares (4, R), within bounds and smooth over the radius; 0 where a level is not useful."""
     scale = np.trace(normal) / len(normal)
     regular = normal + 1e-4 * scale * np.eye(len(normal))
     for start in range(0, len(normal), KNOTS):
@@ -113,17 +109,9 @@ def solve(normal: Array, right: Array) -> Array:
     free = np.array([low <= radius <= high for low, high in USEFUL for radius in RADII])
     lower = np.linalg.cholesky(regular[np.ix_(free, free)])
     shares = np.zeros(len(right))
-    shares[free] = nnls(lower.T, np.linalg.solve(lower, right[free]))[0]
+    bounds = (0.0, LARGEST_SHARE)
+    shares[free] = lsq_linear(lower.T, np.linalg.solve(lower, right[free]), bounds).x
     return shares.reshape(LEVELS, KNOTS)
-
-
-def gain(example: Example, shares: Array) -> float:
-    """The gain in PSNR (dB) over the blurred photo with the shares of the levels (4, h, w)."""
-    whole = Box(0, 0, *example.blurred.shape[:2])
-    fine = np.stack([cells_at(plane, CELL, whole) for plane in shares])[..., None]
-    before = example.sharp - example.blurred
-    after = before - np.sum(fine * example.changes, axis=0)
-    return float(10 * np.log10(np.mean(before**2) / np.mean(after**2)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}
 SMALLEST_FOR_LEVELS = 64
 """The smallest side of a photo that is restored at several scales."""
 
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.15
 """Smaller shares are not worth computing a level for."""
 
 QUANTILES = (-1.28, -0.52, 0.0, 0.52, 1.28)
@@ -54,12 +54,16 @@ def check_scale(scale: str, size: Size) -> None:
 
 
 def shares_by_radius(
-    radius: Floats, sigma: Floats, measured: LevelShares, available: Sequence[int]
+    radius: Floats,
+    sigma: Floats,
+    measured: LevelShares,
+    available: Sequence[int],
+    least: float = LEAST_SHARE,
 ) -> Floats:
     """The shares of the levels (L, h, w) for estimated blur radii and their deviations (h, w), in pixels.
 
     They are means over the radius's distribution, which is normal in log(1 + radius); smoothed over
-    neighbouring cells, and 0 where they are small or the level is not available.
+    neighbouring cells, and 0 where they are below ``least`` or the level is not available.
     """
     spread = sigma / (1 + radius)
     centre = np.log1p(radius)
@@ -68,7 +72,7 @@ def shares_by_radius(
     shares[[scale not in available for scale in SCALES]] = 0
     for plane in shares:
         cv2.GaussianBlur(plane, (3, 3), 0, dst=plane, borderType=cv2.BORDER_REPLICATE)
-        plane[plane < LEAST_SHARE] = 0
+        plane[plane < least] = 0
     return shares
 
 
