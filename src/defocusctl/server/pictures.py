@@ -34,7 +34,7 @@ _drawing = Lock()  # matplotlib draws in one thread at a time
 
 @dataclass(frozen=True)
 class Shown:
-    """Widths and heights of the photo, of the picture of it all, of the blur map in cells; the largest radius."""
+    """Width and height of the photo, of ``screen``, of the blur map in cells; the largest radius in pixels."""
 
     size: tuple[int, int]
     screen: tuple[int, int]
