@@ -34,7 +34,7 @@ _drawing = Lock()  # matplotlib draws in one thread at a time
 
 @dataclass(frozen=True)
 class Shown:
-    """Width and height of the photo, of ``screen``, of the blur map in cells; the largest radius in pixels."""
+    """Width and height of the photo, of ``screen``, of the blur map in cells; the largest radius."""
 
     size: tuple[int, int]
     screen: tuple[int, int]

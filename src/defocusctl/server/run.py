@@ -1,6 +1,7 @@
 """Runs the server: its private folder, its socket, the thread that restores, and a clean end."""
 
 import asyncio
+import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -119,7 +120,8 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else str(error)
         raise UsageError(
             f"cannot listen on {host}, port {port} ({reason})",
             "use another --host or --port, 0 for a free one",

@@ -222,8 +222,10 @@
     pan.firstChild.style.width = `${size[0]}px`;
     pan.firstChild.style.height = `${size[1]}px`;
     const [width, height] = frame();
-    const left = size[0] < width ? (width - size[0]) / 2 : zoomed ? -pan.scrollLeft : 0;
-    const top = size[1] < height ? (height - size[1]) / 2 : zoomed ? -pan.scrollTop : 0;
+    const box = slider.getBoundingClientRect();
+    const snapped = (value, origin) => Math.round((origin + value) * devicePixelRatio) / devicePixelRatio - origin; // so that 1 : 1 is exact
+    const left = snapped(size[0] < width ? (width - size[0]) / 2 : zoomed ? -pan.scrollLeft : 0, box.left);
+    const top = snapped(size[1] < height ? (height - size[1]) / 2 : zoomed ? -pan.scrollTop : 0, box.top);
     for (const stage of stages) Object.assign(stage.style, { left: `${left}px`, top: `${top}px`, width: `${size[0]}px`, height: `${size[1]}px` });
     byId("zoom").textContent = `${Math.round(100 * zoomNow(photo))} %`;
     drawTiles(photo, scale, left, top, width, height);
@@ -263,7 +265,8 @@
     const [x, y] = at ?? [width / 2, height / 2];
     const old = zoomNow(photo) / devicePixelRatio;
     const point = [x - parseFloat(stages[0].style.left), y - parseFloat(stages[0].style.top)].map((value) => value / old);
-    zoom = wanted === null || wanted <= fitting(photo) ? null : Math.min(wanted, 16);
+    const least = Math.min(1, fitting(photo));
+    zoom = wanted === null || (wanted <= least && least < 1) ? null : Math.min(16, Math.max(wanted, least));
     place();
     const scale = zoomNow(photo) / devicePixelRatio;
     pan.scrollTo({ left: point[0] * scale - x, top: point[1] * scale - y, behavior: "instant" });
