@@ -82,4 +82,3 @@ def test_what_it_cannot_do_is_said(photo: Path, weights: Path) -> None:
         deblurrer.apply_change(change, photo, strength=2, max_blur=3)
     with pytest.raises(UsageError, match="144x96"):
         deblurrer.apply_change(change, textured(32, 48), max_blur=3)
-    change.close()

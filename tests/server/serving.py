@@ -18,9 +18,11 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from tests.cli.command import small_weights, textured
+from tests.cli.command import textured
 
 SESSION = "0123456789abcdef" * 2
+OPTIONS = ("--weights", "bundled", "--offline", "--device", "cpu")
+"""Of the servers and of the commands whose results are compared."""
 
 
 @dataclass
@@ -30,7 +32,6 @@ class Server:
     process: "subprocess.Popen[str]"
     address: str
     temporary: Path
-    weights: Path
 
     @property
     def port(self) -> int:
@@ -112,11 +113,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(home: Path, *options: str) -> Iterator[Server]:
-    """A server with small weights on a free port, ended at the end of the block if it still runs."""
-    weights = small_weights(home, "iniknet")
+    """A server on a free port, ended at the end of the block if it still runs."""
     temporary = home / "temporary"
     temporary.mkdir(exist_ok=True)
-    arguments = ["--port", "0", "--weights", str(weights), "--offline", "--device", "cpu", *options]
+    arguments = ["--port", "0", *OPTIONS, *options]
     process = subprocess.Popen(
         [sys.executable, "-m", "defocusctl", "serve", *arguments],
         stdout=subprocess.PIPE,
@@ -128,7 +128,7 @@ def serving(home: Path, *options: str) -> Iterator[Server]:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         assert address, process.communicate()[1]
-        yield Server(process, address, temporary, weights)
+        yield Server(process, address, temporary)
     finally:
         process.kill()
         process.communicate()

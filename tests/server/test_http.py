@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.command import defocusctl
-from tests.server.serving import SESSION, Server, half_blurred, serving, wait_until
+from tests.server.serving import OPTIONS, SESSION, Server, half_blurred, serving, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -138,9 +138,7 @@ def test_downloads_are_what_the_command_writes(server: Server, tmp_path: Path) -
     for photo, wish in zip(photos, wishes, strict=True):
         options = ["--strength", wish["strength"]]
         options += [] if wish["max_blur"] is None else ["--max-blur", wish["max_blur"]]
-        answer = defocusctl(
-            "deblur", photo, "--weights", server.weights, "--offline", "--device", "cpu", *options
-        )
+        answer = defocusctl("deblur", photo, *OPTIONS, *options)
         assert answer.code == 0, answer.err
         result = photo.with_stem(f"{photo.stem}_deblurred")
         expected[result.name] = result.read_bytes()

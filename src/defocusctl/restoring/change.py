@@ -28,8 +28,7 @@ class KeptPieces:
         self.plans: dict[int, TilePlan] = {}
         self._places: dict[int, list[tuple[Box, tuple[int, ...], int]]] = {}
         self._file = TemporaryFile(prefix="defocusctl-")  # noqa: SIM115 - closed with this object
-        self.close = finalize(self, self._file.close)
-        """Removes the file now."""
+        finalize(self, self._file.close)
         self._lock = Lock()
 
     def begin(self, scale: int, plan: TilePlan) -> None:
@@ -57,7 +56,7 @@ class KeptPieces:
             values = np.empty(shape, np.float32)
             with self._lock:
                 self._file.seek(place)
-                self._file.readinto(values.data)  # type: ignore[attr-defined]
+                self._file.readinto(values.data)
             yield box, values
 
 
@@ -77,7 +76,3 @@ class Change:
     measured: LevelShares
     blur: BlurMap
     pieces: KeptPieces
-
-    def close(self) -> None:
-        """Give back the room that the change takes on the disk; it cannot be used any more."""
-        self.pieces.close()

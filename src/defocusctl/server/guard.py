@@ -79,7 +79,7 @@ class Guard:
         foreign = origin is not None and origin.lower() != f"http://{host.lower()}"
         if foreign or (site not in ("none", "same-origin") and scope["method"] != "GET"):
             return 403, "another page must not use this server"
-        token = scope["path"].split("/")[1].encode("utf-8", "replace")
+        token = scope["path"].lstrip("/").split("/")[0].encode("utf-8", "replace")
         if not secrets.compare_digest(token, self._token):
             return 404, "there is nothing here: use the whole address that the server printed"
         return None

@@ -263,7 +263,5 @@ def safe_name(name: str) -> str:
 
 
 def _delete(photo: ServedPhoto) -> None:
-    if photo.change is not None:
-        photo.change.close()
-        photo.change = None
+    photo.change = None  # with its file
     shutil.rmtree(photo.folder, ignore_errors=True)

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from defocusctl.errors import BugError, DefocusctlError, InputError, UsageError
 from defocusctl.photo import check_is_photo
@@ -26,6 +26,8 @@ from defocusctl.server.studio import Studio, Wish
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""
 PING_EVERY = 10.0
+LARGEST_REQUEST = 1 << 20
+"""Bytes of a list of results to prepare."""
 
 
 class Site:
@@ -53,7 +55,7 @@ class Site:
         self._on_bug = on_bug
         self.stopping = False
 
-    def app(self, host: str, token: str) -> Starlette:
+    def app(self, host: str, token: str) -> ASGIApp:
         """The application behind its guard."""
         one = "/{token}/{session}/photos/{photo}"
         routes = [
@@ -70,9 +72,8 @@ class Site:
             Route(one + "/{round:int}/{side}", self._whole),
             Route(one + "/{round:int}/{side}/{row:int}/{column:int}", self._tile),
         ]
-        return Starlette(
+        site = Starlette(
             routes=routes,
-            middleware=[Middleware(Guard, host=host, token=token)],
             exception_handlers={
                 DefocusctlError: self._explain,
                 HTTPException: self._nothing,
@@ -80,6 +81,7 @@ class Site:
             },
             lifespan=self._lifespan,
         )
+        return Guard(site, host, token)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -264,8 +266,13 @@ class Site:
 
 
 async def _json_list(request: Request) -> list[Mapping[str, Any]]:
+    text = b""
+    async for piece in request.stream():
+        text += piece
+        if len(text) > LARGEST_REQUEST:
+            break
     try:
-        values = json.loads(await request.body())
+        values = json.loads(text)
     except ValueError:
         values = None
     if not isinstance(values, list):

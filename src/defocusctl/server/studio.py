@@ -99,20 +99,17 @@ class Studio:
         deblurrer = self._deblurrer(photo.model, photo.scale)
         result = deblurrer.deblur(photo.source, keep_change=True, on_tile=on_tile, **self._reading)
         shown = write_pictures(photo.folder / str(photo.round + 1), result.parts[0])
-        with self._preparing:  # nothing is made of the old change while it is replaced
-            if photo.change is not None:
-                photo.change.close()
-            shutil.rmtree(photo.pictures, ignore_errors=True)
-            photo.change, photo.shown, photo.warnings = result.change, shown, result.warnings
-            photo.seconds = time.monotonic() - started
-            photo.round += 1
+        shutil.rmtree(photo.pictures, ignore_errors=True)
+        photo.change, photo.shown, photo.warnings = result.change, shown, result.warnings
+        photo.seconds = time.monotonic() - started
+        photo.round += 1
 
     def _result(self, wish: Wish) -> DeblurResult[Any]:
-        photo = wish.photo
-        if photo.status is not Status.DONE or photo.change is None:
+        photo, change = wish.photo, wish.photo.change
+        if photo.status is not Status.DONE or change is None:
             raise UsageError(f"'{photo.source.name}' is not restored yet", "wait until it is")
         return self._deblurrer(photo.model, photo.scale).apply_change(
-            photo.change, photo.source, strength=wish.strength, max_blur=wish.max_blur, **self._reading
+            change, photo.source, strength=wish.strength, max_blur=wish.max_blur, **self._reading
         )
 
     def blur_map(self, photo: ServedPhoto) -> Path:

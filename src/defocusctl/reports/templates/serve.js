@@ -282,6 +282,7 @@
   byId("out").addEventListener("click", () => zoomBy(-1));
   pan.addEventListener("scroll", place);
   new ResizeObserver(place).observe(slider);
+  addEventListener("resize", place);
   slider.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
