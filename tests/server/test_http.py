@@ -199,6 +199,13 @@ def test_after_ctrl_c_and_after_a_kill_nothing_is_left(tmp_path: Path) -> None:
         assert list(other.temporary.iterdir()) == []
 
 
+def test_an_open_server_goes_by_all_addresses_and_warns(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0") as server:
+        for host, status in (("192.0.2.1:1", 200), (socket.gethostname(), 200), ("evil.example", 421)):
+            assert server.ask("GET", "", headers={"Host": host})[0] == status
+        assert "the network can read along" in server.stop()[1]
+
+
 def test_an_address_that_is_taken_is_said(
     server: Server, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:

@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,18 +14,18 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from defocusctl.errors import BugError, DefocusctlError, InputError, UsageError
+from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.photo import check_is_photo
 from defocusctl.server.guard import Guard
-from defocusctl.server.photos import SESSION, Photos, ServedPhoto, Session, Status
+from defocusctl.server.photo import ServedPhoto, Status
+from defocusctl.server.photos import SESSION, Photos, Session
 from defocusctl.server.pictures import RADIUS, SIDES, tile
-from defocusctl.server.studio import Studio, Wish
+from defocusctl.server.receiving import check_length, receive, received, wishes_in
+from defocusctl.server.studio import Studio
 
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""
 PING_EVERY = 10.0
-LARGEST_REQUEST = 1 << 20
-"""Bytes of a list of results to prepare."""
 
 
 class Site:
@@ -147,12 +145,10 @@ class Site:
         asked = request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
         self._studio.check(model, scale)
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_bytes:
-            raise self._too_large()
+        check_length(request, self._max_bytes)
         photo = self._photos.reserve(self._session(request), asked.get("name", ""), model, scale)
         try:
-            await self._receive(request, photo)
+            await receive(request, photo.source, self._max_bytes)
         except ClientDisconnect:
             self._photos.remove(photo)
             return Response(status_code=400)
@@ -167,26 +163,6 @@ class Site:
         else:
             self._photos.queue(photo)
         return JSONResponse({"id": photo.key}, 201)
-
-    async def _receive(self, request: Request, photo: ServedPhoto) -> None:
-        received = 0
-        try:
-            with photo.source.open("wb") as file:
-                async for piece in request.stream():
-                    received += len(piece)
-                    if received > self._max_bytes:
-                        raise self._too_large()
-                    file.write(piece)
-        except OSError as error:
-            raise InputError(
-                f"the photo cannot be kept ({error.strerror})", "free some space on the server's machine"
-            ) from error
-
-    def _too_large(self) -> InputError:
-        return InputError(
-            f"the file is larger than {self._max_bytes / 1e6:g} MB, the limit of this server",
-            "start it with --max-upload",
-        )
 
     async def _again(self, request: Request) -> Response:
         """Restore a photo with another network or scale."""
@@ -238,23 +214,10 @@ class Site:
     async def _prepare(self, request: Request) -> Response:
         """Make the file to download; it replaces what the session has prepared before."""
         session = self._session(request)
-        wishes = [self._wish(session, values) for values in await _json_list(request)]
-        if not wishes:
-            raise UsageError("there is nothing to download", "wait until a photo is done")
+        wishes = wishes_in(await received(request), lambda key: self._photos.get(session.key, key))
         folder = self._photos.downloads(session)
         path, notes = await run_in_threadpool(self._studio.prepare, wishes, folder)
         return JSONResponse({"path": path.relative_to(folder).as_posix(), "notes": notes})
-
-    def _wish(self, session: Session, values: Any) -> Wish:
-        try:
-            strength = float(values["strength"])
-            max_blur = None if values["max_blur"] is None else float(values["max_blur"])
-            key = str(values["id"])
-        except (KeyError, TypeError, ValueError):
-            raise UsageError("these values cannot be understood", "reload the page") from None
-        if not math.isfinite(strength) or not math.isfinite(max_blur or 0):
-            raise UsageError("these values are not numbers", "reload the page")
-        return Wish(self._photos.get(session.key, key), strength, max_blur)
 
     async def _download(self, request: Request) -> Response:
         place = request.path_params
@@ -263,18 +226,3 @@ class Site:
         if not path.is_file():
             raise HTTPException(404)
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")
-
-
-async def _json_list(request: Request) -> list[Mapping[str, Any]]:
-    text = b""
-    async for piece in request.stream():
-        text += piece
-        if len(text) > LARGEST_REQUEST:
-            break
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = None
-    if not isinstance(values, list):
-        raise UsageError("this cannot be understood", "reload the page")
-    return values
