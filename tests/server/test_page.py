@@ -153,6 +153,8 @@ def test_a_photo_is_dropped_looked_at_adjusted_and_downloaded(fresh: Any, tmp_pa
 
 
 def test_zoom_moves_and_keys(fresh: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
     drop(fresh, half_blurred(tmp_path / "photo.tif"))
     wait_for(fresh, "photo.tif")
     zoom, pan = fresh.find_element("id", "zoom"), fresh.find_element("id", "pan")
@@ -167,6 +169,18 @@ def test_zoom_moves_and_keys(fresh: Any, tmp_path: Path) -> None:
     start = fresh.execute_script(left)
     pan.send_keys("\ue014" * 3)  # to the right
     wait_until(lambda: fresh.execute_script(left) < start)
+    start, divider = fresh.execute_script(left), fresh.find_element("css selector", "#viewer .slider input")
+    assert fresh.execute_script("return arguments[0].value", divider) == "50"
+    mouse = ActionChains(fresh, duration=50)
+    mouse.move_to_element(pan).click_and_hold().move_by_offset(
+        -100, 0
+    ).release().perform()  # the divider's handle
+    assert 20 < float(fresh.execute_script("return arguments[0].value", divider)) < 45
+    assert fresh.execute_script(left) == start
+    mouse.move_to_element_with_offset(pan, 150, 100).click_and_hold().move_by_offset(
+        60, 0
+    ).release().perform()
+    wait_until(lambda: fresh.execute_script(left) > start)  # the picture
     body.send_keys("0")
     assert not pan.is_displayed()
     body.send_keys("v")
