@@ -67,14 +67,14 @@ def _write_side(folder: Path, side: str, photo: Photo) -> tuple[int, int]:
     longest = max(photo.size)
     with (folder / f"{side}.rgb").open("wb") as file:
         for rows in strips(photo.size):
-            part = photo_part(photo, rows)
+            part = _part(photo, rows)
             file.write(np.asarray(opaque(screen_picture(part, longest))).tobytes())
     screen = opaque(screen_picture(photo, SCREEN))
     screen.save(folder / f"{side}.webp", quality=QUALITY, method=2)
     return screen.size
 
 
-def photo_part(photo: Photo, rows: slice) -> Photo:
+def _part(photo: Photo, rows: slice) -> Photo:
     alpha = None if photo.alpha is None else photo.alpha[rows]
     return replace(photo, pixels=photo.pixels[rows], alpha=alpha)
 

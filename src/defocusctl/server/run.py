@@ -25,7 +25,7 @@ from defocusctl.server.pictures import TILE
 from defocusctl.server.site import Site
 from defocusctl.server.studio import Studio
 
-LEAST_SECONDS = 2
+GRACE_SECONDS = 2
 """How long a download that is under way may go on after Ctrl-C."""
 
 
@@ -90,7 +90,7 @@ def serve(
             log_level="critical",
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=LEAST_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         worker = Thread(target=studio.work, name="restoring", daemon=True)
         worker.start()
