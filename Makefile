@@ -34,8 +34,8 @@ quick: .venv/installed-dev
 	$(TEST) -m "not (browser or ray or store or slow)"
 
 # Tests that need another extra or the tools in .venv.
-NOT_LOWEST := tests/export tests/integration tests/training tests/cli/test_train.py tests/models/test_plugins.py \
-	tests/test_documentation.py
+NOT_LOWEST := tests/export tests/integration tests/server tests/training tests/cli/test_train.py \
+	tests/models/test_plugins.py tests/test_documentation.py
 
 # Old packages may use what newer ones have deprecated, so warnings are not errors here.
 test-lowest: .venv-lowest/installed

@@ -13,8 +13,11 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @contextmanager
-def browser_on(path: Path) -> Iterator[Any]:
-    """A browser with a file open in it, its pictures drawn, that keeps a log of all it does."""
+def browser_on(page: Path | str, *, downloads: Path | None = None) -> Iterator[Any]:
+    """A browser with a file or an address open in it, its pictures drawn, that keeps a log of all it does.
+
+    What it downloads goes to a folder, if one is given.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -38,17 +41,20 @@ def browser_on(path: Path) -> Iterator[Any]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         browser = webdriver.Chrome(options, Service(str(DRIVER)))
         try:
-            open_file(browser, path)
+            if downloads is not None:
+                where = {"behavior": "allow", "downloadPath": str(downloads)}
+                browser.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+            open_file(browser, page)
             yield browser
         finally:
             browser.quit()
 
 
-def open_file(browser: Any, path: Path) -> None:
+def open_file(browser: Any, page: Path | str) -> None:
     """Go to another page and wait for its pictures, all but those that wait to be scrolled to."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    browser.get(path.as_uri())
+    browser.get(page if isinstance(page, str) else page.as_uri())
     pictures = "[...document.images].filter(image => image.loading !== 'lazy')"
     complete = f"return {pictures}.every(image => image.complete)"
     WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(complete))

@@ -23,6 +23,7 @@ EXTRAS = {
     "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
     "ray": ("ray",),
     "s3": ("s3fs",),
+    "serve": ("starlette", "uvicorn"),
 }
 
 

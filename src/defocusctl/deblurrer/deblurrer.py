@@ -27,7 +27,9 @@ from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, read_mask
+from defocusctl.restoring.adjusting import adjusted
 from defocusctl.restoring.backends.choose import check_backend
+from defocusctl.restoring.change import Change
 from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.pyramid import Progress
 from defocusctl.restoring.restorer import Restorer
@@ -44,6 +46,7 @@ class DeblurOptions(TypedDict, total=False):
     region: Box | str | None
     mask: Mask | str | os.PathLike[str] | None
     coefficients: bool
+    keep_change: bool
     max_megapixels: float
     white: float | None
     on_tile: Progress | None
@@ -156,6 +159,7 @@ class Deblurrer:
         region: Box | str | None = None,
         mask: Mask | str | os.PathLike[str] | None = None,
         coefficients: bool = False,
+        keep_change: bool = False,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
         white: float | None = None,
         on_tile: Progress | None = None,
@@ -174,7 +178,8 @@ class Deblurrer:
         Colours are RGB; alpha is left unchanged. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
         ``mask``, a file or (H, W) uint8 of the images' shape at any size, deblurs only what is white in it.
         ``coefficients`` keeps the network's coefficients at full size: 36 bytes per pixel for INIKNet, 57.75
-        for NRKNet. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
+        for NRKNet. ``keep_change`` keeps the change on the disk for ``apply_change``, up to 16 bytes per
+        pixel. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
         floating-point images and their results, 1 by default. ``on_tile`` is called with the tiles of an
         image done and in total.
 
@@ -183,6 +188,7 @@ class Deblurrer:
                 says which.
             UsageError: if the region lies outside the image, or ``white`` is not positive.
             DeviceError: if the image or even the smallest tile does not fit into memory.
+            OutputError: if there is no room on the disk for the change.
         """
         box = parse_region(region) if isinstance(region, str) else region
         is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
@@ -197,6 +203,7 @@ class Deblurrer:
                     region=box,
                     mask=mask,
                     keep_coefficients=coefficients,
+                    keep_change=keep_change,
                     on_progress=on_tile,
                 )
             for loaded, part in zip(group, restored, strict=True):
@@ -207,6 +214,31 @@ class Deblurrer:
             whole = partial(_stacked, results)
             return DeblurResult(parts, self.weights, whole, is_batch=True)
         return results if isinstance(image, list | tuple) else results[0]
+
+    def apply_change(
+        self,
+        change: Change,
+        image: Any,
+        *,
+        strength: float = 1.0,
+        max_blur: float | None = None,
+        max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
+        white: float | None = None,
+    ) -> DeblurResult[Any]:
+        """What ``deblur`` gives for an image with this ``strength`` and ``max_blur``, without the network.
+
+        ``change`` is that of the result of ``deblur(image, keep_change=True)`` by this deblurrer.
+
+        Raises:
+            InputError: if the image cannot be read.
+            UsageError: if a setting is out of range, the image has another size, or the change was limited to
+                a smaller blur.
+            DeviceError: if the image does not fit into memory.
+        """
+        with memory_errors(_name(image)):
+            loaded = load_image(image, max_megapixels, white)
+            part = adjusted(loaded.photo, change, strength=strength, max_blur=max_blur)
+        return DeblurResult((part,), self.weights, partial(loaded.convert_back, part.after), loaded.source)
 
     def _groups(
         self, images: Sequence[Any], max_megapixels: float, white: float | None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
 from defocusctl.photo import Provenance, check_writable_target, conversion_warnings, write_photo
+from defocusctl.restoring.change import Change
 from defocusctl.restoring.output import HalfArray
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreReport
@@ -70,6 +71,18 @@ class DeblurResult(Generic[ImageT]):
         if len(known) < len(radii):
             raise UsageError("the blur radius was not estimated", "use the scale auto, or coefficients=True")
         return self._joined(known)
+
+    @property
+    def change(self) -> Change:
+        """The change, for ``Deblurrer.apply_change``.
+
+        Raises:
+            UsageError: if it was not kept, or this is a batch.
+        """
+        change = self.parts[0].change
+        if change is None or self.is_batch:
+            raise UsageError("the change was not kept", "call deblur(..., keep_change=True) with one image")
+        return change
 
     @property
     def report(self) -> RestoreReport:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,24 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def write_page(path: Path, name: str, values: Mapping[str, Any], *, images: str = "data:") -> None:
-    """Write the page ``name``: its HTML in the frame, its styles and script after those of all pages.
-
-    Everything in ``values`` is escaped by the template engine; iterators are consumed while
-    writing, so that a page need not fit into memory. Its Content-Security-Policy allows only images from
-    ``images`` and its own script.
+    """Write the page ``name`` to a file, as ``page_pieces`` makes it.
 
     Raises:
         OutputError: if the file cannot be written; an older one is then unchanged.
+    """
+    with atomic_write(path, force=True) as handle:
+        for piece in page_pieces(name, values, images=images):
+            handle.write(piece.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode
+
+
+def page_pieces(
+    name: str, values: Mapping[str, Any], *, images: str, connections: str = "'none'"
+) -> Iterator[str]:
+    """The page ``name``: its HTML in the frame, its styles and script after those of all pages.
+
+    Everything in ``values`` is escaped by the template engine; iterators are consumed with the pieces, so
+    that a page need not fit into memory. Its Content-Security-Policy allows only images from ``images``, its
+    own script, and for that ``connections``.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -39,10 +49,8 @@ def write_page(path: Path, name: str, values: Mapping[str, Any], *, images: str 
     )
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; img-src {images}; connect-src {connections}; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
     )
     page = environment.get_template(f"{name}.html")
-    with atomic_write(path, force=True) as handle:
-        for piece in page.generate(**values, policy=policy, style=style, script=script):
-            handle.write(piece.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode
+    yield from page.generate(**values, policy=policy, style=style, script=script)

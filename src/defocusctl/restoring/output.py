@@ -1,7 +1,7 @@
 """Joins restored tiles: the result's pixels and, if requested, its coefficient maps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from defocusctl.errors import DeviceError
 from defocusctl.geometry import Box, Size
 from defocusctl.photo import Mask
+from defocusctl.restoring.change import KeptPieces
 from defocusctl.restoring.levels import Level, Shares, doubled
 from defocusctl.restoring.tile_runner import TileResult
 from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan, with_context
@@ -39,6 +40,8 @@ class LevelBuffer(ABC):
         map_reduction: int | None,
     ) -> None:
         self.level = level
+        self.kept: KeptPieces | None = None
+        """Where the level's change is kept as well, before its shares."""
         self._map_reduction = map_reduction
         self._maps: dict[str, Map] = {}
         self._shares = shares
@@ -51,6 +54,14 @@ class LevelBuffer(ABC):
         self._plan = plan
         self._changes = Stitcher(plan, self._colours)
         self._maps.clear()
+        if self.kept is not None:
+            self.kept.begin(self.level.scale, plan)
+
+    def repeat(self, plan: TilePlan, pieces: Iterable[tuple[Box, Floats]]) -> None:
+        """Write kept pieces instead of tiles."""
+        self.begin(plan)
+        for box, change in pieces:
+            self._blend(box, change)
 
     def needed(self, tile: Tile) -> Box | None:
         """The part of the tile that the network must see: what has a share in the result, with its context.
@@ -75,7 +86,10 @@ class LevelBuffer(ABC):
         if self._mixed:
             mean = change.mean(axis=0)
             change = np.broadcast_to(mean, (self._colours, *mean.shape))
-        self._blend(*self._changes.join(tile, change))
+        piece = self._changes.join(tile, change)
+        if self.kept is not None:
+            self.kept.add(self.level.scale, *piece)
+        self._blend(*piece)
         if self._map_reduction is not None and result is not None:
             for name, values in result.coefficients.items():
                 if name not in self._maps:

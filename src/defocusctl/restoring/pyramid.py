@@ -10,6 +10,7 @@ import numpy as np
 from defocusctl.geometry import Box
 from defocusctl.photo import Mask, Photo
 from defocusctl.restoring.blur import BlurMap
+from defocusctl.restoring.change import KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, Shares, areas_for, make_levels
 from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
@@ -26,6 +27,7 @@ class PhotoPyramid:
     ``shares`` says how much of each level is used where; None is the level of scale 1 alone. ``buffers`` are
     those of the levels by scale, as far as the coarsest one used. ``blur`` is the photo's blur map, if it was
     estimated. With a ``map_reduction``, the coefficients of the level with the largest share are kept.
+    ``kept``, if given, receives the changes of all levels.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class PhotoPyramid:
         blur: BlurMap | None,
         mask: Mask | None,
         map_reduction: int | None,
+        kept: KeptPieces | None = None,
     ) -> None:
         self.blur = blur
+        self.kept = kept
         self.masked = mask is not None
         self._shares = shares
         scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
@@ -49,8 +53,8 @@ class PhotoPyramid:
         coarser: CoarseBuffer | None = None
         self.buffers: dict[int, LevelBuffer] = {}
         for level in reversed(coarse):
-            kept = map_reduction if level.scale == self._mapped else None
-            coarser = CoarseBuffer(level, shares, coarser, neutral=neutral, map_reduction=kept)
+            reduction = map_reduction if level.scale == self._mapped else None
+            coarser = CoarseBuffer(level, shares, coarser, neutral=neutral, map_reduction=reduction)
             self.buffers[level.scale] = coarser
         self._output = OutputBuffer(
             finest,
@@ -62,6 +66,8 @@ class PhotoPyramid:
             mask=None if mask is None else mask[finest.area.slices],
         )
         self.buffers[1] = self._output
+        for buffer in self.buffers.values():
+            buffer.kept = kept
 
     def pixels(self, wanted: Box) -> Pixels:
         """The restored pixels of a part of the photo."""

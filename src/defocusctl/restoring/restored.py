@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from defocusctl.geometry import Box
 from defocusctl.photo import Photo
 from defocusctl.restoring.blur import BlurMap
+from defocusctl.restoring.change import Change
 from defocusctl.restoring.levels import CELL, cells_at
 from defocusctl.restoring.output import HalfArray, Pixels
 from defocusctl.restoring.settings import RestoreReport
@@ -21,7 +22,7 @@ class Restored:
     the papers' names to (K, H/s, W/s) float16 maps (s = 1, 2 or 4 times the scale of the level that they
     belong to, sizes rounded up), stitched like the pixels; None if they were not requested. ``blur`` is the
     blur map of the whole photo, 0 far from the region; it is estimated for a scale of ``auto``, for
-    ``max_blur`` and with coefficients, otherwise None.
+    ``max_blur``, with coefficients and for a kept ``change``, otherwise None.
     """
 
     before: Photo
@@ -31,6 +32,7 @@ class Restored:
     coefficients: Mapping[str, HalfArray] | None
     blur: BlurMap | None
     report: RestoreReport
+    change: Change | None = None
 
     @property
     def blur_radius(self) -> Floats | None:

@@ -22,6 +22,7 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import Mask, Photo, cropped, fitted
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.blur import estimate_blur
+from defocusctl.restoring.change import Change, KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
 from defocusctl.restoring.pyramid import PhotoPyramid, Progress, run_tiles
@@ -118,6 +119,7 @@ class Restorer:
         mask: Mask | None = None,
         keep_coefficients: bool = False,
         map_reduction: int = 1,
+        keep_change: bool = False,
         on_progress: Progress | None = None,
     ) -> list[Restored]:
         """Restore photos of the same size (H, W) in batches.
@@ -130,6 +132,7 @@ class Restorer:
         With a ``region``, only that part is restored (with context around it) and returned. ``mask``, of the
         photos' shape at any size, scales the change: 255 is all of it, 0 leaves the pixel alone.
         ``map_reduction`` (1, 2, 4 or 8) stores the maps as means over blocks of that many pixels each way.
+        ``keep_change`` keeps the change on the disk (``restoring.adjusting``), up to 16 bytes per pixel.
         ``on_progress`` is called with the number of tiles done and their total; after running out of memory
         it restarts from 0.
 
@@ -139,6 +142,7 @@ class Restorer:
             UsageError: if the region is not inside the photo, the scale leaves too little of it, or the
                 overlap does not fit into the tile.
             DeviceError: if even the smallest tile needs more memory than there is.
+            OutputError: if there is no room for the change.
             ModelError: if the network's output is not what ``Network`` requires.
         """
         for photo in photos:
@@ -146,10 +150,11 @@ class Restorer:
         size = photos[0].size
         check_scale(self.settings.scale, size)
         wanted = Box(0, 0, *size) if region is None else region_inside(region, size)
-        mask = None if mask is None else fitted(mask, size)
+        whole_mask = None if mask is None else fitted(mask, size)
+        reduction = map_reduction if keep_coefficients else None
         with self._turns:
             prepared = [
-                self._prepare(photo, wanted, mask, map_reduction if keep_coefficients else None)
+                self._prepare(photo, wanted, whole_mask, reduction, KeptPieces() if keep_change else None)
                 for photo in photos
             ]
             reports = self._fill(prepared, wanted, on_progress)
@@ -158,8 +163,13 @@ class Restorer:
             before = photo if region is None else cropped(photo, region)
             pixels = with_hidden(before, each.pixels(wanted))
             coefficients = each.coefficients(wanted) if keep_coefficients else None
+            change = None
+            if each.kept is not None and each.blur is not None:
+                change = Change(
+                    size, self.settings, report, region, mask, self._level_shares, each.blur, each.kept
+                )
             restored.append(
-                Restored(before, region, pixels, each.shares(wanted), coefficients, each.blur, report)
+                Restored(before, region, pixels, each.shares(wanted), coefficients, each.blur, report, change)
             )
         return restored
 
@@ -221,16 +231,22 @@ class Restorer:
         return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _prepare(
-        self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None
+        self,
+        photo: Photo,
+        wanted: Box,
+        mask: Mask | None,
+        map_reduction: int | None,
+        kept: KeptPieces | None,
     ) -> PhotoPyramid:
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
         blur = None
-        if self._blur_radius is not None and (self.settings.needs_blur or map_reduction is not None):
+        needs_blur = self.settings.needs_blur or map_reduction is not None or kept is not None
+        if self._blur_radius is not None and needs_blur:
             area = areas_for(wanted, seen.size, self.overlap, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
         strength = self.settings.strength
-        return PhotoPyramid(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction)
+        return PhotoPyramid(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction, kept)
 
     def _fill(
         self, photos: Sequence[PhotoPyramid], wanted: Box, on_progress: Progress | None

@@ -1,0 +1,98 @@
+"""Keeps everyone but the page out: other people, and other pages in the same browser."""
+
+import ipaddress
+import json
+import secrets
+import socket
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Lets a request through if its Host, its Origin and the token that its path begins with are right.
+
+    A page elsewhere can make a browser send requests here, but not with another Origin than its own; and its
+    name can be made to lead here, but then it is the Host. A server on other addresses than loopback can be
+    called by any of the machine's addresses, and by its names.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._open = not is_loopback(host)
+        names = {socket.gethostname(), f"{socket.gethostname()}.local"} if self._open else set()
+        self._names = {name.lower() for name in (*LOOPBACK, host, *names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if problem := self._problem(scope):
+            status, words = problem
+            body = json.dumps({"error": words}).encode()
+            start = {
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                "connection": "close",
+            }
+            headers = [(name.encode(), value.encode()) for name, value in start.items()]
+            await send_guarded({"type": "http.response.start", "status": status, "headers": headers})
+            await send_guarded({"type": "http.response.body", "body": body})
+            return
+        await self._app(scope, receive, send_guarded)
+
+    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return 421, "this server does not go by that name: use the address that it printed"
+        origin = headers.get("origin")
+        site = headers.get("sec-fetch-site", "none")
+        foreign = origin is not None and origin.lower() != f"http://{host.lower()}"
+        if foreign or (site not in ("none", "same-origin") and scope["method"] != "GET"):
+            return 403, "another page must not use this server"
+        token = scope["path"].lstrip("/").split("/")[0].encode("utf-8", "replace")
+        if not secrets.compare_digest(token, self._token):
+            return 404, "there is nothing here: use the whole address that the server printed"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self._open

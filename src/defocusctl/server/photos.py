@@ -1,0 +1,193 @@
+"""The photos of a server, by the pages they were dropped on, and whose turn it is.
+
+A page in the browser is a session with a key of its own. Sessions take turns, one photo each; the photos of
+one session are restored in the order they came. Everything here is called from several threads.
+"""
+
+import re
+import secrets
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+from defocusctl.errors import InputError, UsageError
+from defocusctl.server.photo import ServedPhoto, Status, safe_name
+
+SESSION = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(eq=False)
+class Session:
+    """The photos of one page. ``version`` grows with each change; ``streams`` is how often it is open."""
+
+    key: str
+    photos: dict[str, ServedPhoto] = field(default_factory=dict)
+    version: int = 0
+    streams: int = 0
+    left: float = field(default_factory=time.monotonic)
+
+    def waiting(self) -> list[ServedPhoto]:
+        return [photo for photo in self.photos.values() if photo.status is Status.WAITING]
+
+
+class Photos:
+    """All sessions and their photos, in the private ``folder``; at most ``limit`` photos."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._sessions: dict[str, Session] = {}
+        self._turns: deque[Session] = deque()
+        self._computing: ServedPhoto | None = None
+        self._changed = Condition()
+        self._closed = False
+
+    def session(self, key: str) -> Session:
+        """The session of that key, which the page has chosen; a new one if there is none."""
+        with self._changed:
+            if key not in self._sessions:
+                self._sessions[key] = Session(key)
+                self._turns.append(self._sessions[key])
+            return self._sessions[key]
+
+    def get(self, session: str, key: str) -> ServedPhoto:
+        """A photo of a session.
+
+        Raises:
+            InputError: if there is none.
+        """
+        with self._changed:
+            found = self._sessions.get(session)
+            if found is None or key not in found.photos:
+                raise InputError("this photo is not here any more", "drop it again")
+            return found.photos[key]
+
+    def reserve(self, session: Session, name: str, model: str, scale: str) -> ServedPhoto:
+        """Make a place for a photo that is about to arrive.
+
+        Raises:
+            UsageError: if there are too many.
+        """
+        with self._changed:
+            if self._closed or sum(len(each.photos) for each in self._sessions.values()) >= self._limit:
+                raise UsageError(
+                    f"there are {self._limit} photos on this server, which is its limit",
+                    "remove some, or start it with --max-photos",
+                )
+            key = secrets.token_hex(8)
+            folder = self._folder / key
+            folder.mkdir()
+            photo = ServedPhoto(key, folder, folder / safe_name(name), model, scale)
+            session.photos[key] = photo
+            session.version += 1
+            return photo
+
+    def queue(self, photo: ServedPhoto) -> None:
+        """Let a photo wait for its turn."""
+        photo.status, photo.tiles, photo.error = Status.WAITING, (0, 0), ""
+        self.note(photo)
+
+    def note(self, photo: ServedPhoto) -> None:
+        """Tell the page of a change, and the thread that restores."""
+        with self._changed:
+            for session in self._sessions.values():
+                if photo.key in session.photos or photo.status is Status.WAITING:
+                    session.version += 1
+            self._changed.notify_all()
+
+    def remove(self, photo: ServedPhoto) -> None:
+        """Remove a photo with its files; if it is being restored, ``turns`` does so once that has stopped."""
+        with self._changed:
+            photo.removed = True
+            for session in self._sessions.values():
+                session.photos.pop(photo.key, None)
+                session.version += 1
+            photo.status = Status.FAILED  # so that it is not restored
+            if photo is not self._computing:
+                _delete(photo)
+
+    def forget(self, after: float) -> None:
+        """Remove the sessions whose page has not been open for ``after`` seconds."""
+        now = time.monotonic()
+        with self._changed:
+            for key, session in list(self._sessions.items()):
+                if session.streams == 0 and now - session.left > after:
+                    del self._sessions[key]
+                    self._turns.remove(session)
+                    for photo in list(session.photos.values()):
+                        self.remove(photo)
+                    shutil.rmtree(self.downloads(session), ignore_errors=True)
+
+    def leave(self, session: Session) -> None:
+        """Note that one of the pages of a session has been closed."""
+        with self._changed:
+            session.streams -= 1
+            session.left = time.monotonic()
+
+    def downloads(self, session: Session) -> Path:
+        """The folder of what a session downloads."""
+        return self._folder / f"downloads-{session.key}"
+
+    def state(self, session: Session) -> dict[str, Any]:
+        """All that a page shows."""
+        with self._changed:
+            waiting = {photo.key: place for place, photo in enumerate(session.waiting())}
+            shown = [
+                photo.as_json(self._ahead(session, waiting[photo.key]) if photo.key in waiting else 0)
+                for photo in session.photos.values()
+            ]
+            return {"version": session.version, "photos": shown}
+
+    def _ahead(self, session: Session, place: int) -> int:
+        """How many photos come before the one at ``place`` among those waiting in a session."""
+        mine = self._turns.index(session)
+        others = (
+            min(len(other.waiting()), place + (turn < mine))
+            for turn, other in enumerate(self._turns)
+            if other is not session
+        )
+        return place + sum(others) + (self._computing is not None)
+
+    def turns(self) -> Iterator[ServedPhoto]:
+        """The photos by turns, each as soon as the one before is done; ends when closed."""
+        while (photo := self._next()) is not None:
+            yield photo
+            with self._changed:
+                self._computing = None
+                if photo.removed:
+                    _delete(photo)
+            self.note(photo)
+
+    def _next(self) -> ServedPhoto | None:
+        with self._changed:
+            while not self._closed:
+                for session in self._turns:
+                    if waiting := session.waiting():
+                        self._turns.remove(session)
+                        self._turns.append(session)
+                        photo = waiting[0]
+                        photo.status = Status.COMPUTING
+                        self._computing = photo
+                        for each in self._sessions.values():
+                            each.version += 1
+                        return photo
+                self._changed.wait()
+            return None
+
+    def close(self) -> None:
+        """End ``turns``; the photo being restored counts as removed."""
+        with self._changed:
+            self._closed = True
+            if self._computing is not None:
+                self._computing.removed = True
+            self._changed.notify_all()
+
+
+def _delete(photo: ServedPhoto) -> None:
+    photo.change = None  # with its file
+    shutil.rmtree(photo.folder, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""Runs the server: its private folder, its socket, the thread that restores, and a clean end."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Thread
+from types import FrameType
+
+import uvicorn
+
+from defocusctl import __version__
+from defocusctl.errors import UsageError
+from defocusctl.models.plugins import check_model, model_names
+from defocusctl.photo.targets import ONLY_READ, SUFFIXES
+from defocusctl.reports.page import page_pieces
+from defocusctl.restoring.levels import CELL
+from defocusctl.restoring.settings import SCALE_NAMES, RestoreSettings
+from defocusctl.server.folder import private_folder
+from defocusctl.server.guard import is_loopback
+from defocusctl.server.photos import Photos
+from defocusctl.server.pictures import TILE
+from defocusctl.server.site import Site
+from defocusctl.server.studio import Studio
+
+GRACE_SECONDS = 2
+"""How long a download that is under way may go on after Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """``port`` 0 is a free one; ``max_bytes`` is the size of the largest file, ``max_photos`` their number.
+
+    A page that has been closed for ``forget_after`` seconds is forgotten with its photos.
+    """
+
+    host: str
+    port: int
+    model: str
+    weights: str | None
+    offline: bool
+    white: float | None
+    max_megapixels: float
+    max_bytes: int
+    max_photos: int
+    forget_after: float
+
+
+def serve(
+    settings: ServeSettings,
+    restoring: RestoreSettings,
+    *,
+    on_ready: Callable[[str], None],
+    on_bug: Callable[[str], None],
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; ``on_ready`` gets the address of the page.
+
+    Raises:
+        UsageError: if the address cannot be used.
+        OutputError: if there is no place for the photos.
+    """
+    check_model(settings.model)
+    token = secrets.token_urlsafe(24)
+    with _listening(settings.host, settings.port) as listener, private_folder() as folder:
+        photos = Photos(folder, settings.max_photos)
+        studio = Studio(
+            photos,
+            restoring,
+            model=settings.model,
+            weights=settings.weights,
+            offline=settings.offline,
+            max_megapixels=settings.max_megapixels,
+            white=settings.white,
+            on_bug=on_bug,
+        )
+        site = Site(
+            photos,
+            studio,
+            _html(settings),
+            max_bytes=settings.max_bytes,
+            forget_after=settings.forget_after,
+            on_bug=on_bug,
+        )
+        config = uvicorn.Config(
+            site.app(settings.host, token),
+            http="h11",
+            ws="none",
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        worker = Thread(target=studio.work, name="restoring", daemon=True)
+        worker.start()
+        try:
+            on_ready(_address(settings.host, listener.getsockname()[1], token))
+            asyncio.run(_Server(config, site).serve([listener]))
+        finally:
+            photos.close()
+            worker.join()
+
+
+class _Server(uvicorn.Server):
+    """Ends at the first signal without raising it again; pages that are open are let go."""
+
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        del sig, frame
+        self.force_exit = self.should_exit
+        self.should_exit = self._site.stopping = True
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else str(error)
+        raise UsageError(
+            f"cannot listen on {host}, port {port} ({reason})",
+            "use another --host or --port, 0 for a free one",
+        ) from error
+
+
+def _address(host: str, port: int, token: str) -> str:
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{token}/"
+
+
+def _html(settings: ServeSettings) -> str:
+    suffixes = [suffix for group in SUFFIXES.values() for suffix in group] + list(ONLY_READ)
+    values = {
+        "software": f"defocusctl {__version__}",
+        "local": is_loopback(settings.host),
+        "accept": ",".join(["image/*", *suffixes]),
+        "data": {
+            "models": model_names(),
+            "model": settings.model,
+            "scales": SCALE_NAMES,
+            "maxBytes": settings.max_bytes,
+            "tile": TILE,
+            "cell": CELL,
+            "forgetAfter": settings.forget_after,
+        },
+    }
+    return "".join(page_pieces("serve", values, images="'self' data:", connections="'self'"))

@@ -1,0 +1,228 @@
+"""The addresses of the server: the page, what is dropped on it, what it shows, and what is downloaded."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from defocusctl.errors import BugError, DefocusctlError, UsageError
+from defocusctl.photo import check_is_photo
+from defocusctl.server.guard import Guard
+from defocusctl.server.photo import ServedPhoto, Status
+from defocusctl.server.photos import SESSION, Photos, Session
+from defocusctl.server.pictures import RADIUS, SIDES, tile
+from defocusctl.server.receiving import check_length, receive, received, wishes_in
+from defocusctl.server.studio import Studio
+
+LOOK_EVERY = 0.1
+"""Seconds between looks for something new to tell a page."""
+PING_EVERY = 10.0
+
+
+class Site:
+    """What answers requests.
+
+    ``html`` is the page, ``max_bytes`` the largest file. A page that is closed for ``forget_after`` seconds
+    is forgotten with its photos. ``on_bug`` gets the line about an unexpected error.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        studio: Studio,
+        html: str,
+        *,
+        max_bytes: int,
+        forget_after: float,
+        on_bug: Callable[[str], None],
+    ) -> None:
+        self._photos = photos
+        self._studio = studio
+        self._html = html
+        self._max_bytes = max_bytes
+        self._forget_after = forget_after
+        self._on_bug = on_bug
+        self.stopping = False
+
+    def app(self, host: str, token: str) -> ASGIApp:
+        """The application behind its guard."""
+        one = "/{token}/{session}/photos/{photo}"
+        routes = [
+            Route("/{token}/", self._page),
+            Route("/{token}/{session}/events", self._events),
+            Route("/{token}/{session}/photos", self._upload, methods=["POST"]),
+            Route("/{token}/{session}/results", self._prepare, methods=["POST"]),
+            Route("/{token}/{session}/results/{number:int}/{name}", self._download),
+            Route("/{token}/{session}/results/{name}", self._download),
+            Route(one, self._remove, methods=["DELETE"]),
+            Route(one + "/again", self._again, methods=["POST"]),
+            Route(one + "/blur-map", self._blur_map),
+            Route(one + "/{round:int}/radius", self._radius),
+            Route(one + "/{round:int}/{side}", self._whole),
+            Route(one + "/{round:int}/{side}/{row:int}/{column:int}", self._tile),
+        ]
+        site = Starlette(
+            routes=routes,
+            exception_handlers={
+                DefocusctlError: self._explain,
+                HTTPException: self._nothing,
+                Exception: self._bug,
+            },
+            lifespan=self._lifespan,
+        )
+        return Guard(site, host, token)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(self._forget())
+        yield
+        forgetting.cancel()
+        with suppress(asyncio.CancelledError):
+            await forgetting
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._forget_after))
+            await run_in_threadpool(self._photos.forget, self._forget_after)
+
+    async def _explain(self, _request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, 400)
+
+    async def _nothing(self, _request: Request, _error: Exception) -> Response:
+        return JSONResponse({"error": "there is nothing here: reload the page"}, 404)
+
+    async def _bug(self, _request: Request, error: Exception) -> Response:
+        bug = BugError(error)
+        self._on_bug(str(bug))
+        return JSONResponse({"error": str(bug)}, 500)
+
+    async def _page(self, _request: Request) -> Response:
+        return HTMLResponse(self._html)
+
+    def _session(self, request: Request) -> Session:
+        key = request.path_params["session"]
+        if not SESSION.fullmatch(key):
+            raise HTTPException(404)
+        return self._photos.session(key)
+
+    def _photo(self, request: Request) -> ServedPhoto:
+        return self._photos.get(request.path_params["session"], request.path_params["photo"])
+
+    async def _events(self, request: Request) -> Response:
+        """The state of a session, again whenever it has changed; while this is read, the page is open."""
+        session = self._session(request)
+
+        async def states() -> AsyncIterator[str]:
+            session.streams += 1
+            try:
+                told, quiet = -1, 0.0
+                while not self.stopping and not await request.is_disconnected():
+                    if session.version != told:
+                        state = self._photos.state(session)
+                        told, quiet = state["version"], 0.0
+                        yield f"data: {json.dumps(state)}\n\n"
+                    elif quiet >= PING_EVERY:
+                        quiet = 0.0
+                        yield ": still here\n\n"
+                    await asyncio.sleep(LOOK_EVERY)
+                    quiet += LOOK_EVERY
+            finally:
+                self._photos.leave(session)
+
+        return StreamingResponse(states(), media_type="text/event-stream")
+
+    async def _upload(self, request: Request) -> Response:
+        """Receive the bytes of a file. If the connection breaks, nothing is left of them."""
+        asked = request.query_params
+        model, scale = asked.get("model", ""), asked.get("scale", "")
+        self._studio.check(model, scale)
+        check_length(request, self._max_bytes)
+        photo = self._photos.reserve(self._session(request), asked.get("name", ""), model, scale)
+        try:
+            await receive(request, photo.source, self._max_bytes)
+        except ClientDisconnect:
+            self._photos.remove(photo)
+            return Response(status_code=400)
+        except BaseException:
+            self._photos.remove(photo)
+            raise
+        try:
+            check_is_photo(photo.source)
+        except DefocusctlError as error:
+            photo.fail(error)
+            self._photos.note(photo)
+        else:
+            self._photos.queue(photo)
+        return JSONResponse({"id": photo.key}, 201)
+
+    async def _again(self, request: Request) -> Response:
+        """Restore a photo with another network or scale."""
+        photo, asked = self._photo(request), request.query_params
+        model, scale = asked.get("model", ""), asked.get("scale", "")
+        self._studio.check(model, scale)
+        if photo.status not in (Status.DONE, Status.FAILED):
+            raise UsageError(f"'{photo.source.name}' is being restored", "wait until it is done")
+        photo.model, photo.scale = model, scale
+        self._photos.queue(photo)
+        return Response(status_code=204)
+
+    async def _remove(self, request: Request) -> Response:
+        self._photos.remove(self._photo(request))
+        return Response(status_code=204)
+
+    async def _whole(self, request: Request) -> Response:
+        side = request.path_params["side"]
+        if side not in SIDES:
+            raise HTTPException(404)
+        return self._picture(request, f"{side}.webp", "image/webp")
+
+    async def _radius(self, request: Request) -> Response:
+        return self._picture(request, RADIUS, "application/octet-stream")
+
+    def _picture(self, request: Request, name: str, kind: str) -> Response:
+        path = self._photo(request).folder / str(request.path_params["round"]) / name
+        if not path.exists():
+            raise HTTPException(404)
+        return FileResponse(path, media_type=kind)
+
+    async def _tile(self, request: Request) -> Response:
+        photo, place = self._photo(request), request.path_params
+        folder = photo.folder / str(place["round"])
+        if photo.shown is None or not folder.exists():
+            raise HTTPException(404)
+        try:
+            picture = await run_in_threadpool(
+                tile, folder, place["side"], photo.shown.size, place["row"], place["column"]
+            )
+        except LookupError:
+            raise HTTPException(404) from None
+        return Response(picture, media_type="image/png")
+
+    async def _blur_map(self, request: Request) -> Response:
+        path = await run_in_threadpool(self._studio.blur_map, self._photo(request))
+        return FileResponse(path, media_type="image/png")
+
+    async def _prepare(self, request: Request) -> Response:
+        """Make the file to download; it replaces what the session has prepared before."""
+        session = self._session(request)
+        wishes = wishes_in(await received(request), lambda key: self._photos.get(session.key, key))
+        folder = self._photos.downloads(session)
+        path, notes = await run_in_threadpool(self._studio.prepare, wishes, folder)
+        return JSONResponse({"path": path.relative_to(folder).as_posix(), "notes": notes})
+
+    async def _download(self, request: Request) -> Response:
+        place = request.path_params
+        folder = self._photos.downloads(self._session(request))
+        path = folder / str(place.get("number", "")) / Path(place["name"]).name
+        if not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(path, filename=path.name, media_type="application/octet-stream")

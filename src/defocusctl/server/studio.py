@@ -1,0 +1,166 @@
+"""Restores the photos of a server one after the other, and makes the files that are downloaded."""
+
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from defocusctl.deblurrer import Deblurrer, DeblurResult
+from defocusctl.errors import BugError, DefocusctlError, UsageError
+from defocusctl.models.plugins import check_model
+from defocusctl.photo import output_path
+from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.server.photo import CancelledError, ServedPhoto, Status
+from defocusctl.server.photos import Photos
+from defocusctl.server.pictures import BLUR_MAP, write_blur_map, write_pictures
+from defocusctl.system.atomic import atomic_write, make_folder
+
+ZIP = "deblurred.zip"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A photo to download, with the values chosen for it."""
+
+    photo: ServedPhoto
+    strength: float
+    max_blur: float | None
+
+
+class Studio:
+    """Everything that computes. ``settings`` are those of all photos but for scale, strength and max_blur.
+
+    ``weights`` are used for ``model``; other networks get the first weights available.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        settings: RestoreSettings,
+        *,
+        model: str,
+        weights: str | None,
+        offline: bool,
+        max_megapixels: float,
+        white: float | None,
+        on_bug: Callable[[str], None],
+    ) -> None:
+        self._photos = photos
+        self._settings = settings
+        self._weights = {model: weights}
+        self._offline = offline
+        self._reading: dict[str, Any] = {"max_megapixels": max_megapixels, "white": white}
+        self._on_bug = on_bug
+        self._deblurrer = lru_cache(maxsize=4)(self._load)
+        self._preparing = Lock()
+
+    def check(self, model: str, scale: str) -> None:
+        """Refuse a network or a scale that does not exist.
+
+        Raises:
+            ModelError: if there is no such network.
+            UsageError: if there is no such scale.
+        """
+        check_model(model)
+        replace(self._settings, scale=scale)
+
+    def work(self) -> None:
+        """Restore photos until they are closed; what is wrong with one is said on the page."""
+        for photo in self._photos.turns():
+            try:
+                self._restore(photo)
+                photo.status = Status.DONE
+            except CancelledError:
+                pass
+            except DefocusctlError as error:
+                photo.fail(error)
+            except Exception as error:
+                bug = BugError(error)
+                self._on_bug(str(bug))
+                photo.fail(bug)
+
+    def _load(self, model: str, scale: str) -> Deblurrer:
+        settings = replace(self._settings, scale=scale)
+        return Deblurrer.load(model, self._weights.get(model), settings, offline=self._offline)
+
+    def _restore(self, photo: ServedPhoto) -> None:
+        started = time.monotonic()
+
+        def on_tile(done: int, total: int) -> None:
+            if photo.removed:
+                raise CancelledError("the photo was removed")
+            photo.tiles = (done, total)
+            self._photos.note(photo)
+
+        deblurrer = self._deblurrer(photo.model, photo.scale)
+        result = deblurrer.deblur(photo.source, keep_change=True, on_tile=on_tile, **self._reading)
+        shown = write_pictures(photo.folder / str(photo.round + 1), result.parts[0])
+        shutil.rmtree(photo.pictures, ignore_errors=True)
+        photo.change, photo.shown, photo.warnings = result.change, shown, result.warnings
+        photo.seconds = time.monotonic() - started
+        photo.round += 1
+
+    def _result(self, wish: Wish) -> DeblurResult[Any]:
+        photo, change = wish.photo, wish.photo.change
+        if photo.status is not Status.DONE or change is None:
+            raise UsageError(f"'{photo.source.name}' is not restored yet", "wait until it is")
+        return self._deblurrer(photo.model, photo.scale).apply_change(
+            change, photo.source, strength=wish.strength, max_blur=wish.max_blur, **self._reading
+        )
+
+    def blur_map(self, photo: ServedPhoto) -> Path:
+        """The picture of a photo's blur radius, drawn when it is first looked at.
+
+        Raises:
+            DefocusctlError: if it cannot be drawn.
+        """
+        with self._preparing:
+            path = photo.pictures / BLUR_MAP
+            if path.exists():
+                return path
+            return write_blur_map(photo.pictures, self._result(Wish(photo, 1.0, None)).parts[0])
+
+    def prepare(self, wishes: Sequence[Wish], folder: Path) -> tuple[Path, tuple[str, ...]]:
+        """Write the results of photos in place of what is in ``folder``; several go into a zip.
+
+        The file and the warnings are those of ``defocusctl deblur`` with these options.
+
+        Raises:
+            DefocusctlError: if a result cannot be made.
+        """
+        with self._preparing:
+            shutil.rmtree(folder, ignore_errors=True)
+            make_folder(folder)
+            made: dict[str, Path] = {}
+            notes: list[str] = []
+            for number, wish in enumerate(wishes):
+                place = folder / str(number)
+                make_folder(place)
+                target = output_path(wish.photo.source, place)
+                lost = self._result(wish).save(target)
+                notes += [f"{wish.photo.source.name}: {line}" for line in lost]
+                made[_free_name(target.name, made)] = target
+            if len(wishes) == 1:
+                return target, tuple(notes)
+            with (
+                atomic_write(folder / ZIP) as file,
+                zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+            ):
+                for name, path in made.items():
+                    archive.write(path, name)
+                    path.unlink()
+            return folder / ZIP, tuple(notes)
+
+
+def _free_name(name: str, taken: dict[str, Path]) -> str:
+    """A name that is not taken: ``photo_deblurred (2).jpg``."""
+    path, number = Path(name), 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem} ({number}){path.suffix}"
+    return name
