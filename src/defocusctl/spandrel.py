@@ -66,7 +66,7 @@ def _restored(network: Network, image: Tensor) -> Tensor:
         for padded, length in zip(padded_size(size, CONTEXT), size, strict=True)
     )
     rows, columns = indices
-    restored = network(image.index_select(2, rows).index_select(3, columns)).image
+    restored: Tensor = network(image.index_select(2, rows).index_select(3, columns)).image
     return restored[..., CONTEXT : CONTEXT + size.height, CONTEXT : CONTEXT + size.width]
 
 
