@@ -52,8 +52,8 @@ test-lowest: .venv-lowest/installed
 check: .venv/installed-dev lint test
 
 lint: .venv/installed-dev
-	$(BIN)/ruff format --check src tests benchmarks scripts
-	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/ruff format --check src tests benchmarks scripts integrations
+	$(BIN)/ruff check src tests benchmarks scripts integrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -75,6 +75,7 @@ reference: .venv/installed
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing defocusctl and its tools into .venv; this takes a few minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps spandrel==0.4.2  # the tests do without its torchvision
 	@touch $@ .venv/installed
 
 clean:

@@ -5,6 +5,12 @@ import sys
 from defocusctl.errors import InterruptedByUserError
 
 
+def edit() -> None:
+    """``defocusctl deblur --in-place``, for programs that call an external editor without options."""
+    sys.argv[1:1] = ["deblur", "--in-place"]
+    main()
+
+
 def main() -> None:
     """Import the program, which takes a moment, and run it; the console script."""
     try:

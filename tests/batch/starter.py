@@ -1,7 +1,8 @@
 """A process that has imported all of the program and runs a copy of itself for each command line on stdin.
 
-A line is a JSON list: how many calls of compiled functions the copy makes before it kills itself (null: it
-does not), then the arguments. The answer is a line with the calls that it made if it ended by itself, and its
+A line is a JSON list: when the copy kills itself, then the arguments. That is after so many calls of compiled
+functions, before or after the first call of one of ``NAMED`` (["c_call", "link"], ["c_return", "link"]), or
+never (null). The answer is a line with the calls that it made if it ended by itself, and its
 exit code, negative if it was killed. Calls, not seconds: on a busy machine a copy gets just as far.
 """
 
@@ -23,14 +24,19 @@ from defocusctl.cli.app import run
 for module in pkgutil.walk_packages(defocusctl.__path__, "defocusctl."):
     importlib.import_module(module.name)
 torch.set_num_threads(2)  # two photos at once
+NAMED = {"link": os.link, "replace": os.replace, "fsync": os.fsync, "network": torch.sigmoid}
+"""Functions at which a copy can end; the networks call the last one, and nothing else does."""
 
 
-def run_a_copy(last_call: int | None, arguments: list[str], answers: int) -> None:
+def run_a_copy(end: int | list[str] | None, arguments: list[str], answers: int) -> None:
     """Run the command and write how many calls it made."""
     calls = count(1)
+    last_call = end if isinstance(end, int) else None
+    moment, function = (end[0], NAMED[end[1]]) if isinstance(end, list) else (None, None)
 
     def follow(frame: FrameType, event: str, argument: object) -> None:
-        if event == "c_call" and next(calls) == last_call:
+        by_number = event == "c_call" and next(calls) == last_call
+        if by_number or (event == moment and argument is function):
             os.kill(os.getpid(), signal.SIGKILL)
 
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -45,11 +51,11 @@ def run_a_copy(last_call: int | None, arguments: list[str], answers: int) -> Non
 
 def main() -> None:
     for line in sys.stdin:
-        last_call, *arguments = json.loads(line)
+        end, *arguments = json.loads(line)
         theirs, ours = os.pipe()
         child = os.fork()
         if child == 0:
-            run_a_copy(last_call, arguments, ours)
+            run_a_copy(end, arguments, ours)
         os.close(ours)
         with os.fdopen(theirs) as answer:
             calls = int(answer.read() or 0)

@@ -4,8 +4,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from defocusctl.batch.manifest import FILE
 from defocusctl.system.json_lines import read_json_lines
 from tests.batch.folders import TREE, last_entries, results_in, sha256, write_photos
+from tests.batch.killing import Starter
 from tests.cli.command import defocusctl, small_weights
 
 pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs fork and kill"), pytest.mark.slow]
@@ -21,30 +20,6 @@ pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs fork and kill
 KILLS = 36
 PHOTOS = (*TREE, "e.bmp", "f.webp", "g.tif", "h/i.png")
 ARGUMENTS = ("batch", "in", "out", "--weights", "iniknet.safetensors", "--offline", "--quiet", "--jobs", "2")
-
-
-class Starter:
-    """Runs the command in a process that is ready for it."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.batch.starter"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-
-    def run(self, last_call: int | None) -> tuple[int, int]:
-        """How many calls one run made, and its exit code; it is killed at its call number ``last_call``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps([last_call, *ARGUMENTS]), file=self._process.stdin, flush=True)
-        calls, code = json.loads(self._process.stdout.readline())
-        return calls, code
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture
@@ -57,7 +32,7 @@ def starter(home: Path) -> Iterator[Starter]:
 
 
 def test_killed_at_random_moments(starter: Starter) -> None:
-    calls, code = starter.run(None)
+    calls, code = starter.run(None, *ARGUMENTS)
     assert code == 0
     results, entries = results_in(Path("out")), last_entries(Path("out"))
     assert len(results) == len(entries) == len(PHOTOS)
@@ -65,7 +40,8 @@ def test_killed_at_random_moments(starter: Starter) -> None:
     moments = random.Random(6)
     kills = completed = 0
     while kills < KILLS or completed == 0:
-        _, code = starter.run(moments.randint(calls // 10, calls) if kills < KILLS else None)
+        end = moments.randint(calls // 10, calls) if kills < KILLS else None
+        _, code = starter.run(end, *ARGUMENTS)
         kills += code < 0
         check_nothing_is_half_done(results)
         if code == 0:

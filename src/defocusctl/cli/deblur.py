@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def deblur(call: DeblurCall) -> None:
-    """Deblur photos. Inputs are never overwritten; one that fails does not stop the others."""
+    """Deblur photos. Inputs are only replaced with --in-place; one that fails does not stop the others."""
     reporter = Reporter(call.inputs, as_json=call.as_json, quiet=call.quiet)
     with reporter.whole_call():
         call.check()
@@ -133,6 +133,8 @@ class Reporter:
                 f"{result.output}: {report.megapixels:.2f} MP in {report.seconds:.1f} s on {report.device} "
                 f"({report.precision}), {result.weights.model} with the weights '{result.weights.name}'"
             )
+            if result.backup is not None:
+                say(f"{result.backup}: the original")
             for picture in result.pictures:
                 say(f"{picture}")
 

@@ -33,6 +33,12 @@ class DeblurCall(PhotoOptions):
             show_default=False,
         ),
     ] = None
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place", help="Replace the photo; the original is kept as photo.orig.jpg beside photo.jpg."
+        ),
+    ] = False
     force: ForceOption = False
     region: Annotated[
         str | None, typer.Option(metavar="WxH+X+Y", help="Deblur only this part, as a quick preview.")
@@ -55,6 +61,12 @@ class DeblurCall(PhotoOptions):
             UsageError: if an option is invalid.
         """
         check_above_zero("--max-megapixels", self.max_megapixels)
+        if self.in_place:
+            for option, given in (("--output", self.output), ("--region", self.region)):
+                if given is not None:
+                    raise UsageError(f"{option} is not for --in-place", "leave one of them out")
+            if STREAM in self.inputs:
+                raise UsageError("--in-place needs a file, and '-' is standard input", "give a file")
         for option, name in (("--compare-to", self.compare_to), ("--maps-data", self.maps_data)):
             ending = ENDINGS[option]
             if name is not None and name.suffix.lower() != ending:
@@ -88,7 +100,7 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
         OutputError: if an output must not or cannot be written.
     """
     from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_path
-    from defocusctl.photo import check_is_photo
+    from defocusctl.photo import backup_path, check_is_photo
 
     source: Path | bytes
     if text == STREAM:
@@ -98,19 +110,25 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
         source = named = Path(text)
         check_is_photo(source)
     to_stream = call.output == STREAM or (call.output is None and text == STREAM)
-    target = None if to_stream else target_path(named, call.output, region)
+    target: Path | None
+    if call.in_place:
+        target = named.resolve() if named.is_symlink() else named
+    else:
+        target = None if to_stream else target_path(named, call.output, region)
+    backup = backup_path(target) if target is not None and call.in_place else None
     folder = Path() if target is None else target.parent
     stem = stem_of(target)
     outputs = Outputs(
         quality=call.quality,
         force=call.force,
+        backup=backup,
         maps=call.maps_dir or (folder if call.maps else None),
         maps_data=call.maps_data,
         compare=call.compare_to or (folder / f"{stem}_compare.png" if call.compare else None),
     )
     check_targets(source, target, call.model, outputs)
     pictures = outputs.pictures(stem, call.model)
-    written = pictures if target is None else (target, *pictures)
+    written = (*(path for path in (target, backup) if path is not None), *pictures)
     return Job(text, source, target, region, outputs, written)
 
 
@@ -126,7 +144,8 @@ def check_conflicts(call: DeblurCall, jobs: Sequence[Job]) -> None:
         raise UsageError("several photos cannot go to stdout", "give -o a folder")
     if streams and call.as_json:
         raise UsageError("--json and the photo would both go to stdout", "give -o a file")
-    read = [Path(text) for text in call.inputs if text != STREAM]
+    replaced = [job.text for job in jobs if job.outputs.backup is not None]
+    read = [Path(text) for text in call.inputs if text not in (STREAM, *replaced)]
     masks = [] if call.mask is None else [call.mask]
     check_outputs([*read, *masks], [path for job in jobs for path in job.written])
 

@@ -21,7 +21,7 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 if TYPE_CHECKING:
     from defocusctl.export.run import Exported
 
-Format = Literal["onnx", "torch-export", "safetensors"]
+Format = Literal["onnx", "torch-export", "safetensors", "dtmodel"]
 """The formats; checked against ``export.run`` in the tests, which loads torch."""
 
 
@@ -41,7 +41,7 @@ def export(
     ] = "fp32",
     opset: Annotated[
         int | None,
-        typer.Option("--opset", metavar="N", help="ONNX opset, 18 to 21. [default: 18]", show_default=False),
+        typer.Option("--opset", metavar="N", help="ONNX opset, 17 to 21. [default: 18]", show_default=False),
     ] = None,
     coefficients: Annotated[
         bool, typer.Option("--coefficients", help="Add the coefficient maps to the outputs.")

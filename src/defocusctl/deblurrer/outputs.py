@@ -18,6 +18,7 @@ from defocusctl.models.prediction import Network
 from defocusctl.photo import (
     Mask,
     Photo,
+    check_replaceable,
     check_writable_target,
     conversion_warnings,
     output_path,
@@ -32,10 +33,14 @@ from defocusctl.weights.resolve import ResolvedWeights
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to write besides the photo, and how; paths that are None are not written."""
+    """What to write besides the photo, and how; paths that are None are not written.
+
+    ``backup`` is the name under which the original is kept if the result takes its place.
+    """
 
     quality: int | None = None
     force: bool = False
+    backup: Path | None = None
     maps: Path | None = None
     maps_data: Path | None = None
     compare: Path | None = None
@@ -46,9 +51,9 @@ class Outputs:
 
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
-        given = (self.maps, self.maps_data, self.compare)
-        maps, maps_data, compare = (path and path.absolute() for path in given)
-        return replace(self, maps=maps, maps_data=maps_data, compare=compare)
+        given = (self.backup, self.maps, self.maps_data, self.compare)
+        backup, maps, maps_data, compare = (path and path.absolute() for path in given)
+        return replace(self, backup=backup, maps=maps, maps_data=maps_data, compare=compare)
 
     def pictures(self, stem: str, model: str) -> tuple[Path, ...]:
         """Every file that these options write for a result called ``stem``, beside the photo itself."""
@@ -67,6 +72,7 @@ class Deblurred:
     region: Box | None
     pictures: tuple[Path, ...]
     warnings: tuple[str, ...]
+    backup: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         report = asdict(self.report)
@@ -84,6 +90,7 @@ class Deblurred:
             "region": None if self.region is None else self.region.text,
             **report,
             "pictures": [str(path) for path in self.pictures],
+            "backup": None if self.backup is None else str(self.backup),
             "warnings": list(self.warnings),
         }
 
@@ -109,7 +116,9 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
     Raises:
         OutputError: naming the first such file.
     """
-    if target is not None:
+    if target is not None and outputs.backup is not None:
+        check_replaceable(target, outputs.backup)
+    elif target is not None:
         check_writable_target(source if isinstance(source, Path) else Path("-"), target, force=outputs.force)
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
         raise OutputError(f"'{outputs.maps}' is not a folder", "give --maps-dir another name")
@@ -161,6 +170,7 @@ def deblur_photo(
             region=region,
             pictures=pictures,
             warnings=(*photo_warnings(restored.before, target), *restored.report.warnings),
+            backup=outputs.backup,
         )
 
 
@@ -208,7 +218,14 @@ def write_result(
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.
     """
-    write_restored(restored, deblurrer.weights, target, quality=outputs.quality, force=outputs.force)
+    write_restored(
+        restored,
+        deblurrer.weights,
+        target,
+        quality=outputs.quality,
+        force=outputs.force,
+        backup=outputs.backup,
+    )
     return _draw(deblurrer.network, restored, stem_of(target), outputs)
 
 

@@ -151,8 +151,11 @@ def write_restored(
     *,
     quality: int | None,
     force: bool,
+    backup: Path | None = None,
 ) -> None:
     """Write a restored photo whole or not at all, with its metadata and provenance.
+
+    ``backup`` is as in ``write_photo``.
 
     Raises:
         OutputError: if the format cannot hold it, or the file exists or cannot be written.
@@ -178,4 +181,12 @@ def write_restored(
     if before.white is not None:
         settings["white"] = before.white
     provenance = Provenance(software=f"defocusctl {__version__}", settings=settings)
-    write_photo(before, restored.pixels, target, quality=quality, provenance=provenance, force=force)
+    write_photo(
+        before,
+        restored.pixels,
+        target,
+        quality=quality,
+        provenance=provenance,
+        force=force,
+        backup=backup,
+    )

@@ -50,8 +50,14 @@ EXAMPLE = (2, 3, 50, 67)
 """Shape of the example for the exporter: no two lengths equal, none a multiple of 16."""
 
 DEFAULT_OPSET = 18
-OPSETS = range(18, 22)
-"""18 is what PyTorch's exporter writes; later ones are converted from it."""
+OPSETS = range(17, 22)
+"""18 is what PyTorch's exporter writes; the others are converted from it."""
+
+AXES = ("batch", "channels", "height", "width")
+"""The names of the input's axes."""
+
+SINCE_18 = {"Resize": ("antialias", "keep_aspect_ratio_policy"), "Split": ("num_outputs",)}
+"""Attributes that opset 17 lacks, by operator; the exporter gives their defaults."""
 
 
 class HalfPrecision(nn.Module):
@@ -169,15 +175,48 @@ def write_onnx(graph: PhotoGraph, texts: Mapping[str, str], opset: int, path: Pa
             export_program(graph),
             input_names=[INPUT],
             output_names=[OUTPUT, *graph.coefficient_names],
-            opset_version=opset,
+            opset_version=max(opset, DEFAULT_OPSET),
             dynamo=True,
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
+    name_axes(model)
+    if opset < DEFAULT_OPSET:
+        with network_errors(graph.network.name):
+            lower_opset(model)
     model.producer_name = "defocusctl"
     onnx.helper.set_model_props(model, dict(texts))
     path.write_bytes(model.SerializeToString())
+
+
+def name_axes(model: Any) -> None:
+    """Give the free axes of an ONNX model's input their names, everywhere; the exporter numbers them."""
+    graph = model.graph
+    axes = zip(graph.input[0].type.tensor_type.shape.dim, AXES, strict=True)
+    names = {axis.dim_param: name for axis, name in axes if axis.dim_param}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param in names:
+                axis.dim_param = names[axis.dim_param]
+
+
+def lower_opset(model: Any) -> None:
+    """Turn an ONNX model of opset 18 into one of 17, which the converter of ``onnx`` cannot do.
+
+    Raises:
+        onnx.checker.ValidationError: if it uses what opset 17 cannot express.
+    """
+    import onnx
+
+    for node in model.graph.node:
+        kept = [each for each in node.attribute if each.name not in SINCE_18.get(node.op_type, ())]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    for entry in model.opset_import:
+        if entry.domain == "":
+            entry.version = 17
+    onnx.checker.check_model(model, full_check=True)
 
 
 @contextmanager

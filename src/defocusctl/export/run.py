@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from defocusctl import __version__
 from defocusctl.errors import OutputError, UsageError
+from defocusctl.export import darktable
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
 from defocusctl.export.graph import (
     DEFAULT_OPSET,
@@ -30,7 +31,7 @@ from defocusctl.system.atomic import publish, write_error
 from defocusctl.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from defocusctl.weights.resolve import ResolvedWeights
 
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
+SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors", "dtmodel": ".dtmodel"}
 """The formats and their suffixes."""
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
@@ -59,11 +60,13 @@ class ExportSettings:
             raise UsageError(f"'{self.precision}' is not for exports", f"use {', '.join(PRECISIONS)}")
         if self.opset is not None:
             if self.format != "onnx":
-                raise UsageError(f"{self.format} files have no opset", "leave out --opset")
+                raise UsageError("the opset can be chosen for ONNX files only", "leave out --opset")
             if self.opset not in OPSETS:
                 raise UsageError(f"opset {self.opset} is not possible", f"use {OPSETS[0]} to {OPSETS[-1]}")
         if self.coefficients and self.format == "safetensors":
             raise UsageError("safetensors hold weights and no outputs", "leave out --coefficients")
+        if self.coefficients and self.format == "dtmodel":
+            raise UsageError("darktable takes networks with one output", "leave out --coefficients")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ def export_network(
         description |= GRAPH_METADATA
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)
+    if settings.format == "dtmodel":
+        description["opset"] = str(darktable.OPSET)
     try:
         with tempfile.TemporaryDirectory(prefix=".defocusctl-", dir=target.parent) as folder:
             staged = Path(folder) / f"export{suffix}"
@@ -146,6 +151,10 @@ def _write(
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run
+    if settings.format == "dtmodel":
+        unpacked = path.with_suffix(".onnx")
+        write_onnx(graph, description, darktable.OPSET, unpacked)
+        return OnnxRuntimeGraph(darktable.write_pack(path, unpacked, checkpoint.model, description)).run
     write_program(graph, description, path)
     return _module_consumer(torch.export.load(path).module())
 

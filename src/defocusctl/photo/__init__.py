@@ -11,7 +11,7 @@ from defocusctl.photo.read import (
     read_photo,
     upright_photo,
 )
-from defocusctl.photo.targets import check_writable_target, output_path
+from defocusctl.photo.targets import backup_path, check_replaceable, check_writable_target, output_path
 from defocusctl.photo.write import write_photo
 from defocusctl.photo.xmp import has_provenance
 
@@ -24,7 +24,9 @@ __all__ = [
     "Photo",
     "Provenance",
     "Resolution",
+    "backup_path",
     "check_is_photo",
+    "check_replaceable",
     "check_writable_target",
     "conversion_warnings",
     "cropped",

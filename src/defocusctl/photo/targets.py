@@ -144,6 +144,29 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
         raise OutputError(f"the folder '{folder}' is read-only", "write elsewhere with -o")
 
 
+def backup_path(photo: Path) -> Path:
+    """Where a photo is kept that its result replaces: ``photo.orig.tif`` for ``photo.tif``."""
+    return photo.with_stem(f"{photo.stem}.orig")
+
+
+def check_replaceable(photo: Path, backup: Path) -> None:
+    """Refuse to replace a photo by its result if it cannot be, or not kept as ``backup``, before computing.
+
+    Raises:
+        OutputError: if there is a backup, the format is not written or is not what the photo's name says, or
+            the photo or its folder is read-only.
+    """
+    if os.path.lexists(backup):
+        raise OutputError(
+            f"'{backup}' exists already, and '{photo}' would be kept under this name", "move it elsewhere"
+        )
+    if (suffix := right_suffix(photo)) != photo.suffix:
+        raise OutputError(f"'{photo}' would become a {suffix} file under that name", "leave out --in-place")
+    if not os.access(photo, os.W_OK):
+        raise OutputError(f"'{photo}' is read-only", "change its permissions, or leave out --in-place")
+    check_writable_target(backup, photo, force=True)
+
+
 def right_suffix(source: Path) -> str:
     """The source's suffix if it is right, else that of its format; a pipe is not read."""
     try:

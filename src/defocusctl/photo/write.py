@@ -25,13 +25,14 @@ def write_photo(
     quality: int | None = None,
     provenance: Provenance,
     force: bool = False,
+    backup: Path | None = None,
 ) -> None:
     """Write ``pixels`` in place of the photo's own, with its alpha and metadata, and the provenance in XMP.
 
     ``pixels`` has the shape and type of ``photo.pixels``. A path's suffix determines the format; a stream
     gets the photo's own. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is at least
     that of a source of the same format. BMP and PPM hold no metadata. EXIF and XMP get the size of
-    ``pixels``.
+    ``pixels``. With ``backup``, ``target`` is an existing file that is kept under this name.
 
     Raises:
         OutputError: if the format cannot hold the photo, or the file exists (without ``force``) or cannot be
@@ -46,7 +47,7 @@ def write_photo(
                 f"the name '{target}' does not say which format to write", "end it in .png, say"
             )
         check_convertible(photo, target)
-        with atomic_write(target, force=force) as handle:
+        with atomic_write(target, force=force, backup=backup) as handle:
             _encode(photo, pixels, kind, quality, provenance, handle)
     else:
         check_fits(photo, photo.format)

@@ -77,14 +77,15 @@ def read_tile(pixels: npt.NDArray[Any], full_scale: float, box: Box) -> Floats:
     if box == box.within(Size(height, width)):
         inside = pixels[box.slices]
     else:
-        rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
+        rows, columns = reflected(box.top, box.bottom, height), reflected(box.left, box.right, width)
         inside = pixels[rows[:, None], columns]
     tile = np.array(inside.transpose(2, 0, 1), dtype=np.float32, order="C")  # always a copy
     tile /= np.float32(full_scale)
     return np.clip(tile, 0.0, 1.0, out=tile)
 
 
-def _reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
+def reflected(start: int, stop: int, length: int) -> npt.NDArray[np.int64]:
+    """The rows (or columns) of an image of ``length`` that stand for ``start`` to ``stop - 1``."""
     index = np.abs(np.arange(start, stop))
     return np.where(index < length, index, np.maximum(2 * (length - 1) - index, 0))
 

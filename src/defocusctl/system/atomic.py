@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -37,14 +38,16 @@ ABANDONED_AFTER = 86400.0
 
 
 @contextlib.contextmanager
-def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+def atomic_write(target: Path, *, force: bool = False, backup: Path | None = None) -> Iterator[BinaryIO]:
     """A binary file handle (readable and seekable) whose content becomes ``target`` at the end of the block.
 
     The bytes go to a temporary file beside the target, are flushed to the disk, and the file is renamed. On
-    any exception, Ctrl-C included, the temporary file is removed and the target is unchanged.
+    any exception, Ctrl-C included, the temporary file is removed and the target is unchanged. With
+    ``backup``, the target is an existing file that gets this name, and its permissions stay.
 
     Raises:
-        OutputError: if the target exists and ``force`` is not given, or it cannot be written.
+        OutputError: if the target exists and neither ``force`` nor ``backup`` is given, the backup exists, or
+            either cannot be written.
     """
     temporary = target.parent / PARTS.replace("*", secrets.token_hex(8))
     try:
@@ -54,7 +57,10 @@ def atomic_write(target: Path, *, force: bool = False) -> Iterator[BinaryIO]:
             with _locked_file(temporary):
                 with temporary.open("r+b") as handle:
                     yield handle
-                publish(temporary, target, force=force)
+                if backup is None:
+                    publish(temporary, target, force=force)
+                else:
+                    _publish_keeping(temporary, target, backup)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -144,6 +150,33 @@ def publish(part: Path, target: Path, *, force: bool) -> None:
     else:
         _rename_without_replacing(part, target)
     _sync_folder(target.parent)
+
+
+def _publish_keeping(part: Path, target: Path, backup: Path) -> None:
+    """Let ``part`` take the place of ``target``, which is then called ``backup``.
+
+    At every moment ``target`` is either the old file or the new one, and the new one only once the old one
+    has its other name on the disk.
+
+    Raises:
+        OSError, OutputError: if that fails, or the backup exists; ``target`` is then unchanged.
+    """
+    shutil.copymode(target, part)
+    try:
+        os.link(target, backup)
+    except FileExistsError as error:
+        raise write_error(backup, error) from error
+    except OSError:  # a file system without hard links
+        with atomic_write(backup) as handle, target.open("rb") as original:
+            shutil.copyfileobj(original, handle)
+        with contextlib.suppress(OSError):
+            shutil.copystat(target, backup)
+    _sync_folder(backup.parent)
+    try:
+        publish(part, target, force=True)
+    except OSError:
+        backup.unlink()
+        raise
 
 
 def _rename_without_replacing(temporary: Path, target: Path) -> None:
