@@ -319,7 +319,7 @@ def test_a_small_photo_is_restored_at_full_size_only() -> None:
 def test_settings_that_are_not_possible() -> None:
     with pytest.raises(UsageError, match="'1/3' is not a scale"):
         RestoreSettings(scale="1/3")
-    for radius in (0.0, -1.0, float("nan")):
+    for radius in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="largest blur of"):
             RestoreSettings(max_blur=radius)
 
