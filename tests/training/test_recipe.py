@@ -47,7 +47,8 @@ MISTAKES = {
     "[[stages]]\nsteps = 1\noptimiser = { ema_decay = 0.1 }": "stages entry 2 changes 'ema_decay'",
     "[[stages]]\nsteps = 5\noptimiser = { schedule_steps = 14 }": "stages entry 2 goes on after the end",
     "restart_from = 'last'": "stages entry 1 has nothing to restart from",
-    'network = { width = "wide" }': "network.width",
+    "network = { width = [4] }": "network.width",
+    'variant = "NonMagic"': "iniknet has no variant 'NonMagic'",
     'start_from = "a.safetensors"\nnetwork = { width = 16 }': "'start_from' brings its own sizes",
     '[validation]\nsharp = ["x"]\npairs = { rendered = "y" }': "validation: 'rendered' is the name",
 }

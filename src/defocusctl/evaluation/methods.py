@@ -104,10 +104,12 @@ def network(loaded: Deblurrer) -> Candidate:
     restorer = loaded.restorer
     weights = loaded.weights
     scale = restorer.settings.scale
+    variant = f" ({loaded.variant})" if loaded.variant else ""
     info = Method(
-        label=f"{weights.model}/{weights.name}" + ("" if scale == "1" else f" at scale {scale}"),
+        label=f"{weights.model}/{weights.name}{variant}" + ("" if scale == "1" else f" at scale {scale}"),
         kind="model" if scale == "1" else "tool",
         model=weights.model,
+        variant=loaded.variant or None,
         weights=weights.name,
         source=weights.source,
         digest=str(weights.checksum),

@@ -109,6 +109,7 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
         source=f"defocusctl train, seed {recipe.seed}, {state.step} of {recipe.steps} steps",
         licence=recipe.licence,
         trained_on=recipe.trained_on,
+        variant=recipe.variant or "",
     )
     save_checkpoint(path, state.averaged, metadata, dtype=dtype)
 

@@ -51,6 +51,8 @@ def total_loss(output: TrainingOutput | RadiusOutput, settings: Loss) -> Tensor:
     """For restoration: prediction loss plus alpha times the reblurring loss."""
     if isinstance(output, RadiusOutput):
         return radius_loss(output)
+    if settings.scales == "finest":
+        output = output.finest
     loss = prediction_loss(output, settings)
     if output.reblurred and settings.reblur_weight > 0:
         loss = loss + settings.reblur_weight * reblurring_loss(output)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError, ModelError
 from defocusctl.models.plugins import ESTIMATORS, check_trainable
+from defocusctl.models.variants import find_variant
 from defocusctl.system.toml import Table, read_toml
 
 Count = Annotated[int, Field(ge=1)]
@@ -101,6 +102,8 @@ class Loss(Table):
     pixel: Literal["mse", "l1"] = "mse"
     frequency_weight: Weight = 0.1
     reblur_weight: Weight = 0.1
+    scales: Literal["all", "finest"] = "all"
+    """Whether the estimates of coarser scales count as well."""
 
 
 class Validation(Table):
@@ -124,8 +127,10 @@ class Recipe(Table):
 
     model: str
     """The network; its package is imported when the run begins."""
-    network: dict[str, int | float] = Field(default_factory=dict)
-    """Fields of the network's configuration that differ from its usual sizes; not with ``start_from``."""
+    variant: str | None = None
+    """The paper's name of an ablation, whose network and loss lie over those of the recipe."""
+    network: dict[str, int | float | str] = Field(default_factory=dict)
+    """Fields of the network's configuration that differ from the usual ones; not with ``start_from``."""
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Of autocast; ``auto`` takes what a probe at the start of every run finds fastest on its device."""
@@ -157,6 +162,18 @@ class Recipe(Table):
                     "optimiser": content.get("optimiser", {}),
                 }
                 return {**content, "stages": [_laid_over(shared, stage) for stage in stages]}
+        return content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variant_lies_over(cls, content: Any) -> Any:
+        match content:
+            case {"model": str(model), "variant": str(name)}:
+                try:
+                    variant = find_variant(model, name)
+                except ModelError as error:
+                    raise ValueError(str(error)) from error
+                return _laid_over(content, {"network": dict(variant.network), "loss": dict(variant.loss)})
         return content
 
     @field_validator("model")
