@@ -177,6 +177,9 @@ def test_paper_recipes_say_what_the_papers_say(model: str, steps: int, rate: flo
     assert (recipe.optimiser.learning_rate, recipe.optimiser.schedule) == (rate, model)
     assert (recipe.optimiser.weight_decay, recipe.optimiser.clip_norm) == (0, None)
     assert (recipe.loss.pixel, recipe.loss.frequency_weight, recipe.loss.reblur_weight) == ("mse", 0.1, 0.1)
+    assert recipe.loss.perceptual_weight == (0.1 if model == "iniknet" else 0)
+    assert recipe.initialisation == "published"
+    assert recipe.optimiser.ema_decay == 0
 
 
 INHERITED = "as at the top"

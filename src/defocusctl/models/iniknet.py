@@ -23,7 +23,7 @@ from defocusctl.models.blocks import (
     up_block,
 )
 from defocusctl.models.choices import check_choice
-from defocusctl.models.inverse_atoms import InverseAtoms, InverseDictionary, InverseFiltering
+from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
 from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
 from defocusctl.models.scale_order import ORDERS, SCALES, resized
@@ -167,13 +167,23 @@ class INIKNet(Network):
         reverse_colours(self.filtering.sum.weight, (3, config.kernel_sizes, 3, config.atoms), 0, 2)
         reverse_colours(self.filtering.sum.bias, (3,), 0)
 
+    def initialise_as_published(self) -> None:
+        """PyTorch's default weights, and frequencies of the atoms drawn from [2, 16] (section 5)."""
+        self._reset()
+        for module in self.modules():
+            if isinstance(module, AtomMLP):
+                nn.init.uniform_(module.frequency, 2, 16)
+
     def initialise(self) -> None:
         """PyTorch's default weights, and no bias in ``sum``: small products make the output start near x."""
+        self._reset()
+        assert self.filtering.sum.bias is not None
+        nn.init.zeros_(self.filtering.sum.bias)
+
+    def _reset(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm | PlainAtoms):
                 module.reset_parameters()
-        assert self.filtering.sum.bias is not None
-        nn.init.zeros_(self.filtering.sum.bias)
 
     def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""

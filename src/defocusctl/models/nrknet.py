@@ -170,13 +170,26 @@ class NRKNet(Network):
         reverse_colours(self.blurring.sum.weight, (3, self.config.atoms, 3), 0, 2)
         reverse_colours(self.blurring.sum.bias, (3,), 0)
 
+    def initialise_as_published(self) -> None:
+        """Xavier weights (section 4.1)."""
+        self._draw_xavier()
+        self.blurring.kernels.draw_xavier()
+
     def initialise(self) -> None:
-        """Xavier weights (section 4.1), then D_t close to the identity so that the output starts near x.
+        """Xavier weights, then D_t close to the identity so that the output starts near x.
 
         The first gamma belongs to the delta atom: it is made nearly constant, and the 1 x 1 convolution
         divides by that constant. The paper does not do this; short
         training runs need the head start.
         """
+        self._draw_xavier()
+        self.blurring.kernels.reset_parameters()
+        gamma_1 = self.coefficients.hold_first()
+        with torch.no_grad():
+            self.blurring.sum.weight.mul_(0.1)
+            self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
+
+    def _draw_xavier(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -184,11 +197,6 @@ class NRKNet(Network):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-        self.blurring.kernels.reset_parameters()
-        gamma_1 = self.coefficients.hold_first()
-        with torch.no_grad():
-            self.blurring.sum.weight.mul_(0.1)
-            self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
 
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Gamma of every image, finest first; states are passed from coarse to fine."""

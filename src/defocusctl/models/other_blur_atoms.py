@@ -41,9 +41,6 @@ class GaussianKernels(BlurKernels):
     def reverse_colours(self) -> None:
         """All colours have the same kernels."""
 
-    def reset_parameters(self) -> None:
-        """They are what they are."""
-
     def _taps(self) -> list[Tensor]:
         return [self.get_buffer(f"taps_{n}") for n in range(1, self.count + 1)]
 
@@ -68,10 +65,6 @@ class IndependentKernels(BlurKernels):
     def reverse_colours(self) -> None:
         for logits in self.logits:
             reverse_colours(logits, tuple(logits.shape), 0)
-
-    def reset_parameters(self) -> None:
-        for logits in self.logits:
-            nn.init.zeros_(logits)
 
     def _taps(self) -> list[Tensor]:
         return [torch.softmax(logits, dim=1) for logits in self.logits]
@@ -101,10 +94,6 @@ class FreeKernels(BlurKernels):
     def reverse_colours(self) -> None:
         for logits in self.logits:
             reverse_colours(logits, tuple(logits.shape), 0)
-
-    def reset_parameters(self) -> None:
-        for logits in self.logits:
-            nn.init.zeros_(logits)
 
     def _kernels(self) -> list[Tensor]:
         return [torch.softmax(logits.flatten(1), dim=1).view_as(logits) for logits in self.logits]

@@ -78,6 +78,10 @@ class Model(nn.Module):
     def initialise(self) -> None:
         """Set random weights for training, near the identity; by default they stay as constructed."""
 
+    def initialise_as_published(self) -> None:
+        """Set random weights as the network's paper does, where that differs."""
+        self.initialise()
+
 
 class Network(Model):
     """Base of all networks that restore photos; its class attributes are what other code needs to know."""

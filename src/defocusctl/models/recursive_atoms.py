@@ -29,7 +29,13 @@ class BlurKernels(nn.Module):
 
     def reset_parameters(self) -> None:
         """Make every learnable kernel flat."""
-        raise NotImplementedError
+        for logits in self.parameters():
+            nn.init.zeros_(logits)
+
+    def draw_xavier(self) -> None:
+        """Draw the logits of every learnable kernel as NRKNet's paper draws all weights."""
+        for logits in self.parameters():
+            nn.init.xavier_uniform_(logits)
 
 
 class RecursiveKernels(BlurKernels):
@@ -57,9 +63,6 @@ class RecursiveKernels(BlurKernels):
 
     def reverse_colours(self) -> None:
         reverse_colours(self.logits, (-1, 3, 2), 1)
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.logits)
 
     def atoms(self) -> Tensor:
         """A_1 = delta and A_j = A_{j-1} * (a_j a_j^T) as (J, C, 2J - 1, 2J - 1) kernels."""

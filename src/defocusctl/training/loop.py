@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache, pairs_in, photos_in
 from defocusctl.errors import DataError, DefocusctlError, OutputError
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.catalogue import model_class
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Model, Network
@@ -52,8 +53,11 @@ def train(
     resume: bool,
     max_minutes: float | None,
     on_progress: Callable[[Progress], None],
+    lpips: Lpips | None = None,
 ) -> TrainingState:
     """Run a recipe to its end, or until ``max_minutes`` are over or Ctrl-C; the checkpoint is in ``out``.
+
+    ``lpips`` must be given if the recipe's loss has a perceptual term.
 
     Raises:
         DataError: for data that is missing, a folder that already holds another run, or a loss that is not
@@ -70,7 +74,7 @@ def train(
     sources = _sources(recipe, data_root)
     validation = _validation(recipe, data_root)
     network, was_bgr = _network(recipe, data_root)
-    state = TrainingState(recipe, network, device)
+    state = TrainingState(recipe, network, device, lpips)
     if resume and (out / FILE).exists():
         state.load(out, was_bgr)
     deadline = inf if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -255,7 +259,7 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
     with network_errors(network.name):
-        network.initialise()
+        network.initialise_as_published() if recipe.initialisation == "published" else network.initialise()
     return network, False
 
 

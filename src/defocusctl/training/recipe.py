@@ -102,6 +102,8 @@ class Loss(Table):
     pixel: Literal["mse", "l1"] = "mse"
     frequency_weight: Weight = 0.1
     reblur_weight: Weight = 0.1
+    perceptual_weight: Weight = 0.0
+    """Of LPIPS, which needs AlexNet's weights and crops of at least 31 pixels at the coarsest scale."""
     scales: Literal["all", "finest"] = "all"
     """Whether the estimates of coarser scales count as well."""
 
@@ -138,6 +140,8 @@ class Recipe(Table):
     """Of features in memory; ``mixed`` is channels_last but for the gradients of weights, in NCHW."""
     start_from: Path | None = None
     """Weights to go on from instead of random ones."""
+    initialisation: Literal["near-identity", "published"] = "near-identity"
+    """Random weights that make the output start near the photo, or those of the network's paper."""
     trained_on: str = "not stated"
     licence: str = "not stated"
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
