@@ -18,6 +18,7 @@ from defocusctl.evaluation.results import Method
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
+from defocusctl.system.devices import memory_errors
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -124,6 +125,21 @@ def network(loaded: Deblurrer) -> Candidate:
         restore=lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels,
         blur_radius=lambda image: restorer.blur_radius(Photo.of_pixels(image, 1.0)),
     )
+
+
+def network_alone(loaded: Deblurrer) -> Candidate:
+    """As ``network``, but as the authors' scripts run it: the whole image at once, without context around it.
+
+    Its sides must be multiples of 16.
+    """
+
+    def restore(image: Floats) -> Floats:
+        x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+        with torch.inference_mode(), memory_errors(f"a whole photo in {loaded.network.name}"):
+            restored = loaded.network(x.to(loaded.restorer.device)).image
+        return restored[0].permute(1, 2, 0).cpu().numpy()
+
+    return replace(network(loaded), restore=restore, blur_radius=None)
 
 
 def macs_per_pixel(network: Network) -> float:

@@ -27,7 +27,9 @@ GAIN_DECIMALS = 2
 MISSING = "–"
 
 
-class _PaperTable(Table):
+class PaperTable(Table):
+    """A table of a paper for one data set and one training set."""
+
     source: str
     protocol: str
     data: str
@@ -39,7 +41,7 @@ class _PaperTable(Table):
 
 
 class _Papers(Table):
-    table: tuple[_PaperTable, ...]
+    table: tuple[PaperTable, ...]
 
 
 def published_rows(
@@ -69,6 +71,11 @@ def published_rows(
         for table in sorted(chosen, key=lambda table: table.ablation_of is not None)
         for method, psnr, ssim, lpips in table.rows
     )
+
+
+def published_tables() -> tuple[PaperTable, ...]:
+    """All tables, in the order of the file."""
+    return _papers().table
 
 
 @cache
