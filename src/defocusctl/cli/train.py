@@ -41,11 +41,15 @@ def train(
     """Train a network from a recipe; docs/training.md describes the keys."""
     from defocusctl.system.devices import choose_device
     from defocusctl.training.loop import train as run
+    from defocusctl.training.processes import started_processes
     from defocusctl.training.recipe import read_recipe
 
     settings = read_recipe(recipe)
     lpips = _lpips(offline) if settings.loss.perceptual_weight > 0 else None
-    with step_bar(settings.model) as advance:
+    with (
+        started_processes(choose_device(device)) as processes,
+        step_bar(settings.model, quiet=not processes.is_first) as advance,
+    ):
 
         def show(progress: "Progress") -> None:
             advance(progress.step, progress.steps, f"loss {progress.loss:.4f}")
@@ -56,12 +60,15 @@ def train(
             settings,
             data_root=data or recipe.parent,
             out=out,
-            device=choose_device(device),
+            device=processes.device,
             resume=resume,
             max_minutes=max_minutes,
             on_progress=show,
             lpips=lpips,
+            processes=processes,
         )
+    if not processes.is_first:
+        return
     done = f"{state.step} of {settings.steps} steps, {state.seconds / 60:.1f} minutes"
     say(f"{out / 'weights.safetensors'}: {done}")
     if state.step < settings.steps:

@@ -13,12 +13,12 @@ from skimage.restoration import richardson_lucy, wiener
 from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.errors import UsageError
+from defocusctl.errors import DeviceError, UsageError
 from defocusctl.evaluation.results import Method
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
-from defocusctl.system.devices import memory_errors
+from defocusctl.system.devices import is_out_of_memory
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -135,8 +135,15 @@ def network_alone(loaded: Deblurrer) -> Candidate:
 
     def restore(image: Floats) -> Floats:
         x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-        with torch.inference_mode(), memory_errors(f"a whole photo in {loaded.network.name}"):
-            restored = loaded.network(x.to(loaded.restorer.device)).image
+        try:
+            with torch.inference_mode():
+                restored = loaded.network(x.to(loaded.restorer.device)).image
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise DeviceError(
+                    "there is not enough memory for a whole image", "use a machine with more, or 'eval'"
+                ) from error
+            raise
         return restored[0].permute(1, 2, 0).cpu().numpy()
 
     return replace(network(loaded), restore=restore, blur_radius=None)

@@ -75,6 +75,8 @@ class Stage(Table):
 
     steps: Count
     batch: Count = 4
+    accumulate: Count = 1
+    """Parts that the batch of every process is computed in, one after the other, to save memory."""
     crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
     restart_from: Literal["averaged", "last"] | None = None
     """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before:
