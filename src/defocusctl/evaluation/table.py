@@ -36,8 +36,8 @@ class PaperTable(Table):
     trained_on: str
     ablation_of: str | None = None
     """The network whose parts the table takes away; such a table stands beside that network's rows only."""
-    rows: tuple[tuple[str, float, float, float], ...]
-    """(method, PSNR, SSIM, LPIPS)"""
+    rows: tuple[tuple[str, float, float, float] | tuple[str, float, float], ...]
+    """(method, PSNR, SSIM, LPIPS), without the last where it is not given"""
 
 
 class _Papers(Table):
@@ -65,11 +65,11 @@ def published_rows(
             table.protocol,
             psnr,
             ssim,
-            lpips=lpips,
+            lpips=lpips[0] if lpips else None,
             ablation_of=table.ablation_of,
         )
         for table in sorted(chosen, key=lambda table: table.ablation_of is not None)
-        for method, psnr, ssim, lpips in table.rows
+        for method, psnr, ssim, *lpips in table.rows
     )
 
 
