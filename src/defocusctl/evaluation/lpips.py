@@ -154,7 +154,8 @@ def _unit(features: Tensor) -> Tensor:
 
     Where all are zero, the gradient of ``vector_norm`` is zero; that of a square root would not be a number.
     """
-    return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + TINY)
+    unit: Tensor = features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + TINY)
+    return unit
 
 
 def _batch(image: NDArray[np.float32]) -> Tensor:

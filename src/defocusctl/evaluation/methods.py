@@ -144,7 +144,7 @@ def network_alone(loaded: Deblurrer) -> Candidate:
                     "there is not enough memory for a whole image", "use a machine with more, or 'eval'"
                 ) from error
             raise
-        return restored[0].permute(1, 2, 0).cpu().numpy()
+        return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
 
     return replace(network(loaded), restore=restore, blur_radius=None)
 

@@ -302,7 +302,7 @@ def _network_with(
     if model not in (known := (*model_names(), *ESTIMATORS)):
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
     kind = model_class(model)
-    build: Builder = partial(  # type: ignore[call-arg]  # networks with choices take them
+    build: Builder = partial(
         kind.from_state, **{key: configuration[key] for key in kind.choices if key in configuration}
     )
     with network_errors(model):
