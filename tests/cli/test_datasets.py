@@ -56,7 +56,7 @@ def test_the_list_as_json_with_what_is_here(root: Path, arguments: tuple[str, ..
     (root / "RTF" / "GT" / "sharp_22.png").unlink()
     answer = defocusctl("datasets", *arguments, "--json", "--root", root)
     listed = {item["name"]: item for item in json.loads(answer.out)}
-    assert list(listed) == ["dpdd", "lfdof", "realdof", "rtf", "cuhk"]
+    assert list(listed) == ["dpdd", "lfdof", "realdof", "rtf", "cuhk", "realdefocus", "sdd", "idfd"]
     assert listed["dpdd"]["images"] == {"train": 350, "val": 74, "test": 76}
     assert listed["dpdd"]["here"] == {}
     assert listed["realdof"]["here"] == {

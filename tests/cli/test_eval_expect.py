@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from defocusctl.errors import ExitCode
+from defocusctl.models.nrknet import NRKNet, NRKNetConfig
+from defocusctl.weights.checkpoint import WeightsMetadata, save_checkpoint
 from tests.cli.command import Answer, defocusctl, small_weights
 from tests.cli.eval_data import classical, make_realdof
 from tests.machine import make_fresh_machine
@@ -119,3 +122,25 @@ def test_files_that_cannot_be_expected_are_refused_at_once(
     assert answer.code == ExitCode.DATA
     assert said in answer.err
     assert not (root / "run").exists()
+
+
+def test_weights_of_an_ablation_stand_beside_the_papers_row(root: Path) -> None:
+    weights = root / "weights.safetensors"
+    network = NRKNet(NRKNetConfig(width=4, atoms=4))
+    metadata = WeightsMetadata.of_network(
+        network, source="a test", licence="MIT", trained_on="DPDD", variant="w/o FDR"
+    )
+    save_checkpoint(weights, network, metadata, dtype=torch.float32)
+    call = (
+        "eval", "-d", "realdof", "--root", root, "-m", "nrknet", "--weights", weights, "--offline",
+        "--protocol", "nrknet", "--allow-partial", "--no-lpips",
+    )  # fmt: skip
+    lines = [line.split() for line in defocusctl(*call).out.splitlines()]
+    assert ["published", "ablations", "of", "nrknet", "(DPDD)"] in lines
+    place = lines.index(next(line for line in lines if line[:4] == ["NRKNet", "w/o", "FDR", "24.972"]))
+    assert lines[place + 1][:4] == ["Δ", "nrknet/weights.safetensors", "(w/o", "FDR)"]
+    assert not any(line[:3] == ["INIKNet", "Non-MS", "Dict"] for line in lines)
+    expected = defocusctl(*call, "--expect", "published", "-q")
+    assert expected.code == ExitCode.EXPECTATION
+    assert "instead of 24.9720" in expected.err
+    assert "2 of 2 figures differ" in expected.err  # not those of the whole NRKNet

@@ -276,7 +276,7 @@ def test_cuhk_has_no_reference_and_subsets_are_fine(tmp_path: Path) -> None:
     assert "706 images, but CUHK has 704" in find_data("cuhk", tmp_path).problems[0]
 
 
-@pytest.mark.parametrize("dataset", SETS)
+@pytest.mark.parametrize("dataset", [name for name, entry in SETS.items() if entry.layouts])
 def test_nothing_there_says_what_was_looked_for_and_who_offers_it(tmp_path: Path, dataset: str) -> None:
     (tmp_path / SETS[dataset].places[0]).mkdir()
     with pytest.raises(DataError) as caught:
@@ -289,6 +289,8 @@ def test_nothing_there_says_what_was_looked_for_and_who_offers_it(tmp_path: Path
         "realdof": "{source,target}",
         "rtf": "{image/0,GT}",
         "cuhk": "*.jpg, *.png, ...",
+        "realdefocus": "test/{gt,in}",
+        "sdd": "test/{blur,gt}",
     }
     assert f"is not in '{tmp_path}': looked for {patterns[dataset]}, there or in a folder named" in told
     assert told.endswith(SETS[dataset].offered)
@@ -322,7 +324,9 @@ def test_any_pairs_are_not_taken_for_realdof_unless_asked(tmp_path: Path) -> Non
 
 
 def test_unknown_sets_and_splits_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="known are dpdd, lfdof, realdof, rtf, cuhk, pairs, photos"):
+    with pytest.raises(
+        UsageError, match="known are dpdd, lfdof, realdof, rtf, cuhk, realdefocus, sdd, idfd, pairs, photos"
+    ):
         find_data("dppd", tmp_path)
     with pytest.raises(UsageError, match="RealDOF has no split 'train': it has test"):
         find_data("realdof", tmp_path, "train")
@@ -397,3 +401,32 @@ def test_the_size_of_a_file_that_pillow_does_not_open(tmp_path: Path) -> None:
     with pytest.raises(UnidentifiedImageError):
         Image.open(tmp_path / "a.tif")
     assert read_headers(photos_data(tmp_path)) == (((Size(5, 7), 1),), ())
+
+
+def test_realdefocus_pairs_every_stop_with_the_closed_aperture(tmp_path: Path) -> None:
+    split = tmp_path / "RealBokeh_3MP" / "test"
+    photos(split / "in", ["1_f22.JPG", "12_f20.JPG"])
+    photos(split / "gt" / "1", ["1_f2.0.JPG", "1_f10.JPG"])
+    photos(split / "gt" / "12", ["12_f2.8.JPG", "13_f2.8.JPG"])
+    found = find_data("realdefocus", tmp_path)
+    assert [(image.name, image.sharp and image.sharp.name) for image in found.images] == [
+        ("1_f10", "1_f22.JPG"),
+        ("1_f2.0", "1_f22.JPG"),
+        ("12_f2.8", "12_f20.JPG"),
+    ]
+    assert len(found.problems) == 1  # how many there should be is not published
+    assert "12/13_f2.8.JPG" in found.problems[0]
+
+
+def test_sdd_is_read_as_its_training_script_reads_it(tmp_path: Path) -> None:
+    for side in ("blur", "gt"):
+        photos(tmp_path / "SDD" / "test" / side, ["a.png", "b.png"])
+    found = find_data("sdd", tmp_path)
+    assert [image.name for image in found.images] == ["a", "b"]
+    assert found.problems == ()
+
+
+def test_a_set_whose_files_are_not_described_can_be_scored_as_pairs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"iDFD are named is not known to this program: .* --dataset pairs"):
+        find_data("idfd", tmp_path)
+    assert present_data("idfd", tmp_path) is None

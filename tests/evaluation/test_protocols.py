@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.metrics import Lpips
+from defocusctl.evaluation.lpips import Lpips, perceptual_distance
 from defocusctl.evaluation.protocols import PROTOCOLS, Protocol, Resize
 from tests.evaluation.alexnet import recipe_alexnet
 from tests.evaluation.images import pair
@@ -68,12 +68,13 @@ def shown(
 def test_lpips_is_fed_as_the_protocol_says(name: str, how: dict[str, bool | float]) -> None:
     chosen, lpips = protocol(name), Lpips(recipe_alexnet())
     restored, reference = (chosen.fit(image, "dpdd") for image in pair(64, 96))
-    expected = lpips(shown(restored, **how), shown(reference, **how))
+    expected = perceptual_distance(lpips, shown(restored, **how), shown(reference, **how))
     found = chosen.score(restored, reference, "dpdd", lpips).lpips
     assert found == pytest.approx(expected, rel=1e-5)
     for key in ("bgr", "clipped", "rounded"):
         wrong = {**how, key: not how.get(key, False)}
-        assert found != pytest.approx(lpips(shown(restored, **wrong), shown(reference, **wrong)), rel=1e-5)
+        other = perceptual_distance(lpips, shown(restored, **wrong), shown(reference, **wrong))
+        assert found != pytest.approx(other, rel=1e-5)
 
 
 @pytest.mark.parametrize(

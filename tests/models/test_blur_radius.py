@@ -130,4 +130,6 @@ def test_training_reaches_every_parameter(network: BlurRadius) -> None:
 def test_sizes_are_those_of_the_tensors(network: BlurRadius) -> None:
     state = network.state_dict()
     assert BlurRadius.from_state(state).config == network.config
-    assert expected_shapes(BlurRadius, state) == {key: tensor.shape for key, tensor in state.items()}
+    assert expected_shapes(BlurRadius.from_state, state) == {
+        key: tensor.shape for key, tensor in state.items()
+    }

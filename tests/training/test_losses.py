@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.prediction import TrainingOutput
 from defocusctl.training.losses import frequency_loss, prediction_loss, reblurring_loss, total_loss
 from defocusctl.training.recipe import Loss, Optimiser
 from defocusctl.training.schedule import learning_rate
+from tests.evaluation.alexnet import recipe_alexnet
 
 
 def picture(seed: int, size: int = 8) -> Tensor:
@@ -81,3 +83,21 @@ def test_cosine_warms_up_and_falls_to_zero() -> None:
     assert [learning_rate(settings, step, 104) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert learning_rate(settings, 54, 104) == pytest.approx((1 + cos(pi / 2)) / 2)
     assert 0 < learning_rate(settings, 103, 104) < 1e-3
+
+
+def test_the_perceptual_term_is_lpips_of_every_scale() -> None:
+    lpips = Lpips(recipe_alexnet())
+    scales = tuple((weight, picture(i, 32), picture(i + 1, 32)) for i, weight in enumerate((1.0, 0.5)))
+    output = TrainingOutput(scales)
+    expected = sum(weight * float(lpips(a * 2 - 1, b * 2 - 1).mean()) for weight, a, b in scales)
+    without = float(total_loss(output, Loss()))
+    found = float(total_loss(output, Loss(perceptual_weight=0.1), lpips))
+    assert found - without == pytest.approx(0.1 * expected, rel=1e-4)
+
+
+def test_the_loss_of_the_finest_scale_alone() -> None:
+    whole = TrainingOutput(RESTORED, REBLURRED)
+    finest = TrainingOutput(RESTORED[:1], REBLURRED[:1])
+    settings = Loss()
+    assert float(total_loss(whole, Loss(scales="finest"))) == float(total_loss(finest, settings))
+    assert float(total_loss(whole, settings)) > float(total_loss(finest, settings))

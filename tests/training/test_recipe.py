@@ -47,7 +47,8 @@ MISTAKES = {
     "[[stages]]\nsteps = 1\noptimiser = { ema_decay = 0.1 }": "stages entry 2 changes 'ema_decay'",
     "[[stages]]\nsteps = 5\noptimiser = { schedule_steps = 14 }": "stages entry 2 goes on after the end",
     "restart_from = 'last'": "stages entry 1 has nothing to restart from",
-    'network = { width = "wide" }': "network.width",
+    "network = { width = [4] }": "network.width",
+    'variant = "NonMagic"': "iniknet has no variant 'NonMagic'",
     'start_from = "a.safetensors"\nnetwork = { width = 16 }': "'start_from' brings its own sizes",
     '[validation]\nsharp = ["x"]\npairs = { rendered = "y" }': "validation: 'rendered' is the name",
 }
@@ -176,6 +177,9 @@ def test_paper_recipes_say_what_the_papers_say(model: str, steps: int, rate: flo
     assert (recipe.optimiser.learning_rate, recipe.optimiser.schedule) == (rate, model)
     assert (recipe.optimiser.weight_decay, recipe.optimiser.clip_norm) == (0, None)
     assert (recipe.loss.pixel, recipe.loss.frequency_weight, recipe.loss.reblur_weight) == ("mse", 0.1, 0.1)
+    assert recipe.loss.perceptual_weight == (0.1 if model == "iniknet" else 0)
+    assert recipe.initialisation == "published"
+    assert recipe.optimiser.ema_decay == 0
 
 
 INHERITED = "as at the top"

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from defocusctl import __version__
-from defocusctl.cli import batch, datasets, deblur, export, info, serve, train, weights
+from defocusctl.cli import batch, datasets, deblur, export, info, reproduce, serve, train, weights
 from defocusctl.cli import eval as eval_command
 from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.console import as_problem, put, requested_help, say_error
 from defocusctl.cli.deblur_jobs import DeblurCall
 from defocusctl.cli.eval_options import EvalCall
 from defocusctl.cli.options import command_of
+from defocusctl.cli.reproduce import ReproduceCall
 from defocusctl.cli.serve import ServeCall
 from defocusctl.errors import ExitCode, InterruptedByUserError, OutputError
 
@@ -40,6 +41,7 @@ app.command("batch")(command_of(BatchCall, batch.batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
 app.command("eval")(command_of(EvalCall, eval_command.evaluate))
+app.command("reproduce")(command_of(ReproduceCall, reproduce.reproduce))
 app.command("export")(export.export)
 app.command("serve")(command_of(ServeCall, serve.serve))
 app.command("info")(info.info)

@@ -53,12 +53,15 @@ def list_datasets(
         return
     table = Table("name", "images", "size", "reference", "here")
     for entry in SETS.values():
-        counts = ", ".join(f"{split} {count}" for split, count in entry.counts.items())
+        counts = ", ".join(
+            f"{split} {'?' if count is None else count}" for split, count in entry.counts.items()
+        )
         reference = "yes" if entry.has_reference else "no"
         table.add_row(*map(plain, (entry.name, counts, entry.size, reference, _here_text(entry, here))))
     put_table(table)
     for entry in SETS.values():
-        put(f"{entry.name}: {entry.paper}; {entry.licence}; offered by {entry.offered}")
+        unseen = f"; not seen: {entry.unseen}" if entry.unseen else ""
+        put(f"{entry.name}: {entry.paper}; {entry.licence}; offered by {entry.offered}{unseen}")
     if here is None:
         put("give --root, or set DEFOCUSCTL_DATA, to see which are here")
 
@@ -141,6 +144,7 @@ def _as_json(entry: "Dataset", root: Path | None) -> dict[str, Any]:
         "reference": entry.has_reference,
         "licence": entry.licence,
         "offered": entry.offered,
+        "unseen": entry.unseen,
         "here": {
             split: {"folder": str(data.folder), "images": len(data.images), "problems": list(data.problems)}
             for split, data in _found(entry, root).items()

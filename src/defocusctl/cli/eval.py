@@ -13,8 +13,8 @@ from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsEr
 if TYPE_CHECKING:
     from defocusctl.data.found import FoundData
     from defocusctl.evaluation.files import Expectation
+    from defocusctl.evaluation.lpips import Lpips
     from defocusctl.evaluation.methods import Candidate
-    from defocusctl.evaluation.metrics import Lpips
     from defocusctl.evaluation.results import Evaluation, Method
     from defocusctl.evaluation.run import Run
 
@@ -37,7 +37,7 @@ def evaluate(call: EvalCall) -> None:
     images = select_images(found, call.limit, call.sample, call.seed, call.white)
     candidates = _candidates(call, networks)
     expected = _expectations(call, found.dataset, [candidate.info for candidate in candidates])
-    metric = _load_lpips(call) if call.lpips and images[0].sharp else None
+    metric = load_metric(offline=call.offline, quiet=call.quiet) if call.lpips and images[0].sharp else None
     run = Run(found, images, candidates, [PROTOCOLS[name] for name in call.protocols], metric)
     evaluation = _score(run, call)
     _print(evaluation, call)
@@ -84,13 +84,13 @@ def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "
     return with_distinct_labels([untouched(), *baselines, *loaded])
 
 
-def _load_lpips(call: EvalCall) -> "Lpips | None":
+def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
     """LPIPS, or None and a warning if AlexNet's weights are not available."""
-    from defocusctl.evaluation.metrics import load_lpips
+    from defocusctl.evaluation.lpips import load_lpips
 
     try:
-        with download_bar("AlexNet for LPIPS", quiet=call.quiet) as on_download:
-            return load_lpips(offline=call.offline, on_progress=on_download)
+        with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:
+            return load_lpips(offline=offline, on_progress=on_download)
     except WeightsError as error:
         say_warning(f"no LPIPS: {error}")
         return None

@@ -13,7 +13,9 @@ from defocusctl.models.plugins import DEFAULT_MODEL
 
 DEFAULT_WEIGHTS = "default"
 
-DatasetName = Literal["dpdd", "lfdof", "realdof", "rtf", "cuhk", "pairs", "photos"]
+DatasetName = Literal[
+    "dpdd", "lfdof", "realdof", "rtf", "cuhk", "realdefocus", "sdd", "idfd", "pairs", "photos"
+]
 """The datasets of ``data.catalogue``, pairs and photos."""
 
 ProtocolName = Literal["iniknet", "nrknet", "restormer", "ifan", "drbnet", "dpdnet", "gkmnet", "all"]

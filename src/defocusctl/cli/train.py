@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.console import say, step_bar
-from defocusctl.cli.options import DeviceOption, ForceOption
+from defocusctl.cli.console import download_bar, say, step_bar
+from defocusctl.cli.options import DeviceOption, ForceOption, OfflineOption
+from defocusctl.errors import WeightsError
 
 if TYPE_CHECKING:
+    from defocusctl.evaluation.lpips import Lpips
     from defocusctl.training.loop import Progress
 
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The training recipe.")]
@@ -34,14 +36,20 @@ def train(
         typer.Option("--max-minutes", min=0.0, help="Stop after this many minutes; --resume continues."),
     ] = None,
     device: DeviceOption = "auto",
+    offline: OfflineOption = False,
 ) -> None:
     """Train a network from a recipe; docs/training.md describes the keys."""
     from defocusctl.system.devices import choose_device
     from defocusctl.training.loop import train as run
+    from defocusctl.training.processes import started_processes
     from defocusctl.training.recipe import read_recipe
 
     settings = read_recipe(recipe)
-    with step_bar(settings.model) as advance:
+    lpips = _lpips(offline) if settings.loss.perceptual_weight > 0 else None
+    with (
+        started_processes(choose_device(device)) as processes,
+        step_bar(settings.model, quiet=not processes.is_first) as advance,
+    ):
 
         def show(progress: "Progress") -> None:
             advance(progress.step, progress.steps, f"loss {progress.loss:.4f}")
@@ -52,15 +60,33 @@ def train(
             settings,
             data_root=data or recipe.parent,
             out=out,
-            device=choose_device(device),
+            device=processes.device,
             resume=resume,
             max_minutes=max_minutes,
             on_progress=show,
+            lpips=lpips,
+            processes=processes,
         )
+    if not processes.is_first:
+        return
     done = f"{state.step} of {settings.steps} steps, {state.seconds / 60:.1f} minutes"
     say(f"{out / 'weights.safetensors'}: {done}")
     if state.step < settings.steps:
         say("The run is not finished: continue with --resume.")
+
+
+def _lpips(offline: bool) -> "Lpips":
+    """The metric for the loss: an error now if its weights cannot be had, not hours later."""
+    from defocusctl.evaluation.lpips import load_lpips
+
+    try:
+        with download_bar("AlexNet for LPIPS", quiet=False) as on_download:
+            return load_lpips(offline=offline, on_progress=on_download)
+    except WeightsError as error:
+        remedy = (
+            "run 'defocusctl weights fetch alexnet' while online, or set perceptual_weight to 0 in [loss]"
+        )
+        raise WeightsError(error.cause, remedy) from error
 
 
 def contact_sheet(

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from defocusctl.data.found import Reading
-from defocusctl.data.readers import alone, apertures, in_order, noise_levels, same_names
+from defocusctl.data.readers import alone, apertures, in_order, noise_levels, same_names, stops
 
 RESEARCH = "research use, see the owners' page"
 
@@ -30,16 +30,17 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known about a set. ``counts`` are the images of every split that it has.
+    """What is known about a set. ``counts`` are the images of every split that it has, None if not published.
 
     ``places`` are the usual names of its folder. ``distinctive`` says that its layouts are its alone, so that
     folders like these are this set whatever they lie in. ``subsets`` says that fewer images are in use too.
+    ``unseen`` is what the public descriptions leave open; without layouts, the set can only be named.
     """
 
     name: str
     title: str
     paper: str
-    counts: Mapping[str, int]
+    counts: Mapping[str, int | None]
     size: str
     offered: str
     places: tuple[str, ...]
@@ -49,6 +50,7 @@ class Dataset:
     has_reference: bool = True
     distinctive: bool = True
     subsets: bool = False
+    unseen: str = ""
 
     def layouts_of(self, split: str) -> list[Layout]:
         """The layouts that may hold a split, with its name filled in."""
@@ -124,6 +126,44 @@ _SETS = (
         has_reference=False,
         distinctive=False,
         subsets=True,
+    ),
+    Dataset(
+        name="realdefocus",
+        title="RealDefocus",
+        paper="Seizinger, Zhou, Timofte, arXiv 2607.21078",
+        counts={"train": None, "val": None, "test": None},
+        size="2000x1500",
+        offered="huggingface.co/datasets/timseizinger/RealBokeh_3MP",
+        places=("RealDefocus", "RealBokeh_3MP", "RealBokeh"),
+        layouts=(Layout("{split}", ("gt", "in")),),
+        read=stops,
+        distinctive=False,
+        unseen="23,000 photos of 4,400 scenes in all; the numbers of each split",
+    ),
+    Dataset(
+        name="sdd",
+        title="SDD",
+        paper="Li et al., AAAI 2023",
+        counts={"test": None},
+        size="varies",
+        offered="the authors of JDRL, github.com/liyucs/JDRL",
+        places=("SDD",),
+        layouts=(Layout("{split}", ("blur", "gt")),),
+        read=same_names,
+        distinctive=False,
+        unseen="the number and size of its photos; the folders are those of JDRL's training script",
+    ),
+    Dataset(
+        name="idfd",
+        title="iDFD",
+        paper="Nazir et al., SCIA 2023",
+        counts={"test": None},
+        size="?",
+        offered="its authors",
+        places=("iDFD",),
+        layouts=(),
+        read=same_names,
+        unseen="everything about its files; score them with 'pairs'",
     ),
 )
 

@@ -50,13 +50,25 @@ def in_order(blurred: Path, sharp: Path) -> Reading:
 
 def apertures(blurred: Path, sharp: Path) -> Reading:
     """LFDOF: all ``input/IMG_x/IMG_x_apN_MM.png`` share ``ground_truth/IMG_x.png``."""
-    truths, problems = _keyed(sharp, _stem)
+    return _by_scene(blurred, sharp, _stem, "_ap", "IMG_x/IMG_x_ap1_01.png")
+
+
+def stops(blurred: Path, sharp: Path) -> Reading:
+    """RealDefocus: all ``gt/12/12_f2.0.JPG``, the targets of bokeh rendering, share ``in/12_f22.JPG``."""
+    return _by_scene(blurred, sharp, _before_the_stop, "_f", "12/12_f2.0.JPG")
+
+
+def _by_scene(
+    blurred: Path, sharp: Path, scene_of: Callable[[Path], str | None], infix: str, example: str
+) -> Reading:
+    """A folder of blurred photos for each scene, named after it, and one sharp photo of it."""
+    truths, problems = _keyed(sharp, scene_of)
     scenes = folders_in(blurred)
     images: list[EvaluationImage] = []
     misplaced, empty = some_photos_in(blurred), []
     for scene in scenes:
         photos = some_photos_in(scene)
-        fitting = [path for path in photos if path.stem.startswith(f"{scene.name}_ap")]
+        fitting = [path for path in photos if path.stem.startswith(f"{scene.name}{infix}")]
         misplaced += [path for path in photos if path not in fitting]
         fitting, twice = _one_per_stem(fitting)
         problems += twice
@@ -70,7 +82,7 @@ def apertures(blurred: Path, sharp: Path) -> Reading:
     if empty:
         problems.append(f"no photo of the scene: {naming(empty)}: unpack the set again")
     if misplaced:
-        remedy = "move each to the folder of its scene, as IMG_x/IMG_x_ap1_01.png"
+        remedy = f"move each to the folder of its scene, as {example}"
         problems.append(f"not named after the folder and left out: {naming(misplaced)}: {remedy}")
     return Reading(tuple(images), tuple(problems))
 
@@ -138,6 +150,11 @@ def _alone(paths: Sequence[Path], kind: str, missing: Path) -> list[str]:
 
 def _stem(path: Path) -> str:
     return path.stem
+
+
+def _before_the_stop(path: Path) -> str | None:
+    match = re.fullmatch(r"(.+)_f[\d.]+", path.stem)
+    return match and match[1]
 
 
 def _number_after(word: str) -> Callable[[Path], str | None]:

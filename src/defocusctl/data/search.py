@@ -57,6 +57,11 @@ def find_data(dataset: str, root: Path, split: str = "test") -> FoundData:
     if dataset not in SETS:
         raise UsageError(f"there is no dataset '{dataset}'", f"known are {', '.join((*SETS, PAIRS, PHOTOS))}")
     wanted = SETS[dataset]
+    if not wanted.layouts:
+        raise DataError(
+            f"how the files of {wanted.title} are named is not known to this program",
+            "give its folders with --dataset pairs, --blurred and --sharp",
+        )
     if split not in wanted.counts:
         raise UsageError(f"{wanted.title} has no split '{split}'", f"it has {', '.join(wanted.counts)}")
     return _first_whole(wanted, root, split, list(_places_with_a_layout(wanted, root, split)))
@@ -119,7 +124,7 @@ def _first_whole(wanted: Dataset, root: Path, split: str, places: list[_Place]) 
         raise _nothing_there(wanted, root, split, places)
     images, problems, ignored = wanted.read(*place.parts)
     expected = wanted.counts[split]
-    if len(images) > expected or (len(images) < expected and not wanted.subsets):
+    if expected is not None and (len(images) > expected or (len(images) < expected and not wanted.subsets)):
         count = "1 image" if len(images) == 1 else f"{len(images)} images"
         problems += (
             f"{count}, but {wanted.title} has {expected} in its {split} split: "

@@ -57,13 +57,15 @@ class Deblurrer:
     """A network with its weights, ready on its device.
 
     It may be called from several threads; ``restorer.concurrency`` of them (1 by default) restore at the same
-    time. ``trained_on`` names the training data of the weights.
+    time. ``trained_on`` names the training data of the weights, ``variant`` the paper's ablation that they
+    are of, empty for the network as published.
     """
 
     network: Network
     restorer: Restorer
     weights: ResolvedWeights
     trained_on: str
+    variant: str = ""
 
     @classmethod
     def from_pretrained(
@@ -140,7 +142,8 @@ class Deblurrer:
             blur_radius=_blur_radius(),
             level_shares=checkpoint.metadata.level_shares,
         )
-        return cls(checkpoint.model, restorer, resolved, checkpoint.metadata.trained_on)
+        metadata = checkpoint.metadata
+        return cls(checkpoint.model, restorer, resolved, metadata.trained_on, metadata.variant)
 
     @overload
     def deblur(self, image: File, **options: Unpack[DeblurOptions]) -> DeblurResult[Array]: ...

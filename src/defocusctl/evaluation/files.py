@@ -186,7 +186,7 @@ def expected_from_papers(
         Expectation(method.label, protocol, metric, value)
         for method in methods
         if method.trained_on
-        for row in published_rows(dataset, frozenset({method.trained_on}))
+        for row in published_rows(dataset, frozenset({method.trained_on}), frozenset({method.model or ""}))
         if method.is_reported_in(row) and row.trained_on == method.trained_on
         for protocol in ([row.protocol] if row.protocol in protocols else protocols)
         for metric in METRICS

@@ -13,11 +13,12 @@ from skimage.restoration import richardson_lucy, wiener
 from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.errors import UsageError
+from defocusctl.errors import DeviceError, UsageError
 from defocusctl.evaluation.results import Method
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
+from defocusctl.system.devices import is_out_of_memory
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -104,10 +105,12 @@ def network(loaded: Deblurrer) -> Candidate:
     restorer = loaded.restorer
     weights = loaded.weights
     scale = restorer.settings.scale
+    variant = f" ({loaded.variant})" if loaded.variant else ""
     info = Method(
-        label=f"{weights.model}/{weights.name}" + ("" if scale == "1" else f" at scale {scale}"),
+        label=f"{weights.model}/{weights.name}{variant}" + ("" if scale == "1" else f" at scale {scale}"),
         kind="model" if scale == "1" else "tool",
         model=weights.model,
+        variant=loaded.variant or None,
         weights=weights.name,
         source=weights.source,
         digest=str(weights.checksum),
@@ -122,6 +125,28 @@ def network(loaded: Deblurrer) -> Candidate:
         restore=lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels,
         blur_radius=lambda image: restorer.blur_radius(Photo.of_pixels(image, 1.0)),
     )
+
+
+def network_alone(loaded: Deblurrer) -> Candidate:
+    """As ``network``, but as the authors' scripts run it: the whole image at once, without context around it.
+
+    Its sides must be multiples of 16.
+    """
+
+    def restore(image: Floats) -> Floats:
+        x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+        try:
+            with torch.inference_mode():
+                restored = loaded.network(x.to(loaded.restorer.device)).image
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise DeviceError(
+                    "there is not enough memory for a whole image", "use a machine with more, or 'eval'"
+                ) from error
+            raise
+        return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
+
+    return replace(network(loaded), restore=restore, blur_radius=None)
 
 
 def macs_per_pixel(network: Network) -> float:

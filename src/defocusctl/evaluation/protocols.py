@@ -28,7 +28,7 @@ from defocusctl.evaluation.metrics import (
 )
 
 if TYPE_CHECKING:
-    from defocusctl.evaluation.metrics import Lpips
+    from defocusctl.evaluation.lpips import Lpips
 
 Samples = NDArray[np.uint8 | np.uint16]
 Image = NDArray[np.float32]
@@ -177,8 +177,13 @@ class Protocol:
             peak_signal_to_noise(*psnr),
             self.ssim(*ssim),
             float(np.abs(np.subtract(*mae, dtype=np.float64)).mean()),
-            nan if lpips is None else lpips(*(self._seen_by("lpips", image) for image in pair)),
+            nan if lpips is None else self._lpips(lpips, *pair),
         )
+
+    def _lpips(self, lpips: "Lpips", restored: Image, reference: Image) -> float:
+        from defocusctl.evaluation.lpips import perceptual_distance
+
+        return perceptual_distance(lpips, *(self._seen_by("lpips", image) for image in (restored, reference)))
 
     def _seen_by(self, metric: str, image: Image) -> Image:
         """The values that ``metric`` is computed on."""

@@ -19,7 +19,7 @@ LEVEL = 0.95
 class PublishedRow:
     """A row of a paper's table for a dataset, scored under the paper's own ``protocol``.
 
-    Figures that the paper does not give are None.
+    Figures that the paper does not give are None. ``ablation_of`` names the network in an ablation.
     """
 
     method: str
@@ -30,6 +30,7 @@ class PublishedRow:
     ssim: float | None = None
     mae: float | None = None
     lpips: float | None = None
+    ablation_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Method:
     """A method that restores a photo, and its properties.
 
     ``kind`` is ``input`` (the untouched photo), ``baseline`` (classical sharpening), ``model`` (a network
-    alone, as in the papers) or ``tool`` (a network as ``deblur`` uses it at another scale). ``parameters`` is
+    alone, as in the papers) or ``tool`` (a network as ``deblur`` uses it at another scale). ``variant`` is
+    the paper's name of an ablation, None for the network as published. ``parameters`` is
     the number of parameters, ``macs`` the multiply-adds per pixel, ``trained_on`` the training data; all are
     None without a network.
     """
@@ -45,6 +47,7 @@ class Method:
     label: str
     kind: str
     model: str | None = None
+    variant: str | None = None
     weights: str | None = None
     source: str | None = None
     digest: str | None = None
@@ -58,7 +61,7 @@ class Method:
         """Whether a paper's row is about this method, on whatever training data."""
         if self.kind == "tool":
             return False
-        own = self.kind if self.kind == "input" else self.model or self.label
+        own = self.kind if self.kind == "input" else f"{self.model or self.label} {self.variant or ''}"
         names = ([letter for letter in name.casefold() if letter.isalnum()] for name in (own, row.method))
         return next(names) == next(names)
 

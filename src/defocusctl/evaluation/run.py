@@ -20,8 +20,8 @@ from defocusctl.data.found import EvaluationImage, FoundData
 from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.files import CSV, SUMMARY, Journal
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.evaluation.methods import Candidate
-from defocusctl.evaluation.metrics import Lpips
 from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import RADIUS_EDGES, Evaluation, Method, Row, compare
 from defocusctl.evaluation.table import published_rows
@@ -164,6 +164,7 @@ def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_
             rows += scored
             on_rows(done, scored)
     trained_on = frozenset(method.trained_on for method in run.methods if method.trained_on)
+    models = frozenset(method.model for method in run.methods if method.model)
     return Evaluation(
         dataset=run.found.dataset,
         title=run.found.title,
@@ -172,7 +173,7 @@ def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_
         protocols=run.protocol_names,
         rows=tuple(rows),
         comparisons=tuple(compare(rows, run.methods, run.protocol_names)),
-        published=published_rows(run.found.dataset, trained_on),
+        published=published_rows(run.found.dataset, trained_on, models),
         problems=tuple(problems),
         lpips_variant=None if run.lpips is None else run.lpips.variant,
         versions=_versions(),

@@ -27,28 +27,55 @@ GAIN_DECIMALS = 2
 MISSING = "–"
 
 
-class _PaperTable(Table):
+class PaperTable(Table):
+    """A table of a paper for one data set and one training set."""
+
     source: str
     protocol: str
     data: str
     trained_on: str
-    rows: tuple[tuple[str, float, float, float], ...]
-    """(method, PSNR, SSIM, LPIPS)"""
+    ablation_of: str | None = None
+    """The network whose parts the table takes away; such a table stands beside that network's rows only."""
+    rows: tuple[tuple[str, float, float, float] | tuple[str, float, float], ...]
+    """(method, PSNR, SSIM, LPIPS), without the last where it is not given"""
 
 
 class _Papers(Table):
-    table: tuple[_PaperTable, ...]
+    table: tuple[PaperTable, ...]
 
 
-def published_rows(dataset: str, trained_on: frozenset[str]) -> tuple[PublishedRow, ...]:
-    """The rows for a dataset and models trained on any of ``trained_on``, or all rows if there are none."""
-    tables = [table for table in _papers().table if table.data == dataset]
+def published_rows(
+    dataset: str, trained_on: frozenset[str], models: frozenset[str] = frozenset()
+) -> tuple[PublishedRow, ...]:
+    """The rows for a dataset and models trained on any of ``trained_on``, or all rows if there are none.
+
+    Those of ablation studies come last, and only for the networks ``models``.
+    """
+    tables = [
+        table
+        for table in _papers().table
+        if table.data == dataset and (table.ablation_of is None or table.ablation_of in models)
+    ]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
     return tuple(
-        PublishedRow(method, table.trained_on, table.source, table.protocol, psnr, ssim, lpips=lpips)
-        for table in chosen
-        for method, psnr, ssim, lpips in table.rows
+        PublishedRow(
+            method,
+            table.trained_on,
+            table.source,
+            table.protocol,
+            psnr,
+            ssim,
+            lpips=lpips[0] if lpips else None,
+            ablation_of=table.ablation_of,
+        )
+        for table in sorted(chosen, key=lambda table: table.ablation_of is not None)
+        for method, psnr, ssim, *lpips in table.rows
     )
+
+
+def published_tables() -> tuple[PaperTable, ...]:
+    """All tables, in the order of the file."""
+    return _papers().table
 
 
 @cache
@@ -173,13 +200,14 @@ def _best(metric: str, values: Iterable[float]) -> str:
 
 def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
     return [
-        Group(
-            f"published ({trained_on})",
-            tuple(_published_line(evaluation, protocol, row) for row in rows),
-            is_published=True,
-        )
-        for trained_on, rows in groupby(evaluation.published, lambda row: row.trained_on)
+        Group(title, tuple(_published_line(evaluation, protocol, row) for row in rows), is_published=True)
+        for title, rows in groupby(evaluation.published, _published_title)
     ]
+
+
+def _published_title(row: PublishedRow) -> str:
+    kind = f"published ablations of {row.ablation_of}" if row.ablation_of else "published"
+    return f"{kind} ({row.trained_on})"
 
 
 def _published_line(evaluation: Evaluation, protocol: str, row: PublishedRow) -> Line:

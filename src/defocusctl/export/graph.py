@@ -67,9 +67,9 @@ class HalfPrecision(nn.Module):
         super().__init__()
         self.layer = layer.half()
 
-    def forward(self, x: Tensor | list[Tensor]) -> Any:
-        """Apply the layer to a tensor or a list of tensors."""
-        return self.layer([each.half() for each in x] if isinstance(x, list) else x.half())
+    def forward(self, *inputs: Tensor | list[Tensor]) -> Any:
+        """Apply the layer to tensors and lists of tensors."""
+        return self.layer(*([each.half() for each in x] if isinstance(x, list) else x.half() for x in inputs))
 
 
 class PhotoGraph(nn.Module):

@@ -3,8 +3,6 @@
 Axes: N or J atoms, R kernel sizes, C colour, k taps.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -13,6 +11,7 @@ from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
+from defocusctl.models.recursive_atoms import RecursiveKernels
 
 SPECTRUM = 64  # samples along each axis of a spectrum
 
@@ -21,7 +20,8 @@ def atom_arrays(network: Network) -> dict[str, FloatArray]:
     """The atoms by name.
 
     INIKNet: ``atoms_3`` ... ``atoms_15``, each (N, k, k), including the factor 9 / k^2. NRKNet:
-    ``recursive_kernels`` (J - 1, C, 3), the taps a_j, and ``atoms`` (J, C, 2J - 1, 2J - 1), the centred A_j.
+    ``recursive_kernels`` (J - 1, C, 3), the taps a_j, and ``atoms`` (J, C, 2J - 1, 2J - 1), the centred A_j;
+    without the taps, and as large as they are, if the atoms are not recursive.
 
     Raises:
         TypeError: for any other network.
@@ -32,7 +32,10 @@ def atom_arrays(network: Network) -> dict[str, FloatArray]:
             return {f"atoms_{k}": _array(kernel) for k, kernel in kernels}
         if isinstance(network, NRKNet):
             dictionary = network.blurring.kernels
-            return {"recursive_kernels": _array(dictionary()), "atoms": _centre(_array(dictionary.atoms()))}
+            atoms = _array(dictionary.atoms())
+            if isinstance(dictionary, RecursiveKernels):
+                return {"recursive_kernels": _array(dictionary()), "atoms": _centre(atoms)}
+            return {"atoms": atoms}
     raise TypeError(f"{type(network).__name__} has no known dictionary")
 
 
@@ -76,7 +79,10 @@ BAR_COLUMN = 200.0
 
 def atoms_sheet(network: Network) -> Sheet:
     """The atoms of a built-in network on one page."""
-    return _SHEETS[network.name](atom_arrays(network))
+    atoms = atom_arrays(network)
+    if "recursive_kernels" in atoms:
+        return recursive_atoms_sheet(atoms)
+    return blur_atoms_sheet(atoms) if "atoms" in atoms else inverse_atoms_sheet(atoms)
 
 
 def inverse_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
@@ -171,6 +177,20 @@ def recursive_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
     return sheet
 
 
+def blur_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
+    """The atoms A_j of an ablation of NRKNet, mean of the colours, each on a scale from zero to its peak."""
+    spatial = atoms["atoms"].mean(axis=1)  # (J, K, K)
+    columns = -(-len(spatial) // 3)
+    top, pitch = MARGIN + TITLE_ROW + LABEL_ROW, CELL + LABEL_ROW + GAP
+    sheet = Sheet(2 * MARGIN + columns * PITCH, top + 3 * pitch + MARGIN)
+    sheet.heading(MARGIN, MARGIN, "NRKNet: blur atoms $A_j$, mean of the colours")
+    for j, atom in enumerate(spatial):
+        place = Area(MARGIN + j % columns * PITCH, top + j // columns * pitch, CELL, CELL)
+        sheet.text(place.left + CELL / 2, place.top - LABEL_GAP, f"$j = {j + 1}$")
+        sheet.map(place, atom, ColourScale("viridis", 0.0, float(atom.max())))
+    return sheet
+
+
 def _draw_taps(sheet: Sheet, area: Area, taps: FloatArray, *, ceiling: float) -> None:
     """Three bars, each with its value above it; ``ceiling`` is the largest tap of all kernels."""
     pitch = area.width / 3.2
@@ -180,9 +200,3 @@ def _draw_taps(sheet: Sheet, area: Area, taps: FloatArray, *, ceiling: float) ->
         sheet.block(Area(centre - 0.35 * pitch, area.bottom - height, 0.7 * pitch, height), "#31688e")
         sheet.text(centre, area.bottom - height - 3, f"{tap:.2f}".lstrip("0"), size=SMALL - 1)
     sheet.outline(area)
-
-
-_SHEETS: dict[str, Callable[[dict[str, FloatArray]], Sheet]] = {
-    "iniknet": inverse_atoms_sheet,
-    "nrknet": recursive_atoms_sheet,
-}

@@ -88,7 +88,7 @@ def write_maps(
         BLUR_RADIUS: lambda: blur_radius_sheet(photo, radius, shares),
         "mu": lambda: mu_sheet(photo, coefficients["mu"]),
         "omega": lambda: omega_sheet(photo, coefficients["omega"]),
-        "gamma": lambda: gamma_sheet(photo, [coefficients[f"gamma_{t}"] for t in (1, 2, 3)]),
+        "gamma": lambda: gamma_sheet(photo, [coefficients[name] for name in network.coefficient_names]),
         "atoms": lambda: atoms_sheet(network),
     }
     paths = map_paths(directory, stem, network.name)
@@ -154,7 +154,7 @@ def omega_sheet(photo: Photo, omega: Array) -> Sheet:
 
 
 def gamma_sheet(photo: Photo, gammas: list[Array]) -> Sheet:
-    """The 22 maps of gamma at each of three scales, all on one scale that is symmetric around zero.
+    """The maps of gamma at each scale, all on one colour scale that is symmetric around zero.
 
     The scale is an asinh, because the weight of the delta atom is often far larger than the others.
     """
@@ -165,7 +165,7 @@ def gamma_sheet(photo: Photo, gammas: list[Array]) -> Sheet:
         maps = _reduced(gamma, photo, panel_area=SMALL_PANEL_AREA)
         families.append(_Family(f"$t = {t}$, {fraction}", maps, labels))
     scale = ColourScale.symmetric_asinh([values for family in families for values in family.maps])
-    heading = r"NRKNet: weight $\gamma_j$ of each blur atom $A_j$, at three scales $t$"
+    heading = r"NRKNet: weight $\gamma_j$ of each blur atom $A_j$, at every scale $t$"
     return _sheet(photo, families, scale, SMALL_PANEL_AREA, heading, r"$\gamma_j$")
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, pad
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
-from defocusctl.models.recursive_atoms import BlurringOperator
+from defocusctl.models.recursive_atoms import BlurringOperator, RecursiveKernels
 
 
 class ConstantAtoms(nn.Module):
@@ -31,13 +31,13 @@ class ConstantAtoms(nn.Module):
 class ConstantBlurring(nn.Module):
     """NRKNet's blurring operator with each a_j a_j^T as one 3 x 3 kernel per colour."""
 
-    def __init__(self, blurring: BlurringOperator) -> None:
+    def __init__(self, blurring: BlurringOperator, kernels: RecursiveKernels) -> None:
         super().__init__()
-        taps = blurring.kernels()  # (J - 1, C, 3)
-        kernels = taps.unsqueeze(-1) * taps.unsqueeze(-2)  # (J - 1, C, 3, 3)
+        taps = kernels()  # (J - 1, C, 3)
+        products = taps.unsqueeze(-1) * taps.unsqueeze(-2)  # (J - 1, C, 3, 3)
         mixing = blurring.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
         assert blurring.sum.bias is not None
-        self.kernels = _constants(kernel.unsqueeze(1) for kernel in kernels)
+        self.kernels = _constants(kernel.unsqueeze(1) for kernel in products)
         self.mixing = _constants(matrix.reshape(3, 3, 1, 1) for matrix in mixing)
         self.bias = nn.Parameter(blurring.sum.bias.view(1, 3, 1, 1), requires_grad=False)
 
@@ -58,8 +58,8 @@ def with_constant_dictionary(network: Network) -> Network:
     match network:
         case INIKNet():
             network.atoms = ConstantAtoms(network.atoms())  # type: ignore[assignment]
-        case NRKNet():
-            network.blurring = ConstantBlurring(network.blurring)  # type: ignore[assignment]
+        case NRKNet(blurring=BlurringOperator(kernels=RecursiveKernels() as kernels)):
+            network.blurring = ConstantBlurring(network.blurring, kernels)  # type: ignore[assignment]
     return network.eval().requires_grad_(False)
 
 

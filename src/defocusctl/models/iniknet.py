@@ -7,13 +7,12 @@ Axes: B batch, C colour, R kernel sizes, N atoms, H rows, W columns. Scales run 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from defocusctl.models.blocks import (
     conv_block,
@@ -21,14 +20,19 @@ from defocusctl.models.blocks import (
     padded,
     res_blocks,
     reverse_colours,
-    unshuffled,
     up_block,
 )
-from defocusctl.models.inverse_atoms import InverseAtoms, InverseFiltering
+from defocusctl.models.choices import check_choice
+from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
+from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
-from defocusctl.models.recurrence import DuplexRecurrence
+from defocusctl.models.scale_order import ORDERS, SCALES, resized
 
-SCALES = (0.25, 0.5, 1.0)
+DICTIONARIES: dict[str, type[InverseDictionary]] = {
+    "implicit": InverseAtoms,
+    "separate": SeparateAtoms,
+    "plain": PlainAtoms,
+}
 STEP = 16
 """Sides are multiples of this: the U-Net halves the coarsest scale twice."""
 
@@ -38,7 +42,7 @@ class INIKNetConfig:
     """Sizes of an INIKNet; the defaults are those of the release (1,976,847 parameters).
 
     Features and coefficients are computed at 1/``feature_scale`` of the image's size, filtering always at
-    full size.
+    full size. ``dictionary`` and ``order`` are parts that the paper's ablations replace.
     """
 
     width: int = 32
@@ -47,6 +51,14 @@ class INIKNetConfig:
     kernel_sizes: int = 8
     atom_width: int = 64
     feature_scale: int = 1
+    dictionary: str = "implicit"
+    order: str = "duplex"
+
+    def __post_init__(self) -> None:
+        check_choice("dictionary", self.dictionary, DICTIONARIES)
+        check_choice("order", self.order, ORDERS)
+        if DICTIONARIES[self.dictionary].width_key is None and self.atom_width != INIKNetConfig.atom_width:
+            raise ValueError(f"the dictionary {self.dictionary!r} has no atom_width")
 
     @property
     def sampled_sizes(self) -> tuple[int, ...]:
@@ -85,35 +97,44 @@ class INIKNet(Network):
     """Predicts mu and omega for every pixel and filters the image with the kernels they select."""
 
     name: ClassVar[str] = "iniknet"
-    coefficient_names: ClassVar[tuple[str, ...]] = ("mu", "omega")
+    coefficient_names: tuple[str, ...] = ("mu", "omega")
     default_overlap: ClassVar[int] = 48
     bytes_per_pixel: ClassVar[int] = 2800
     full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet", "mu_recurrence", "omega_recurrence")
+    choices: ClassVar[tuple[str, ...]] = ("dictionary", "order")
 
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or INIKNetConfig()
-        self.unet = FeatureUNet(3 * config.feature_scale**2, config.width, config.blocks_per_stage)
-        self.mu_recurrence = DuplexRecurrence(config.width)
-        self.omega_recurrence = DuplexRecurrence(config.width)
+        self.order = ORDERS[config.order]
+        channels = 3 * self.order.images * config.feature_scale**2
+        self.unet = FeatureUNet(channels, config.width, config.blocks_per_stage)
+        self.mu_recurrence = self.order.recurrence(config.width)
+        self.omega_recurrence = self.order.recurrence(config.width)
         self.mu_predictor = nn.Conv2d(config.width, config.kernel_sizes, kernel_size=1)
         self.omega_predictor = nn.Conv2d(config.width, config.atoms, kernel_size=1)
-        self.atoms = InverseAtoms(config.atoms, config.sampled_sizes, config.atom_width)
+        dictionary = DICTIONARIES[config.dictionary]
+        self.atoms = dictionary(config.atoms, config.sampled_sizes, config.atom_width)
         self.filtering = InverseFiltering(config.atoms, config.kernel_sizes)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+    def from_state(
+        cls, state: Mapping[str, Tensor], *, dictionary: str = "implicit", order: str = "duplex"
+    ) -> Self:
+        chosen = INIKNetConfig(dictionary=dictionary, order=order)
         width, channels = state["unet.enter1.0.weight"].shape[:2]
         blocks = {key.split(".")[2] for key in state if key.startswith("unet.encode1.")}
-        config = INIKNetConfig(
+        width_key = DICTIONARIES[dictionary].width_key
+        config = replace(
+            chosen,
             width=width,
             blocks_per_stage=len(blocks),
             atoms=state["omega_predictor.weight"].shape[0],
             kernel_sizes=state["mu_predictor.weight"].shape[0],
-            atom_width=state["atoms.mlps.0.first.weight"].shape[0],
-            feature_scale=isqrt(channels // 3),
+            atom_width=state[f"atoms.{width_key}"].shape[0] if width_key else chosen.atom_width,
+            feature_scale=isqrt(channels // (3 * ORDERS[order].images)),
         )
         return cls(config)
 
@@ -128,34 +149,48 @@ class INIKNet(Network):
         inputs = [resized(blurred, scale) for scale in SCALES]
         mu_features, omega_features = self._features(blurred)
         estimates = [
-            self._filter(image, *self._coefficients(image, mu_feature, omega_feature))
+            self.restored(image, mu_feature, omega_feature)
             for image, mu_feature, omega_feature in zip(inputs, mu_features, omega_features, strict=True)
         ]
         targets = [resized(sharp, scale) for scale in SCALES]
         pairs = reversed(list(zip(estimates, targets, strict=True)))
         return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
 
+    def restored(self, image: Tensor, mu_features: Tensor, omega_features: Tensor) -> Tensor:
+        """The estimate at one scale, (B, 3, H, W), from its image and its refined features."""
+        return self._filter(image, *self._coefficients(image, mu_features, omega_features))
+
     def reverse_colours(self) -> None:
         config = self.config
-        reverse_colours(self.unet.get_parameter("enter1.0.weight"), (config.width, 3, -1, 3, 3), 1)
+        entry = self.unet.get_parameter("enter1.0.weight")
+        reverse_colours(entry, (config.width, self.order.images, 3, -1, 3, 3), 2)
         reverse_colours(self.filtering.sum.weight, (3, config.kernel_sizes, 3, config.atoms), 0, 2)
         reverse_colours(self.filtering.sum.bias, (3,), 0)
 
+    def initialise_as_published(self) -> None:
+        """PyTorch's default weights, and frequencies of the atoms drawn from [2, 16] (section 5)."""
+        self._reset()
+        for module in self.modules():
+            if isinstance(module, AtomMLP):
+                nn.init.uniform_(module.frequency, 2, 16)
+
     def initialise(self) -> None:
         """PyTorch's default weights, and no bias in ``sum``: small products make the output start near x."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm):
-                module.reset_parameters()
+        self._reset()
         assert self.filtering.sum.bias is not None
         nn.init.zeros_(self.filtering.sum.bias)
+
+    def _reset(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm | PlainAtoms):
+                module.reset_parameters()
 
     def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""
         factor = self.config.feature_scale
         if factor > 1:
             x = padded(x, STEP * factor)
-        features = [self.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
-        return self.mu_recurrence(features), self.omega_recurrence(features)
+        return self.order.features(self, x)
 
     def _coefficients(
         self, image: Tensor, mu_features: Tensor, omega_features: Tensor
@@ -172,10 +207,3 @@ class INIKNet(Network):
         """Eq. (8) in float32, whatever the precision of the coefficients: pixels need more than 8 bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.filtering.forward(image, self.atoms(), mu, omega)
-
-
-def resized(image: Tensor, scale: float) -> Tensor:
-    """Resize the full-size image bilinearly in one step, without antialiasing."""
-    if scale == 1.0:
-        return image
-    return interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)

@@ -4,6 +4,7 @@ Axes: B batch, C colour, N atoms, R kernel sizes (1 x 1, 3 x 3, ...), H rows, W 
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,11 @@ def polar_features(size: int) -> Tensor:
     )
 
 
+def area_factor(size: int) -> float:
+    """What keeps the response of a large atom in the range of a 3 x 3 one."""
+    return 9 / size**2
+
+
 class AtomMLP(nn.Module):
     """One atom as a function of the plane: three linear layers with sines of one learnable frequency.
 
@@ -48,8 +54,22 @@ class AtomMLP(nn.Module):
         return value.squeeze(-1)
 
 
-class InverseAtoms(nn.Module):
-    """The multi-scale dictionary {v_n^r}: each atom n sampled at each kernel size r (INIKNet, eq. (6))."""
+class InverseDictionary(nn.Module):
+    """Base of the dictionaries {v_n^r} of inverse kernels, each with N atoms at every kernel size r."""
+
+    width_key: ClassVar[str | None]
+    """The tensor whose first axis is the width of the atoms' MLPs; None without MLPs."""
+    sizes: tuple[int, ...]
+
+    def forward(self) -> list[Tensor]:
+        """The kernels, one (N, k, k) tensor for every size k, smallest first."""
+        raise NotImplementedError
+
+
+class InverseAtoms(InverseDictionary):
+    """The multi-scale dictionary of the paper: each atom n sampled at each kernel size r (eq. (6))."""
+
+    width_key = "mlps.0.first.weight"
 
     def __init__(self, count: int, sizes: Sequence[int], width: int) -> None:
         super().__init__()
@@ -61,12 +81,10 @@ class InverseAtoms(nn.Module):
         self.points: Tensor
 
     def forward(self) -> list[Tensor]:
-        """The kernels, one (N, k, k) tensor for every size k, smallest first."""
         values = torch.stack([mlp(self.points) for mlp in self.mlps])  # (N, all points)
         per_size = values.split([size * size for size in self.sizes], dim=1)
-        # 9 / k^2 keeps the response of a large atom in the range of a 3 x 3 one.
         return [
-            flat.reshape(-1, size, size) * (9 / size**2)
+            flat.reshape(-1, size, size) * area_factor(size)
             for flat, size in zip(per_size, self.sizes, strict=True)
         ]
 

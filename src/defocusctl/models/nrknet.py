@@ -9,30 +9,38 @@ Axes: B batch, C colour, J atoms, H rows, W columns. Scale t = 1 is full size, t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
 
 from defocusctl.models.blocks import (
     ResBlock,
     conv_block,
     enlarged,
     padded,
-    reflect_conv,
     reverse_colours,
     unshuffled,
     up_block,
 )
+from defocusctl.models.choices import check_choice
+from defocusctl.models.coefficients import COEFFICIENTS
+from defocusctl.models.neumann import EXPANSIONS
+from defocusctl.models.other_blur_atoms import FreeKernels, GaussianKernels, IndependentKernels
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
-from defocusctl.models.recurrence import lstm_step, resize
-from defocusctl.models.recursive_atoms import BlurringOperator
+from defocusctl.models.recurrence import resize
+from defocusctl.models.recursive_atoms import BlurKernels, BlurringOperator, RecursiveKernels
 
-SCALES = (1, 2, 3)
+KERNELS: dict[str, type[BlurKernels]] = {
+    "recursive": RecursiveKernels,
+    "gaussian": GaussianKernels,
+    "independent": IndependentKernels,
+    "free": FreeKernels,
+}
 STEP = 16
-"""Sides are multiples of this: the U-Net halves the coarsest scale twice."""
-LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25)  # lambda_0 ... lambda_3 of eq. (12)
+"""Sides of photos are multiples of this."""
+LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.125)
+"""lambda_0 ... lambda_3 of eq. (12); the paper does not give lambda_4 of its ablation with four scales."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,27 @@ class NRKNetConfig:
     """Sizes of an NRKNet; the defaults are those of the release (6,094,107 parameters).
 
     Features and coefficients are computed at 1/``feature_scale`` of the image's size, reblurring always at
-    full size.
+    full size. ``kernels``, ``recurrence``, ``expansion`` and ``scales`` are what the paper's ablations vary.
     """
 
     width: int = 64
     atoms: int = 22
     feature_scale: int = 1
+    kernels: str = "recursive"
+    recurrence: str = "lstm"
+    expansion: str = "cross-scale"
+    scales: int = 3
+
+    def __post_init__(self) -> None:
+        check_choice("kernels", self.kernels, KERNELS)
+        check_choice("recurrence", self.recurrence, COEFFICIENTS)
+        check_choice("expansion", self.expansion, EXPANSIONS)
+        check_choice("scales", self.scales, range(2, len(LOSS_WEIGHTS)))
+
+    @property
+    def multiple(self) -> int:
+        """Sides for the U-Net are multiples of this: it halves the coarsest scale twice."""
+        return (4 << (self.scales - 1)) * self.feature_scale
 
 
 class AdditiveUNet(nn.Module):
@@ -76,69 +99,58 @@ class AdditiveUNet(nn.Module):
         return d1
 
 
-class CoefficientModule(nn.Module):
-    """Gamma of one scale from its features and the states of the next coarser one (NRKNet, section 3.3)."""
-
-    def __init__(self, width: int, atoms: int) -> None:
-        super().__init__()
-        self.attention = nn.Sequential(reflect_conv(width, atoms), nn.BatchNorm2d(atoms, eps=1e-5), nn.ReLU())
-        self.gates = nn.Conv2d(width + atoms, 4 * atoms, kernel_size=5, padding=2)
-
-    def forward(self, features: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (B, width, H, W), states (B, J, H/2, W/2) -> gamma (B, J, H, W) and the new states."""
-        a = self.attention(features)
-        h, c = lstm_step(self.gates(torch.cat([avg_pool2d(features, 2), h], dim=1)), c)
-        u = interpolate(h, scale_factor=2, mode="nearest")
-        return u * a + u, h, c
-
-
 class NRKNet(Network):
     """Predicts gamma at three scales and applies the Neumann terms (I - D_t)^t of each."""
 
     name: ClassVar[str] = "nrknet"
-    coefficient_names: ClassVar[tuple[str, ...]] = ("gamma_1", "gamma_2", "gamma_3")
+    coefficient_names: tuple[str, ...] = ("gamma_1", "gamma_2", "gamma_3")
     default_overlap: ClassVar[int] = 64
     bytes_per_pixel: ClassVar[int] = 3000
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet",)
+    choices: ClassVar[tuple[str, ...]] = ("kernels", "recurrence", "expansion", "scales")
 
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NRKNetConfig()
         self.unet = AdditiveUNet(3 * config.feature_scale**2, config.width)
-        self.coefficients = CoefficientModule(config.width, config.atoms)
-        self.blurring = BlurringOperator(config.atoms)
+        self.coefficients = COEFFICIENTS[config.recurrence](config.width, config.atoms)
+        self.blurring = BlurringOperator(KERNELS[config.kernels](config.atoms), config.atoms)
+        self.expansion = EXPANSIONS[config.expansion]
+        self.scales = range(1, config.scales + 1)
+        self.coefficient_names = tuple(f"gamma_{t}" for t in self.scales)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+    def from_state(cls, state: Mapping[str, Tensor], **choices: Any) -> Self:
         width, channels = state["unet.enter1.0.weight"].shape[:2]
-        atoms = state["coefficients.attention.0.weight"].shape[0]
-        return cls(NRKNetConfig(width=width, atoms=atoms, feature_scale=isqrt(channels // 3)))
+        atoms = state["blurring.sum.weight"].shape[1] // 3
+        return cls(NRKNetConfig(width=width, atoms=atoms, feature_scale=isqrt(channels // 3), **choices))
 
     def forward(self, x: Tensor) -> Prediction:
         """Z_0 of eq. (10); coefficients are gamma_1 (B, J, H, W), gamma_2 and gamma_3 at 1/2 and 1/4."""
-        images = pyramid(x)
+        images = pyramid(x, len(self.scales))
         gammas = self._gammas(images)
         z0 = x
-        for t, image, gamma in zip(SCALES, images, gammas, strict=True):
-            z0 = z0 + _enlarged(self._neumann_terms(image, gamma, t)[-1], t)
-        return Prediction(z0, {f"gamma_{t}": gamma for t, gamma in zip(SCALES, gammas, strict=True)})
+        for t, image, gamma in zip(self.scales, images, gammas, strict=True):
+            z0 = z0 + _enlarged(self.expansion.part(self._neumann_terms(image, gamma, t)), t)
+        return Prediction(z0, dict(zip(self.coefficient_names, gammas, strict=True)))
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Z_0 ... Z_3 for eq. (13) and the reblurred sharp images D_t(X_t) for eq. (14).
 
-        Z_t = Y_t + sum_{k=1..t} (I - D_t)^k Y_t. The released script leaves the reblurring loss out of its
-        sum; it is included here because the paper's ablation relies on it.
+        Z_t = Y_t + sum_{k=1..t} (I - D_t)^k Y_t, or up to the expansion's own order. The released script
+        leaves the reblurring loss out of its sum; it is included here because the paper's ablation relies on
+        it.
         """
-        images, targets = pyramid(blurred), pyramid(sharp)
+        images, targets = (pyramid(image, len(self.scales)) for image in (blurred, sharp))
         gammas = self._gammas(images)
         z0 = blurred
         restored = []
         reblurred = []
-        for t, y, x, gamma in zip(SCALES, images, targets, gammas, strict=True):
+        for t, y, x, gamma in zip(self.scales, images, targets, gammas, strict=True):
             terms = self._neumann_terms(y, gamma, t)
-            z0 = z0 + _enlarged(terms[-1], t)
+            z0 = z0 + _enlarged(self.expansion.part(terms), t)
             z_t = y + torch.stack(terms).sum(dim=0)
             restored.append((LOSS_WEIGHTS[t], z_t, x))
             reblurred.append((LOSS_WEIGHTS[t], self.reblur(x, gamma), y))
@@ -154,17 +166,30 @@ class NRKNet(Network):
 
     def reverse_colours(self) -> None:
         reverse_colours(self.unet.get_parameter("enter1.0.weight"), (self.config.width, 3, -1, 3, 3), 1)
-        reverse_colours(self.blurring.kernels.logits, (self.config.atoms - 1, 3, 2), 1)
+        self.blurring.kernels.reverse_colours()
         reverse_colours(self.blurring.sum.weight, (3, self.config.atoms, 3), 0, 2)
         reverse_colours(self.blurring.sum.bias, (3,), 0)
 
-    def initialise(self) -> None:
-        """Xavier weights (section 4.1), then D_t close to the identity so that the output starts near x.
+    def initialise_as_published(self) -> None:
+        """Xavier weights (section 4.1)."""
+        self._draw_xavier()
+        self.blurring.kernels.draw_xavier()
 
-        The first gamma belongs to the delta atom: the biases hold its gates half open, which makes it nearly
-        constant, and the 1 x 1 convolution divides by that constant. The paper does not do this; short
+    def initialise(self) -> None:
+        """Xavier weights, then D_t close to the identity so that the output starts near x.
+
+        The first gamma belongs to the delta atom: it is made nearly constant, and the 1 x 1 convolution
+        divides by that constant. The paper does not do this; short
         training runs need the head start.
         """
+        self._draw_xavier()
+        self.blurring.kernels.reset_parameters()
+        gamma_1 = self.coefficients.hold_first()
+        with torch.no_grad():
+            self.blurring.sum.weight.mul_(0.1)
+            self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
+
+    def _draw_xavier(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -172,57 +197,38 @@ class NRKNet(Network):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-        nn.init.zeros_(self.blurring.kernels.logits)
-        with torch.no_grad():
-            atoms = self.config.atoms
-            gates = self.coefficients.gates
-            assert gates.bias is not None
-            gates.weight.mul_(0.3)
-            i, f, o, g = (gate * atoms for gate in range(4))  # the rows of the first gamma
-            for row, bias in ((i, 2.0), (f, -4.0), (o, 2.0), (g, 2.0)):
-                gates.weight[row].mul_(0.1)
-                gates.bias[row] = bias
-            attention = self.coefficients.attention[1]
-            assert isinstance(attention, nn.BatchNorm2d)
-            attention.weight[0] = 0.1
-            c = torch.sigmoid(torch.tensor(2.0)) * torch.tanh(torch.tensor(2.0))
-            gamma_1 = torch.sigmoid(torch.tensor(2.0)) * torch.tanh(c)
-            self.blurring.sum.weight.mul_(0.1)
-            self.blurring.sum.weight[:, :3, 0, 0] = torch.eye(3) / gamma_1
 
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Gamma of every image, finest first; states are passed from coarse to fine."""
-        factor = self.config.feature_scale
-        inputs = images if factor == 1 else pyramid(padded(images[0], STEP * factor))
-        coarsest = inputs[-1]
-        height, width = (length // (2 * factor) for length in coarsest.shape[-2:])
-        size = (coarsest.shape[0], self.config.atoms, height, width)
-        h = c = torch.zeros(size, dtype=coarsest.dtype, device=coarsest.device)
+        multiple = self.config.multiple
+        inputs = images if multiple <= STEP else pyramid(padded(images[0], multiple), len(images))
+        states: Sequence[Tensor] = ()
         gammas: list[Tensor] = []
         for image, input in zip(reversed(images), reversed(inputs), strict=True):
-            if gammas:
-                h, c = resize(h, 2.0), resize(c, 2.0)
-            features = self.unet(unshuffled(input, factor)).to(image.dtype)
+            features = self.unet(unshuffled(input, self.config.feature_scale)).to(image.dtype)
             # Always float32: D(z) is subtracted from z, which exposes errors of gamma.
             with torch.autocast(image.device.type, enabled=False):
-                gamma, h, c = self.coefficients(features, h, c)
-            gammas.append(enlarged(gamma.float(), factor, image))
+                gamma, states = self.coefficients(features, states)
+            gamma = enlarged(gamma.float(), self.config.feature_scale, image)
+            gammas.append(gamma if inputs is images else gamma[..., : image.shape[-2], : image.shape[-1]])
         return gammas[::-1]
 
-    def _neumann_terms(self, image: Tensor, gamma: Tensor, count: int) -> list[Tensor]:
-        """(I - D) Y, (I - D)^2 Y, ..., (I - D)^``count`` Y (eq. (8))."""
+    def _neumann_terms(self, image: Tensor, gamma: Tensor, t: int) -> list[Tensor]:
+        """(I - D) Y, (I - D)^2 Y, ... of scale t, to the order of the expansion (eq. (8))."""
         terms: list[Tensor] = []
         z = image
-        for _ in range(count):
+        for _ in range(self.expansion.order(t, len(self.scales))):
             z = z - self.reblur(z, gamma)
             terms.append(z)
         return terms
 
 
-def pyramid(image: Tensor) -> list[Tensor]:
-    """The image at scales 1, 2, 3; each halving keeps the even rows and columns (nearest neighbour)."""
-    half = image[..., ::2, ::2]
-    return [image, half, half[..., ::2, ::2]]
+def pyramid(image: Tensor, scales: int = 3) -> list[Tensor]:
+    """The image at scales 1, 2, ...; each halving keeps the even rows and columns (nearest neighbour)."""
+    images = [image]
+    for _ in range(scales - 1):
+        images.append(images[-1][..., ::2, ::2])
+    return images
 
 
 def _enlarged(image: Tensor, t: int) -> Tensor:

@@ -23,11 +23,17 @@ class TrainingOutput:
     """The inputs of the papers' losses for one batch.
 
     ``restored`` pairs a loss weight with an estimate of the sharp image, the full-size one first;
-    ``reblurred`` pairs a loss weight with (sharp image blurred again, blurred input) of one scale.
+    ``reblurred`` pairs a loss weight with (sharp image blurred again, blurred input) of one scale, the
+    full-size one first as well.
     """
 
     restored: tuple[tuple[float, Tensor, Tensor], ...]
     reblurred: tuple[tuple[float, Tensor, Tensor], ...] = ()
+
+    @property
+    def finest(self) -> "TrainingOutput":
+        """The first pairs alone."""
+        return TrainingOutput(self.restored[:1], self.reblurred[:1])
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,19 @@ class Model(nn.Module):
     """What it learns from a blurred photo: the sharp one, or the blur radius of rendered scenes."""
 
     config: Any
-    """The network's sizes, a frozen dataclass that can be stored as JSON."""
+    """The network's sizes and parts, a frozen dataclass that can be stored as JSON."""
+    choices: ClassVar[tuple[str, ...]] = ()
+    """Fields of the configuration that ``from_state`` takes as keywords, because shapes do not show them."""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
         """A network with the sizes of the tensors in ``state`` (our key names); does not load them.
 
+        A network with ``choices`` takes them too, each with a default.
+
         Raises:
             KeyError: if a tensor that determines a size is missing.
+            ValueError: if there is no such choice.
         """
         raise NotImplementedError
 
@@ -67,11 +78,15 @@ class Model(nn.Module):
     def initialise(self) -> None:
         """Set random weights for training, near the identity; by default they stay as constructed."""
 
+    def initialise_as_published(self) -> None:
+        """Set random weights as the network's paper does, where that differs."""
+        self.initialise()
+
 
 class Network(Model):
     """Base of all networks that restore photos; its class attributes are what other code needs to know."""
 
-    coefficient_names: ClassVar[tuple[str, ...]] = ()
+    coefficient_names: tuple[str, ...] = ()
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """The smallest side, in pixels, that reflect padding allows."""

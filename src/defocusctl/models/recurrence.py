@@ -57,19 +57,38 @@ class DuplexRecurrence(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Features of all scales, coarsest first, each (B, C, H, W) -> the refined ones in the same order."""
-        finest_first = [self._normalise(feature) for feature in reversed(features)]
+        finest_first = [_normalised(feature, self.norm) for feature in reversed(features)]
         upward = _pass(self.fine_to_coarse, finest_first, factor=0.5)[::-1]
         del finest_first  # a third of what would be held during the second pass
         downward = _pass(self.coarse_to_fine, upward, factor=2.0)
         return [feature + h for feature, h in zip(features, downward, strict=True)]
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        """Layer normalisation over the channels of each pixel."""
-        last = x.permute(0, 2, 3, 1)
-        normalised = layer_norm(
-            last, self.norm.normalized_shape, self.norm.weight, self.norm.bias, self.norm.eps
-        )
-        return normalised.permute(0, 3, 1, 2)
+
+class StackedRecurrence(nn.Module):
+    """Two cells in sequence, both coarse to fine, as large as the duplex (INIKNet's "Unidirectional")."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, eps=1e-5)
+        self.earlier = ResidualCell(channels)
+        self.coarse_to_fine = ResidualCell(channels)
+
+    def forward(self, features: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Features of one scale (B, C, H, W) -> the refined ones, and the states for the next finer scale.
+
+        ``states`` are those of the next coarser one, none at the coarsest.
+        """
+        zero = torch.zeros_like(features)
+        h1, c1, h2, c2 = [resize(state, 2.0) for state in states] or [zero] * 4
+        h1, c1 = self.earlier(_normalised(features, self.norm), h1, c1)
+        h2, c2 = self.coarse_to_fine(h1, h2, c2)
+        return features + h2, [h1, c1, h2, c2]
+
+
+def _normalised(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Layer normalisation over the channels of each pixel."""
+    last = x.permute(0, 2, 3, 1)
+    return layer_norm(last, norm.normalized_shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
 
 
 def _pass(cell: ResidualCell, features: Sequence[Tensor], factor: float) -> list[Tensor]:

@@ -3,12 +3,42 @@
 Axes: B batch, C colour, J atoms, H rows, W columns.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from defocusctl.models.blocks import reverse_colours
 
-class RecursiveKernels(nn.Module):
+
+class BlurKernels(nn.Module):
+    """Base of the dictionaries of blur atoms A_1 ... A_J, of which A_1 is the delta."""
+
+    def responses(self, image: Tensor) -> Iterator[Tensor]:
+        """The image (B, 3, H, W) correlated with A_2, ..., A_J, one at a time."""
+        raise NotImplementedError
+
+    def atoms(self) -> Tensor:
+        """All atoms as (J, C, K, K) kernels, centred; K is the size of the largest."""
+        raise NotImplementedError
+
+    def reverse_colours(self) -> None:
+        """Swap red and blue, in place."""
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Make every learnable kernel flat."""
+        for logits in self.parameters():
+            nn.init.zeros_(logits)
+
+    def draw_xavier(self) -> None:
+        """Draw the logits of every learnable kernel as NRKNet's paper draws all weights."""
+        for logits in self.parameters():
+            nn.init.xavier_uniform_(logits)
+
+
+class RecursiveKernels(BlurKernels):
     """The three-tap kernels a_j: symmetric, positive, with sum 1, one per colour channel.
 
     The parameter holds (p, q) for each of the J - 1 kernels and 3 colours; softmax over (p, q, p) gives a_j
@@ -25,8 +55,17 @@ class RecursiveKernels(nn.Module):
         p, q = self.logits.flatten(1).unbind(dim=1)
         return torch.softmax(torch.stack([p, q, p], dim=1), dim=1).reshape(-1, 3, 3)
 
+    def responses(self, image: Tensor) -> Iterator[Tensor]:
+        """Each response is computed from the previous one (eq. (5))."""
+        for a in self():
+            image = _separable(image, a)
+            yield image
+
+    def reverse_colours(self) -> None:
+        reverse_colours(self.logits, (-1, 3, 2), 1)
+
     def atoms(self) -> Tensor:
-        """A_1 = delta and A_j = A_{j-1} * (a_j a_j^T) as (J, C, 2J - 1, 2J - 1) kernels, centred."""
+        """A_1 = delta and A_j = A_{j-1} * (a_j a_j^T) as (J, C, 2J - 1, 2J - 1) kernels."""
         taps = self()
         half, colours, _ = taps.shape
         atom = torch.zeros(1, colours, 2 * half + 1, 2 * half + 1, dtype=taps.dtype, device=taps.device)
@@ -45,23 +84,21 @@ class BlurringOperator(nn.Module):
     The sum over j is a learnt 1 x 1 convolution over the 3 J weighted responses, bias included.
     """
 
-    def __init__(self, atoms: int) -> None:
+    def __init__(self, kernels: BlurKernels, atoms: int) -> None:
         super().__init__()
-        self.kernels = RecursiveKernels(atoms)
+        self.kernels = kernels
         self.sum = nn.Conv2d(3 * atoms, 3, kernel_size=1)
 
     def forward(self, image: Tensor, gamma: Tensor) -> Tensor:
         """(B, 3, H, W) and gamma (B, J, H, W), float32 -> D(image), (B, 3, H, W).
 
-        Each response is computed from the previous one and summed at once: 3 channels exist at a time, not 3
-        J.
+        Each response is summed at once: 3 channels exist at a time, not 3 J.
         """
         mixing = self.sum.weight.reshape(3, -1, 3).unbind(dim=1)  # J times (3, C)
         assert self.sum.bias is not None
-        response = image.contiguous()
-        blurred = gamma[:, :1] * _mix(response, mixing[0]) + self.sum.bias.view(1, 3, 1, 1)
-        for j, a in enumerate(self.kernels(), start=1):
-            response = _separable(response, a)
+        image = image.contiguous()
+        blurred = gamma[:, :1] * _mix(image, mixing[0]) + self.sum.bias.view(1, 3, 1, 1)
+        for j, response in enumerate(self.kernels.responses(image), start=1):
             blurred = blurred + gamma[:, j : j + 1] * _mix(response, mixing[j])
         return blurred
 

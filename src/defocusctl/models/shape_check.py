@@ -9,14 +9,16 @@ from torch.overrides import TorchFunctionMode
 
 from defocusctl.models.prediction import Model
 
+Builder = Callable[[Mapping[str, Tensor]], Model]
+
 CALL = 1000
 """The cost of one PyTorch call, as a count of numbers."""
 LIMIT = 10_000_000
 """The largest count for building a network; the released ones stay below 1,000,000."""
 
 
-def expected_shapes(network: type[Model], state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """The shapes, by key, that a ``network`` with the sizes in ``state`` must have.
+def expected_shapes(build: Builder, state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """The shapes, by key, of the network that ``build``, a ``from_state``, makes for ``state``.
 
     Raises:
         KeyError: if a tensor that determines a size is missing.
@@ -27,7 +29,7 @@ def expected_shapes(network: type[Model], state: Mapping[str, Tensor]) -> dict[s
         if tensor.numel() == 0:
             raise ValueError(f"{key} is empty")
     with _ShapesOnly():
-        return {key: tensor.shape for key, tensor in network.from_state(state).state_dict().items()}
+        return {key: tensor.shape for key, tensor in build(state).state_dict().items()}
 
 
 class _ShapesOnly(TorchFunctionMode):

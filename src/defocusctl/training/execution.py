@@ -13,6 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.mixed_layout import mix_layouts
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Model
@@ -26,10 +27,14 @@ PROBE_STEPS = 2  # after one to warm up
 
 @dataclass(frozen=True)
 class Execution:
-    """How the steps of a run are computed: ``precision`` of autocast, memory ``layout`` of the features."""
+    """How the steps of a run are computed: ``precision`` of autocast, memory ``layout`` of the features.
+
+    ``lpips`` is for losses with a perceptual term, on the device of the run.
+    """
 
     precision: str
     layout: str
+    lpips: Lpips | None = None
 
     def prepare(self, network: Model, device: torch.device) -> Model:
         """The network itself on ``device`` in this layout."""
@@ -48,17 +53,19 @@ class Execution:
             torch.autocast(blurred.device.type, dtype=dtype, enabled=dtype is not None),
         ):
             output = network.training_output(blurred, target)
-        return total_loss(output, recipe.loss)
+        return total_loss(output, recipe.loss, self.lpips)
 
     @property
     def memory_format(self) -> torch.memory_format:
         return torch.contiguous_format if self.layout == "nchw" else torch.channels_last
 
 
-def choose_execution(recipe: Recipe, network: Model, device: torch.device) -> Execution:
+def choose_execution(
+    recipe: Recipe, network: Model, device: torch.device, lpips: Lpips | None = None
+) -> Execution:
     """What the recipe says, and for ``auto`` what is fastest on this device; the network is not changed."""
     candidates = [
-        Execution(precision, layout)
+        Execution(precision, layout, None if lpips is None else lpips.to(device))
         for precision in _precisions(recipe, device)
         for layout in _layouts(recipe, device)
         if precision == "fp32" or layout != "mixed"

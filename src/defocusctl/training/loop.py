@@ -16,12 +16,14 @@ from torch.utils.data import DataLoader
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache, pairs_in, photos_in
 from defocusctl.errors import DataError, DefocusctlError, OutputError
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.catalogue import model_class
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Model, Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
+from defocusctl.training.processes import LostProcessError, Processes
 from defocusctl.training.radius_validation import RadiusScore, RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
 from defocusctl.training.schedule import learning_rate
@@ -52,8 +54,13 @@ def train(
     resume: bool,
     max_minutes: float | None,
     on_progress: Callable[[Progress], None],
+    lpips: Lpips | None = None,
+    processes: Processes | None = None,
 ) -> TrainingState:
     """Run a recipe to its end, or until ``max_minutes`` are over or Ctrl-C; the checkpoint is in ``out``.
+
+    ``lpips`` must be given if the recipe's loss has a perceptual term. Of several ``processes``, the first
+    one writes and validates.
 
     Raises:
         DataError: for data that is missing, a folder that already holds another run, or a loss that is not
@@ -62,22 +69,33 @@ def train(
         ModelError: if the network's package is broken.
         WeightsError: if ``start_from`` is missing or of another network.
         OutputError: if the run's folder cannot be written, or holds files that are not of a run.
+        LostProcessError: if another process is gone; the checkpoint is then of the last step that all took.
         KeyboardInterrupt: after the step at hand is finished and saved.
     """
+    processes = processes or Processes(device)
     if (out / FILE).exists() and not resume:
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
     sources = _sources(recipe, data_root)
     validation = _validation(recipe, data_root)
     network, was_bgr = _network(recipe, data_root)
-    state = TrainingState(recipe, network, device)
+    for stage in recipe.stages:
+        processes.parts(stage.batch, stage.accumulate)
+    state = TrainingState(recipe, network, device, lpips)
     if resume and (out / FILE).exists():
         state.load(out, was_bgr)
     deadline = inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    processes.any(False)  # nobody writes before all have looked
+    if not processes.is_first:
+        return _follow(state, sources, processes, deadline)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with closing(Journal(out, state.step)) as journal, Interruption() as interruption:
-            _run(state, sources, validation, journal, out, deadline, interruption, on_progress)
+            try:
+                _run(state, sources, validation, journal, out, deadline, processes, interruption, on_progress)
+            except LostProcessError:
+                state.save(out)
+                raise
             state.save(out)
     except OSError as error:
         raise OutputError(
@@ -109,8 +127,25 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
         source=f"defocusctl train, seed {recipe.seed}, {state.step} of {recipe.steps} steps",
         licence=recipe.licence,
         trained_on=recipe.trained_on,
+        variant=recipe.variant or "",
     )
     save_checkpoint(path, state.averaged, metadata, dtype=dtype)
+
+
+def _follow(
+    state: TrainingState,
+    sources: list[RenderedSource | PairSource],
+    processes: Processes,
+    deadline: float,
+) -> TrainingState:
+    """What all processes but the first do: the same steps, and nothing else."""
+    with Interruption() as interruption:
+        for _ in _steps(state, sources, processes):
+            if processes.any(interruption.requested or time.monotonic() >= deadline):
+                break
+    if interruption.requested:
+        raise KeyboardInterrupt
+    return state
 
 
 def _run(
@@ -120,6 +155,7 @@ def _run(
     journal: Journal,
     out: Path,
     deadline: float,
+    processes: Processes,
     interruption: Interruption,
     on_progress: Callable[[Progress], None],
 ) -> None:
@@ -127,7 +163,7 @@ def _run(
     ends = [span.end for span in recipe.spans]
     saved = started = time.monotonic()
     losses: list[float] = []
-    for loss in _steps(state, sources):
+    for loss in _steps(state, sources, processes):
         now = time.monotonic()
         state.seconds += now - started
         started = now
@@ -145,14 +181,16 @@ def _run(
             strips = validation.strips(state.averaged, state.device)
             journal.picture(state.step, strips)
         on_progress(Progress(state.step, recipe.steps, loss, scores))
-        if interruption.requested or time.monotonic() >= deadline:
+        if processes.any(interruption.requested or time.monotonic() >= deadline):
             return
         if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
             state.save(out)
             saved = time.monotonic()
 
 
-def _steps(state: TrainingState, sources: list[RenderedSource | PairSource]) -> Iterator[float]:
+def _steps(
+    state: TrainingState, sources: list[RenderedSource | PairSource], processes: Processes
+) -> Iterator[float]:
     """Take the steps that are left, stage by stage; yields the loss of each."""
     data = state.recipe.data
     cache = PixelCache(int(data.cache_gib * 2**30), data.white)
@@ -166,20 +204,25 @@ def _steps(state: TrainingState, sources: list[RenderedSource | PairSource]) -> 
             sources, stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed
         )
         for batch in _batches(crops, range(state.step - span.origin, span.end - span.origin), data.workers):
-            yield _step(state, batch, span)
+            yield _step(state, batch, span, processes)
 
 
-def _step(state: TrainingState, crops: Crops, span: Span) -> float:
+def _step(state: TrainingState, crops: Crops, span: Span, processes: Processes) -> float:
+    """One step with the whole batch, of which this process computes its parts; returns the batch's loss."""
     optimiser = span.stage.optimiser
     samples = render_crops(_moved(crops, state.device), span.stage.rendering, span.stage.seed)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(optimiser, crops.step, span.schedule_steps)
     state.network.train()
-    loss = state.execution.loss(
-        state.network, samples.blurred, getattr(samples, state.network.target), state.recipe
-    )
+    target = getattr(samples, state.network.target)
     state.optimiser.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()
+    losses = []
+    parts = processes.parts(span.stage.batch, span.stage.accumulate)
+    for part in parts:
+        loss = state.execution.loss(state.network, samples.blurred[part], target[part], state.recipe)
+        state.scaler.scale(loss / len(parts)).backward()
+        losses.append(loss.detach())
+    loss = processes.average(torch.stack(losses).mean(), state.network.parameters())
     state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), optimiser.clip_norm or inf)
     if not torch.isfinite(loss + norm) and not _skipped_by(state.scaler):
@@ -191,7 +234,7 @@ def _step(state: TrainingState, crops: Crops, span: Span) -> float:
     state.scaler.update()
     state.ema.update_parameters(state.network)
     state.step += 1
-    return float(loss.detach())
+    return float(loss)
 
 
 def _skipped_by(scaler: GradScaler) -> bool:
@@ -254,7 +297,7 @@ def _network(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
     with network_errors(network.name):
-        network.initialise()
+        network.initialise_as_published() if recipe.initialisation == "published" else network.initialise()
     return network, False
 
 

@@ -1,14 +1,13 @@
 """The papers' loss functions, and that of the blur radius.
 
 All tensors are (B, 3, H, W) float32 in [0, 1] unless stated.
-
-INIKNet's eq. (10) also has a perceptual term, 0.1 * LPIPS; it needs AlexNet's weights and is not used here.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.prediction import RadiusOutput, TrainingOutput
 from defocusctl.training.recipe import Loss
 
@@ -26,6 +25,15 @@ def reblurring_loss(output: TrainingOutput) -> Tensor:
     """sum_t lambda_t |D_t(X_t) - Y_t|^2 (NRKNet eq. (12) and (14)); zero for a network that never reblurs."""
     terms = [weight * mse_loss(reblurred, blurred) for weight, reblurred, blurred in output.reblurred]
     return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def perceptual_loss(output: TrainingOutput, lpips: Lpips) -> Tensor:
+    """sum over scales of lambda_t LPIPS, which sees [-1, 1] (INIKNet eq. (10)); float32 at any precision."""
+    terms = [
+        weight * lpips(2 * estimate.float() - 1, 2 * target.float() - 1).mean()
+        for weight, estimate, target in output.restored
+    ]
+    return torch.stack(terms).sum()
 
 
 def prediction_loss(output: TrainingOutput, settings: Loss) -> Tensor:
@@ -47,11 +55,19 @@ def radius_loss(output: RadiusOutput) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def total_loss(output: TrainingOutput | RadiusOutput, settings: Loss) -> Tensor:
-    """For restoration: prediction loss plus alpha times the reblurring loss."""
+def total_loss(output: TrainingOutput | RadiusOutput, settings: Loss, lpips: Lpips | None = None) -> Tensor:
+    """For restoration: prediction loss plus alpha times the reblurring loss, and the perceptual one.
+
+    ``lpips`` must be given if ``settings`` give it a weight.
+    """
     if isinstance(output, RadiusOutput):
         return radius_loss(output)
+    if settings.scales == "finest":
+        output = output.finest
     loss = prediction_loss(output, settings)
     if output.reblurred and settings.reblur_weight > 0:
         loss = loss + settings.reblur_weight * reblurring_loss(output)
+    if settings.perceptual_weight > 0:
+        assert lpips is not None
+        loss = loss + settings.perceptual_weight * perceptual_loss(output, lpips)
     return loss

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError, ModelError
 from defocusctl.models.plugins import ESTIMATORS, check_trainable
+from defocusctl.models.variants import find_variant
 from defocusctl.system.toml import Table, read_toml
 
 Count = Annotated[int, Field(ge=1)]
@@ -74,6 +75,8 @@ class Stage(Table):
 
     steps: Count
     batch: Count = 4
+    accumulate: Count = 1
+    """Parts that the batch of every process is computed in, one after the other, to save memory."""
     crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
     restart_from: Literal["averaged", "last"] | None = None
     """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before:
@@ -101,6 +104,10 @@ class Loss(Table):
     pixel: Literal["mse", "l1"] = "mse"
     frequency_weight: Weight = 0.1
     reblur_weight: Weight = 0.1
+    perceptual_weight: Weight = 0.0
+    """Of LPIPS, which needs AlexNet's weights and crops of at least 31 pixels at the coarsest scale."""
+    scales: Literal["all", "finest"] = "all"
+    """Whether the estimates of coarser scales count as well."""
 
 
 class Validation(Table):
@@ -124,8 +131,10 @@ class Recipe(Table):
 
     model: str
     """The network; its package is imported when the run begins."""
-    network: dict[str, int | float] = Field(default_factory=dict)
-    """Fields of the network's configuration that differ from its usual sizes; not with ``start_from``."""
+    variant: str | None = None
+    """The paper's name of an ablation, whose network and loss lie over those of the recipe."""
+    network: dict[str, int | float | str] = Field(default_factory=dict)
+    """Fields of the network's configuration that differ from the usual ones; not with ``start_from``."""
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Of autocast; ``auto`` takes what a probe at the start of every run finds fastest on its device."""
@@ -133,6 +142,8 @@ class Recipe(Table):
     """Of features in memory; ``mixed`` is channels_last but for the gradients of weights, in NCHW."""
     start_from: Path | None = None
     """Weights to go on from instead of random ones."""
+    initialisation: Literal["near-identity", "published"] = "near-identity"
+    """Random weights that make the output start near the photo, or those of the network's paper."""
     trained_on: str = "not stated"
     licence: str = "not stated"
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
@@ -157,6 +168,18 @@ class Recipe(Table):
                     "optimiser": content.get("optimiser", {}),
                 }
                 return {**content, "stages": [_laid_over(shared, stage) for stage in stages]}
+        return content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variant_lies_over(cls, content: Any) -> Any:
+        match content:
+            case {"model": str(model), "variant": str(name)}:
+                try:
+                    variant = find_variant(model, name)
+                except ModelError as error:
+                    raise ValueError(str(error)) from error
+                return _laid_over(content, {"network": dict(variant.network), "loss": dict(variant.loss)})
         return content
 
     @field_validator("model")

@@ -8,6 +8,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from defocusctl.errors import DataError, OutputError
+from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.prediction import Model
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
@@ -21,9 +22,11 @@ PART = f".{FILE}.part"
 class TrainingState:
     """The network, its exponential moving average, the optimiser and the number of steps done."""
 
-    def __init__(self, recipe: Recipe, network: Model, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, network: Model, device: torch.device, lpips: Lpips | None = None
+    ) -> None:
         self.recipe = recipe
-        self.execution = choose_execution(recipe, network, device)
+        self.execution = choose_execution(recipe, network, device, lpips)
         self.network = self.execution.prepare(network, device)
         self.device = device
         self.step = 0

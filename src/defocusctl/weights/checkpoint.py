@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,8 +22,9 @@ from defocusctl.models.level_shares import LevelShares
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Model, Network
-from defocusctl.models.shape_check import expected_shapes
+from defocusctl.models.shape_check import Builder, expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
+from defocusctl.models.variants import variant_of
 from defocusctl.system.atomic import atomic_write
 from defocusctl.weights.cache import converted_file, source_of
 from defocusctl.weights.checksums import Checksum, checked_metadata, with_content_checksum
@@ -39,7 +41,8 @@ class WeightsMetadata:
 
     ``configuration`` holds the fields of the network's configuration, and ``digest`` is the checksum of the
     published file that the weights were converted from, empty for our own weights. ``level_shares`` is what
-    each level of a photo is worth, None if it was not measured.
+    each level of a photo is worth, None if it was not measured. ``variant`` is the paper's name of the
+    ablation that the weights are of, empty for the network as published.
     """
 
     model: str
@@ -49,6 +52,7 @@ class WeightsMetadata:
     trained_on: str
     digest: str = ""
     level_shares: LevelShares | None = None
+    variant: str = ""
 
     @classmethod
     def of_network(
@@ -59,10 +63,26 @@ class WeightsMetadata:
         licence: str,
         trained_on: str,
         digest: str = "",
+        variant: str = "",
     ) -> Self:
-        """The metadata of ``network``, with its own name and configuration."""
+        """The metadata of ``network``, with its own name and configuration.
+
+        ``variant`` need only be given where the configuration does not show it.
+        """
         configuration = asdict(network.config)
-        return cls(network.name, configuration, source, licence, trained_on, digest)
+        return cls(
+            network.name,
+            configuration,
+            source,
+            licence,
+            trained_on,
+            digest,
+            variant=variant or variant_of(network.name, configuration),
+        )
+
+
+REQUIRED = [field.name for field in fields(WeightsMetadata) if field.name not in ("level_shares", "variant")]
+"""What every file says; the rest is newer."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +179,7 @@ def _read_safetensors(path: Path) -> tuple[Model, WeightsMetadata, str]:
             f"the weights {path} are damaged ({error})", "remove the file and get it again"
         ) from error
     metadata = _metadata_from(texts, path)
-    network = _network_with(metadata.model, state, path)
+    network = _network_with(metadata.model, state, path, metadata.configuration)
     with network_errors(metadata.model):
         configuration = json.loads(json.dumps(asdict(network.config)))  # tuples become lists, as in the file
     for key, value in metadata.configuration.items():
@@ -178,9 +198,7 @@ def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) ->
 
 def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
     try:
-        values = {
-            field.name: texts[field.name] for field in fields(WeightsMetadata) if field.name != "level_shares"
-        }
+        values = {key: texts[key] for key in REQUIRED}
         configuration = json.loads(values.pop("configuration"))
         shares = LevelShares.from_json(texts["level_shares"]) if "level_shares" in texts else None
     except (KeyError, ValueError, TypeError) as error:
@@ -188,7 +206,8 @@ def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
         raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
     if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
         raise WeightsError(f"the metadata of {path} are invalid", "get the file again")
-    return WeightsMetadata(configuration=configuration, level_shares=shares, **values)
+    variant = texts.get("variant", "")
+    return WeightsMetadata(configuration=configuration, level_shares=shares, variant=variant, **values)
 
 
 def _load_pickle(path: Path) -> Checkpoint:
@@ -219,7 +238,7 @@ def _converted(path: Path, entry: WeightsEntry | None, checksum: Checksum) -> Ch
     except KeyError as error:
         cause = f"{path} looks like {model}, but has the unknown tensor {error}"
         raise WeightsError(cause, "give an unchanged release") from error
-    network = _network_with(model, ours, path)
+    network = _network_with(model, ours, path, {})
     assert isinstance(network, Network)
     configuration = asdict(network.config)
     described = dict(entry.configuration or {}) if entry else {}
@@ -273,14 +292,22 @@ def _holds_all_its_numbers(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
-def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Model:
-    """The network with the sizes and tensors of ``state`` (our key names), in float32."""
+def _network_with(
+    model: str, state: Mapping[str, Tensor], path: Path, configuration: Mapping[str, Any]
+) -> Model:
+    """The network with the sizes and tensors of ``state`` (our key names), in float32.
+
+    Of ``configuration`` it takes what shapes do not show.
+    """
     if model not in (known := (*model_names(), *ESTIMATORS)):
         raise WeightsError(f"{path} holds weights of '{model}'", f"known networks: {', '.join(known)}")
     kind = model_class(model)
+    build: Builder = partial(
+        kind.from_state, **{key: configuration[key] for key in kind.choices if key in configuration}
+    )
     with network_errors(model):
         try:
-            expected = expected_shapes(kind, state)
+            expected = expected_shapes(build, state)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             cause = f"{path} lacks the tensors of {model} ({error})"
             raise WeightsError(cause, "get the file again") from error
@@ -294,6 +321,6 @@ def _network_with(model: str, state: Mapping[str, Tensor], path: Path) -> Model:
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
     with network_errors(model):
-        network = kind.from_state(state)
+        network = build(state)
         network.load_state_dict(state)
         return network.float().eval()

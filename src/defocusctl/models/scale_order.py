@@ -1,0 +1,84 @@
+"""The order in which INIKNet looks at the scales of a photo (section 4.1), and its ablation.
+
+Axes: B batch, C channels, H rows, W columns. Scales run from coarse to fine.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from defocusctl.models.blocks import unshuffled
+from defocusctl.models.recurrence import DuplexRecurrence, StackedRecurrence, resize
+
+if TYPE_CHECKING:
+    from defocusctl.models.iniknet import INIKNet
+
+SCALES = (0.25, 0.5, 1.0)
+
+Features = tuple[list[Tensor], list[Tensor]]
+"""Refined features for mu and for omega, (B, width, H, W) at every scale."""
+
+
+def resized(image: Tensor, scale: float) -> Tensor:
+    """Resize the full-size image bilinearly in one step, without antialiasing."""
+    if scale == 1.0:
+        return image
+    return interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+
+
+class ScaleOrder(ABC):
+    """How the features of all scales are found; it has no weights itself."""
+
+    recurrence: ClassVar[type[nn.Module]]
+    """The class of the two recurrences, for mu and for omega."""
+    images: ClassVar[int]
+    """Images that the U-Net sees at once."""
+
+    @abstractmethod
+    def features(self, network: "INIKNet", x: Tensor) -> Features:
+        """For the photo x (B, 3, H, W), its sides multiples of what the U-Net halves."""
+
+
+class Duplex(ScaleOrder):
+    """All scales at once, then fine to coarse and coarse to fine: nothing waits for a restored image."""
+
+    recurrence = DuplexRecurrence
+    images = 1
+
+    def features(self, network: "INIKNet", x: Tensor) -> Features:
+        factor = network.config.feature_scale
+        features = [network.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
+        return network.mu_recurrence(features), network.omega_recurrence(features)
+
+
+class Unidirectional(ScaleOrder):
+    """Coarse to fine only: beside its photo, each scale sees the restored image of the one before.
+
+    The coarsest scale has none, and sees its photo twice.
+    """
+
+    recurrence = StackedRecurrence
+    images = 2
+
+    def features(self, network: "INIKNet", x: Tensor) -> Features:
+        factor = network.config.feature_scale
+        image = attached = resized(x, SCALES[0])
+        mu_states: list[Tensor] = []
+        omega_states: list[Tensor] = []
+        refined: Features = [], []
+        for scale in SCALES:
+            if mu_states:
+                attached = resize(network.restored(image, refined[0][-1], refined[1][-1]), 2.0)
+                image = resized(x, scale)
+            features = network.unet(unshuffled(torch.cat([image, attached], dim=1), factor))
+            mu_features, mu_states = network.mu_recurrence(features, mu_states)
+            omega_features, omega_states = network.omega_recurrence(features, omega_states)
+            refined[0].append(mu_features)
+            refined[1].append(omega_features)
+        return refined
+
+
+ORDERS: dict[str, ScaleOrder] = {"duplex": Duplex(), "unidirectional": Unidirectional()}
