@@ -40,7 +40,8 @@ class RestoreSettings:
             raise UsageError(f"'{self.scale}' is not a scale", f"use {', '.join(SCALE_NAMES)}")
         if self.max_blur is not None and not 0 < self.max_blur < inf:
             raise UsageError(
-                f"a largest blur of {self.max_blur:g} pixels is not possible", "give a number of pixels above 0"
+                f"a largest blur of {self.max_blur:g} pixels is not possible",
+                "give a number of pixels above 0",
             )
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
