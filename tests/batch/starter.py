@@ -22,9 +22,10 @@ import defocusctl
 from defocusctl.cli.app import run
 
 for module in pkgutil.walk_packages(defocusctl.__path__, "defocusctl."):
-    importlib.import_module(module.name)
+    if module.name != "defocusctl.spandrel":  # for another program, whose package it needs
+        importlib.import_module(module.name)
 torch.set_num_threads(2)  # two photos at once
-NAMED = {"link": os.link, "replace": os.replace, "fsync": os.fsync, "network": torch.sigmoid}
+NAMED = {"link": os.link, "replace": os.replace, "fsync": os.fsync, "network": torch.tanh}
 """Functions at which a copy can end; the networks call the last one, and nothing else does."""
 
 

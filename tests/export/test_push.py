@@ -63,7 +63,7 @@ def test_to_the_hub_and_back(hub: Hub, tmp_path: Path) -> None:
     assert set(files) == {"model.safetensors", "config.json", "README.md"}
 
     configuration = json.loads(files["config.json"])
-    assert configuration["configuration"] == {"width": 4, "atoms": 4, "feature_scale": 1}
+    assert configuration["configuration"].items() >= {"width": 4, "atoms": 4, "feature_scale": 1}.items()
     assert (configuration["model"], configuration["channel_order"]) == ("nrknet", "RGB")
     card = files["README.md"].decode()
     assert card.startswith("---\nlibrary_name: defocusctl\n")

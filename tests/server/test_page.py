@@ -1,7 +1,9 @@
 """The page in a real browser: photos dropped, looked at, adjusted and downloaded as a visitor would."""
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,15 @@ def test_a_photo_is_dropped_looked_at_adjusted_and_downloaded(fresh: Any, tmp_pa
     assert target.read_bytes() == by_command(photo, "--strength", "0.4", "--max-blur", str(limit))
 
 
+def settled(value: Callable[[], float]) -> float:
+    """The value once it stays: scrolling is smooth."""
+    last = inf
+    while (now := value()) != last:
+        last = now
+        time.sleep(0.3)
+    return last
+
+
 def test_zoom_moves_and_keys(fresh: Any, tmp_path: Path) -> None:
     from selenium.webdriver import ActionChains
 
@@ -169,7 +180,10 @@ def test_zoom_moves_and_keys(fresh: Any, tmp_path: Path) -> None:
     start = fresh.execute_script(left)
     pan.send_keys("\ue014" * 3)  # to the right
     wait_until(lambda: fresh.execute_script(left) < start)
-    start, divider = fresh.execute_script(left), fresh.find_element("css selector", "#viewer .slider input")
+    start, divider = (
+        settled(lambda: fresh.execute_script(left)),
+        fresh.find_element("css selector", "#viewer .slider input"),
+    )
     assert fresh.execute_script("return arguments[0].value", divider) == "50"
     mouse = ActionChains(fresh, duration=50)
     mouse.move_to_element(pan).click_and_hold().move_by_offset(

@@ -17,6 +17,7 @@ from defocusctl.batch.restore_queue import AbandonedError, OnStart, OnTile, Rest
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.geometry import Size
 from defocusctl.restoring.restorer import Restorer
+from defocusctl.system.threads import torch_threads
 
 PIXELS_PER_WORKER = 150_000_000
 """Reading pauses while the photos in memory exceed this many pixels per photo being restored."""
@@ -82,17 +83,6 @@ class Engine(Protocol):
         remains.
         """
         ...
-
-
-@contextmanager
-def torch_threads(concurrency: Concurrency) -> Iterator[None]:
-    """Limit PyTorch in this block to the threads that each photo gets."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(concurrency.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run_in_threads(
@@ -207,7 +197,7 @@ class LocalEngine:
             with memory.holding(opened.photo.size.pixels):
                 return queue.finish(opened)
 
-        with torch_threads(concurrency), closing(queue):
+        with torch_threads(concurrency.threads), closing(queue):
             yield from run_in_threads(concurrency.photos, jobs, stop, do_next, closed)
 
 

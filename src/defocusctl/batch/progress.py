@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from defocusctl.batch.engine import Concurrency, torch_threads
+from defocusctl.batch.engine import Concurrency
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
+from defocusctl.system.threads import torch_threads
 
 BYTES_PER_PIXEL = 12
 """For a photo in memory: three colours of 16 bits, as read and as restored."""
@@ -118,15 +119,16 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
     sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
-    with torch_threads(concurrency):
+    with torch_threads(concurrency.threads):
         seconds_per_pixel = restorer.seconds_per_pixel()
-    plans = [plan for size in sizes for plan in restorer.possible_plans(size)]
+        at_once = concurrency.computing * restorer.tiles_at_once
+        plans = [plan for size in sizes for plan in restorer.possible_plans(size)]
     computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
     tile = max(plan.tile.pixels for plan in plans)
     largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
-        memory += concurrency.computing * tile * deblurrer.network.bytes_per_pixel
+        memory += at_once * tile * deblurrer.network.bytes_per_pixel
     return Estimate(
         megapixels=mean(size.megapixels for size in sizes) * len(jobs),
         seconds=computed * seconds_per_pixel / concurrency.computing,

@@ -47,7 +47,6 @@ class Method:
     label: str
     kind: str
     model: str | None = None
-    variant: str | None = None
     weights: str | None = None
     source: str | None = None
     digest: str | None = None
@@ -56,6 +55,7 @@ class Method:
     parameters: int | None = None
     macs: float | None = None
     trained_on: str | None = None
+    variant: str | None = None
 
     def is_reported_in(self, row: PublishedRow) -> bool:
         """Whether a paper's row is about this method, on whatever training data."""

@@ -1,9 +1,10 @@
 """Photos at all their levels, and the loop that fills their buffers tile by tile."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, Ou
 from defocusctl.restoring.parts import is_neutral
 from defocusctl.restoring.selection import SCALE_OF
 from defocusctl.restoring.tile_runner import TileResult, TileRunner
-from defocusctl.restoring.tiles import Floats, TilePlan
+from defocusctl.restoring.tiles import Floats, Tile, TilePlan
+from defocusctl.system.threads import in_order
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -101,13 +103,35 @@ class TileCount:
     warnings: list[str] = field(default_factory=list)
 
 
+class Step(NamedTuple):
+    """A tile of a level: the buffers of the photos that have this level, and what each needs of the tile."""
+
+    plan: TilePlan
+    buffers: Mapping[int, LevelBuffer]
+    tile: Tile
+    needed: Mapping[int, Box]
+
+    @property
+    def part(self) -> Box:
+        """What is read of the tile: all that any of the photos needs."""
+        return reduce(Box.joined, self.needed.values()) if self.needed else self.tile.read
+
+    def run(self, runner: TileRunner) -> dict[int, TileResult]:
+        """The results of the photos that need the tile."""
+        if not self.needed:
+            return {}
+        seen = [self.buffers[i].level.photo for i in self.needed]
+        return dict(zip(self.needed, runner.run(seen, self.part.shifted(-self.plan.context)), strict=True))
+
+
 def run_tiles(
     runner: TileRunner,
     photos: Sequence[PhotoPyramid],
     plans: Mapping[int, TilePlan],
     on_progress: Progress | None,
+    at_once: int = 1,
 ) -> list[TileCount]:
-    """Restore into the photos' buffers tile by tile.
+    """Restore into the photos' buffers tile by tile, ``at_once`` tiles at the same time.
 
     ``plans`` are the tiles of the levels by scale, the coarsest level first. A tile is computed, as far as it
     is needed, for those photos together that need it.
@@ -119,30 +143,26 @@ def run_tiles(
     for plan, buffers in levels:
         for buffer in buffers.values():
             buffer.begin(plan)
-    work = [
-        (plan, buffers, tile, {i: part for i, buffer in buffers.items() if (part := buffer.needed(tile))})
+    steps = [
+        Step(plan, buffers, tile, {i: part for i, buffer in buffers.items() if (part := buffer.needed(tile))})
         for plan, buffers in levels
         for tile in plan.tiles
     ]
-    total = sum(bool(needed) for *_, needed in work)
+    total = sum(bool(step.needed) for step in steps)
     report = on_progress or (lambda _done, _total: None)
     counts = [TileCount() for _ in photos]
     done = 0
-    for plan, buffers, tile, needed in work:
-        part = tile.read
-        results: dict[int, TileResult] = {}
-        if needed:
-            report(done, total)
-            part = reduce(Box.joined, needed.values())
-            seen = [buffers[i].level.photo for i in needed]
-            results = dict(zip(needed, runner.run(seen, part.shifted(-plan.context)), strict=True))
-            done += 1
-        for i, buffer in buffers.items():
-            buffer.add(tile, part, results.get(i))
-        for i, result in results.items():
-            counts[i].computed += 1
-            if result.rejected:
-                where = buffers[i].in_photo(tile.keep).text
-                counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
-    report(total, total)
+    report(done, total)
+    with closing(in_order(lambda step: step.run(runner), steps, at_once)) as all_results:
+        for step, results in zip(steps, all_results, strict=True):
+            for i, buffer in step.buffers.items():
+                buffer.add(step.tile, step.part, results.get(i))
+            for i, result in results.items():
+                counts[i].computed += 1
+                if result.rejected:
+                    where = step.buffers[i].in_photo(step.tile.keep).text
+                    counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
+            if results:
+                done += 1
+                report(done, total)
     return counts

@@ -49,9 +49,17 @@ from defocusctl.system.devices import (
     release_memory,
     reset_peak_memory,
 )
+from defocusctl.system.threads import compute_threads, in_order, torch_threads
 
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
+
+TILES_AT_ONCE = 4
+"""On a CPU, at most. Threads that share a tile wait for each other after every layer, which takes several
+times as long as one thread alone if another program keeps one of them from running."""
+
+TILE_AT_ONCE = 448
+"""Takes the place of ``AUTO_TILE`` if several tiles are computed at once, which need memory at once, too."""
 
 LARGEST_FLOAT32_TILE = 768
 """On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
@@ -208,10 +216,13 @@ class Restorer:
     def seconds_per_pixel(self) -> float:
         """Measure how long the network takes per pixel of a tile."""
         noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
-        for _ in range(2):  # the first one warms up
-            started = time.perf_counter()
-            self._runner.run([Photo.of_pixels(noise, 255.0)], Box(0, 0, PROBE, PROBE))
-        return (time.perf_counter() - started) / PROBE**2
+        photo, whole = Photo.of_pixels(noise, 255.0), Box(0, 0, PROBE, PROBE)
+        at_once = self.tiles_at_once
+        with torch_threads(compute_threads() // at_once):
+            for _ in range(2):  # the first time warms up
+                started = time.perf_counter()
+                list(in_order(lambda box: self._runner.run([photo], box), [whole] * at_once, at_once))
+        return (time.perf_counter() - started) / (at_once * PROBE**2)
 
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""
@@ -224,6 +235,13 @@ class Restorer:
             return 1
         fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size, CONTEXT).pixels
         return min(max(1, fitting), MAX_BATCH)
+
+    @property
+    def tiles_at_once(self) -> int:
+        """How many tiles of a photo are computed at the same time; 1 if photos are, or it does not pay."""
+        if self.device.type != "cpu" or self.settings.backend != "torch" or self.concurrency > 1:
+            return 1
+        return min(compute_threads(), TILES_AT_ONCE)
 
     @property
     def _bytes_per_pixel(self) -> int:
@@ -259,7 +277,9 @@ class Restorer:
         while True:
             plans = self._plans(photos, largest)
             try:
-                done = run_tiles(self._runner, photos, plans, on_progress)
+                at_once = min(self.tiles_at_once, max(plan.count for plan in plans.values()))
+                with torch_threads(compute_threads() // at_once):
+                    done = run_tiles(self._runner, photos, plans, on_progress, at_once)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -315,9 +335,10 @@ class Restorer:
         """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
         if self.settings.tile is not None:
             return self.settings.tile
-        share = free_memory(self.device) // self.concurrency
+        at_once = self.tiles_at_once
+        share = free_memory(self.device) // (self.concurrency * at_once)
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
-        about = min(affordable // 2, AUTO_TILE[self.device.type])
+        about = min(affordable // 2, AUTO_TILE[self.device.type] if at_once == 1 else TILE_AT_ONCE)
         tile = fitting_tile(size, about, self.overlap, CONTEXT)
         limited = self.device.type == "cpu" and self.precision == "fp32"
         return min(tile, LARGEST_FLOAT32_TILE) if limited else tile

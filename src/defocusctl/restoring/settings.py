@@ -41,7 +41,7 @@ class RestoreSettings:
         if self.max_blur is not None and not 0 < self.max_blur < inf:
             raise UsageError(
                 f"a largest blur of {self.max_blur:g} pixels is not possible",
-                "give a number of pixels above 0",
+                "give a number above 0",
             )
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
