@@ -54,12 +54,12 @@ from defocusctl.system.threads import compute_threads, in_order, torch_threads
 AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
 """Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
 
-TILES_AT_ONCE = 4
-"""On a CPU, at most. Threads that share a tile wait for each other after every layer, which takes several
-times as long as one thread alone if another program keeps one of them from running."""
+TILES_AT_ONCE = 2
+"""On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
+long as one thread alone if another program keeps one of them from running."""
 
-TILE_AT_ONCE = 448
-"""Takes the place of ``AUTO_TILE`` if several tiles are computed at once, which need memory at once, too."""
+TILE_AT_ONCE, LARGEST_TILE_AT_ONCE = 512, 576
+"""Limits of a tile's size if several are computed at once, which need memory at once, too."""
 
 LARGEST_FLOAT32_TILE = 768
 """On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
@@ -340,6 +340,8 @@ class Restorer:
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
         about = min(affordable // 2, AUTO_TILE[self.device.type] if at_once == 1 else TILE_AT_ONCE)
         tile = fitting_tile(size, about, self.overlap, CONTEXT)
+        if at_once > 1:
+            return min(tile, LARGEST_TILE_AT_ONCE)
         limited = self.device.type == "cpu" and self.precision == "fp32"
         return min(tile, LARGEST_FLOAT32_TILE) if limited else tile
 
