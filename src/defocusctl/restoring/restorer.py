@@ -1,8 +1,8 @@
 """Restores photos with a network; the only code that pads, tiles, blends and crops.
 
-The photo stays in host memory as it was read. Tiles become float tensors on the device one at a time, and
-their results are written as soon as no other tile can change them: beside the photo and the result, only open
-seams stay in memory, and what coarser levels add.
+The photo stays in host memory as it was read. Tiles become float tensors on the device one or two at a time,
+and their results are written as soon as no other tile can change them: beside the photo and the result, only
+open seams stay in memory, and what coarser levels add.
 """
 
 import time

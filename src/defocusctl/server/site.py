@@ -124,11 +124,11 @@ class Site:
         async def states() -> AsyncIterator[str]:
             session.streams += 1
             try:
-                told, quiet = -1, 0.0
+                sent, quiet = -1, 0.0  # the version sent last, and seconds since
                 while not self.stopping and not await request.is_disconnected():
-                    if session.version != told:
+                    if session.version != sent:
                         state = self._photos.state(session)
-                        told, quiet = state["version"], 0.0
+                        sent, quiet = state["version"], 0.0
                         yield f"data: {json.dumps(state)}\n\n"
                     elif quiet >= PING_EVERY:
                         quiet = 0.0
