@@ -128,7 +128,7 @@ def network(photos: list[Path], model: str) -> Timing:
     threads = torch.get_num_threads()
 
     def through(photo: Photo) -> None:
-        plan = restorer.plan(photo.size)
+        plan = restorer.planner.plan(photo.size)
         for tile in plan.tiles:
             restorer._runner.run([photo], tile.read.shifted(-plan.context))
 

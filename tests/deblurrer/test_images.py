@@ -218,7 +218,7 @@ def test_images_of_one_size_that_follow_each_other_are_restored_together(
     sizes = [(32, 48)] * 4 + [(40, 40), (32, 48)]
     images = [np.roll(textured(*size), i, axis=0) for i, size in enumerate(sizes)]
     alone = [result.image for result in deblurrer.deblur(images)]
-    monkeypatch.setattr(deblurrer.restorer, "room_for", lambda size: 3)
+    monkeypatch.setattr(deblurrer.restorer.planner, "room_for", lambda size: 3)
     monkeypatch.setattr(deblurrer.restorer, "restore", counted)
     together = [result.image for result in deblurrer.deblur(images)]
     assert groups == [3, 1, 1, 1]

@@ -355,7 +355,7 @@ def test_tiles_at_once_give_the_result_of_one_after_another() -> None:
         with torch_threads(threads):
             settings = RestoreSettings(device="cpu", precision="fp32", scale="auto", tile=256)
             restorer = Restorer(detail(), settings, blur_radius=Known(radius))
-            assert restorer.tiles_at_once == min(threads, 2)
+            assert restorer.planner.tiles_at_once == min(threads, 2)
             photo = Photo.of_pixels(pixels, 255.0)
             (result,) = restorer.restore([photo], on_progress=lambda done, total: seen.append((done, total)))
             results.append(result)

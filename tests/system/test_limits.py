@@ -170,13 +170,13 @@ def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
     restorer = Restorer(NRKNet(), RestoreSettings(device="cpu", precision="fp32"))
     size = Size(6000, 8000)
     need = NRKNet.bytes_per_pixel
-    free = restorer.plan(size).tile
+    free = restorer.planner.plan(size).tile
     assert min(free) >= 640
-    assert restorer.max_concurrency() == 400 * GIB // 2 // ((2 * 640) ** 2 * need)
+    assert restorer.planner.max_concurrency() == 400 * GIB // 2 // ((2 * 640) ** 2 * need)
     limited(root)
-    tile = restorer.plan(size).tile
+    tile = restorer.planner.plan(size).tile
     assert tile.pixels * need <= 2 * GIB // 2
     assert tile.pixels < free.pixels
-    assert restorer.max_concurrency() == 1
+    assert restorer.planner.max_concurrency() == 1
     limited(root, used=3 * GIB)
-    assert restorer.plan(size).tile == Size(*[restorer.plan(Size(176, 176)).tile.height] * 2)
+    assert restorer.planner.plan(size).tile == Size(*[restorer.planner.plan(Size(176, 176)).tile.height] * 2)

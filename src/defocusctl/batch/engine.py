@@ -165,7 +165,7 @@ class LocalEngine:
             restorer.device.type,
             photos=photos,
             threads=torch.get_num_threads(),
-            affordable=restorer.max_concurrency(),
+            affordable=restorer.planner.max_concurrency(),
             jobs=self._jobs,
         )
 

@@ -50,7 +50,7 @@ class RestoreQueue:
         self.work = work
         self._abandoned = abandoned
         self._requested = requested
-        self._room_for = room_for or work.deblurrer.restorer.room_for
+        self._room_for = room_for or work.deblurrer.restorer.planner.room_for
         self._on_start = on_start
         self._on_tile = on_tile
         self._waiting: deque[_Waiting] = deque()

@@ -256,7 +256,7 @@ class Deblurrer:
                 yield group
                 group = []
             group.append(loaded)
-            if len(group) >= self.restorer.room_for(loaded.photo.size):
+            if len(group) >= self.restorer.planner.room_for(loaded.photo.size):
                 yield group
                 group = []
         if group:

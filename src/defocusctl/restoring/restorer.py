@@ -8,14 +8,12 @@ open seams stay in memory, and what coarser levels add.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isqrt
 from pathlib import Path
 from threading import BoundedSemaphore
 
 import numpy as np
 
-from defocusctl.errors import DeviceError
-from defocusctl.geometry import Box, Size, round_up
+from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
@@ -25,23 +23,14 @@ from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.change import Change, KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at
 from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
+from defocusctl.restoring.planner import TilePlanner
 from defocusctl.restoring.pyramid import PhotoPyramid, Progress, run_tiles
 from defocusctl.restoring.restored import Restored
-from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for, select_levels
+from defocusctl.restoring.selection import check_scale, select_levels
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.restoring.tile_runner import TileRunner
-from defocusctl.restoring.tiles import (
-    CONTEXT,
-    STEP,
-    Floats,
-    TilePlan,
-    fitting_tile,
-    padded_size,
-    plan_tiles,
-    smallest_tile,
-)
+from defocusctl.restoring.tiles import Floats, TilePlan
 from defocusctl.system.devices import (
-    free_memory,
     is_out_of_memory,
     keep_freed_memory,
     limit_threads,
@@ -51,25 +40,8 @@ from defocusctl.system.devices import (
 )
 from defocusctl.system.threads import compute_threads, in_order, torch_threads
 
-AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
-"""Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
-
-TILES_AT_ONCE = 2
-"""On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
-long as one thread alone if another program keeps one of them from running."""
-
-TILE_AT_ONCE, LARGEST_TILE_AT_ONCE = 512, 576
-"""Limits of a tile's size if several are computed at once, which need memory at once, too."""
-
-LARGEST_FLOAT32_TILE = 768
-"""On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
-convolutions three times as slowly per pixel (measured with PyTorch 2.13 on an AMD EPYC with AVX2)."""
-
 PROBE = 192
 """The side, in pixels, of the tile that is timed for estimates."""
-
-MAX_BATCH = 32
-"""The largest number of small photos that share a batch on a GPU."""
 
 
 class Restorer:
@@ -96,7 +68,6 @@ class Restorer:
         if settings.needs_blur and blur_radius is None:
             raise ValueError("a scale of auto and max_blur need the blur radius network")
         self.settings = settings
-        self._network = network
         self._level_shares = level_shares or DEFAULT_SHARES
         limit_threads()
         self._engine, self.device = open_engine(
@@ -106,17 +77,18 @@ class Restorer:
             keep_freed_memory()
         self._blur_radius = None if blur_radius is None else blur_radius.to(self.device)
         self.precision = self._engine.precision
+        self.planner = TilePlanner(network, settings, self._engine, self.device)
         self._runner = TileRunner(self._engine, clip=settings.clip)
         self.concurrency = 1
 
     @property
     def concurrency(self) -> int:
         """How many threads restore at the same time; set it only while none does."""
-        return self._concurrency
+        return self.planner.concurrency
 
     @concurrency.setter
     def concurrency(self, count: int) -> None:
-        self._concurrency = count
+        self.planner.concurrency = count
         self._turns = BoundedSemaphore(count)
 
     def restore(
@@ -188,65 +160,16 @@ class Restorer:
         whole = Box(0, 0, *photo.size)
         return cells_at(estimate_blur(self._blur_radius, photo, whole).radius, CELL, whole)
 
-    @property
-    def overlap(self) -> int:
-        return self._network.default_overlap if self.settings.overlap is None else self.settings.overlap
-
-    def plan(self, size: Size, largest: int | None = None) -> TilePlan:
-        """The tiles for a photo of this size; ``largest`` limits their sides, in pixels.
-
-        Raises:
-            UsageError: if the overlap does not fit into the tile.
-        """
-        tile = self._tile_for(size)
-        if largest is not None:
-            tile = min(tile or largest, largest)
-        return plan_tiles(size, tile, self.overlap, CONTEXT)
-
-    def possible_plans(self, size: Size) -> list[TilePlan]:
-        """The tiles of all levels that a photo of this size may need.
-
-        Raises:
-            UsageError: if the overlap does not fit into the tile, or the scale leaves too little of it.
-        """
-        check_scale(self.settings.scale, size)
-        scales = levels_for(size) if self.settings.scale == "auto" else (SCALE_OF[self.settings.scale],)
-        return [self.plan(Size(*(-(-side // scale) for side in size))) for scale in scales]
-
     def seconds_per_pixel(self) -> float:
         """Measure how long the network takes per pixel of a tile."""
         noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
         photo, whole = Photo.of_pixels(noise, 255.0), Box(0, 0, PROBE, PROBE)
-        at_once = self.tiles_at_once
+        at_once = self.planner.tiles_at_once
         with torch_threads(compute_threads() // at_once):
             for _ in range(2):  # the first time warms up
                 started = time.perf_counter()
                 list(in_order(lambda box: self._runner.run([photo], box), [whole] * at_once, at_once))
         return (time.perf_counter() - started) / (at_once * PROBE**2)
-
-    def max_concurrency(self) -> int:
-        """How many photos fit into free memory at once without smaller tiles; at least one."""
-        side = self.settings.tile or 2 * AUTO_TILE[self.device.type]
-        return max(1, free_memory(self.device) // 2 // (side**2 * self._bytes_per_pixel))
-
-    def room_for(self, size: Size) -> int:
-        """How many photos of this size are worth batching; more than one only on a GPU."""
-        if self.device.type == "cpu":
-            return 1
-        fitting = AUTO_TILE[self.device.type] ** 2 // padded_size(size, CONTEXT).pixels
-        return min(max(1, fitting), MAX_BATCH)
-
-    @property
-    def tiles_at_once(self) -> int:
-        """How many tiles of a photo are computed at the same time; 1 if photos are, or it does not pay."""
-        if self.device.type != "cpu" or self.settings.backend != "torch" or self.concurrency > 1:
-            return 1
-        return min(compute_threads(), TILES_AT_ONCE)
-
-    @property
-    def _bytes_per_pixel(self) -> int:
-        """Memory per pixel of a tile; half precision needs about half (docs/restoring.md)."""
-        return self._engine.bytes_per_pixel // (1 if self.precision == "fp32" else 2)
 
     def _prepare(
         self,
@@ -260,11 +183,13 @@ class Restorer:
         blur = None
         needs_blur = self.settings.needs_blur or map_reduction is not None or kept is not None
         if self._blur_radius is not None and needs_blur:
-            area = areas_for(wanted, seen.size, self.overlap, SCALES)[SCALES[-1]]
+            area = areas_for(wanted, seen.size, self.planner.overlap, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
         strength = self.settings.strength
-        return PhotoPyramid(seen, wanted, self.overlap, strength, shares, blur, mask, map_reduction, kept)
+        return PhotoPyramid(
+            seen, wanted, self.planner.overlap, strength, shares, blur, mask, map_reduction, kept
+        )
 
     def _fill(
         self, photos: Sequence[PhotoPyramid], wanted: Box, on_progress: Progress | None
@@ -277,7 +202,7 @@ class Restorer:
         while True:
             plans = self._plans(photos, largest)
             try:
-                at_once = min(self.tiles_at_once, max(plan.count for plan in plans.values()))
+                at_once = min(self.planner.tiles_at_once, max(plan.count for plan in plans.values()))
                 with torch_threads(compute_threads() // at_once):
                     done = run_tiles(self._runner, photos, plans, on_progress, at_once)
                 break
@@ -290,7 +215,7 @@ class Restorer:
                 first = self._fill(photos[:middle], wanted, on_progress)
                 return first + self._fill(photos[middle:], wanted, on_progress)
             tried = max(max(plan.tile) for plan in plans.values())
-            largest = self._smaller_tile(tried)
+            largest = self.planner.smaller_tile(tried)
             warnings.append(
                 f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {largest}"
             )
@@ -304,7 +229,7 @@ class Restorer:
             precision=self.precision,
             levels={},
             tile=max(max(plan.tile) for plan in plans.values()),
-            overlap=self.overlap,
+            overlap=self.planner.overlap,
             tiles=0,
             seconds=(time.perf_counter() - started) / len(photos),
             megapixels=wanted.size.megapixels,
@@ -328,33 +253,5 @@ class Restorer:
         for scale in reversed(SCALES):
             buffers = [photo.buffers[scale] for photo in photos if scale in photo.buffers]
             if buffers:
-                plans[scale] = self.plan(buffers[0].level.photo.size, largest)
+                plans[scale] = self.planner.plan(buffers[0].level.photo.size, largest)
         return plans
-
-    def _tile_for(self, size: Size) -> int:
-        """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
-        if self.settings.tile is not None:
-            return self.settings.tile
-        at_once = self.tiles_at_once
-        share = free_memory(self.device) // (self.concurrency * at_once)
-        affordable = isqrt(share // 2 // self._bytes_per_pixel)
-        about = min(affordable // 2, AUTO_TILE[self.device.type] if at_once == 1 else TILE_AT_ONCE)
-        tile = fitting_tile(size, about, self.overlap, CONTEXT)
-        if at_once > 1:
-            return min(tile, LARGEST_TILE_AT_ONCE)
-        limited = self.device.type == "cpu" and self.precision == "fp32"
-        return min(tile, LARGEST_FLOAT32_TILE) if limited else tile
-
-    def _smaller_tile(self, tried: int) -> int:
-        """The tile size to continue with after memory ran out; the next photo starts with its own again.
-
-        Raises:
-            DeviceError: if there is none.
-        """
-        smaller = max(round_up(tried // 2, STEP), smallest_tile(self.overlap))
-        if smaller >= tried:
-            raise DeviceError(
-                f"{self.device} does not have enough memory even for tiles of {tried} pixels",
-                "close other programs, use a smaller --overlap or another --device",
-            )
-        return smaller

@@ -1,0 +1,124 @@
+"""How large the tiles of a photo are, and how many are computed at once: as memory and the device allow."""
+
+from math import isqrt
+
+import torch
+
+from defocusctl.errors import DeviceError
+from defocusctl.geometry import Size, round_up
+from defocusctl.models.prediction import Network
+from defocusctl.restoring.backends.engine import Engine
+from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for
+from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.restoring.tiles import (
+    CONTEXT,
+    STEP,
+    TilePlan,
+    fitting_tile,
+    padded_size,
+    plan_tiles,
+    smallest_tile,
+)
+from defocusctl.system.devices import free_memory
+from defocusctl.system.threads import compute_threads
+
+AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
+"""Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
+
+TILES_AT_ONCE = 2
+"""On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
+long as one thread alone if another program keeps one of them from running."""
+
+TILE_AT_ONCE, LARGEST_TILE_AT_ONCE = 512, 576
+"""Limits of a tile's size if several are computed at once, which need memory at once, too."""
+
+LARGEST_FLOAT32_TILE = 768
+"""On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
+convolutions three times as slowly per pixel (measured with PyTorch 2.13 on an AMD EPYC with AVX2)."""
+
+MAX_BATCH = 32
+"""The largest number of small photos that share a batch on a GPU."""
+
+
+class TilePlanner:
+    """Plans the tiles of photos; ``concurrency`` is how many photos share the free memory."""
+
+    def __init__(
+        self, network: Network, settings: RestoreSettings, engine: Engine, device: torch.device
+    ) -> None:
+        self.overlap = network.default_overlap if settings.overlap is None else settings.overlap
+        self.concurrency = 1
+        self._settings = settings
+        self._device = device
+        self._float32 = engine.precision == "fp32"
+        # Half precision needs about half (docs/restoring.md).
+        self._bytes_per_pixel = engine.bytes_per_pixel // (1 if self._float32 else 2)
+
+    @property
+    def tiles_at_once(self) -> int:
+        """How many tiles of a photo are computed at the same time; 1 if photos are, or it does not pay."""
+        if self._device.type != "cpu" or self._settings.backend != "torch" or self.concurrency > 1:
+            return 1
+        return min(compute_threads(), TILES_AT_ONCE)
+
+    def plan(self, size: Size, largest: int | None = None) -> TilePlan:
+        """The tiles for a photo of this size; ``largest`` limits their sides, in pixels.
+
+        Raises:
+            UsageError: if the overlap does not fit into the tile.
+        """
+        tile = self._tile_for(size)
+        if largest is not None:
+            tile = min(tile or largest, largest)
+        return plan_tiles(size, tile, self.overlap, CONTEXT)
+
+    def possible_plans(self, size: Size) -> list[TilePlan]:
+        """The tiles of all levels that a photo of this size may need.
+
+        Raises:
+            UsageError: if the overlap does not fit into the tile, or the scale leaves too little of it.
+        """
+        scale = self._settings.scale
+        check_scale(scale, size)
+        scales = levels_for(size) if scale == "auto" else (SCALE_OF[scale],)
+        return [self.plan(Size(*(-(-side // factor) for side in size))) for factor in scales]
+
+    def max_concurrency(self) -> int:
+        """How many photos fit into free memory at once without smaller tiles; at least one."""
+        side = self._settings.tile or 2 * AUTO_TILE[self._device.type]
+        return max(1, free_memory(self._device) // 2 // (side**2 * self._bytes_per_pixel))
+
+    def room_for(self, size: Size) -> int:
+        """How many photos of this size are worth batching; more than one only on a GPU."""
+        if self._device.type == "cpu":
+            return 1
+        fitting = AUTO_TILE[self._device.type] ** 2 // padded_size(size, CONTEXT).pixels
+        return min(max(1, fitting), MAX_BATCH)
+
+    def smaller_tile(self, tried: int) -> int:
+        """The tile size to continue with after memory ran out; the next photo starts with its own again.
+
+        Raises:
+            DeviceError: if there is none.
+        """
+        smaller = max(round_up(tried // 2, STEP), smallest_tile(self.overlap))
+        if smaller >= tried:
+            raise DeviceError(
+                f"{self._device} does not have enough memory even for tiles of {tried} pixels",
+                "close other programs, use a smaller --overlap or another --device",
+            )
+        return smaller
+
+    def _tile_for(self, size: Size) -> int:
+        """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
+        if self._settings.tile is not None:
+            return self._settings.tile
+        at_once = self.tiles_at_once
+        share = free_memory(self._device) // (self.concurrency * at_once)
+        affordable = isqrt(share // 2 // self._bytes_per_pixel)
+        about = min(affordable // 2, AUTO_TILE[self._device.type] if at_once == 1 else TILE_AT_ONCE)
+        tile = fitting_tile(size, about, self.overlap, CONTEXT)
+        if at_once > 1:
+            return min(tile, LARGEST_TILE_AT_ONCE)
+        limited = self._device.type == "cpu" and self._float32
+        return min(tile, LARGEST_FLOAT32_TILE) if limited else tile
