@@ -8,7 +8,8 @@ import torch
 
 from defocusctl.errors import ExitCode
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
-from defocusctl.weights.checkpoint import WeightsMetadata, save_checkpoint
+from defocusctl.weights.checkpoint import save_checkpoint
+from defocusctl.weights.metadata import WeightsMetadata
 from tests.cli.command import Answer, defocusctl, small_weights
 from tests.cli.eval_data import classical, make_realdof
 from tests.machine import make_fresh_machine

@@ -18,8 +18,9 @@ from defocusctl.export.comparison import PHOTO
 from defocusctl.export.graph import DESCRIPTION
 from defocusctl.export.run import SUFFIXES
 from defocusctl.models.catalogue import NETWORKS
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import Checksum
+from defocusctl.weights.metadata import WeightsMetadata
 from tests.cli.command import defocusctl, photo_file, small_network
 from tests.export.conftest import Graphs
 

@@ -15,7 +15,8 @@ from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
+from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.resolve import resolve_weights
 from tests.export.test_export import photo_pixels
 from tests.golden_weights import released_state

@@ -16,8 +16,9 @@ from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
 from defocusctl.models.variants import VARIANTS, Variant, find_variant, variant_of
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import with_content_checksum
+from defocusctl.weights.metadata import WeightsMetadata
 
 SMALL = {
     "iniknet": INIKNetConfig(width=4, blocks_per_stage=1, atoms=2, kernel_sizes=3),

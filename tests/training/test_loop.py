@@ -15,8 +15,9 @@ from defocusctl.models.iniknet import INIKNetConfig
 from defocusctl.training.loop import Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import checked_metadata
+from defocusctl.weights.metadata import WeightsMetadata
 from tests.training.tiny import tiny_network, write_data, write_weights
 
 CPU = torch.device("cpu")

@@ -10,7 +10,8 @@ from PIL import Image
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network
-from defocusctl.weights.checkpoint import WeightsMetadata, save_checkpoint
+from defocusctl.weights.checkpoint import save_checkpoint
+from defocusctl.weights.metadata import WeightsMetadata
 
 RECIPE = """
 model = "{model}"

@@ -20,9 +20,10 @@ from defocusctl.models.upstream_keys import from_upstream
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.weights.cache import converted_file
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, save_checkpoint
+from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import Checksum, checked_metadata
 from defocusctl.weights.download import ensure_file
+from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.registry import WeightsEntry, load_registry
 from tests.golden_weights import KEYS, released_state
 from tests.loopback import serving

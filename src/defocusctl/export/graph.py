@@ -21,7 +21,7 @@ from defocusctl.models.constant_folding import with_constant_dictionary
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.engine import missing_extra
-from defocusctl.weights.checkpoint import WeightsMetadata
+from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.resolve import ResolvedWeights
 
 STEP = 16

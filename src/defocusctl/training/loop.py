@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -14,12 +14,9 @@ from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
 
 from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache, pairs_in, photos_in
+from defocusctl.data.pairs import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.lpips import Lpips
-from defocusctl.models.catalogue import model_class
-from defocusctl.models.plugin_faults import network_errors
-from defocusctl.models.prediction import Model, Network
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
@@ -27,9 +24,11 @@ from defocusctl.training.processes import LostProcessError, Processes
 from defocusctl.training.radius_validation import RadiusScore, RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
 from defocusctl.training.schedule import learning_rate
+from defocusctl.training.setup import network_of, sources_of, validation_of
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
-from defocusctl.weights.checkpoint import WeightsMetadata, load_checkpoint, load_model, save_checkpoint
+from defocusctl.weights.checkpoint import save_checkpoint
+from defocusctl.weights.metadata import WeightsMetadata
 
 WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
 """What a finished run leaves in its folder."""
@@ -76,9 +75,9 @@ def train(
     if (out / FILE).exists() and not resume:
         raise DataError(f"'{out}' already holds a run", "go on with --resume, or choose a new folder")
     _check_nothing_is_replaced(out)
-    sources = _sources(recipe, data_root)
-    validation = _validation(recipe, data_root)
-    network, was_bgr = _network(recipe, data_root)
+    sources = sources_of(recipe, data_root)
+    validation = validation_of(recipe, data_root)
+    network, was_bgr = network_of(recipe, data_root)
     for stage in recipe.stages:
         processes.parts(stage.batch, stage.accumulate)
     state = TrainingState(recipe, network, device, lpips)
@@ -269,45 +268,3 @@ def _moved(crops: Crops, device: torch.device) -> Crops:
         return None if tensor is None else tensor.to(device, non_blocking=True)
 
     return Crops(crops.step, crops.sharp.to(device), to_device(crops.blurred), to_device(crops.depth))
-
-
-def _validation(recipe: Recipe, data_root: Path) -> ValidationSets | RadiusValidation:
-    settings = recipe.validation, recipe.data.rendering, data_root, recipe.data.white
-    if model_class(recipe.model).target == "radius":
-        return RadiusValidation(*settings)
-    return ValidationSets(*settings)
-
-
-def _network(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
-    """The network to begin with, and whether its weights come from a file for BGR images."""
-    kind = model_class(recipe.model)
-    if kind.training_output is Network.training_output:
-        raise DataError(
-            f"{recipe.model} cannot be trained here: it does not say what its loss compares",
-            "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
-        )
-    torch.manual_seed(recipe.seed)
-    if recipe.start_from is not None:
-        if not issubclass(kind, Network):
-            return load_model(data_root / recipe.start_from, kind), False
-        checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
-        return checkpoint.model, checkpoint.was_bgr
-    try:
-        network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
-    with network_errors(network.name):
-        network.initialise_as_published() if recipe.initialisation == "published" else network.initialise()
-    return network, False
-
-
-def _sources(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
-    data = recipe.data
-    sources: list[RenderedSource | PairSource] = [
-        PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
-    ]
-    if data.sharp:
-        photos = [path for folder in data.sharp for path in photos_in(root / folder)]
-        depth = [path for folder in data.depth for path in photos_in(root / folder)]
-        sources.append(RenderedSource(photos, depth, data.rendered_weight))
-    return sources

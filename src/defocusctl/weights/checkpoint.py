@@ -7,10 +7,10 @@ This program's files are safetensors, described by their metadata. The authors' 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -18,71 +18,20 @@ from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
 from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, model_class
-from defocusctl.models.level_shares import LevelShares
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Model, Network
 from defocusctl.models.shape_check import Builder, expected_shapes
 from defocusctl.models.upstream_keys import from_upstream, recognise
-from defocusctl.models.variants import variant_of
 from defocusctl.system.atomic import atomic_write
 from defocusctl.weights.cache import converted_file, source_of
 from defocusctl.weights.checksums import Checksum, checked_metadata, with_content_checksum
+from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.registry import PICKLE_SUFFIXES, WEIGHT_SUFFIXES, WeightsEntry, load_registry
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")  # where training scripts nest state dicts
 ModelT = TypeVar("ModelT", bound=Model)
 TRAINING_STATE = {"recipe", "step", "network", "ema"}  # a key in the checkpoint.pt of `defocusctl train`
-
-
-@dataclass(frozen=True)
-class WeightsMetadata:
-    """What is stored along with a network's tensors.
-
-    ``configuration`` holds the fields of the network's configuration, and ``digest`` is the checksum of the
-    published file that the weights were converted from, empty for our own weights. ``level_shares`` is what
-    each level of a photo is worth, None if it was not measured. ``variant`` is the paper's name of the
-    ablation that the weights are of, empty for the network as published.
-    """
-
-    model: str
-    configuration: Mapping[str, Any]
-    source: str
-    licence: str
-    trained_on: str
-    digest: str = ""
-    level_shares: LevelShares | None = None
-    variant: str = ""
-
-    @classmethod
-    def of_network(
-        cls,
-        network: Model,
-        *,
-        source: str,
-        licence: str,
-        trained_on: str,
-        digest: str = "",
-        variant: str = "",
-    ) -> Self:
-        """The metadata of ``network``, with its own name and configuration.
-
-        ``variant`` need only be given where the configuration does not show it.
-        """
-        configuration = asdict(network.config)
-        return cls(
-            network.name,
-            configuration,
-            source,
-            licence,
-            trained_on,
-            digest,
-            variant=variant or variant_of(network.name, configuration),
-        )
-
-
-REQUIRED = [field.name for field in fields(WeightsMetadata) if field.name not in ("level_shares", "variant")]
-"""What every file says; the rest is newer."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +98,8 @@ def save_checkpoint(path: Path, model: Model, metadata: WeightsMetadata, *, dtyp
         key: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    configuration = json.dumps(dict(metadata.configuration), sort_keys=True)
-    texts = {**asdict(metadata), "configuration": configuration, "channel_order": "RGB"}
-    del texts["level_shares"]
-    if metadata.level_shares is not None:
-        texts["level_shares"] = json.dumps(asdict(metadata.level_shares))
     with atomic_write(path, force=True) as handle:
-        handle.write(with_content_checksum(safetensors.torch.save(tensors, texts)))
+        handle.write(with_content_checksum(safetensors.torch.save(tensors, metadata.texts())))
 
 
 def _load_safetensors(path: Path) -> Checkpoint:
@@ -178,7 +122,7 @@ def _read_safetensors(path: Path) -> tuple[Model, WeightsMetadata, str]:
         raise WeightsError(
             f"the weights {path} are damaged ({error})", "remove the file and get it again"
         ) from error
-    metadata = _metadata_from(texts, path)
+    metadata = WeightsMetadata.from_texts(texts, path)
     network = _network_with(metadata.model, state, path, metadata.configuration)
     with network_errors(metadata.model):
         configuration = json.loads(json.dumps(asdict(network.config)))  # tuples become lists, as in the file
@@ -194,20 +138,6 @@ def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) ->
         with network_errors(network.name):
             network.reverse_colours()
     return Checkpoint(network, metadata, channel_order == "BGR")
-
-
-def _metadata_from(texts: dict[str, str], path: Path) -> WeightsMetadata:
-    try:
-        values = {key: texts[key] for key in REQUIRED}
-        configuration = json.loads(values.pop("configuration"))
-        shares = LevelShares.from_json(texts["level_shares"]) if "level_shares" in texts else None
-    except (KeyError, ValueError, TypeError) as error:
-        remedy = "give a file saved by defocusctl, or an authors' .pth"
-        raise WeightsError(f"{path} lacks the metadata that say what its weights are", remedy) from error
-    if texts.get("channel_order") not in ("RGB", "BGR") or not isinstance(configuration, dict):
-        raise WeightsError(f"the metadata of {path} are invalid", "get the file again")
-    variant = texts.get("variant", "")
-    return WeightsMetadata(configuration=configuration, level_shares=shares, variant=variant, **values)
 
 
 def _load_pickle(path: Path) -> Checkpoint:

@@ -1,0 +1,70 @@
+"""What a recipe asks for: the network to begin with, the photos to train on, and the sets to measure."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from defocusctl.data.batches import PairSource, RenderedSource
+from defocusctl.data.pairs import pairs_in, photos_in
+from defocusctl.errors import DataError
+from defocusctl.models.catalogue import model_class
+from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.prediction import Model, Network
+from defocusctl.training.radius_validation import RadiusValidation
+from defocusctl.training.recipe import Recipe
+from defocusctl.training.validation import ValidationSets
+from defocusctl.weights.checkpoint import load_checkpoint, load_model
+
+
+def validation_of(recipe: Recipe, data_root: Path) -> ValidationSets | RadiusValidation:
+    """The sets on which a run is measured."""
+    settings = recipe.validation, recipe.data.rendering, data_root, recipe.data.white
+    if model_class(recipe.model).target == "radius":
+        return RadiusValidation(*settings)
+    return ValidationSets(*settings)
+
+
+def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
+    """The network to begin with, and whether its weights come from a file for BGR images.
+
+    Raises:
+        DataError: if the network cannot be trained, or ``[network]`` does not suit it.
+        WeightsError: if the weights to start from cannot be loaded.
+    """
+    kind = model_class(recipe.model)
+    if kind.training_output is Network.training_output:
+        raise DataError(
+            f"{recipe.model} cannot be trained here: it does not say what its loss compares",
+            "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
+        )
+    torch.manual_seed(recipe.seed)
+    if recipe.start_from is not None:
+        if not issubclass(kind, Network):
+            return load_model(data_root / recipe.start_from, kind), False
+        checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
+        return checkpoint.model, checkpoint.was_bgr
+    try:
+        network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
+    with network_errors(network.name):
+        network.initialise_as_published() if recipe.initialisation == "published" else network.initialise()
+    return network, False
+
+
+def sources_of(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
+    """The photos to train on: pairs, and sharp ones to render from.
+
+    Raises:
+        DataError: if a folder is missing or empty.
+    """
+    data = recipe.data
+    sources: list[RenderedSource | PairSource] = [
+        PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
+    ]
+    if data.sharp:
+        photos = [path for folder in data.sharp for path in photos_in(root / folder)]
+        depth = [path for folder in data.depth for path in photos_in(root / folder)]
+        sources.append(RenderedSource(photos, depth, data.rendered_weight))
+    return sources
