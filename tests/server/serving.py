@@ -84,9 +84,9 @@ class Server:
         wait_until(is_finished)
         return found
 
-    def download(self, wishes: list[dict[str, Any]], session: str = SESSION) -> tuple[str, bytes]:
-        """Name and content of what is prepared for these wishes."""
-        status, answer = self.ask("POST", f"{session}/results", json.dumps(wishes))
+    def download(self, choices: list[dict[str, Any]], session: str = SESSION) -> tuple[str, bytes]:
+        """Name and content of what is prepared for these choices."""
+        status, answer = self.ask("POST", f"{session}/results", json.dumps(choices))
         assert status == 200, answer
         path = json.loads(answer)["path"]
         status, content = self.ask("GET", f"{session}/results/{quote(path)}")

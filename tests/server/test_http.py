@@ -130,20 +130,20 @@ def test_hostile_files_get_one_line_without_the_folder(server: Server, tmp_path:
 def test_downloads_are_what_the_command_writes(server: Server, tmp_path: Path) -> None:
     photos = [half_blurred(tmp_path / name) for name in ("one.jpg", "two.tif", "three.png")]
     keys = [server.upload(photo) for photo in photos]
-    wishes = []
+    choices = []
     for key, strength, max_blur in zip(keys, (1.0, 0.5, 0.25), (None, 3.0, None), strict=True):
         assert server.finished(key)["status"] == "done"
-        wishes.append({"id": key, "strength": strength, "max_blur": max_blur})
+        choices.append({"id": key, "strength": strength, "max_blur": max_blur})
     expected = {}
-    for photo, wish in zip(photos, wishes, strict=True):
-        options = ["--strength", wish["strength"]]
-        options += [] if wish["max_blur"] is None else ["--max-blur", wish["max_blur"]]
+    for photo, choice in zip(photos, choices, strict=True):
+        options = ["--strength", choice["strength"]]
+        options += [] if choice["max_blur"] is None else ["--max-blur", choice["max_blur"]]
         answer = defocusctl("deblur", photo, *OPTIONS, *options)
         assert answer.code == 0, answer.err
         result = photo.with_stem(f"{photo.stem}_deblurred")
         expected[result.name] = result.read_bytes()
-        assert server.download([wish]) == (result.name, result.read_bytes())
-    name, content = server.download(wishes)
+        assert server.download([choice]) == (result.name, result.read_bytes())
+    name, content = server.download(choices)
     assert name == "deblurred.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert {each: archive.read(each) for each in archive.namelist()} == expected
@@ -155,7 +155,7 @@ def test_downloads_are_what_the_command_writes(server: Server, tmp_path: Path) -
     again = f"{SESSION}/photos/{keys[0]}/again?model=iniknet&scale=1/2"
     assert server.ask("POST", again)[0] == 204
     wait_until(lambda: server.finished(keys[0])["round"] == 2)
-    assert server.download(wishes[:1])[1] != expected["one_deblurred.jpg"]
+    assert server.download(choices[:1])[1] != expected["one_deblurred.jpg"]
 
 
 def test_photos_of_a_closed_page_are_forgotten(tmp_path: Path) -> None:

@@ -103,14 +103,14 @@ def test_a_killed_process_ends_the_run_with_a_line_and_one_process_goes_on(tmp_p
         while first.poll() is None and not ((out / "log.jsonl").exists() and len(losses(out)) >= 2):
             time.sleep(0.05)
         second.send_signal(signal.SIGKILL)
-        _, told = first.communicate(timeout=300)
+        _, said = first.communicate(timeout=300)
     finally:
         for process in (first, second):
             process.kill()
             process.communicate()
-    assert first.returncode == ExitCode.DEVICE, told
-    assert "error: process 0 of 2 lost another one" in told
-    assert "--resume" in told
+    assert first.returncode == ExitCode.DEVICE, said
+    assert "error: process 0 of 2 lost another one" in said
+    assert "--resume" in said
     step = torch.load(out / FILE, weights_only=True)["step"]
     assert 2 <= step < 200
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from defocusctl.errors import InputError, UsageError
 from defocusctl.server.photo import ServedPhoto
-from defocusctl.server.studio import Wish
+from defocusctl.server.worker import Choice
 
 LARGEST_LIST = 1 << 20
 """Bytes of a list of results."""
@@ -64,24 +64,24 @@ async def received(request: Request) -> bytes:
     return text
 
 
-def wishes_in(text: bytes, photo_of: Callable[[str], ServedPhoto]) -> list[Wish]:
+def choices_in(text: bytes, photo_of: Callable[[str], ServedPhoto]) -> list[Choice]:
     """The results in a JSON list of objects with ``id``, ``strength`` and ``max_blur``.
 
     Raises:
         UsageError: if there are none, or this is something else.
     """
     try:
-        wishes = [_wish(values, photo_of) for values in json.loads(text)]
+        choices = [_choice(values, photo_of) for values in json.loads(text)]
     except (KeyError, TypeError, ValueError):
         raise UsageError("the values for the download are not understood", "reload the page") from None
-    if not wishes:
+    if not choices:
         raise UsageError("there is nothing to download", "wait until a photo is done")
-    return wishes
+    return choices
 
 
-def _wish(values: Any, photo_of: Callable[[str], ServedPhoto]) -> Wish:
+def _choice(values: Any, photo_of: Callable[[str], ServedPhoto]) -> Choice:
     strength = float(values["strength"])
     max_blur = None if values["max_blur"] is None else float(values["max_blur"])
     if not all(math.isfinite(value) for value in (strength, max_blur or 0.0)):
         raise ValueError
-    return Wish(photo_of(str(values["id"])), strength, max_blur)
+    return Choice(photo_of(str(values["id"])), strength, max_blur)

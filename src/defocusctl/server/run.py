@@ -23,7 +23,7 @@ from defocusctl.server.guard import is_loopback
 from defocusctl.server.photos import Photos
 from defocusctl.server.pictures import TILE
 from defocusctl.server.site import Site
-from defocusctl.server.studio import Studio
+from defocusctl.server.worker import Worker
 
 GRACE_SECONDS = 2
 """How long a download that is under way may go on after Ctrl-C."""
@@ -65,7 +65,7 @@ def serve(
     token = secrets.token_urlsafe(24)
     with _listening(settings.host, settings.port) as listener, private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
-        studio = Studio(
+        worker = Worker(
             photos,
             restoring,
             model=settings.model,
@@ -77,7 +77,7 @@ def serve(
         )
         site = Site(
             photos,
-            studio,
+            worker,
             _html(settings),
             max_bytes=settings.max_bytes,
             forget_after=settings.forget_after,
@@ -92,14 +92,14 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        worker = Thread(target=studio.work, name="restoring", daemon=True)
-        worker.start()
+        thread = Thread(target=worker.work, name="restoring", daemon=True)
+        thread.start()
         try:
             on_ready(_address(settings.host, listener.getsockname()[1], token))
             asyncio.run(_Server(config, site).serve([listener]))
         finally:
             photos.close()
-            worker.join()
+            thread.join()
 
 
 class _Server(uvicorn.Server):

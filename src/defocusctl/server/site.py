@@ -20,8 +20,8 @@ from defocusctl.server.guard import Guard
 from defocusctl.server.photo import ServedPhoto, Status
 from defocusctl.server.photos import SESSION, Photos, Session
 from defocusctl.server.pictures import RADIUS, SIDES, tile
-from defocusctl.server.receiving import check_length, receive, received, wishes_in
-from defocusctl.server.studio import Studio
+from defocusctl.server.receiving import check_length, choices_in, receive, received
+from defocusctl.server.worker import Worker
 
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""
@@ -38,7 +38,7 @@ class Site:
     def __init__(
         self,
         photos: Photos,
-        studio: Studio,
+        worker: Worker,
         html: str,
         *,
         max_bytes: int,
@@ -46,7 +46,7 @@ class Site:
         on_bug: Callable[[str], None],
     ) -> None:
         self._photos = photos
-        self._studio = studio
+        self._worker = worker
         self._html = html
         self._max_bytes = max_bytes
         self._forget_after = forget_after
@@ -144,7 +144,7 @@ class Site:
         """Receive the bytes of a file. If the connection breaks, nothing is left of them."""
         asked = request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
-        self._studio.check(model, scale)
+        self._worker.check(model, scale)
         check_length(request, self._max_bytes)
         photo = self._photos.reserve(self._session(request), asked.get("name", ""), model, scale)
         try:
@@ -168,7 +168,7 @@ class Site:
         """Restore a photo with another network or scale."""
         photo, asked = self._photo(request), request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
-        self._studio.check(model, scale)
+        self._worker.check(model, scale)
         if photo.status not in (Status.DONE, Status.FAILED):
             raise UsageError(f"'{photo.source.name}' is being restored", "wait until it is done")
         photo.model, photo.scale = model, scale
@@ -208,15 +208,15 @@ class Site:
         return Response(picture, media_type="image/png")
 
     async def _blur_map(self, request: Request) -> Response:
-        path = await run_in_threadpool(self._studio.blur_map, self._photo(request))
+        path = await run_in_threadpool(self._worker.blur_map, self._photo(request))
         return FileResponse(path, media_type="image/png")
 
     async def _prepare(self, request: Request) -> Response:
         """Make the file to download; it replaces what the session has prepared before."""
         session = self._session(request)
-        wishes = wishes_in(await received(request), lambda key: self._photos.get(session.key, key))
+        choices = choices_in(await received(request), lambda key: self._photos.get(session.key, key))
         folder = self._photos.downloads(session)
-        path, notes = await run_in_threadpool(self._studio.prepare, wishes, folder)
+        path, notes = await run_in_threadpool(self._worker.prepare, choices, folder)
         return JSONResponse({"path": path.relative_to(folder).as_posix(), "notes": notes})
 
     async def _download(self, request: Request) -> Response:

@@ -408,8 +408,8 @@
     button.textContent = "Being made …";
     say("the download is being made");
     try {
-      const wishes = wanted.map(({ id }) => ({ id, strength: choice(id).strength, max_blur: choice(id).maxBlur }));
-      const answer = await ask("results", { method: "POST", body: JSON.stringify(wishes) });
+      const choices = wanted.map(({ id }) => ({ id, strength: choice(id).strength, max_blur: choice(id).maxBlur }));
+      const answer = await ask("results", { method: "POST", body: JSON.stringify(choices) });
       const { path, notes } = await answer.json();
       const name = path.split("/").at(-1);
       const link = element("a", { href: `${base}/results/${path.split("/").map(encodeURIComponent).join("/")}`, download: name });

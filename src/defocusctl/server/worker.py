@@ -24,7 +24,7 @@ ZIP = "deblurred.zip"
 
 
 @dataclass(frozen=True)
-class Wish:
+class Choice:
     """A photo to download, with the values chosen for it."""
 
     photo: ServedPhoto
@@ -32,7 +32,7 @@ class Wish:
     max_blur: float | None
 
 
-class Studio:
+class Worker:
     """Everything that computes. ``settings`` are those of all photos but for scale, strength and max_blur.
 
     ``weights`` are used for ``model``; other networks get the first weights available.
@@ -105,12 +105,12 @@ class Studio:
         photo.seconds = time.monotonic() - started
         photo.round += 1
 
-    def _result(self, wish: Wish) -> DeblurResult[Any]:
-        photo, change = wish.photo, wish.photo.change
+    def _result(self, choice: Choice) -> DeblurResult[Any]:
+        photo, change = choice.photo, choice.photo.change
         if photo.status is not Status.DONE or change is None:
             raise UsageError(f"'{photo.source.name}' is not restored yet", "wait until it is")
         return self._deblurrer(photo.model, photo.scale).apply_change(
-            change, photo.source, strength=wish.strength, max_blur=wish.max_blur, **self._reading
+            change, photo.source, strength=choice.strength, max_blur=choice.max_blur, **self._reading
         )
 
     def blur_map(self, photo: ServedPhoto) -> Path:
@@ -123,9 +123,9 @@ class Studio:
             path = photo.pictures / BLUR_MAP
             if path.exists():
                 return path
-            return write_blur_map(photo.pictures, self._result(Wish(photo, 1.0, None)).parts[0])
+            return write_blur_map(photo.pictures, self._result(Choice(photo, 1.0, None)).parts[0])
 
-    def prepare(self, wishes: Sequence[Wish], folder: Path) -> tuple[Path, tuple[str, ...]]:
+    def prepare(self, choices: Sequence[Choice], folder: Path) -> tuple[Path, tuple[str, ...]]:
         """Write the results of photos in place of what is in ``folder``; several go into a zip.
 
         The file and the warnings are those of ``defocusctl deblur`` with these options.
@@ -138,14 +138,14 @@ class Studio:
             make_folder(folder)
             made: dict[str, Path] = {}
             notes: list[str] = []
-            for number, wish in enumerate(wishes):
+            for number, choice in enumerate(choices):
                 place = folder / str(number)
                 make_folder(place)
-                target = output_path(wish.photo.source, place)
-                lost = self._result(wish).save(target)
-                notes += [f"{wish.photo.source.name}: {line}" for line in lost]
+                target = output_path(choice.photo.source, place)
+                lost = self._result(choice).save(target)
+                notes += [f"{choice.photo.source.name}: {line}" for line in lost]
                 made[_free_name(target.name, made)] = target
-            if len(wishes) == 1:
+            if len(choices) == 1:
                 return target, tuple(notes)
             with (
                 atomic_write(folder / ZIP) as file,
