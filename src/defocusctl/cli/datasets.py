@@ -11,6 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from defocusctl.cli.console import plain, put, put_json, put_table
+from defocusctl.cli.options import RootOption
 from defocusctl.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from defocusctl.data.found import FoundData
 
 SIZES_SHOWN = 4
-
-RootOption = Annotated[
-    Path | None,
-    typer.Option("--root", metavar="DIR", help="Where the datasets are. [default: DEFOCUSCTL_DATA]"),
-]
 
 
 class ListsByDefault(TyperGroup):

@@ -7,7 +7,14 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from defocusctl.cli.options import RestoringOptions, completed_models, known_model
+from defocusctl.cli.options import (
+    LpipsOption,
+    RestoringOptions,
+    ResumeScoresOption,
+    RootOption,
+    completed_models,
+    known_model,
+)
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import DEFAULT_MODEL
 
@@ -35,10 +42,7 @@ class EvalCall(RestoringOptions):
     """The options of one call of ``eval``."""
 
     dataset: Annotated[DatasetName, typer.Option("--dataset", "-d", help="The dataset.")]
-    root: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder it is in. [default: the variable DEFOCUSCTL_DATA]"),
-    ] = None
+    root: RootOption = None
     split: Annotated[str, typer.Option(help="The split to score.")] = "test"
     blurred: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With 'pairs' or 'photos': the blurred photos.")
@@ -83,9 +87,7 @@ class EvalCall(RestoringOptions):
         ProtocolName,
         typer.Option(help="Whose scoring rules to use; 'all' scores the same outputs under each."),
     ] = "iniknet"
-    lpips: Annotated[
-        bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
-    ] = True
+    lpips: LpipsOption = True
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Keep scores.csv, summary.json and report.html."),
@@ -93,7 +95,7 @@ class EvalCall(RestoringOptions):
     save_images: Annotated[bool, typer.Option("--save-images", help="Also keep the outputs in --out.")] = (
         False
     )
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False
+    resume: ResumeScoresOption = False
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N images.")] = (
         None
     )

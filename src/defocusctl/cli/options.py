@@ -83,6 +83,14 @@ OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the ne
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Where the datasets are. [default: DEFOCUSCTL_DATA]"),
+]
+LpipsOption = Annotated[
+    bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
+]
+ResumeScoresOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing outputs.")]
 
 

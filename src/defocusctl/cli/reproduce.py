@@ -11,7 +11,14 @@ from rich.table import Table
 from defocusctl.cli.console import plain, put, put_json, put_table, say_warning, step_bar
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval import load_metric
-from defocusctl.cli.options import DeviceOption, OfflineOption, QuietOption
+from defocusctl.cli.options import (
+    DeviceOption,
+    LpipsOption,
+    OfflineOption,
+    QuietOption,
+    ResumeScoresOption,
+    RootOption,
+)
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -27,10 +34,7 @@ class ReproduceCall:
     """The options of one call of ``reproduce``."""
 
     table: Annotated[str, typer.Argument(metavar=NAMES, help="The table.")]
-    root: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the datasets are. [default: the variable DEFOCUSCTL_DATA]"),
-    ] = None
+    root: RootOption = None
     datasets: Annotated[
         list[str] | None,
         typer.Option("--dataset", "-d", metavar="NAME", help="Only this set of the table; repeatable."),
@@ -41,9 +45,7 @@ class ReproduceCall:
             metavar="NAME|PATH|hf://...", help="Weights instead of those that the authors published."
         ),
     ] = None
-    lpips: Annotated[
-        bool, typer.Option("--lpips/--no-lpips", help="Score LPIPS, which needs AlexNet's weights.")
-    ] = True
+    lpips: LpipsOption = True
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="Largest difference of PSNR in dB that counts as the same.")
     ] = 0.02
@@ -51,7 +53,7 @@ class ReproduceCall:
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Keep the scores of every set, to resume."),
     ] = None
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False
+    resume: ResumeScoresOption = False
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Go on with sets that have problems.")
     ] = False
@@ -74,14 +76,14 @@ def reproduce(call: ReproduceCall) -> None:
             "leave out --weights, or give those of a network trained as the paper's",
         )
     _print(call, lines)
-    apart = [
+    differing = [
         figure
         for _, figure in lines
         if figure.metric == "psnr" and not abs(figure.difference) <= call.tolerance
     ]
-    if apart:
+    if differing:
         raise ExpectationError(
-            f"{len(apart)} of {sum(figure.metric == 'psnr' for _, figure in lines)} PSNR differ from "
+            f"{len(differing)} of {sum(figure.metric == 'psnr' for _, figure in lines)} PSNR differ from "
             f"{call.table} by more than {call.tolerance:g} dB",
             "check data set and weights; 'eval --protocol all' scores them under other protocols",
         )

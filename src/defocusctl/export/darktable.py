@@ -18,7 +18,7 @@ OPSET = 17
 """darktable may be built with an ONNX Runtime that knows no later one."""
 
 TILES = (512, 384, 256)
-"""Sides of tiles, the first that fits being used: darktable reckons with less memory than they need."""
+"""Sides of tiles, of which darktable takes the first that fits; it underestimates the memory they need."""
 
 CREDITS = {
     "iniknet": ("Quan, Yao, Ji (ICCV 2023)", "https://github.com/xinyao240/INIKNet"),
