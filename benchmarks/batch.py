@@ -130,7 +130,7 @@ def network(photos: list[Path], model: str) -> Timing:
     def through(photo: Photo) -> None:
         plan = restorer.planner.plan(photo.size)
         for tile in plan.tiles:
-            restorer._runner.run([photo], tile.read.shifted(-plan.context))
+            restorer.runner.run([photo], tile.read.shifted(-plan.context))
 
     timings = []
     for concurrency in sorted({1, threads}):

@@ -78,7 +78,7 @@ class Restorer:
         self._blur_radius = None if blur_radius is None else blur_radius.to(self.device)
         self.precision = self._engine.precision
         self.planner = TilePlanner(network, settings, self._engine, self.device)
-        self._runner = TileRunner(self._engine, clip=settings.clip)
+        self.runner = TileRunner(self._engine, clip=settings.clip)
         self.concurrency = 1
 
     @property
@@ -168,7 +168,7 @@ class Restorer:
         with torch_threads(compute_threads() // at_once):
             for _ in range(2):  # the first time warms up
                 started = time.perf_counter()
-                list(in_order(lambda box: self._runner.run([photo], box), [whole] * at_once, at_once))
+                list(in_order(lambda box: self.runner.run([photo], box), [whole] * at_once, at_once))
         return (time.perf_counter() - started) / (at_once * PROBE**2)
 
     def _prepare(
@@ -204,7 +204,7 @@ class Restorer:
             try:
                 at_once = min(self.planner.tiles_at_once, max(plan.count for plan in plans.values()))
                 with torch_threads(compute_threads() // at_once):
-                    done = run_tiles(self._runner, photos, plans, on_progress, at_once)
+                    done = run_tiles(self.runner, photos, plans, on_progress, at_once)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
