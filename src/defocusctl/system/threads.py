@@ -22,7 +22,10 @@ def compute_threads() -> int:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Limit PyTorch in this block to ``count`` threads for each thread that computes."""
+    """Limit PyTorch in this block to ``count`` threads for each thread that computes.
+
+    The limit is that of the process: blocks that overlap in time must set the same.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
