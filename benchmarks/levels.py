@@ -2,12 +2,14 @@
 
     python benchmarks/levels.py quality FOLDER... [--model iniknet] [--largest 2.0]
     python benchmarks/levels.py speed PHOTOS [--model iniknet] [--megapixels 24]
+    python benchmarks/levels.py sharp PHOTOS [--model iniknet]
 
 ``quality`` takes folders with ``source`` and ``target`` photos of the same names and prints the gain in PSNR
 over the blurred photo: mean and worst, with the network alone at scale 1 and 1/2 and with the scale
 ``auto``. ``speed`` covers a large photo with sharp ones from PHOTOS, blurs it by known radii and times
 ``auto`` against scale 1: most of it blurred by 8 pixels or more, blurred by 1.2 pixels everywhere, and not
-blurred. All runs of a photo are in one process, one after another.
+blurred. All runs of a photo are in one process, one after another. ``sharp`` prints the PSNR of sharp photos
+against themselves, restored with ``auto``.
 """
 
 import argparse
@@ -44,7 +46,10 @@ def main() -> None:
     speed_parser.add_argument("photos", type=Path)
     speed_parser.add_argument("--megapixels", type=float, default=24)
     speed_parser.set_defaults(run=speed)
-    for each in (quality_parser, speed_parser):
+    sharp_parser = commands.add_parser("sharp")
+    sharp_parser.add_argument("photos", type=Path)
+    sharp_parser.set_defaults(run=unchanged)
+    for each in (quality_parser, speed_parser, sharp_parser):
         each.add_argument("--model", default="iniknet")
         each.add_argument("--weights", default="bundled")
     given = parser.parse_args()
@@ -82,6 +87,17 @@ def psnr(pixels: Pixels, target: Photo) -> float:
     """PSNR in dB of 8-bit or 16-bit pixels against a photo of the same shape."""
     error = (pixels.astype(np.float64) - target.pixels) / target.full_scale
     return float(-10 * np.log10(np.mean(error**2)))
+
+
+def unchanged(given: argparse.Namespace) -> None:
+    """Print how little sharp photos change."""
+    auto = Deblurrer.from_pretrained(given.model, given.weights, offline=True)
+    for path in sorted(given.photos.iterdir()):
+        photo = read_photo(path)
+        restored = auto.restorer.restore([photo])[0]
+        same = np.array_equal(restored.pixels, photo.pixels)
+        change = "unchanged" if same else f"{psnr(restored.pixels, photo):.1f} dB"
+        print(f"{path.stem}: {change}", restored.report.levels, flush=True)
 
 
 def speed(given: argparse.Namespace) -> None:
