@@ -30,7 +30,8 @@ def pack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     chosen = ("--weights", weights, "--precision", precision, "--format", "dtmodel", "--json")
     answer = defocusctl("export", "-m", model, *chosen, "-o", path)
     assert answer.code == ExitCode.OK, answer.err
-    assert json.loads(answer.out)["description"]["opset"] == "17"
+    description = json.loads(answer.out)["description"]
+    assert (description["opset"], description["batch"]) == ("17", "1")
     assert {each.name for each in folder.iterdir()} == {path.name, weights.name}
     with ZipFile(path) as archive:
         archive.extractall(folder / "output")
@@ -66,7 +67,7 @@ def test_the_graph_has_the_names_that_darktable_sets(pack: Path) -> None:
     for value in (photo, restored):
         sides = value.type.tensor_type.shape.dim
         assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-        assert [sides[0].dim_param, sides[1].dim_value] == ["batch", 3]
+        assert [sides[0].dim_value, sides[1].dim_value] == [1, 3]
     assert [side.dim_param for side in photo.type.tensor_type.shape.dim[2:]] == ["height", "width"]
 
 
@@ -83,7 +84,7 @@ def test_the_validator_of_darktable_accepts_it(pack: Path, capsys: pytest.Captur
 def as_darktable_does(graph: Path, photo: np.ndarray) -> np.ndarray:
     """A photo (H, W, 3) in [0, 1] through squares of TILE pixels, of which OVERLAP on each side are dropped.
 
-    Batch and sides are fixed when the graph is loaded, and what lies outside the photo is its mirror image.
+    Sides are fixed when the graph is loaded, and what lies outside the photo is its mirror image.
     """
     options = onnxruntime.SessionOptions()
     for name, value in (("batch", 1), ("height", TILE), ("width", TILE)):

@@ -14,7 +14,7 @@ from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo, cropped, exif_embedded, ifd, read_photo, write_photo
 from defocusctl.photo.ifd import EXIF_IFD, GPS_IFD, INTEROP_IFD
 from defocusctl.photo.model import TiffCoding, TiffTag
-from defocusctl.photo.photoshop import iptc_without_preview
+from defocusctl.photo.photoshop import Removed, cleaned_iptc
 from defocusctl.photo.reframing import Area, Reframing, upright
 from tests.photo import photo_files as files
 
@@ -183,7 +183,16 @@ def test_iptc_data_lose_their_preview_only() -> None:
     png = files.png(files.scene(), extra=files.png_chunk(b"tEXt", b"Raw profile type iptc\0" + text))
     assert THUMBNAIL[100:140].hex().encode() not in rewritten(read_photo(png))
     for broken in (stored[:-3], stored[:60], stored + b"rest", b"\x1c\2\xca\xff\xff" + stored):
-        assert len(iptc_without_preview(broken)) <= len(broken)
+        assert len(cleaned_iptc(broken, None, Removed())) <= len(broken)
+
+
+def test_the_orientation_in_iptc_data_goes_with_the_photos_sides() -> None:
+    tag = (33723, 7, 10, iptc(131), True)
+    photo = read_photo(files.tiff(files.scene(), photometric="rgb", extratags=[tag]))
+    assert photo.warnings == () and iptc(131) in rewritten(photo)
+    part = cropped(photo, Box(0, 0, 20, 12))
+    assert part.warnings == ("left out, because the picture is cropped: IPTC's orientation",)
+    assert iptc(131) not in rewritten(part)
 
 
 @pytest.mark.parametrize("kind", [b"8bim", b"iptc"])
@@ -562,6 +571,21 @@ def test_no_preview_is_left_in_what_is_carried_as_it_is(preview: bytes) -> None:
         assert warning.startswith("left out, because the result cannot carry it: a preview (")
         assert seen not in rewritten(photo)
         assert start + b"words" in rewritten(read_photo(with_segment(number, start + b"words")))
+
+
+def test_no_part_of_a_preview_that_is_split_over_segments_is_left() -> None:
+    third = len(THUMBNAIL) // 3
+    parts = (b"Picture Info\0" + THUMBNAIL[:third], THUMBNAIL[third : 2 * third], THUMBNAIL[2 * third :])
+    plain = files.pillow(files.scene(), "JPEG")
+    words = marked(0xEC, b"Ducky words")
+    middle = words + b"".join(marked(0xEC, part) for part in parts) + words + marked(0xFE, b"a comment")
+    photo = read_photo(plain[:2] + middle + plain[2:])
+    (warning,) = photo.warnings
+    assert warning == "left out, because the result cannot carry it: a preview (APP12)"
+    written = rewritten(photo)
+    assert written.count(b"Ducky words") == 2 and b"a comment" in written
+    assert b"Picture Info" not in written and parts[2][-40:] not in written
+    assert marked(0xEC, parts[1]) not in written
 
 
 def test_bytes_that_start_like_a_jpeg_by_chance_are_kept() -> None:

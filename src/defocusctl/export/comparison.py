@@ -25,8 +25,8 @@ PHOTO = Path(__file__).with_name("photo.jpg")
 SIZES = (Size(96, 128), Size(97, 131), Size(17, 33), Size(165, 150))
 """Sizes of the compared parts, limited to the photo's size."""
 
-BATCH = Size(51, 64)
-"""Size of the two parts that are compared as a batch."""
+BATCH_SIZE = Size(51, 64)
+"""Size of the parts that are compared as a batch."""
 
 LIMITS = {"fp32": 1e-4, "fp16": 1 / 510}
 """The largest difference allowed (white is 1): for float16, half a grey level of 8 bits."""
@@ -43,9 +43,15 @@ class Comparison:
 
 
 def compare(
-    consumer: Consumer, checkpoint: Checkpoint, photos: Sequence[Path], precision: str, *, coefficients: bool
+    consumer: Consumer,
+    checkpoint: Checkpoint,
+    photos: Sequence[Path],
+    precision: str,
+    *,
+    coefficients: bool,
+    batch: int,
 ) -> Comparison:
-    """Compare on parts of ``photos``, with even and odd sizes and as a batch.
+    """Compare on parts of ``photos``, with even and odd sizes and ``batch`` (1 or 2) of them at once.
 
     In float32 pixels and coefficients must agree; in float16 only the pixels.
 
@@ -57,12 +63,12 @@ def compare(
     sizes = []
     worst = np.zeros(2)
     for path in photos:
-        for batch, expected in _cases(path, checkpoint):
-            actual = consumer(batch)
+        for parts, expected in _cases(path, checkpoint, batch):
+            actual = consumer(parts)
             pairs = zip(actual, expected if coefficients else expected[:1], strict=True)
             differences = [_difference(ours, theirs) for ours, theirs in pairs]
             worst = np.maximum(worst, [differences[0], max(differences[1:], default=0.0)])
-            sizes.append("x".join(str(length) for length in batch.shape))
+            sizes.append("x".join(str(length) for length in parts.shape))
     compared = worst if precision == "fp32" else worst[:1]
     if not (compared <= limit).all():
         raise OutputError(
@@ -73,7 +79,7 @@ def compare(
     return Comparison(tuple(sizes), float(worst[0]), float(worst[1]) if coefficients else None, limit)
 
 
-def _cases(path: Path, checkpoint: Checkpoint) -> Iterator[tuple[Floats, Sequence[Floats]]]:
+def _cases(path: Path, checkpoint: Checkpoint, batch: int) -> Iterator[tuple[Floats, Sequence[Floats]]]:
     """Batches of parts of a photo, and the network's output for them."""
     photo = read_photo(path)
     pixels = photo.pixels
@@ -84,9 +90,9 @@ def _cases(path: Path, checkpoint: Checkpoint) -> Iterator[tuple[Floats, Sequenc
         height, width = min(size.height, tall), min(size.width, wide)
         top, left = (tall - height) // 2, (wide - width) // 2
         yield _case([pixels[top : top + height, left : left + width]], photo.full_scale, checkpoint)
-    height, width = min(BATCH.height, tall), min(BATCH.width, wide)
+    height, width = min(BATCH_SIZE.height, tall), min(BATCH_SIZE.width, wide)
     corners = [pixels[:height, :width], pixels[-height:, -width:]]
-    yield _case(corners, photo.full_scale, checkpoint)
+    yield _case(corners[:batch], photo.full_scale, checkpoint)
 
 
 def _case(

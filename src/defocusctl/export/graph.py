@@ -38,7 +38,8 @@ OUTPUT = "restored"
 
 GRAPH_METADATA = {
     "layout": "NCHW, float32",
-    "sizes": f"any batch; height and width of {SMALLEST} pixels or more",
+    "batch": "any",
+    "sizes": f"height and width of {SMALLEST} pixels or more",
     "padding": f"inside: by reflection at the bottom and on the right, to multiples of {STEP}",
 }
 """Additional metadata of files that contain the computation."""
@@ -46,8 +47,8 @@ GRAPH_METADATA = {
 DESCRIPTION = "description.json"
 """The name of the metadata file inside the archive."""
 
-EXAMPLE = (2, 3, 50, 67)
-"""Shape of the example for the exporter: no two lengths equal, none a multiple of 16."""
+EXAMPLE_SIDES = (50, 67)
+"""Height and width of the example for the exporter: different, neither a multiple of 16."""
 
 DEFAULT_OPSET = 18
 OPSETS = range(17, 22)
@@ -77,10 +78,14 @@ class PhotoGraph(nn.Module):
 
     The photo is extended at the bottom and on the right by its reflection, to multiples of 16. The restored
     one has the photo's size and is not clipped; the coefficients have the size of the extended photo.
+    An exported graph takes ``batch`` photos at once, or any number; a fixed one halves the exporter's time.
     """
 
-    def __init__(self, network: Network, *, coefficients: bool, precision: str) -> None:
+    def __init__(
+        self, network: Network, *, coefficients: bool, precision: str, batch: int | None = None
+    ) -> None:
         super().__init__()
+        self.batch = batch
         self.network = with_constant_dictionary(copy.deepcopy(network))
         self.coefficient_names = network.coefficient_names if coefficients else ()
         if precision == "fp16":
@@ -139,14 +144,14 @@ def export_program(graph: PhotoGraph) -> ExportedProgram:
         ModelError: if a package's network cannot be traced.
     """
     sizes = {
-        0: Dim("batch", min=1, max=LARGEST_BATCH),
+        0: graph.batch or Dim("batch", min=1, max=LARGEST_BATCH),
         2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
         3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
     }
     with network_errors(graph.network.name), torch.no_grad():
         return torch.export.export(
             graph,
-            (torch.zeros(EXAMPLE),),
+            (torch.zeros(graph.batch or 2, 3, *EXAMPLE_SIDES),),
             dynamic_shapes={INPUT: sizes},
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,

@@ -68,6 +68,11 @@ class ExportSettings:
         if self.coefficients and self.format == "dtmodel":
             raise UsageError("darktable takes networks with one output", "leave out --coefficients")
 
+    @property
+    def batch(self) -> int | None:
+        """How many photos a graph takes at once; None: any number."""
+        return darktable.BATCH if self.format == "dtmodel" else None
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -120,7 +125,7 @@ def export_network(
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)
     if settings.format == "dtmodel":
-        description["opset"] = str(darktable.OPSET)
+        description |= {"opset": str(darktable.OPSET), "batch": str(darktable.BATCH)}
     try:
         with tempfile.TemporaryDirectory(prefix=".defocusctl-", dir=target.parent) as folder:
             staged = Path(folder) / f"export{suffix}"
@@ -131,6 +136,7 @@ def export_network(
                 settings.photos,
                 settings.precision,
                 coefficients=settings.coefficients,
+                batch=settings.batch or 2,
             )
             size = staged.stat().st_size
             publish(staged, target, force=force)
@@ -147,7 +153,12 @@ def _write(
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
         return _network_consumer(network)
-    graph = PhotoGraph(checkpoint.model, coefficients=settings.coefficients, precision=settings.precision)
+    graph = PhotoGraph(
+        checkpoint.model,
+        coefficients=settings.coefficients,
+        precision=settings.precision,
+        batch=settings.batch,
+    )
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
         return OnnxRuntimeGraph(path).run

@@ -39,7 +39,12 @@ def spans(data: bytes) -> list[Span]:
 
     Data that begin with a picture written as text count as a whole.
     """
-    return [(0, len(data))] if is_encoded(data) else [*_jpegs(data), *_containers(data)]
+    return [(0, len(data))] if is_encoded(data) else binary_spans(data)
+
+
+def binary_spans(data: bytes) -> list[Span]:
+    """Like ``spans``, without pictures written as text."""
+    return [*_jpegs(data), *_containers(data)]
 
 
 def _containers(data: bytes) -> Iterator[Span]:

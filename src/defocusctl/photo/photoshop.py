@@ -21,7 +21,8 @@ MAX_RESOURCES = 20_000
 PREVIEWS = frozenset((0x0409, 0x040C))
 IPTC = 0x0404
 PHOTOSHOP_TAG, IPTC_TAG = 34377, 33723  # of TIFF
-IPTC_MARK, IPTC_PREVIEW = 0x1C, ((2, 200), (2, 201), (2, 202))  # by record and number
+IPTC_MARK = 0x1C
+IPTC_PREVIEW, IPTC_ORIENTATION = ((2, 200), (2, 201), (2, 202)), (2, 131)  # by record and number
 EXIF, XMP = (0x0422, 0x0423), 0x0424
 RESOLUTION, SIDE = 0x03ED, 8  # resolution and units along x, then along y
 COORDINATES = {
@@ -65,7 +66,7 @@ def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> 
         elif reframing is not None and (name := COORDINATES.get(resource.number)):
             removed.names.append(f"Photoshop {name}")
         elif resource.number not in PREVIEWS:
-            kept.append(_kept(resource, reframing))
+            kept.append(_kept(resource, reframing, removed))
     if resources[position:].strip(b"\0"):
         most = count == MAX_RESOURCES
         removed.names.append(
@@ -88,7 +89,7 @@ def cleaned_coding(coding: Coding | None, reframing: Reframing | None, removed: 
                 content = cleaned(tag.value, reframing, removed)
                 tag = TiffTag(tag.code, tag.kind, len(content), content)
             elif tag.code == IPTC_TAG:
-                tag = _without_iptc_preview(tag)
+                tag = _cleaned_tag_of_iptc(tag, reframing, removed)
             else:
                 tag = replace(tag, value=embedded_pictures.blanked(tag.value))
             if tag.value:
@@ -99,8 +100,11 @@ def cleaned_coding(coding: Coding | None, reframing: Reframing | None, removed: 
     return coding
 
 
-def iptc_without_preview(data: bytes) -> bytes:
-    """IPTC data (IIM 4) without their preview; everything after a broken part is unchanged."""
+def cleaned_iptc(data: bytes, reframing: Reframing | None, removed: Removed) -> bytes:
+    """IPTC data (IIM 4) without their preview; everything after a broken part is unchanged.
+
+    With ``reframing``, they are without their orientation too (portrait, landscape or square).
+    """
     kept, position = [], 0
     while len(data) >= position + 5 and data[position] == IPTC_MARK:
         start, field = position, (data[position + 1], data[position + 2])
@@ -114,14 +118,18 @@ def iptc_without_preview(data: bytes) -> bytes:
         if position > len(data):
             position = start
             break
-        if field not in IPTC_PREVIEW:
+        if field == IPTC_ORIENTATION and reframing is not None:
+            removed.names.append("IPTC's orientation")
+        elif field not in IPTC_PREVIEW:
             kept.append(data[start:position])
     return b"".join([*kept, data[position:]])
 
 
-def _kept(resource: Resource, reframing: Reframing | None) -> bytes:
-    """A resource, unchanged except for pictures in it, IPTC's preview and the sides of a resolution."""
-    data = iptc_without_preview(resource.data) if resource.number == IPTC else resource.data
+def _kept(resource: Resource, reframing: Reframing | None, removed: Removed) -> bytes:
+    """A resource, unchanged except for pictures in it, IPTC data and the sides of a resolution."""
+    data = resource.data
+    if resource.number == IPTC:
+        data = cleaned_iptc(data, reframing, removed)
     data = embedded_pictures.blanked(data)
     if resource.number == RESOLUTION and reframing is not None and reframing.swaps_sides:
         data = data[SIDE : 2 * SIDE] + data[:SIDE] + data[2 * SIDE :]
@@ -146,9 +154,9 @@ def _resources(resources: bytes) -> Iterator[Resource]:
         position += len(whole)
 
 
-def _without_iptc_preview(tag: TiffTag) -> TiffTag:
-    """The tag of IPTC data, whose units may be several bytes, without their preview."""
-    content = iptc_without_preview(tag.value)
+def _cleaned_tag_of_iptc(tag: TiffTag, reframing: Reframing | None, removed: Removed) -> TiffTag:
+    """The tag of IPTC data, whose units may be several bytes, cleaned by ``cleaned_iptc``."""
+    content = cleaned_iptc(tag.value, reframing, removed)
     size = ifd.KIND_BYTES[tag.kind]
     content += bytes(-len(content) % size)
     return TiffTag(tag.code, tag.kind, len(content) // size, content)
@@ -159,7 +167,7 @@ def _resources_of_chunks(coding: PngCoding, reframing: Reframing | None, removed
 
     def clean(resources: bytes) -> bytes:
         if resources[:1] == bytes([IPTC_MARK]):  # bare IPTC data, not inside Photoshop resources
-            return iptc_without_preview(resources)
+            return cleaned_iptc(resources, reframing, removed)
         if not resources:
             removed.names.append("broken Photoshop data")
         return cleaned(resources, reframing, removed)

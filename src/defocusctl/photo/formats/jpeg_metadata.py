@@ -1,6 +1,9 @@
 """Metadata of a JPEG by segment: JFIF, EXIF, XMP, ICC profile, and segments that are copied unchanged."""
 
 import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 
 from defocusctl.photo import embedded_pictures, exif, extended_xmp, photoshop, xmp
 from defocusctl.photo.formats import jpeg_segments as jpeg
@@ -40,7 +43,8 @@ def read(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     profile: list[bytes] = []
     kept, lost = [], []
     adobe_transform = None
-    for marker, payload in layout.segments:
+    previews = _previews(layout.segments)
+    for number, (marker, payload) in enumerate(layout.segments):
         if marker == jpeg.APP0 and payload.startswith(JFIF):
             resolution = _jfif_resolution(payload)
         elif marker == jpeg.APP1 and payload.startswith(exif.HEADER[:5]) and _continues(blocks, payload):
@@ -51,10 +55,10 @@ def read(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
             profile.append(payload[len(ICC) :])
         elif marker == jpeg.APP14 and payload.startswith(ADOBE) and len(payload) >= 12:
             adobe_transform = payload[11]
-        elif payload.startswith(CARRIED.get(marker, ())) and not _shows_old_picture(marker, payload):
+        elif payload.startswith(CARRIED.get(marker, ())) and number not in previews:
             kept.append((marker, payload))
         elif marker != jpeg.DNL and not payload.startswith(SILENT):
-            lost.append(_name(marker, payload))
+            lost.append(_name(marker, payload, number in previews))
     if layout.further:
         lost.append(f"{layout.further:,} segments beyond the first {jpeg.MAX_SEGMENTS:,}")
     coding = _coding(layout, adobe_transform, tuple(kept))
@@ -64,10 +68,24 @@ def read(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
     return metadata, lost
 
 
-def _shows_old_picture(marker: int, payload: bytes) -> bool:
-    """Whether a segment holds a picture, most likely a preview; Photoshop's resources are cleaned later."""
-    resources = marker == jpeg.APP13 and payload.startswith(photoshop.HEADERS)
-    return not resources and bool(embedded_pictures.spans(payload))
+def _previews(segments: Sequence[tuple[int, bytes]]) -> set[int]:
+    """The numbers of the segments that hold a picture, most likely a preview, or a part of one.
+
+    EXIF and Photoshop's resources are cleaned later.
+    """
+    found: set[int] = set()
+    alike: dict[int, list[int]] = {}
+    for number, (marker, payload) in enumerate(segments):
+        if not payload.startswith((exif.HEADER[:5], *photoshop.HEADERS)):
+            alike.setdefault(marker, []).append(number)
+            if embedded_pictures.is_encoded(payload):
+                found.add(number)
+    for numbers in alike.values():
+        payloads = [segments[number][1] for number in numbers]
+        ends = list(accumulate(map(len, payloads)))
+        for start, end in embedded_pictures.binary_spans(b"".join(payloads)):
+            found.update(numbers[bisect_right(ends, start) : bisect_left(ends, end) + 1])
+    return found
 
 
 def _continues(blocks: list[bytes], payload: bytes) -> bool:
@@ -87,13 +105,13 @@ def _joined(parts: list[bytes]) -> bytes | None:
     return b"".join(numbered[number] for number in sorted(numbered)) or None
 
 
-def _name(marker: int, payload: bytes) -> str:
+def _name(marker: int, payload: bytes, shows_preview: bool) -> str:
     """The name of a segment that is left out, for the warning."""
     segment = f"APP{marker - jpeg.APP0}" if marker < jpeg.APP0 + 16 else f"segment {marker:02X}"
     if marker == jpeg.COM:
         segment = "comment"
     known = next((words for head, words in KNOWN.items() if payload.startswith(head)), None)
-    if known is None and embedded_pictures.spans(payload):
+    if known is None and shows_preview:
         known = "a preview"
     return f"{known} ({segment})" if known else f"{segment} data '{left_out.printable(payload)}'"
 
