@@ -36,22 +36,31 @@ def defocusctl(*arguments: object) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def small_network(model: str) -> Network:
+def small_network(model: str, feature_scale: int = 1) -> Network:
     """An untrained network of the real architecture with few channels."""
     torch.manual_seed(3)
     network: Network
     if model == "iniknet":
-        network = INIKNet(INIKNetConfig(width=4, blocks_per_stage=1, atoms=3, kernel_sizes=4, atom_width=8))
+        network = INIKNet(
+            INIKNetConfig(
+                width=4,
+                blocks_per_stage=1,
+                atoms=3,
+                kernel_sizes=4,
+                atom_width=8,
+                feature_scale=feature_scale,
+            )
+        )
     else:
-        network = NRKNet(NRKNetConfig(width=4, atoms=4))
+        network = NRKNet(NRKNetConfig(width=4, atoms=4, feature_scale=feature_scale))
     network.initialise()
     return network.eval()
 
 
-def small_weights(folder: Path, model: str, trained_on: str = "nothing") -> Path:
+def small_weights(folder: Path, model: str, trained_on: str = "nothing", *, feature_scale: int = 1) -> Path:
     """The file of ``small_network``."""
     path = folder / f"{model}.safetensors"
-    network = small_network(model)
+    network = small_network(model, feature_scale)
     metadata = WeightsMetadata.of_network(network, source="a test", licence="MIT", trained_on=trained_on)
     save_checkpoint(path, network, metadata, dtype=torch.float32)
     return path

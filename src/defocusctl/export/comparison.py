@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from defocusctl.errors import InputError, OutputError
-from defocusctl.export.graph import SMALLEST
-from defocusctl.geometry import Box, Size
+from defocusctl.export.graph import smallest_side
+from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.photo import read_photo
 from defocusctl.restoring.tile_runner import read_tile
-from defocusctl.restoring.tiles import Floats, padded_size
+from defocusctl.restoring.tiles import Floats
 from defocusctl.weights.checkpoint import Checkpoint
 
 Consumer = Callable[[Floats], Sequence[Floats]]
@@ -84,10 +84,11 @@ def _cases(path: Path, checkpoint: Checkpoint, batch: int) -> Iterator[tuple[Flo
     photo = read_photo(path)
     pixels = photo.pixels
     tall, wide = pixels.shape[:2]
-    if min(tall, wide) < SMALLEST:
-        raise InputError(f"'{path}' is too small to compare on", f"{SMALLEST} pixels per side are needed")
+    smallest = smallest_side(checkpoint.model)
+    if min(tall, wide) < smallest:
+        raise InputError(f"'{path}' is too small to compare on", f"{smallest} pixels per side are needed")
     for size in SIZES:
-        height, width = min(size.height, tall), min(size.width, wide)
+        height, width = min(max(size.height, smallest), tall), min(size.width, wide)
         top, left = (tall - height) // 2, (wide - width) // 2
         yield _case([pixels[top : top + height, left : left + width]], photo.full_scale, checkpoint)
     height, width = min(BATCH_SIZE.height, tall), min(BATCH_SIZE.width, wide)
@@ -99,7 +100,7 @@ def _case(
     parts: Sequence[np.ndarray], full_scale: float, checkpoint: Checkpoint
 ) -> tuple[Floats, Sequence[Floats]]:
     size = Size(*parts[0].shape[:2])
-    box = Box(0, 0, *padded_size(size))
+    box = Box(0, 0, *(round_up(length, checkpoint.model.multiple) for length in size))
     tiles = [read_tile(part, full_scale, box) for part in parts]
     extended = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
     model = checkpoint.model

@@ -24,25 +24,11 @@ from defocusctl.restoring.backends.engine import missing_extra
 from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.resolve import ResolvedWeights
 
-STEP = 16
-"""The networks need sides that are multiples of this."""
-
-SMALLEST = 17
-"""Side in pixels of the smallest photo that reflection extends to a size that the networks accept."""
-
 LARGEST_SIDE = 1 << 16
 LARGEST_BATCH = 1 << 12
 
 INPUT = "photo"
 OUTPUT = "restored"
-
-GRAPH_METADATA = {
-    "layout": "NCHW, float32",
-    "batch": "any",
-    "sizes": f"height and width of {SMALLEST} pixels or more",
-    "padding": f"inside: by reflection at the bottom and on the right, to multiples of {STEP}",
-}
-"""Additional metadata of files that contain the computation."""
 
 DESCRIPTION = "description.json"
 """The name of the metadata file inside the archive."""
@@ -76,8 +62,9 @@ class HalfPrecision(nn.Module):
 class PhotoGraph(nn.Module):
     """(B, 3, H, W) RGB photos in [0, 1] -> the restored ones, and coefficients.
 
-    The photo is extended at the bottom and on the right by its reflection, to multiples of 16. The restored
-    one has the photo's size and is not clipped; the coefficients have the size of the extended photo.
+    The photo is extended at the bottom and on the right by its reflection, to multiples of the network's
+    ``multiple``. The restored one has the photo's size and is not clipped; the coefficients have the size of
+    the extended photo.
     An exported graph takes ``batch`` photos at once, or any number; a fixed one halves the exporter's time.
     """
 
@@ -94,24 +81,29 @@ class PhotoGraph(nn.Module):
 
     def forward(self, photo: Tensor) -> tuple[Tensor, ...]:
         height, width = photo.shape[-2:]
-        rows, columns = _extended(height), _extended(width)
+        rows, columns = (_extended(length, self.network.multiple) for length in (height, width))
         extended = photo.index_select(2, rows).index_select(3, columns)
         image, coefficients = self.network(extended)
         restored = image[..., :height, :width]
         return (restored, *(coefficients[name] for name in self.coefficient_names))
 
 
-def _extended(length: int) -> Tensor:
+def smallest_side(network: Network) -> int:
+    """Side in pixels of the smallest photo for a graph: its reflection fills two multiples."""
+    return network.multiple + 1
+
+
+def _extended(length: int, multiple: int) -> Tensor:
     """The indices of rows or columns for reflection: all, then back from the last but one.
 
     The number of blocks comes from a tensor, so that the exporter treats it as a symbol of its own: it knows
     that halving and doubling 16 times a symbol are exact, but not for a formula with rounding.
     """
-    blocks: Any = torch.scalar_tensor((length + STEP - 1) // STEP, dtype=torch.int64).item()
+    blocks: Any = torch.scalar_tensor((length + multiple - 1) // multiple, dtype=torch.int64).item()
     torch._check(blocks >= 2)
-    torch._check(blocks <= LARGEST_SIDE // STEP)
-    torch._check(STEP * blocks >= length)
-    index = torch.arange(STEP * blocks)
+    torch._check(blocks <= LARGEST_SIDE // multiple)
+    torch._check(multiple * blocks >= length)
+    index = torch.arange(multiple * blocks)
     return torch.where(index < length, index, 2 * (length - 1) - index)
 
 
@@ -137,16 +129,28 @@ def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str
     }
 
 
+def describe_graph(network: Network, batch: int | None) -> dict[str, str]:
+    """Additional metadata of files that contain the computation, for ``batch`` photos at once (None: any)."""
+    return {
+        "layout": "NCHW, float32",
+        "batch": "any" if batch is None else str(batch),
+        "sizes": f"height and width of {smallest_side(network)} pixels or more",
+        "padding": "inside: by reflection at the bottom and on the right, to multiples of "
+        f"{network.multiple}",
+    }
+
+
 def export_program(graph: PhotoGraph) -> ExportedProgram:
     """Trace ``graph`` once, for all sizes.
 
     Raises:
         ModelError: if a package's network cannot be traced.
     """
+    smallest = smallest_side(graph.network)
     sizes = {
         0: graph.batch or Dim("batch", min=1, max=LARGEST_BATCH),
-        2: Dim("height", min=SMALLEST, max=LARGEST_SIDE),
-        3: Dim("width", min=SMALLEST, max=LARGEST_SIDE),
+        2: Dim("height", min=smallest, max=LARGEST_SIDE),
+        3: Dim("width", min=smallest, max=LARGEST_SIDE),
     }
     with network_errors(graph.network.name), torch.no_grad():
         return torch.export.export(

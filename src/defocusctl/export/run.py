@@ -15,11 +15,10 @@ from defocusctl.export import darktable
 from defocusctl.export.comparison import PHOTO, Comparison, Consumer, compare
 from defocusctl.export.graph import (
     DEFAULT_OPSET,
-    GRAPH_METADATA,
     OPSETS,
-    STEP,
     PhotoGraph,
     describe,
+    describe_graph,
     write_onnx,
     write_program,
 )
@@ -121,11 +120,11 @@ def export_network(
         )
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
-        description |= GRAPH_METADATA
+        description |= describe_graph(checkpoint.model, settings.batch)
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)
     if settings.format == "dtmodel":
-        description |= {"opset": str(darktable.OPSET), "batch": str(darktable.BATCH)}
+        description["opset"] = str(darktable.OPSET)
     try:
         with tempfile.TemporaryDirectory(prefix=".defocusctl-", dir=target.parent) as folder:
             staged = Path(folder) / f"export{suffix}"
@@ -174,7 +173,8 @@ def _network_consumer(network: Network) -> Consumer:
     @torch.inference_mode()
     def run(photo: Floats) -> list[Floats]:
         height, width = photo.shape[-2:]
-        extended = pad(torch.from_numpy(photo), (0, -width % STEP, 0, -height % STEP), mode="reflect")
+        right, bottom = (-length % network.multiple for length in (width, height))
+        extended = pad(torch.from_numpy(photo), (0, right, 0, bottom), mode="reflect")
         return [network(extended).image[..., :height, :width].numpy()]
 
     return run

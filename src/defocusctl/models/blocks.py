@@ -26,9 +26,9 @@ def enlarged(maps: Tensor, factor: int, like: Tensor) -> Tensor:
 def padded(image: Tensor, multiple: int) -> Tensor:
     """Pad the image right and below to multiples of ``multiple`` pixels, at least two of them."""
     height, width = image.shape[-2:]
+    if all(length % multiple == 0 and length >= 2 * multiple for length in (height, width)):
+        return image  # decided first, because an exporter can for all sizes of its graph
     bottom, right = (max(2 * multiple, round_up(length, multiple)) - length for length in (height, width))
-    if not bottom and not right:
-        return image
     return pad(
         image, (0, right, 0, bottom), mode="reflect" if bottom < height and right < width else "replicate"
     )

@@ -108,6 +108,7 @@ class INIKNet(Network):
     def __init__(self, config: INIKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or INIKNetConfig()
+        self.multiple = STEP * config.feature_scale
         self.order = ORDERS[config.order]
         channels = 3 * self.order.images * config.feature_scale**2
         self.unet = FeatureUNet(channels, config.width, config.blocks_per_stage)
@@ -187,9 +188,8 @@ class INIKNet(Network):
 
     def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Refined features for mu and for omega at every scale."""
-        factor = self.config.feature_scale
-        if factor > 1:
-            x = padded(x, STEP * factor)
+        if self.config.feature_scale > 1:
+            x = padded(x, self.multiple)
         return self.order.features(self, x)
 
     def _coefficients(

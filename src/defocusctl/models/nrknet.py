@@ -114,6 +114,7 @@ class NRKNet(Network):
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NRKNetConfig()
+        self.multiple = max(STEP, config.multiple)
         self.unet = AdditiveUNet(3 * config.feature_scale**2, config.width)
         self.coefficients = COEFFICIENTS[config.recurrence](config.width, config.atoms)
         self.blurring = BlurringOperator(KERNELS[config.kernels](config.atoms), config.atoms)
@@ -200,8 +201,8 @@ class NRKNet(Network):
 
     def _gammas(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Gamma of every image, finest first; states are passed from coarse to fine."""
-        multiple = self.config.multiple
-        inputs = images if multiple <= STEP else pyramid(padded(images[0], multiple), len(images))
+        pads = self.multiple > STEP
+        inputs = pyramid(padded(images[0], self.multiple), len(images)) if pads else images
         states: Sequence[Tensor] = ()
         gammas: list[Tensor] = []
         for image, input in zip(reversed(images), reversed(inputs), strict=True):

@@ -90,6 +90,8 @@ class Network(Model):
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
     minimum_size: ClassVar[int] = 32
     """The smallest side, in pixels, that reflect padding allows."""
+    multiple: int = 16
+    """A photo whose sides are multiples of this is not padded inside the network."""
     default_overlap: ClassVar[int]
     """Pixels of context at each cut edge of a tile; see docs/restoring.md for the effect on accuracy."""
     bytes_per_pixel: ClassVar[int]
