@@ -140,6 +140,13 @@ def test_a_folder_that_may_not_be_written_is_said_before_and_after_computing(tmp
     assert late == f"cannot write 'out.png' (Permission denied): {REMEDIES[errno.EACCES]}"
 
 
+def test_a_path_that_is_too_long_for_windows_has_a_remedy(tmp_path: Path) -> None:
+    """Windows says that it does not exist, though its folder does."""
+    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    assert "give a shorter path" in str(write_error(tmp_path / "out.png", missing))
+    assert "create the folder" in str(write_error(tmp_path / "missing" / "out.png", missing))
+
+
 @pytest.mark.parametrize("number", REMEDIES)
 def test_remedies_name_no_option_that_only_one_command_has(number: int) -> None:
     message = str(write_error(Path("out.png"), OSError(number, os.strerror(number))))
