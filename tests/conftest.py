@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("posix") and os.name != "posix":
+            item.add_marker(pytest.mark.skip("needs POSIX signals, links, limits or permissions"))
         if item.get_closest_marker("browser") and not (CHROMIUM and DRIVER):
             item.add_marker(pytest.mark.skip("no chromium and chromedriver (Debian's chromium-driver) here"))
 

@@ -242,6 +242,7 @@ def test_maps_and_comparisons_of_another_batch_are_passed_over() -> None:
     assert list(results_in(Path("other"))) == ["2024/b.jpg"]
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("tree")
 def test_a_pipe_is_named() -> None:
     os.mkfifo("pipe")
@@ -293,6 +294,7 @@ def test_a_second_run_at_the_same_time_is_refused() -> None:
     assert not Path("out", FILE).exists()
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("tree", "no_root")
 def test_files_and_folders_that_cannot_be_read_or_written_fail_alone() -> None:
     Path("in/a.png").chmod(0)
@@ -365,6 +367,7 @@ def test_a_read_only_disk_is_refused(tree: Path, small_disk: Path) -> None:
     assert os.strerror(errno.EROFS) in answer.err
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tree: Path, times: int) -> None:

@@ -101,6 +101,7 @@ def test_an_input_that_does_not_exist_is_refused(home: Path) -> None:
         Search(Path("out")).find(["phtos"])
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
 def test_links_and_pipes(home: Path) -> None:
     """A link to a photo is one, and one that leads nowhere is listed; pipes and linked folders are not."""
@@ -113,6 +114,7 @@ def test_links_and_pipes(home: Path) -> None:
     assert names(Search(Path("out")), "in") == ["broken.png", "link.png"]
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("no_root")
 def test_a_folder_that_cannot_be_read_is_listed(home: Path) -> None:
     touch(home / "in", "a.png", "locked/b.png")

@@ -54,6 +54,7 @@ def test_two_inputs_never_have_one_output(options: dict[str, Any], names: tuple[
     check_collisions(jobs[:1], "iniknet")
 
 
+@pytest.mark.posix
 def test_no_result_replaces_an_input(home: Path) -> None:
     write_photos(home / "in", ["a.jpg", "a.png"])
     (home / "alias").symlink_to(home / "in")

@@ -1,7 +1,6 @@
 """``kill -9`` at any moment: nothing is half written, and the next runs complete the tree."""
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from tests.batch.folders import TREE, last_entries, results_in, sha256, write_ph
 from tests.batch.killing import Starter
 from tests.cli.command import defocusctl, small_weights
 
-pytestmark = [pytest.mark.skipif(os.name != "posix", reason="needs fork and kill"), pytest.mark.slow]
+pytestmark = [pytest.mark.posix, pytest.mark.slow]
 
 KILLS = 36
 PHOTOS = (*TREE, "e.bmp", "f.webp", "g.tif", "h/i.png")

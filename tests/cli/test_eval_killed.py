@@ -14,7 +14,7 @@ from tests.cli.eval_data import make_realdof, scores
 from tests.machine import make_fresh_machine
 
 COUNT, BEFORE = 6, 3
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.posix, pytest.mark.slow]
 
 KILLED = f"""
 import os, signal

@@ -63,6 +63,7 @@ def test_every_format_that_is_written(home: Path, suffix: str) -> None:
     assert (home / f"photo.orig.{suffix}").read_bytes() == before
 
 
+@pytest.mark.posix
 def test_what_an_editor_is_given_stays(home: Path) -> None:
     photo = deep_tiff(home / "photo.tif")
     photo.chmod(0o640)
@@ -79,6 +80,7 @@ def test_what_an_editor_is_given_stays(home: Path) -> None:
     assert (photo.stat().st_mode & 0o777, (home / "photo_compare.png").is_file()) == (0o640, True)
 
 
+@pytest.mark.posix
 def test_a_link_stays_a_link(home: Path) -> None:
     (home / "album").mkdir()
     photo = photo_file(home / "album" / "photo.png")
@@ -89,6 +91,7 @@ def test_a_link_stays_a_link(home: Path) -> None:
     assert (home / "album" / "photo.orig.png").read_bytes() == before != photo.read_bytes()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -187,6 +190,7 @@ for photo in Path("folder/photo.png"), Path("photo.png"):
 """
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions of POSIX")
 def test_where_no_backup_can_be_made_nothing_is_computed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)

@@ -14,6 +14,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -47,6 +48,7 @@ def test_results_of_their_own_may_be_written(tmp_path: Path) -> None:
     check_outputs([tmp_path / "a.png"], [tmp_path / "b.png", tmp_path / "c.png", tmp_path / "B.png"])
 
 
+@pytest.mark.posix
 def test_names_that_a_disk_takes_for_one(tmp_path: Path) -> None:
     """The second spelling of the folder makes it look like one on a disk that ignores case."""
     (tmp_path / "photos").mkdir()

@@ -13,7 +13,7 @@ from defocusctl.errors import ExitCode
 from tests.cli.command import photo_file, small_weights
 
 pytestmark = [
-    pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals and signals"),
+    pytest.mark.posix,
     pytest.mark.slow,
 ]
 

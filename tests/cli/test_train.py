@@ -94,6 +94,7 @@ def test_a_contact_sheet_replaces_no_photo_of_the_recipe(
     assert "is a photo of the recipe" in capsys.readouterr().err and photo.read_bytes() == before
 
 
+@pytest.mark.posix
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = write_data(tmp_path, "iniknet")
     text = recipe.read_text().replace("steps = 3\nbatch", "steps = 100_000\nbatch")

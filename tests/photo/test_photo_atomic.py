@@ -10,7 +10,8 @@ import pytest
 
 from defocusctl.errors import OutputError
 from defocusctl.photo import read_photo, write_photo
-from defocusctl.system.atomic import REMEDIES, atomic_write, remove_abandoned, write_error
+from defocusctl.system import atomic
+from defocusctl.system.atomic import PARTS, REMEDIES, atomic_write, remove_abandoned, write_error
 from tests.photo import photo_files as files
 
 
@@ -110,6 +111,7 @@ def in_a_child(program: str, *arguments: str, folder: Path) -> list[str]:
     return child.stdout.splitlines()
 
 
+@pytest.mark.posix
 def test_a_file_that_may_not_grow_is_one_clear_error_in_every_format(tmp_path: Path) -> None:
     source = tmp_path / "photo.png"
     source.write_bytes(files.pillow(files.scene(), "PNG"))
@@ -130,6 +132,7 @@ def test_a_full_disk_has_a_remedy(tmp_path: Path) -> None:
     assert "free some space" in message
 
 
+@pytest.mark.posix
 def test_a_folder_that_may_not_be_written_is_said_before_and_after_computing(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
@@ -140,12 +143,20 @@ def test_a_folder_that_may_not_be_written_is_said_before_and_after_computing(tmp
     assert late == f"cannot write 'out.png' (Permission denied): {REMEDIES[errno.EACCES]}"
 
 
+def test_a_path_that_is_too_long_for_windows_has_a_remedy(tmp_path: Path) -> None:
+    """Windows says that it does not exist, though its folder does."""
+    missing = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    assert "give a shorter path" in str(write_error(tmp_path / "out.png", missing))
+    assert "create the folder" in str(write_error(tmp_path / "missing" / "out.png", missing))
+
+
 @pytest.mark.parametrize("number", REMEDIES)
 def test_remedies_name_no_option_that_only_one_command_has(number: int) -> None:
     message = str(write_error(Path("out.png"), OSError(number, os.strerror(number))))
     assert os.strerror(number) in message and " -o" not in message and "--out" not in message
 
 
+@pytest.mark.posix
 def test_refusals_of_the_system(tmp_path: Path) -> None:
     for name, reason in (("missing/out.png", "create the folder"), ("n" * 300, "File name too long")):
         with pytest.raises(OutputError, match=reason), atomic_write(tmp_path / name):
@@ -186,3 +197,19 @@ def test_another_process_does_not_remove_it(tmp_path: Path) -> None:
         handle.write(b"whole")
         subprocess.run([sys.executable, "-c", script], check=True)
     assert (tmp_path / "out.bin").read_bytes() == b"whole"
+
+
+def test_where_files_cannot_be_locked_only_old_ones_are_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(atomic, "LOCKS", False)
+    old, new = (tmp_path / PARTS.replace("*", name) for name in ("old", "new"))
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    with atomic_write(tmp_path / "out.bin") as handle:
+        remove_abandoned(tmp_path)
+        handle.write(b"whole")
+    assert (tmp_path / "out.bin").read_bytes() == b"whole"
+    assert sorted(tmp_path.iterdir()) == sorted([new, tmp_path / "out.bin"])

@@ -1,7 +1,7 @@
 """JPEG XL in and out: samples of every kind, profile, metadata, orientation; read back by another libjxl."""
 
 import io
-import resource
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -236,7 +236,10 @@ def test_an_animation_of_one_frame_is_restored() -> None:
     np.testing.assert_array_equal(read_photo(rewritten(photo)).pixels, expected)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, the system has other units")
 def test_compressed_metadata_bombs_stay_small() -> None:
+    import resource
+
     bomb = bytes(imagecodecs.brotli_encode(bytes(256 * 2**20), level=1))
     data = extra.jxl(files.scene(), extra.box(b"brob", b"Exif" + bomb), extra.box(b"brob", b"xml " + bomb))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -61,6 +61,7 @@ def test_existing_files_need_force(photo_path: Path, tmp_path: Path) -> None:
     check_writable_target(photo_path, target, force=True)
 
 
+@pytest.mark.posix
 def test_the_input_itself_is_refused_under_any_name(photo_path: Path, tmp_path: Path) -> None:
     (tmp_path / "link.jpg").symlink_to(photo_path)
     os.link(photo_path, tmp_path / "hard.jpg")

@@ -169,6 +169,7 @@ def test_photos_of_a_closed_page_are_forgotten(tmp_path: Path) -> None:
         assert server.state(session) == []
 
 
+@pytest.mark.posix
 def test_after_ctrl_c_and_after_a_kill_nothing_is_left(tmp_path: Path) -> None:
     photo = half_blurred(tmp_path / "photo.png")
     with serving(tmp_path) as killed, serving(tmp_path) as other:

@@ -2,10 +2,12 @@
 
 import signal
 import threading
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
-from defocusctl.system.interruption import Interruption
+from defocusctl.system.interruption import Interruption, next_of
 
 
 @pytest.mark.parametrize("noted", [1, 2])
@@ -33,3 +35,22 @@ def test_nobody_is_told_of_nothing() -> None:
     with Interruption(lambda: told.append(True)):
         pass
     assert not told
+
+
+def test_waiting_for_the_next_wakes_up_now_and_then() -> None:
+    """Windows runs no signal handler during a wait without a timeout."""
+
+    class Late(SimpleQueue[int]):
+        waits = 0
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            assert timeout is not None
+            self.waits += 1
+            if self.waits < 3:
+                raise Empty
+            return super().get(block, timeout)
+
+    queue = Late()
+    queue.put(7)
+    assert next_of(queue) == 7
+    assert queue.waits == 3

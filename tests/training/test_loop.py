@@ -1,6 +1,7 @@
 """A run that was stopped and resumed is the run that never stopped; what goes wrong is said in one line."""
 
 import json
+import multiprocessing
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -363,3 +364,22 @@ def test_a_damaged_photo_is_named_even_by_a_worker(tmp_path: Path) -> None:
         run(recipe, tmp_path / "run")
     assert ".png" in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.fixture
+def spawning() -> Iterator[None]:
+    """Processes are started afresh, as on Windows and macOS, and from Python 3.14 on nearly everywhere."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+def test_workers_that_are_not_forked_cut_the_same_crops(tmp_path: Path, spawning: None) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    run(recipe, tmp_path / "alone")
+    recipe.write_text(recipe.read_text().replace("[data]", "[data]\nworkers = 1"))
+    run(recipe, tmp_path / "spawned")
+    alone, spawned = (tensors(tmp_path / name, "network") for name in ("alone", "spawned"))
+    assert alone.keys() == spawned.keys()
+    assert all(torch.equal(alone[name], spawned[name]) for name in alone)

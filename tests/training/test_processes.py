@@ -20,7 +20,7 @@ from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE
 from tests.training.tiny import write_data
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.posix, pytest.mark.slow]
 
 CPU = torch.device("cpu")
 STAGES = """[[stages]]

@@ -317,6 +317,7 @@ channel_order = "{entry.channel_order}"
     )
 
 
+@pytest.mark.posix
 def test_a_killed_download_is_made_good(server: Loopback, origin: Origin, tmp_path: Path) -> None:
     entry = entry_from(origin.source)
     part = cached_file(entry).with_name(f"{cached_file(entry).name}.part")

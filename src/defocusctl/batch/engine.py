@@ -17,6 +17,7 @@ from defocusctl.batch.restore_queue import AbandonedError, OnStart, OnTile, Rest
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.geometry import Size
 from defocusctl.restoring.restorer import Restorer
+from defocusctl.system.interruption import next_of
 from defocusctl.system.threads import torch_threads
 
 PIXELS_PER_WORKER = 150_000_000
@@ -122,7 +123,7 @@ def run_in_threads(
     try:
         running = count
         while running:
-            outcome = ended.get()
+            outcome = next_of(ended)
             if outcome is None:
                 running -= 1
             elif isinstance(outcome, BaseException):

@@ -20,6 +20,7 @@ from typing import Any
 
 from defocusctl.batch.manifest import FILE, RESERVATIONS
 from defocusctl.errors import DefocusctlError, InputError, OutputError, UsageError
+from defocusctl.system.paths import is_file_name
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """fsspec's protocols for stores in which an object appears whole or not at all."""
@@ -100,7 +101,7 @@ def objects_in(url: str) -> dict[str, Info]:
     except FileNotFoundError:
         return {}
     for name in found:
-        if name and any(part in ("", ".", "..") for part in name.split("/")):
+        if name and not all(map(is_file_name, name.split("/"))):
             raise InputError(f"'{url}/{name}' has a name that no file can have", "rename the object")
     return {name: info for name, info in found.items() if name}
 

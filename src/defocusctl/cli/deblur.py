@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from defocusctl.cli.console import as_problem, download_bar, put_json, say, say_error, say_warning, tile_bar
-from defocusctl.cli.deblur_jobs import DeblurCall, Job, check_conflicts, plan_job
+from defocusctl.cli.deblur_jobs import DeblurCall, Job, check_conflicts, expanded, plan_job
 from defocusctl.errors import DefocusctlError, SomeFailedError
 from defocusctl.geometry import parse_region
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def deblur(call: DeblurCall) -> None:
     """Deblur photos. Inputs are only replaced with --in-place; one that fails does not stop the others."""
+    call = replace(call, inputs=list(expanded(call.inputs)))
     reporter = Reporter(call.inputs, as_json=call.as_json, quiet=call.quiet)
     with reporter.whole_call():
         call.check()

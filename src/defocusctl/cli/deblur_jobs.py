@@ -1,7 +1,9 @@
 """One call of ``deblur``: its options, its inputs and all files it would write, checked before it runs."""
 
+import glob
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -90,6 +92,16 @@ class Job:
     outputs: "Outputs"
     written: tuple[Path, ...]
     """Every file it will write."""
+
+
+def expanded(inputs: Iterable[str]) -> Iterator[str]:
+    """The inputs, with patterns that are not files themselves replaced by the files that match.
+
+    On Windows, unlike elsewhere, the shell leaves this to the program.
+    """
+    for text in inputs:
+        is_pattern = glob.has_magic(text) and not os.path.lexists(text)
+        yield from (sorted(glob.glob(text)) if is_pattern else []) or [text]  # noqa: PTH207 - as it was written
 
 
 def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:

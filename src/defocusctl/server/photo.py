@@ -10,6 +10,7 @@ from typing import Any
 from defocusctl.errors import DefocusctlError, printable
 from defocusctl.restoring.change import Change
 from defocusctl.server.pictures import Shown
+from defocusctl.system.paths import portable_name
 
 LONGEST_NAME, MOST_BYTES = 120, 200
 """Characters and bytes of a file name that are kept."""
@@ -76,9 +77,9 @@ class ServedPhoto:
 
 def safe_name(name: str) -> str:
     """The last part of a path as a browser gives it, as the name of a file in a folder of its own."""
-    last = printable(re.split(r"[/\\]", name)[-1]).replace("\\", "_").strip()
+    last = portable_name(printable(re.split(r"[/\\]", name)[-1]).strip(" ."))
     stem, dot, suffix = last.rpartition(".")
     kept = f"{stem[:LONGEST_NAME]}{dot}{suffix[:12]}"
     while len(kept.encode("utf-8", "replace")) > MOST_BYTES:
         kept = kept[1:]
-    return kept if kept.strip(". ") else "photo"
+    return kept if kept.strip("_") else "photo"

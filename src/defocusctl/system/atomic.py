@@ -107,7 +107,10 @@ def write_error(target: Path, error: OSError) -> OutputError:
     if isinstance(error, FileExistsError):
         return OutputError(f"'{target}' exists already", "use --force to overwrite it, or give another name")
     reason = error.strerror or str(error) or type(error).__name__
-    return OutputError(f"cannot write '{target}' ({reason})", REMEDIES.get(error.errno or 0, ""))
+    remedy = REMEDIES.get(error.errno or 0, "")
+    if error.errno == errno.ENOENT and target.parent.is_dir():  # what Windows says of a path that is too long
+        remedy = "give a shorter path, or allow long paths in Windows"
+    return OutputError(f"cannot write '{target}' ({reason})", remedy)
 
 
 def make_folder(folder: Path) -> None:

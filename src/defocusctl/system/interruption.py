@@ -4,12 +4,14 @@ import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+Item = TypeVar("Item")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+WAKE_SECONDS = 0.5
 
 
 class Interruption:
@@ -58,6 +60,13 @@ class Interruption:
         """Body of the thread: wait for the first signal, or for the end."""
         if self._calls.get() and self._on_request is not None:
             self._on_request()
+
+
+def next_of(queue: SimpleQueue[Item]) -> Item:
+    """``queue.get()`` that Ctrl-C interrupts on Windows too, where nothing ends a wait without a timeout."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=WAKE_SECONDS)
 
 
 @contextmanager
