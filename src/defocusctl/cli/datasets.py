@@ -77,6 +77,7 @@ def check(
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
     """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
+    from defocusctl.cli.bars import doing
     from defocusctl.data.catalogue import SETS
     from defocusctl.data.search import data_root, find_data, present_data
 
@@ -84,7 +85,8 @@ def check(
     checked: dict[str, bool] = {}
     for name in dict.fromkeys(names or SETS):
         try:
-            found = find_data(name, folder, split) if names else present_data(name, folder, split)
+            with doing(f"looking for {name}"):
+                found = find_data(name, folder, split) if names else present_data(name, folder, split)
         except DataError as error:
             put(f"{name} {split}")
             put(f"  problem: {error}")

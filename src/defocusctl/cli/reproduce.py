@@ -64,7 +64,10 @@ class ReproduceCall:
 
 def reproduce(call: ReproduceCall) -> None:
     """Run a paper's table with its authors' weights; exit with 9 if a PSNR differs from the published one."""
-    parts = _parts(call)
+    from defocusctl.cli.bars import doing
+
+    with doing("starting", quiet=call.quiet):
+        parts = _parts(call)
     found = {part.dataset: _checked(call, part.dataset) for part in parts}
     lines: list[tuple[PaperSet, Figure]] = []
     for part, spec in parts.items():
