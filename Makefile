@@ -35,7 +35,7 @@ quick: .venv/installed-dev
 
 # Tests that need another extra or the tools in .venv.
 NOT_LOWEST := tests/export tests/integration tests/server tests/training tests/cli/test_train.py \
-	tests/models/test_plugins.py tests/test_documentation.py
+	tests/models/test_plugins.py tests/test_documentation.py tests/test_packages.py
 
 # Old packages may use what newer ones have deprecated, so warnings are not errors here.
 test-lowest: .venv-lowest/installed

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "tests/export" if file.startswith("tests/export/") else file
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command says must not depend on how long it takes here."""
+    monkeypatch.setattr("defocusctl.cli.bars.FIRST_LINE", inf)
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def test_a_reader_that_has_gone_is_one_line(home: Path) -> None:
     """The photo itself is lost, so that the command must not end well."""
     photo = photo_file(home / "photo.png", 32, 32)
     command = [*PROGRAM, "deblur", str(photo), "-o", "-", "--weights", str(small_weights(home, "iniknet"))]
+    command += ["--quiet"]
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -149,7 +150,8 @@ def test_a_named_pipe_is_read_once(home: Path, output: list[str]) -> None:
 @needs_pipes
 def test_a_named_pipe_that_holds_no_photo_costs_one_line(home: Path) -> None:
     weights = small_weights(home, "iniknet")
-    done = with_pipe(home / "pipe", b"some text", "deblur", "pipe", "-o", "out.png", "--weights", weights)
+    options = ["-o", "out.png", "--weights", weights, "--quiet"]
+    done = with_pipe(home / "pipe", b"some text", "deblur", "pipe", *options)
     assert done.returncode == ExitCode.INPUT
     assert done.stderr == (
         "error: cannot use 'pipe': this is a text file, not a photo: "

@@ -215,6 +215,7 @@ def test_a_hub_that_hangs_up_is_one_clear_error_at_once(tmp_path: Path, server: 
             str(photo),
             "--weights",
             "hf://a/b/c.safetensors@main",
+            "--quiet",
         ],
         env={**os.environ, "HF_ENDPOINT": server.url},
         capture_output=True,

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defocusctl.cli.batch_options import BatchCall
-from defocusctl.cli.batch_reporter import BatchReporter
 from defocusctl.cli.deblur import load
 from defocusctl.errors import InputError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.batch.engine import Engine
     from defocusctl.batch.inputs import Findings, Search
+    from defocusctl.cli.batch_reporter import BatchReporter
 
 STREAM = "-"
 
@@ -22,15 +22,19 @@ def batch(call: BatchCall) -> None:
     """Deblur folders of photos. Run it again to resume, and to process new and changed photos."""
     call.check()
 
-    from defocusctl.batch.inputs import Search, path_resolver
-    from defocusctl.batch.jobs import check_collisions, plan
-    from defocusctl.batch.manifest import History, file_path
-    from defocusctl.batch.resume import Judge
-    from defocusctl.batch.run import Batch
-    from defocusctl.batch.storage import opened_stores
-    from defocusctl.batch.watch import Arrivals
-    from defocusctl.batch.work import PhotoWork
-    from defocusctl.system.interruption import collector_paused
+    from defocusctl.cli.bars import doing
+    from defocusctl.cli.batch_reporter import BatchReporter
+
+    with doing("starting", quiet=call.quiet):
+        from defocusctl.batch.inputs import Search, path_resolver
+        from defocusctl.batch.jobs import check_collisions, plan
+        from defocusctl.batch.manifest import History, file_path
+        from defocusctl.batch.resume import Judge
+        from defocusctl.batch.run import Batch
+        from defocusctl.batch.storage import opened_stores
+        from defocusctl.batch.watch import Arrivals
+        from defocusctl.batch.work import PhotoWork
+        from defocusctl.system.interruption import collector_paused
 
     if call.report:
         from defocusctl.reports.gallery import check_page
@@ -45,7 +49,7 @@ def batch(call: BatchCall) -> None:
         )
         options = call.options(out)
         arrivals = Arrivals(search, inputs) if call.watch else None
-        with collector_paused():
+        with doing("looking for photos", quiet=call.quiet), collector_paused():
             findings = _find_photos(call, inputs, search)
             photos = findings.photos if arrivals is None else arrivals.complete(findings.photos)
             jobs = plan(photos, options, out, {} if call.verify else history.entries, storage)
@@ -59,7 +63,9 @@ def batch(call: BatchCall) -> None:
         with _engine(call, reporter) as engine:
             run = Batch(work, engine, jobs, findings.unreadable, history, judge, arrivals)
             if call.dry_run:
-                reporter.preview(run.preview(reporter), findings.unreadable, storage.with_urls)
+                with doing("estimating the cost", quiet=call.quiet):
+                    preview = run.preview(reporter)
+                reporter.preview(preview, findings.unreadable, storage.with_urls)
                 return
             if call.watch:
                 reporter.watching(inputs)
@@ -102,7 +108,7 @@ def _listed_paths(listed: str) -> Iterator[str]:
 
 
 @contextmanager
-def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
+def _engine(call: BatchCall, reporter: "BatchReporter") -> "Iterator[Engine]":
     """The engine that processes the photos, until the end of the block.
 
     Raises:
@@ -122,7 +128,7 @@ def _engine(call: BatchCall, reporter: BatchReporter) -> "Iterator[Engine]":
         yield LocalEngine(call.jobs_at_once, on_start=reporter.started, on_tile=reporter.tile)
 
 
-def _report(out: Path, reporter: BatchReporter) -> None:
+def _report(out: Path, reporter: "BatchReporter") -> None:
     from defocusctl.batch.manifest import locked_folder
     from defocusctl.reports.gallery import write_gallery
 

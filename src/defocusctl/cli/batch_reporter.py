@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID
-from rich.progress import Progress as Bars
 
-from defocusctl.cli.console import Words, console, put, put_json, say, say_error, say_warning, step_bar
+from defocusctl.cli.bars import Bars, Words, counted, step_bar
+from defocusctl.cli.console import console, put, put_json, say, say_error, say_warning
 
 if TYPE_CHECKING:
     from defocusctl.batch.engine import Concurrency
@@ -31,16 +31,8 @@ class BatchReporter:
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._as_json = as_json
         self._plain = not as_json and not quiet
-        self._drawn = self._plain and console.is_terminal
-        self._bars = Bars(
-            Words(),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Words("remark"),
-            console=console,
-            transient=True,
-            disable=not self._drawn,
-        )
+        self._drawn = self._plain and console().is_interactive
+        self._bars = Bars(Words(), BarColumn(), MofNCompleteColumn(), Words("remark"), quiet=not self._plain)
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -48,7 +40,7 @@ class BatchReporter:
     @contextmanager
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
         """A progress bar while photos are compared with earlier runs."""
-        with step_bar("checking what is done", quiet=not self._drawn) as advance:
+        with step_bar("checking what is done", quiet=not self._plain) as advance:
             yield lambda compared: advance(compared, photos, "")
 
     def planned(
@@ -72,10 +64,11 @@ class BatchReporter:
 
     @contextmanager
     def live(self, progress: "Progress") -> Iterator[None]:
-        """Progress bars while photos are being done, and a summary at the end."""
+        """Progress bars while photos are being done, or lines for those that take long; then a summary."""
         self._progress = progress
-        with self._bars:
-            self._whole = self._bars.add_task("photos", total=progress.total, remark="")
+        with self._bars, self._bars.lines(lambda task: f"{counted(task)} {task.fields['remark']}".strip()):
+            if self._drawn:
+                self._whole = self._bars.add_task("photos", total=progress.total, remark="")
             try:
                 yield
             finally:
@@ -85,7 +78,7 @@ class BatchReporter:
     def started(self, job: "Job") -> None:
         with self._lock:
             self._event("began", input=job.name)
-            if self._drawn:
+            if self._plain:
                 self._tasks[job.name] = self._bars.add_task(f"  {job.name}", total=None, remark="tiles")
 
     def tile(self, job: "Job", done: int, total: int) -> None:
@@ -130,7 +123,7 @@ class BatchReporter:
     @contextmanager
     def reporting(self) -> Iterator[Callable[[int, int], None]]:
         """A progress bar while the gallery's pictures are made."""
-        with step_bar("making the report", quiet=not self._drawn) as advance:
+        with step_bar("making the report", quiet=not self._plain) as advance:
             yield lambda done, total: advance(done, total, "")
 
     def reported(self, page: Path) -> None:

@@ -1,48 +1,50 @@
-"""Everything that is shown: results on stdout; messages and progress on stderr.
+"""Everything that is shown: results on stdout; messages on stderr, as is the progress of ``bars``.
 
-Control characters and markup in names and other foreign text are escaped here.
+Control characters and markup in names and other foreign text are escaped here. Rich is imported by what draws
+with it: it would take a third of the time of ``--help``.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 from typer import TyperException
 
 from defocusctl.errors import BugError, DefocusctlError, UsageError, printable
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-Advance = Callable[[int, int], None]
-"""Called with the parts done and in total."""
+
+@cache
+def console() -> "Console":
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
     """One plain line."""
-    console.print(plain(line))
+    console().print(plain(line))
 
 
 def say_error(line: str) -> None:
     """One line that begins with a red 'error:'."""
-    console.print(Text.assemble(("error: ", "bold red"), plain(line)))
+    _say_marked("error: ", "bold red", line)
 
 
 def say_warning(line: str) -> None:
     """One line that begins with a yellow 'warning:'."""
-    console.print(Text.assemble(("warning: ", "bold yellow"), plain(line)))
+    _say_marked("warning: ", "bold yellow", line)
+
+
+def _say_marked(mark: str, style: str, line: str) -> None:
+    from rich.text import Text
+
+    console().print(Text.assemble((mark, style), plain(line)))
 
 
 def put(line: str) -> None:
@@ -55,107 +57,18 @@ def put_json(value: Any, *, indent: int | None = None) -> None:
     print(json.dumps(value, indent=indent), flush=True)
 
 
-def put_table(table: Table) -> None:
+def put_table(table: "Table") -> None:
     """A table on stdout; its cells should be ``plain``."""
+    from rich.console import Console
+
     Console(highlight=False).print(table)
 
 
-def plain(text: str, style: str = "") -> Text:
+def plain(text: str, style: str = "") -> "Text":
     """``text`` as Rich shows it: no markup, no control characters."""
+    from rich.text import Text
+
     return Text(printable(text), style)
-
-
-class Words(ProgressColumn):
-    """The description of a task, or one of its fields, in a progress bar."""
-
-    def __init__(self, field: str | None = None) -> None:
-        super().__init__()
-        self._field = field
-
-    def render(self, task: Task) -> Text:
-        return plain(task.description if self._field is None else task.fields[self._field])
-
-
-@contextmanager
-def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
-    """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
-    columns = (
-        Words(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Words("rate"),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as progress:
-        task = progress.add_task(title, total=None, rate="tiles")
-
-        def advance(done: int, total: int) -> None:
-            elapsed = progress.tasks[0].elapsed or 0.0
-            share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
-            rate = f"tiles {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
-            progress.update(task, completed=done, total=total, rate=rate)
-
-        yield advance
-
-
-class _RemarkedProgress(Progress):
-    """A bar with a remark on a line of its own, cut off where the terminal ends."""
-
-    remark = ""
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        yield from super().get_renderables()
-        if self.remark:
-            yield Text(printable(self.remark), style="dim", no_wrap=True, overflow="ellipsis")
-
-
-@contextmanager
-def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; call it with the number done, the total, and a remark below.
-
-    It is drawn only from the first call on: until then the total is unknown, and there may be an error.
-    """
-    columns = (
-        Words(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = _RemarkedProgress(*columns, console=console, disable=quiet)
-    task = progress.add_task(title, total=None)
-
-    def advance(done: int, total: int, remark: str) -> None:
-        progress.remark = remark
-        progress.update(task, completed=done, total=total)
-        progress.start()
-
-    try:
-        yield advance
-    finally:
-        if progress.live.is_started:
-            progress.stop()
-
-
-@contextmanager
-def download_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar over the bytes of a download; shown only once the first ones arrive."""
-    from rich.progress import DownloadColumn, TransferSpeedColumn
-
-    columns = (
-        Words(),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as progress:
-        task = progress.add_task(title, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
 
 def as_problem(error: Exception) -> DefocusctlError:

@@ -2,12 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from defocusctl.cli.console import plain, put, put_json, put_table
@@ -40,20 +40,26 @@ def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """List the datasets: number and size of images, where to get them, and which are here."""
+    from defocusctl.cli.bars import doing
     from defocusctl.data.catalogue import SETS
     from defocusctl.data.search import data_root
 
     here = data_root(root) if root or os.environ.get("DEFOCUSCTL_DATA") else None
+    with doing("looking for datasets"):
+        found = {name: _found(entry, here) for name, entry in SETS.items()}
     if as_json:
-        put_json([_as_json(entry, here) for entry in SETS.values()], indent=2)
+        put_json([_as_json(entry, found[name]) for name, entry in SETS.items()], indent=2)
         return
+    from rich.table import Table
+
     table = Table("name", "images", "size", "reference", "here")
-    for entry in SETS.values():
+    for name, entry in SETS.items():
         counts = ", ".join(
             f"{split} {'?' if count is None else count}" for split, count in entry.counts.items()
         )
         reference = "yes" if entry.has_reference else "no"
-        table.add_row(*map(plain, (entry.name, counts, entry.size, reference, _here_text(entry, here))))
+        present = "?" if here is None else _here_text(found[name])
+        table.add_row(*map(plain, (entry.name, counts, entry.size, reference, present)))
     put_table(table)
     for entry in SETS.values():
         unseen = f"; not seen: {entry.unseen}" if entry.unseen else ""
@@ -71,6 +77,7 @@ def check(
     split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
 ) -> None:
     """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
+    from defocusctl.cli.bars import doing
     from defocusctl.data.catalogue import SETS
     from defocusctl.data.search import data_root, find_data, present_data
 
@@ -78,7 +85,8 @@ def check(
     checked: dict[str, bool] = {}
     for name in dict.fromkeys(names or SETS):
         try:
-            found = find_data(name, folder, split) if names else present_data(name, folder, split)
+            with doing(f"looking for {name}"):
+                found = find_data(name, folder, split) if names else present_data(name, folder, split)
         except DataError as error:
             put(f"{name} {split}")
             put(f"  problem: {error}")
@@ -102,9 +110,11 @@ def check(
 
 def _report(found: "FoundData") -> bool:
     """Print a set's contents and problems; return whether there are none."""
+    from defocusctl.cli.bars import step_bar
     from defocusctl.data.found import read_headers
 
-    headers = read_headers(found)
+    with step_bar(f"reading {found.dataset}") as advance:
+        headers = read_headers(found, lambda done, total: advance(done, total, ""))
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
     labels = Counter(label for image in found.images for label in image.labels)
     plural = "" if len(found.images) == 1 else "s"
@@ -122,15 +132,15 @@ def _report(found: "FoundData") -> bool:
     return not problems
 
 
-def _here_text(entry: "Dataset", root: Path | None) -> str:
+def _here_text(found: Mapping[str, "FoundData"]) -> str:
     parts = [
         f"{split} {len(data.images)}{' (see check)' if data.problems else ''}"
-        for split, data in _found(entry, root).items()
+        for split, data in found.items()
     ]
-    return ", ".join(parts) or ("no" if root else "?")
+    return ", ".join(parts) or "no"
 
 
-def _as_json(entry: "Dataset", root: Path | None) -> dict[str, Any]:
+def _as_json(entry: "Dataset", found: Mapping[str, "FoundData"]) -> dict[str, Any]:
     return {
         "name": entry.name,
         "title": entry.title,
@@ -143,7 +153,7 @@ def _as_json(entry: "Dataset", root: Path | None) -> dict[str, Any]:
         "unseen": entry.unseen,
         "here": {
             split: {"folder": str(data.folder), "images": len(data.images), "problems": list(data.problems)}
-            for split, data in _found(entry, root).items()
+            for split, data in found.items()
         },
     }
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from defocusctl.cli.console import as_problem, download_bar, put_json, say, say_error, say_warning, tile_bar
-from defocusctl.cli.deblur_jobs import DeblurCall, Job, check_conflicts, expanded, plan_job
+from defocusctl.cli.console import as_problem, put_json, say, say_error, say_warning
+from defocusctl.cli.deblur_jobs import STREAM, DeblurCall, Job, check_conflicts, expanded, plan_job
 from defocusctl.errors import DefocusctlError, SomeFailedError
 from defocusctl.geometry import parse_region
 
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 def deblur(call: DeblurCall) -> None:
     """Deblur photos. Inputs are only replaced with --in-place; one that fails does not stop the others."""
+    from defocusctl.cli.bars import doing
+
     call = replace(call, inputs=list(expanded(call.inputs)))
     reporter = Reporter(call.inputs, as_json=call.as_json, quiet=call.quiet)
     with reporter.whole_call():
         call.check()
-        settings, mask = call.settings(), call.read_mask()
-        region = None if call.region is None else parse_region(call.region)
         jobs: list[Job] = []
-        for text in call.inputs:
-            with reporter.one_input(text):
-                jobs.append(plan_job(text, call, region))
-        check_conflicts(call, jobs)
+        with doing("reading standard input" if STREAM in call.inputs else "starting", quiet=call.quiet):
+            settings, mask = call.settings(), call.read_mask()
+            region = None if call.region is None else parse_region(call.region)
+            for text in call.inputs:
+                with reporter.one_input(text):
+                    jobs.append(plan_job(text, call, region))
+            check_conflicts(call, jobs)
         if jobs:
             deblurrer = load(call.model, call.weights, settings, offline=call.offline, quiet=call.quiet)
         for job in jobs:
@@ -42,9 +45,15 @@ def load(
     model: str, weights: str | None, settings: "RestoreSettings", *, offline: bool, quiet: bool
 ) -> "Deblurrer":
     """Load the network, with a bar while its weights download and a line if they are not the default ones."""
-    from defocusctl.deblurrer import Deblurrer
+    from defocusctl.cli.bars import doing, download_bar
 
-    with download_bar(f"weights for {model}", quiet=quiet) as on_download:
+    once = "" if settings.backend == "torch" else f", and once exporting it for {settings.backend}"
+    with (
+        doing(f"loading {model}{once}", quiet=quiet),
+        download_bar(f"weights for {model}", quiet=quiet) as on_download,
+    ):
+        from defocusctl.deblurrer import Deblurrer
+
         deblurrer = Deblurrer.load(model, weights, settings, offline=offline, on_download=on_download)
     if deblurrer.weights.note:
         say(deblurrer.weights.note)
@@ -52,6 +61,7 @@ def load(
 
 
 def _deblur_one(deblurrer: "Deblurrer", job: Job, call: DeblurCall, mask: "Mask | None") -> "Deblurred":
+    from defocusctl.cli.bars import tile_bar
     from defocusctl.deblurrer.outputs import deblur_photo
 
     megapixels = 0.0

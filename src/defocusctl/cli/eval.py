@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from defocusctl.cli.console import download_bar, put_json, say, say_error, say_warning, step_bar
+from defocusctl.cli.console import put_json, say, say_error, say_warning
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval_options import EvalCall
 from defocusctl.cli.options import check_above_zero
@@ -29,11 +29,14 @@ def evaluate(call: EvalCall) -> None:
     if (call.resume or call.save_images) and call.out is None:
         raise UsageError("--resume and --save-images need a folder", "give --out DIR")
 
-    from defocusctl.evaluation.protocols import PROTOCOLS
-    from defocusctl.evaluation.run import Run, select_images
+    from defocusctl.cli.bars import doing
 
     check_above_zero("--white", call.white)
-    found = _find_dataset(call)
+    with doing(f"looking for {call.dataset}", quiet=call.quiet):
+        from defocusctl.evaluation.protocols import PROTOCOLS
+        from defocusctl.evaluation.run import Run, select_images
+
+        found = _find_dataset(call)
     images = select_images(found, call.limit, call.sample, call.seed, call.white)
     candidates = _candidates(call, networks)
     expected = _expectations(call, found.dataset, [candidate.info for candidate in candidates])
@@ -86,10 +89,14 @@ def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "
 
 def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
     """LPIPS, or None and a warning if AlexNet's weights are not available."""
+    from defocusctl.cli.bars import doing, download_bar
     from defocusctl.evaluation.lpips import load_lpips
 
     try:
-        with download_bar("AlexNet for LPIPS", quiet=quiet) as on_download:
+        with (
+            doing("loading LPIPS", quiet=quiet),
+            download_bar("AlexNet for LPIPS", quiet=quiet) as on_download,
+        ):
             return load_lpips(offline=offline, on_progress=on_download)
     except WeightsError as error:
         say_warning(f"no LPIPS: {error}")
@@ -109,6 +116,7 @@ def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> 
 
 
 def _score(run: "Run", call: EvalCall) -> "Evaluation":
+    from defocusctl.cli.bars import step_bar
     from defocusctl.cli.eval_table import RunningMeans
     from defocusctl.evaluation.run import evaluate as score
 
@@ -137,13 +145,16 @@ def _print(evaluation: "Evaluation", call: EvalCall) -> None:
 
 
 def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> None:
+    from defocusctl.cli.bars import doing
     from defocusctl.evaluation.files import write_tables
     from defocusctl.evaluation.run import REPORT
-    from defocusctl.reports.evaluation import write_report
-    from defocusctl.reports.evaluation_pictures import report_pictures
 
-    written = write_tables(out, evaluation)
-    write_report(out / REPORT, evaluation, report_pictures(evaluation, run))
+    with doing("making the report", quiet=quiet):
+        from defocusctl.reports.evaluation import write_report
+        from defocusctl.reports.evaluation_pictures import report_pictures
+
+        written = write_tables(out, evaluation)
+        write_report(out / REPORT, evaluation, report_pictures(evaluation, run))
     for path in () if quiet else (*written, out / REPORT):
         say(str(path))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from defocusctl.cli.console import download_bar, put_json, say
+from defocusctl.cli.console import put_json, say
 from defocusctl.cli.options import (
     ForceOption,
     JsonOption,
@@ -71,24 +71,32 @@ def export(
         raise UsageError("--private is for --push", "leave it out")
     chosen = format or ("onnx" if push is None else "safetensors")
 
-    from defocusctl.export.publish import publish_weights
-    from defocusctl.export.run import ExportSettings, export_network
-    from defocusctl.weights.checkpoint import load_checkpoint
-    from defocusctl.weights.resolve import resolve_weights
+    from defocusctl.cli.bars import doing, download_bar
+
+    with doing("starting", quiet=quiet):
+        from defocusctl.export.publish import publish_weights
+        from defocusctl.export.run import ExportSettings, export_network
+        from defocusctl.weights.checkpoint import load_checkpoint
+        from defocusctl.weights.resolve import resolve_weights
 
     settings = ExportSettings(chosen, precision, opset, coefficients)
     if check:
         settings = replace(settings, photos=tuple(check))
-    with download_bar(f"weights for {model}", quiet=quiet) as on_download:
+    with (
+        doing(f"verifying the weights of {model}", quiet=quiet),
+        download_bar(f"weights for {model}", quiet=quiet) as on_download,
+    ):
         resolved = resolve_weights(model, weights, offline=offline, on_progress=on_download)
     if resolved.note:
         say(resolved.note)
-    checkpoint = load_checkpoint(resolved.path, model_name=model)
-    if push is not None:
-        exported = publish_weights(checkpoint, resolved, push, settings, private=private)
-    else:
-        assert output is not None
-        exported = export_network(checkpoint, resolved, output, settings, force=force)
+    what = f"exporting {model} as {chosen} and comparing it with the network"
+    with doing(what if push is None else f"{what}, then uploading it to {push}", quiet=quiet):
+        checkpoint = load_checkpoint(resolved.path, model_name=model)
+        if push is not None:
+            exported = publish_weights(checkpoint, resolved, push, settings, private=private)
+        else:
+            assert output is not None
+            exported = export_network(checkpoint, resolved, output, settings, force=force)
     if as_json:
         put_json(asdict(exported))
     elif not quiet:

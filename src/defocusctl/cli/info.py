@@ -4,8 +4,6 @@ import platform
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from defocusctl import __version__
 from defocusctl.cli.console import plain, put_json, put_table
@@ -31,10 +29,16 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Show versions, networks, devices with their memory, caches, weights present, and optional extras."""
-    facts = _facts()
+    from defocusctl.cli.bars import doing
+
+    with doing("looking for devices, networks and weights"):
+        facts = _facts()
     if as_json:
         put_json(facts)
         return
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
         lines = [f"{key}: {item}" for key, item in value.items()] if isinstance(value, dict) else [str(value)]

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from defocusctl.cli.console import plain, put, put_json, put_table, say_warning, step_bar
+from defocusctl.cli.console import plain, put, put_json, put_table, say_warning
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval import load_metric
 from defocusctl.cli.options import (
@@ -65,7 +64,10 @@ class ReproduceCall:
 
 def reproduce(call: ReproduceCall) -> None:
     """Run a paper's table with its authors' weights; exit with 9 if a PSNR differs from the published one."""
-    parts = _parts(call)
+    from defocusctl.cli.bars import doing
+
+    with doing("starting", quiet=call.quiet):
+        parts = _parts(call)
     found = {part.dataset: _checked(call, part.dataset) for part in parts}
     lines: list[tuple[PaperSet, Figure]] = []
     for part, spec in parts.items():
@@ -127,11 +129,15 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
     Raises:
         DataError: if it is not, and partial ones are not allowed.
     """
+    from defocusctl.cli.bars import doing, step_bar
     from defocusctl.data.found import read_headers
     from defocusctl.data.search import data_root, find_data
 
-    found = find_data(dataset, data_root(call.root))
-    problems = (*found.problems, *read_headers(found).problems)
+    with doing(f"looking for {dataset}", quiet=call.quiet):
+        found = find_data(dataset, data_root(call.root))
+    with step_bar(f"checking {dataset}", quiet=call.quiet) as advance:
+        headers = read_headers(found, lambda done, total: advance(done, total, ""))
+    problems = (*found.problems, *headers.problems)
     if problems and not call.allow_partial:
         raise DataError(
             f"{found.title}: {problems[0]}", "see 'defocusctl datasets check', or give --allow-partial"
@@ -143,6 +149,7 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
 
 def _figures(call: ReproduceCall, part: "PaperSet", spec: str, found: "FoundData") -> "Sequence[Figure]":
     """Score one set; nothing if the weights were trained on other data than its figures."""
+    from defocusctl.cli.bars import step_bar
     from defocusctl.evaluation.files import write_tables
     from defocusctl.evaluation.methods import network_alone, untouched
     from defocusctl.evaluation.protocols import PROTOCOLS
@@ -194,6 +201,8 @@ def _print(call: ReproduceCall, lines: "Sequence[tuple[PaperSet, Figure]]") -> N
             indent=2,
         )
         return
+    from rich.table import Table
+
     table = Table(*HEADS)
     for part, figure in lines:
         numbers = (f"{figure.published:.3f}", f"{figure.measured:.4f}", f"{figure.difference:+.4f}")

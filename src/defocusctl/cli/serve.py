@@ -46,9 +46,12 @@ def serve(call: ServeCall) -> None:
         ("--forget-after", call.forget_after),
     ):
         check_above_zero(option, value)
+    from defocusctl.cli.bars import doing
+
     restoring = call.restoring()
     try:
-        from defocusctl.server.run import ServeSettings, serve
+        with doing("starting", quiet=call.quiet):
+            from defocusctl.server.run import ServeSettings, serve
     except ModuleNotFoundError as error:
         if error.name in PACKAGES:
             raise UsageError(f"{error.name} is not installed", "pip install 'defocusctl[serve]'") from error

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defocusctl.cli.console import download_bar, say, step_bar
+from defocusctl.cli.console import say
 from defocusctl.cli.options import DeviceOption, ForceOption, OfflineOption
 from defocusctl.errors import WeightsError
 
@@ -39,10 +39,13 @@ def train(
     offline: OfflineOption = False,
 ) -> None:
     """Train a network from a recipe; docs/training.md describes the keys."""
-    from defocusctl.system.devices import choose_device
-    from defocusctl.training.loop import train as run
-    from defocusctl.training.processes import started_processes
-    from defocusctl.training.recipe import read_recipe
+    from defocusctl.cli.bars import doing, step_bar
+
+    with doing("starting"):
+        from defocusctl.system.devices import choose_device
+        from defocusctl.training.loop import train as run
+        from defocusctl.training.processes import started_processes
+        from defocusctl.training.recipe import read_recipe
 
     settings = read_recipe(recipe)
     lpips = _lpips(offline) if settings.loss.perceptual_weight > 0 else None
@@ -77,6 +80,7 @@ def train(
 
 def _lpips(offline: bool) -> "Lpips":
     """The metric for the loss: an error now if its weights cannot be had, not hours later."""
+    from defocusctl.cli.bars import download_bar
     from defocusctl.evaluation.lpips import load_lpips
 
     try:
@@ -97,8 +101,11 @@ def contact_sheet(
     force: ForceOption = False,
 ) -> None:
     """Draw rendered training pairs with their radius maps, to compare with real defocused photos."""
-    from defocusctl.training.contact_sheet import draw_contact_sheet
-    from defocusctl.training.recipe import read_recipe
+    from defocusctl.cli.bars import doing
 
-    draw_contact_sheet(read_recipe(recipe), data or recipe.parent, output, count, force=force)
+    with doing(f"rendering and drawing {count} pairs"):
+        from defocusctl.training.contact_sheet import draw_contact_sheet
+        from defocusctl.training.recipe import read_recipe
+
+        draw_contact_sheet(read_recipe(recipe), data or recipe.parent, output, count, force=force)
     say(f"{output}: {count} pairs")

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
-from defocusctl.cli.console import download_bar, plain, put, put_json, put_table, say_error
+from defocusctl.cli.console import plain, put, put_json, put_table, say_error
 from defocusctl.errors import UsageError, WeightsError
 from defocusctl.models.plugins import model_names
 
@@ -31,6 +30,8 @@ def list_weights(
     if as_json:
         put_json(facts, indent=2)
         return
+    from rich.table import Column, Table
+
     heads = ("model", "name", "trained on", "licence", "size", "state")
     table = Table(*(Column(head, no_wrap=head != "trained on") for head in heads))
     for entry in facts:
@@ -49,6 +50,7 @@ def fetch(
 
     --all leaves out weights for metrics; fetch those by name. One failure does not stop the rest.
     """
+    from defocusctl.cli.bars import doing, download_bar
     from defocusctl.weights.download import ensure_file
 
     restoring = model_names()
@@ -57,7 +59,7 @@ def fetch(
     failed = []
     for entry in entries:
         try:
-            with download_bar(entry.label, quiet=False) as on_download:
+            with doing(f"fetching {entry.label}"), download_bar(entry.label, quiet=False) as on_download:
                 path = ensure_file(entry, offline=False, on_progress=on_download)
         except WeightsError as error:
             if len(entries) == 1:
@@ -77,6 +79,7 @@ def verify(labels: Labels = None) -> None:
 
     Without arguments, check all that are here; named ones must be here.
     """
+    from defocusctl.cli.bars import doing
     from defocusctl.weights.cache import files_of, is_intact
 
     damaged = []
@@ -85,7 +88,8 @@ def verify(labels: Labels = None) -> None:
         if labels and not files:
             raise _not_here(entry.label)
         for path in files:
-            intact = is_intact(entry, path)
+            with doing(f"verifying {path}"):
+                intact = is_intact(entry, path)
             put(f"{entry.label}: {'ok' if intact else 'DAMAGED'} {path}")
             damaged += [] if intact else [str(path)]
     if damaged:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -106,17 +106,21 @@ class Headers(NamedTuple):
     problems: tuple[str, ...]
 
 
-def read_headers(found: FoundData) -> Headers:
-    """Read the size of every file, without its pixels, and compare those of a pair."""
+def read_headers(found: FoundData, on_file: Callable[[int, int], None] | None = None) -> Headers:
+    """Read the size of every file, without its pixels, and compare those of a pair.
+
+    ``on_file`` is called with the number of files read and in total.
+    """
     sizes: dict[Path, Size] = {}
     problems = []
-    for path in dict.fromkeys(
-        path for image in found.images for path in (image.blurred, image.sharp) if path
-    ):
+    paths = dict.fromkeys(path for image in found.images for path in (image.blurred, image.sharp) if path)
+    for done, path in enumerate(paths, start=1):
         try:
             sizes[path] = _size(path)
         except InputError as error:
             problems.append(str(error))
+        if on_file is not None:
+            on_file(done, len(paths))
     unequal = [
         (image.blurred, image.sharp)
         for image in found.images

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from defocusctl.geometry import Size
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet
@@ -203,6 +202,8 @@ def blur_radius_sheet(photo: Photo, radius: FloatArray, shares: FloatArray) -> S
 
 def _level_colours(shares: FloatArray) -> Rgb:
     """Shares (4, h, w) as a mixture of the levels' colours and that of what is unchanged, (h, w, 3)."""
+    from matplotlib.colors import to_rgb
+
     rest = np.clip(1 - shares.sum(axis=0, keepdims=True), 0, None)
     parts = np.concatenate([shares, rest])
     parts /= parts.sum(axis=0)

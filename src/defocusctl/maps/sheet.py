@@ -1,21 +1,21 @@
-"""A page on which panels, texts and colour bars are placed exactly, in pixels, and its colour scales."""
+"""A page on which panels, texts and colour bars are placed exactly, in pixels, and its colour scales.
+
+Matplotlib takes longer to import than all else that ``deblur`` needs beside PyTorch: only what draws does.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import AsinhNorm, Colormap, Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from defocusctl import __version__
 from defocusctl.maps.reduction import Array, FloatArray, Rgb
 from defocusctl.system.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap, Normalize
 
 MISSING = "0.75"
 
@@ -74,15 +74,19 @@ class ColourScale:
         return replace(linear, linear_width=max(median, linear.high / 1000))
 
     @property
-    def norm(self) -> Normalize:
+    def norm(self) -> "Normalize":
         """The mapping from values to [0, 1]."""
+        from matplotlib.colors import AsinhNorm, Normalize
+
         if self.linear_width is None:
             return Normalize(self.low, self.high)
         return AsinhNorm(self.linear_width, self.low, self.high)
 
     @property
-    def colour_map(self) -> Colormap:
+    def colour_map(self) -> "Colormap":
         """The colours; NaN is grey."""
+        from matplotlib import colormaps
+
         return colormaps[self.colours].with_extremes(bad=MISSING)
 
 
@@ -134,6 +138,9 @@ class Sheet:
     """A white page of ``width`` x ``height`` pixels to draw on and save as a PNG."""
 
     def __init__(self, width: float, height: float) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         self.width, self.height = round(width), round(height)
         self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
@@ -158,17 +165,16 @@ class Sheet:
 
     def outline(self, area: Area, colour: str = FRAME, width: float = 0.5) -> None:
         """Draw the outline of ``area``, ``width`` points wide."""
-        left, top, across, down = area.snapped
-        self.page.add_patch(
-            Rectangle((left, top), across, down, fill=False, edgecolor=colour, linewidth=width)
-        )
+        self._rectangle(area.snapped, fill=False, edgecolor=colour, linewidth=width)
 
     def block(self, area: Area, colour: str) -> None:
         """Fill ``area`` with a colour."""
-        self.page.add_patch(Rectangle(area[:2], area.width, area.height, facecolor=colour, linewidth=0))
+        self._rectangle(area, facecolor=colour, linewidth=0)
 
     def colour_bar(self, area: Area, scale: ColourScale, label: str) -> None:
         """Draw the colours of ``scale`` in ``area``, with values on its right and the label above it."""
+        from matplotlib.cm import ScalarMappable
+
         left, bottom = area.left / self.width, 1 - area.bottom / self.height
         place = self.figure.add_axes((left, bottom, area.width / self.width, area.height / self.height))
         colours = ScalarMappable(scale.norm, scale.colour_map)
@@ -210,6 +216,11 @@ class Sheet:
                 metadata={"Software": f"defocusctl {__version__}"},
                 pil_kwargs={"icc_profile": icc_profile} if icc_profile else None,
             )
+
+    def _rectangle(self, area: Area, **look: Any) -> None:
+        from matplotlib.patches import Rectangle
+
+        self.page.add_patch(Rectangle((area.left, area.top), area.width, area.height, **look))
 
     def _image(self, area: Area, image: Array, interpolation: str, scale: ColourScale | None) -> None:
         place = area.snapped

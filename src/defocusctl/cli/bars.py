@@ -1,0 +1,200 @@
+"""What long work shows on stderr: bars at a terminal, elsewhere plain lines.
+
+The first line comes after two seconds, the next ones ever more rarely, so that logs stay short.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from threading import Event, Thread
+from typing import TypeAlias
+
+from rich.console import RenderableType
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from defocusctl.cli.console import console, plain, say
+from defocusctl.errors import printable
+
+FIRST_LINE = 2.0
+"""Seconds after which work that goes on is named in a plain line."""
+LONGEST_PAUSE = 60.0
+TICK = 0.5
+SPEED_PERIOD = 600.0
+"""Seconds that the time left is estimated from: a tile can take many."""
+
+Advance: TypeAlias = Callable[[int, int], None]
+"""Called with the parts done and in total."""
+TaskText: TypeAlias = Callable[[Task], str]
+"""How far a task is, in a plain line."""
+
+
+class Words(ProgressColumn):
+    """The description of a task, or one of its fields, in a progress bar."""
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__()
+        self._field = field
+
+    def render(self, task: Task) -> Text:
+        return plain(task.description if self._field is None else task.fields[self._field])
+
+
+class Bars(Progress):
+    """Progress bars, with a remark on a line of its own, cut off where the terminal ends.
+
+    Elsewhere than at a terminal, and where it is ``quiet``, nothing is drawn.
+    """
+
+    remark = ""
+
+    def __init__(self, *columns: ProgressColumn, quiet: bool, transient: bool = True) -> None:
+        super().__init__(
+            *columns,
+            console=console(),
+            transient=transient,
+            disable=quiet or not console().is_interactive,
+            speed_estimate_period=SPEED_PERIOD,
+        )
+        self.quiet = quiet
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.remark:
+            yield Text(printable(self.remark), style="dim", no_wrap=True, overflow="ellipsis")
+
+    @contextmanager
+    def lines(self, text: TaskText) -> Iterator[None]:
+        """Where no bars are drawn, say in plain lines how far the tasks are; nothing if ``quiet``."""
+        if self.quiet or not self.disable:
+            yield
+            return
+        lines, ended = _Lines(self, text), Event()
+        thread = Thread(target=lines.tell_until, args=(ended,), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            lines.tell_untold()
+
+
+class _Lines:
+    """The plain lines of some bars: each task's first when it is due, the next after twice the time."""
+
+    def __init__(self, bars: Bars, text: TaskText) -> None:
+        self._bars = bars
+        self._text = text
+        self._due: dict[TaskID, float] = {}
+
+    def tell_until(self, ended: Event) -> None:
+        while not ended.wait(TICK):
+            self._tell(self._bars.tasks)
+
+    def tell_untold(self) -> None:
+        """What took long enough but ended between two looks."""
+        self._tell([task for task in self._bars.tasks if task.id not in self._due])
+
+    def _tell(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            elapsed = task.elapsed or 0.0
+            if task.visible and elapsed >= self._due.get(task.id, FIRST_LINE):
+                self._due[task.id] = elapsed + min(elapsed, LONGEST_PAUSE)
+                left = task.time_remaining
+                parts = (self._text(task), f"{timedelta(seconds=round(left))} left" if left else "")
+                done = ", ".join(part for part in parts if part)
+                what = task.description.strip()
+                say(f"{what}: {done}" if done else f"{what} ...")
+
+
+def counted(task: Task) -> str:
+    """The parts done and in total, if that is known."""
+    return "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}"
+
+
+@contextmanager
+def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Say what is being done, with the time that it has taken: work of which no parts are known."""
+    bars = Bars(SpinnerColumn(), Words(), TimeElapsedColumn(), quiet=quiet)
+    bars.add_task(what, total=None)
+    with bars, bars.lines(lambda _: ""):
+        yield
+
+
+@contextmanager
+def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
+    """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
+    bars = Bars(Words(), BarColumn(), MofNCompleteColumn(), Words("rate"), TimeRemainingColumn(), quiet=quiet)
+    task = bars.add_task(title, total=None, rate="reading")
+
+    def advance(done: int, total: int) -> None:
+        elapsed = bars.tasks[0].elapsed or 0.0
+        share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
+        rate = f"tiles {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
+        bars.update(task, completed=done, total=total, rate="tiles, writing" if done == total else rate)
+
+    with bars, bars.lines(lambda task: f"{counted(task)} {task.fields['rate']}".strip()):
+        yield advance
+
+
+@contextmanager
+def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar over steps or images; call it with the number done, the total, and a remark below.
+
+    It is drawn only from the first call on: until then the total is unknown, and there may be an error.
+    """
+    start = ExitStack()
+    bars = Bars(
+        Words(),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        quiet=quiet,
+        transient=False,
+    )
+    task = bars.add_task(title, total=None, visible=False)
+
+    def advance(done: int, total: int, remark: str) -> None:
+        start.close()
+        bars.remark = remark
+        bars.update(task, completed=done, total=total, visible=True)
+        bars.start()
+
+    try:
+        with start, bars.lines(lambda task: ", ".join(filter(None, (counted(task), bars.remark)))):
+            start.enter_context(doing(f"{title}: starting", quiet=quiet))
+            yield advance
+    finally:
+        if bars.live.is_started:
+            bars.stop()
+
+
+@contextmanager
+def download_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar over the bytes of a download; shown only once the first ones arrive."""
+    bars = Bars(
+        Words(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), quiet=quiet
+    )
+    task = bars.add_task(title, total=None, visible=False)
+    with bars, bars.lines(_bytes):
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+
+
+def _bytes(task: Task) -> str:
+    whole = "" if task.total is None else f" of {decimal(int(task.total))}"
+    return f"{decimal(int(task.completed))}{whole}"
