@@ -24,8 +24,10 @@ demo: .venv/installed
 	@echo "see demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
 	@echo "and the other pictures in demo-output/ for the coefficient maps."
 
-# Several processes with one thread each; tests/conftest.py says which tests share a process.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# Processes with one thread each, one more than the processor has cores, because some wait for others;
+# tests/conftest.py says which tests share a process.
+PROCESSES := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test: .venv/installed-dev
 	$(TEST)

@@ -1,6 +1,6 @@
 """The papers' ablations, each trained alike for a short time on rendered defocus, and what each gains.
 
-    OMP_NUM_THREADS=1 python benchmarks/ablations.py --data DIR --out DIR [--steps 480] [--width 8]
+    OMP_NUM_THREADS=1 python benchmarks/ablations.py --data DIR --out DIR [--steps 240] [--width 8]
 
 Each recipe in recipes/ablations, and both networks without a change, is trained from the same seed for the
 same number of steps on the same crops: a narrower network with the recipe's own parts, and the bundled
@@ -75,7 +75,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--steps", type=int, default=480)
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--width", type=int, default=8)
     arguments = parser.parse_args()
     whole = [Variant("iniknet", ""), Variant("nrknet", "")]

@@ -15,7 +15,24 @@ from tests.machine import make_fresh_machine
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = (
+    "tests/export/",
+    "tests/test_gallery.py",
+    "tests/cli/test_streams.py",
+    "tests/server/",
+    "tests/integration/",
+    "tests/test_packages.py",
+    "tests/batch/",
+    "tests/cli/test_in_place.py",
+    "tests/models/test_plugins.py",
+    "tests/maps/",
+    "tests/cli/",
+)
+"""What takes longest, and runs first: at the end, no process is left alone with it."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((i for i, s in enumerate(LONGEST) if item.nodeid.startswith(s)), 99))
     for item in items:
         if item.get_closest_marker("posix") and os.name != "posix":
             item.add_marker(pytest.mark.skip("needs POSIX signals, links, limits or permissions"))
@@ -33,6 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             return "tests/export" if file.startswith("tests/export/") else file
 
+    config.option.loadscopereorder = False
     return Scheduling(config, log)
 
 

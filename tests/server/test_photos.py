@@ -66,6 +66,11 @@ def test_there_is_a_limit_for_all_sessions_together(tmp_path: Path) -> None:
     dropped(photos, "a", "three.jpg")
 
 
+@pytest.mark.parametrize(("given", "kept"), [("10:30?.jpg", "10_30_.jpg"), ("CON.jpg", "_CON.jpg")])
+def test_on_windows_names_are_those_that_files_can_have(given: str, kept: str) -> None:
+    assert safe_name(given, windows=True) == kept
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -75,13 +80,13 @@ def test_there_is_a_limit_for_all_sessions_together(tmp_path: Path) -> None:
         ("..", "photo"),
         ("", "photo"),
         ("new\nline\x1b.png", "new_nline_x1b.png"),
-        ("10:30?.jpg", "10_30_.jpg"),
-        ("CON.jpg", "_CON.jpg"),
+        ("10:30?.jpg", "10:30?.jpg"),
+        ("CON.jpg", "CON.jpg"),
         ("photo.jpg. .", "photo.jpg"),
         ("x" * 500 + ".jpeg", "x" * 120 + ".jpeg"),
         ("\N{GRINNING FACE}" * 120 + ".jpeg", "\N{GRINNING FACE}" * 48 + ".jpeg"),
     ],
 )
 def test_names_are_safe_and_as_they_were_if_possible(given: str, kept: str, tmp_path: Path) -> None:
-    assert safe_name(given) == kept
+    assert safe_name(given, windows=False) == kept
     (tmp_path / f"{Path(kept).stem}_deblurred{Path(kept).suffix}").touch()

@@ -1,6 +1,6 @@
 """What long work shows on stderr: bars at a terminal, elsewhere plain lines.
 
-The first line comes after two seconds, the next ones ever more rarely, so that logs stay short.
+The first line comes after two seconds, the following ones at growing intervals, so that logs stay short.
 """
 
 from collections.abc import Callable, Iterator
@@ -83,14 +83,14 @@ class Bars(Progress):
             yield
             return
         lines, ended = _Lines(self, text), Event()
-        thread = Thread(target=lines.tell_until, args=(ended,), name="progress", daemon=True)
+        thread = Thread(target=lines.print_until, args=(ended,), name="progress", daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-            lines.tell_untold()
+            lines.print_missed()
 
 
 class _Lines:
@@ -101,15 +101,15 @@ class _Lines:
         self._text = text
         self._due: dict[TaskID, float] = {}
 
-    def tell_until(self, ended: Event) -> None:
+    def print_until(self, ended: Event) -> None:
         while not ended.wait(TICK):
-            self._tell(self._bars.tasks)
+            self._print(self._bars.tasks)
 
-    def tell_untold(self) -> None:
-        """What took long enough but ended between two looks."""
-        self._tell([task for task in self._bars.tasks if task.id not in self._due])
+    def print_missed(self) -> None:
+        """Print what took long enough but ended between two checks."""
+        self._print([task for task in self._bars.tasks if task.id not in self._due])
 
-    def _tell(self, tasks: list[Task]) -> None:
+    def _print(self, tasks: list[Task]) -> None:
         for task in tasks:
             elapsed = task.elapsed or 0.0
             if task.visible and elapsed >= self._due.get(task.id, FIRST_LINE):

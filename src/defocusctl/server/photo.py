@@ -75,9 +75,11 @@ class ServedPhoto:
         }
 
 
-def safe_name(name: str) -> str:
+def safe_name(name: str, *, windows: bool = os.name == "nt") -> str:
     """The last part of a path as a browser gives it, as the name of a file in a folder of its own."""
-    last = portable_name(printable(re.split(r"[/\\]", name)[-1]).strip(" ."))
+    last = printable(re.split(r"[/\\]", name)[-1]).replace("\\", "_").strip(" .")
+    if windows:
+        last = portable_name(last)
     stem, dot, suffix = last.rpartition(".")
     kept = f"{stem[:LONGEST_NAME]}{dot}{suffix[:12]}"
     while len(kept.encode("utf-8", "replace")) > MOST_BYTES:
