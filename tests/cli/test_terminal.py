@@ -51,7 +51,7 @@ def test_interrupting_a_run_leaves_nothing_half_written(home: Path) -> None:
     )
     os.close(inside)
     try:
-        shown = read_until(terminal, r"[1-9]\d*/\d+ tiles \d+\.\d+ MP/s")
+        shown = read_until(terminal, r"[1-9]\d*/\d+ tiles, \d+\.\d+ MP/s")
         process.send_signal(signal.SIGINT)
         shown += read_until(terminal, r"interrupted.*\n")
         process.wait()

@@ -144,7 +144,7 @@ def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Ite
     def advance(done: int, total: int) -> None:
         elapsed = bars.tasks[0].elapsed or 0.0
         share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
-        rate = f"tiles {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
+        rate = f"tiles, {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
         bars.update(task, completed=done, total=total, rate="tiles, writing" if done == total else rate)
 
     with bars, bars.lines(lambda task: f"{counted(task)} {task.fields['rate']}".strip()):

@@ -75,7 +75,7 @@ class BatchCall(PhotoOptions):
     jobs_at_once: Annotated[
         int | None,
         typer.Option(
-            "--jobs", min=1, metavar="N", help="Photos computed at the same time. [default: automatic]"
+            "--jobs", min=1, metavar="N", help="Photos restored at the same time. [default: automatic]"
         ),
     ] = None
     engine: Annotated[

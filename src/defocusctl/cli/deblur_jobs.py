@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from defocusctl.cli.options import ForceOption, JsonOption, PhotoOptions, check_above_zero
+from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
 from defocusctl.geometry import Box
 
@@ -46,15 +46,18 @@ class DeblurCall(PhotoOptions):
         str | None, typer.Option(metavar="WxH+X+Y", help="Deblur only this part, as a quick preview.")
     ] = None
     maps_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw the maps in this folder instead of beside it.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw the maps in this folder instead of beside the result."),
     ] = None
     maps_data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Save the maps as arrays.")] = (
         None
     )
     compare_to: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw before and after to this file.")
+        Path | None, typer.Option(metavar="FILE.png", help="Draw before and after into this file.")
     ] = None
-    as_json: JsonOption = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")] = (
+        False
+    )
 
     def check(self) -> None:
         """Refuse options that are invalid for every input, before any is read.

@@ -9,7 +9,6 @@ import typer
 from defocusctl.cli.console import put_json, say
 from defocusctl.cli.options import (
     ForceOption,
-    JsonOption,
     ModelOption,
     OfflineOption,
     QuietOption,
@@ -59,7 +58,7 @@ def export(
     ] = False,
     force: ForceOption = False,
     offline: OfflineOption = False,
-    as_json: JsonOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Export a network; the file is compared with the network on photos before it is saved."""

@@ -81,7 +81,6 @@ WeightsOption = Annotated[
 ]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:i]|mps")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 RootOption = Annotated[
     Path | None,
@@ -101,9 +100,9 @@ class RestoringOptions:
     tile: Annotated[
         str, typer.Option(metavar="auto|N|0", help="Tile size in pixels; 0 is the whole photo.")
     ] = "auto"
-    overlap: Annotated[str, typer.Option(metavar="auto|N", help="Pixels that neighbouring tiles share.")] = (
-        "auto"
-    )
+    overlap: Annotated[
+        str, typer.Option(metavar="auto|N", help="Context at every cut edge of a tile, in pixels.")
+    ] = "auto"
     device: DeviceOption = "auto"
     precision: Annotated[str, typer.Option(metavar="auto|fp32|bf16|fp16")] = "auto"
     backend: Annotated[

@@ -24,17 +24,23 @@ class ServeCall(RestoringOptions):
     """The options of one call of ``serve``."""
 
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Listen on this address instead of this machine alone.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="The address to listen on; by default only this machine can connect."
+        ),
     ] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is a free one.")] = 8470
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is a free one.")] = 8470
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False
     model: ModelOption = DEFAULT_MODEL
     weights: WeightsOption = None
-    max_photos: Annotated[int, typer.Option(min=1, help="Photos at a time, of all pages together.")] = 100
+    max_photos: Annotated[int, typer.Option(min=1, help="Photos kept at a time, on all pages together.")] = (
+        100
+    )
     max_upload: Annotated[float, typer.Option(metavar="MB", help="Refuse larger files.")] = 500.0
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger photos.")] = DEFAULT_MAX_MEGAPIXELS
     forget_after: Annotated[
-        float, typer.Option(metavar="MINUTES", help="Forget the photos of a page closed for so long.")
+        float,
+        typer.Option(metavar="MINUTES", help="Forget the photos of a page this long after it is closed."),
     ] = 10.0
 
 
