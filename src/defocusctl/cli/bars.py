@@ -1,6 +1,7 @@
 """What long work shows on stderr: bars at a terminal, elsewhere plain lines.
 
-The first line comes after two seconds, the following ones at growing intervals, so that logs stay short.
+The first line comes after ten seconds, so that an error that is found soon stays the only line; the following
+ones come at growing intervals, so that logs stay short.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from rich.text import Text
 from defocusctl.cli.console import console, plain, say
 from defocusctl.errors import printable
 
-FIRST_LINE = 2.0
+FIRST_LINE = 10.0
 """Seconds after which work that goes on is named in a plain line."""
 LONGEST_PAUSE = 60.0
 TICK = 0.5
