@@ -77,12 +77,13 @@ class DefocusDeblur:
         max_blur: float,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Deblur a batch (B, H, W, 3); ``mask`` is (1 or B, h, w), of the images' shape.
+        """Deblur a batch (B, H, W, 3); ``mask`` is (1 or B, h, w) or (h, w), of the images' shape.
 
         Returns the images, and their blur maps as (B, H, W, 3).
 
         Raises:
-            DefocusctlError: if the weights are not there, or the mask is all black or has another shape.
+            DefocusctlError: if the weights are not there, the mask is all black or has another shape, or the
+                number of masks is neither 1 nor that of the images.
         """
         if mask is not None and not mask.any():
             raise InputError(
@@ -119,6 +120,11 @@ def _masks(mask: Tensor | None, count: int) -> Iterator[Any]:
         yield from [None] * count
     else:
         masks = (mask.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        masks = masks.reshape(-1, *masks.shape[-2:])  # some nodes give a single mask as (h, w)
+        if len(masks) not in (1, count):
+            raise InputError(
+                f"there are {len(masks)} masks for {count} images", "give one for all images, or one for each"
+            )
         yield from masks if len(masks) == count else [masks[0]] * count
 
 

@@ -121,6 +121,13 @@ def test_only_what_is_painted(nodes: ModuleType, home: Path, images: torch.Tenso
     assert torch.equal(restored[0, :, :36], everything[0, :, :36])
     both, _ = executed(nodes, **settings, mask=mask[:1, ::2, ::2])  # one for all, at half the size
     assert torch.equal(both[1, :, 60:], images[1, :, 60:])
+    single, _ = executed(nodes, **settings, mask=mask[0, ::2, ::2])  # without the axis of a batch
+    assert torch.equal(single, both)
+
+
+def test_a_mask_that_belongs_to_no_image_is_refused(nodes: ModuleType, images: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="3 masks for 2 images"):
+        executed(nodes, image=images, mask=torch.ones(3, 80, 96))
 
 
 def test_a_mask_in_which_nothing_is_painted_is_refused(nodes: ModuleType, images: torch.Tensor) -> None:

@@ -71,11 +71,19 @@ def test_what_is_too_much_or_not_understood_is_refused(server: Server, tmp_path:
         assert status == 400
         assert words in json.loads(answer)["error"]
     assert server.files() == []
-    for body in (b"{", b"{}", b"[]", b"[1]", b'[{"id": "x", "strength": 1, "max_blur": null}]'):
+    choice = b'[{"id": "x", "strength": %d, "max_blur": null}]'
+    for body in (b"{", b"{}", b"[]", b"[1]", choice % 1, choice % 10**400, b"[" * 100_000):
         status, answer = server.ask("POST", f"{SESSION}/results", body)
         assert status == 400
         assert set(json.loads(answer)) == {"error"}
-    for path in ("nothing", "x/photos", f"{SESSION}/results/..%2f..%2flock", f"{SESSION}/photos/x/1/before"):
+    long = f"{SESSION}/results/{'x' * 300}"
+    for path in (
+        "nothing",
+        "x/photos",
+        f"{SESSION}/results/..%2f..%2flock",
+        f"{SESSION}/photos/x/1/before",
+        long,
+    ):
         status, answer = server.ask("GET", path)
         assert status in (400, 404, 405)
         assert set(json.loads(answer)) == {"error"}

@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LONGEST_PART = 255
+"""Bytes of a part of a path: file systems have no longer names and fail when asked for one."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -79,8 +81,8 @@ class Guard:
         foreign = origin is not None and origin.lower() != f"http://{host.lower()}"
         if foreign or (site not in ("none", "same-origin") and scope["method"] != "GET"):
             return 403, "another page must not use this server"
-        token = scope["path"].lstrip("/").split("/")[0].encode("utf-8", "replace")
-        if not secrets.compare_digest(token, self._token):
+        parts = scope["path"].lstrip("/").encode("utf-8", "replace").split(b"/")
+        if not secrets.compare_digest(parts[0], self._token) or max(map(len, parts)) > LONGEST_PART:
             return 404, "there is nothing here: use the whole address that the server printed"
         return None
 

@@ -72,7 +72,7 @@ def choices_in(text: bytes, photo_of: Callable[[str], ServedPhoto]) -> list[Choi
     """
     try:
         choices = [_choice(values, photo_of) for values in json.loads(text)]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise UsageError("the values for the download are not understood", "reload the page") from None
     if not choices:
         raise UsageError("there is nothing to download", "wait until a photo is done")
