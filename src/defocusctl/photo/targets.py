@@ -141,7 +141,9 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
                 f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
             )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder '{folder}' is read-only", "change its permissions, or write elsewhere with -o")
+        raise OutputError(
+            f"the folder '{folder}' is read-only", "change its permissions, or write elsewhere with -o"
+        )
 
 
 def backup_path(photo: Path) -> Path:
