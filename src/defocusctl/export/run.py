@@ -40,6 +40,7 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 class ExportSettings:
     """What to export. ``opset`` is for ONNX, ``coefficients`` adds them to a graph's outputs.
 
+    ``batch`` is how many photos a graph takes at once, None any number; darktable's takes one anyway.
     ``photos`` are used to compare the export with the network.
 
     Raises:
@@ -50,6 +51,7 @@ class ExportSettings:
     precision: str = "fp32"
     opset: int | None = None
     coefficients: bool = False
+    batch: int | None = None
     photos: Sequence[Path] = (PHOTO,)
 
     def __post_init__(self) -> None:
@@ -68,9 +70,9 @@ class ExportSettings:
             raise UsageError("darktable takes networks with one output", "leave out --coefficients")
 
     @property
-    def batch(self) -> int | None:
-        """How many photos a graph takes at once; None: any number."""
-        return darktable.BATCH if self.format == "dtmodel" else None
+    def graph_batch(self) -> int | None:
+        """The ``batch`` of the graph in this format."""
+        return darktable.BATCH if self.format == "dtmodel" else self.batch
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def export_network(
         )
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
-        description |= describe_graph(checkpoint.model, settings.batch)
+        description |= describe_graph(checkpoint.model, settings.graph_batch)
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)
     if settings.format == "dtmodel":
@@ -135,7 +137,7 @@ def export_network(
                 settings.photos,
                 settings.precision,
                 coefficients=settings.coefficients,
-                batch=settings.batch or 2,
+                batch=settings.graph_batch or 2,
             )
             size = staged.stat().st_size
             publish(staged, target, force=force)
@@ -156,7 +158,7 @@ def _write(
         checkpoint.model,
         coefficients=settings.coefficients,
         precision=settings.precision,
-        batch=settings.batch,
+        batch=settings.graph_batch,
     )
     if settings.format == "onnx":
         write_onnx(graph, description, int(description["opset"]), path)
@@ -209,7 +211,7 @@ def cached_graph(checkpoint: Checkpoint, weights: ResolvedWeights) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not path.is_file():
-                export_network(checkpoint, weights, path, ExportSettings(coefficients=True))
+                export_network(checkpoint, weights, path, ExportSettings(coefficients=True, batch=1))
     except OSError as error:
         remedy = "check its permissions, or move the cache with DEFOCUSCTL_CACHE"
         raise OutputError(f"cannot use {path} ({error.strerror or error})", remedy) from error
