@@ -23,7 +23,7 @@ class Graphs(NamedTuple):
 
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
-    """INIKNet's graph by ``export``, NRKNet's by ``deblur`` with a backend that needs it."""
+    """NRKNet's graph by ``export``, INIKNet's by ``deblur`` with a backend that needs it."""
     home = tmp_path_factory.mktemp("graphs")
     with pytest.MonkeyPatch.context() as patch:
         make_fresh_machine(patch, home)
@@ -32,13 +32,13 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
             model: graph_file(resolve_weights(model, str(path), offline=True))
             for model, path in weights.items()
         }
-        onnx["iniknet"].parent.mkdir(parents=True)
-        chosen = ("--weights", weights["iniknet"], "-o", onnx["iniknet"], "--coefficients", "--json")
-        answer = defocusctl("export", "-m", "iniknet", *chosen)
+        onnx["nrknet"].parent.mkdir(parents=True)
+        chosen = ("--weights", weights["nrknet"], "-o", onnx["nrknet"], "--coefficients", "--json")
+        answer = defocusctl("export", "-m", "nrknet", *chosen)
         assert answer.code == 0, answer.err
         photo = photo_file(home / "first.png")
         first = defocusctl(
-            "deblur", photo, "-m", "nrknet", "--weights", weights["nrknet"], "--backend", "onnxruntime"
+            "deblur", photo, "-m", "iniknet", "--weights", weights["iniknet"], "--backend", "onnxruntime"
         )
         assert first.code == 0, first.err
     return Graphs(home, weights, onnx, answer)

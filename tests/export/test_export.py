@@ -66,7 +66,7 @@ def test_the_graph_takes_any_size_and_what_export_writes_any_batch(graphs: Graph
         padded = np.pad(photo, ((0, 0), (0, 0), (0, -height % 16), (0, -width % 16)), mode="reflect")
         with torch.inference_mode():
             expected = network(torch.from_numpy(padded)).image.numpy()[..., :height, :width]
-        if model == "iniknet":  # the other is the cache's, which takes one
+        if model == "nrknet":  # the other is the cache's, which takes one
             photo = np.concatenate([photo, photo[:, ::-1]])
         (restored,) = session.run(["restored"], {"photo": photo})
         assert restored.shape == (len(photo), 3, height, width)
@@ -76,8 +76,8 @@ def test_the_graph_takes_any_size_and_what_export_writes_any_batch(graphs: Graph
 def test_the_report_states_the_largest_difference(graphs: Graphs) -> None:
     report = json.loads(graphs.answer.out)
     comparison = report["comparison"]
-    assert report["output"] == str(graphs.onnx["iniknet"])
-    assert report["bytes"] == graphs.onnx["iniknet"].stat().st_size
+    assert report["output"] == str(graphs.onnx["nrknet"])
+    assert report["bytes"] == graphs.onnx["nrknet"].stat().st_size
     assert 0 <= comparison["pixels"] <= comparison["limit"] == 1e-4
     assert comparison["coefficients"] <= 1e-4
     assert {"1x3x97x131", "1x3x17x33", "2x3x51x64"} <= set(comparison["sizes"])
