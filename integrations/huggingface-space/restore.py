@@ -9,15 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 from weakref import finalize
 
-from matplotlib.figure import Figure
-
 from defocusctl import Deblurrer, DeblurResult, DefocusctlError
 from defocusctl.errors import printable
+from defocusctl.maps.maps import blur_radius_sheet
 from defocusctl.photo import output_path
 from defocusctl.restoring.change import Change
+from defocusctl.restoring.selection import SCALE_OF
 
 MODELS = ("iniknet", "nrknet")
-SCALES = ("auto", "1", "1/2", "1/4", "1/8")
+SCALES = ("auto", *SCALE_OF)
 BEFORE, BLUR_MAP = "before.webp", "blur-map.png"
 NO_LIMIT = 0.0
 """The value of the slider for the largest blur that means that there is none."""
@@ -77,7 +77,8 @@ def restore(
     job = Job(deblurrer, source, result.change, max_megapixels, Path(tempfile.mkdtemp(prefix="deblurred-")))
     before = _result(job, 0.0, NO_LIMIT)
     before.save(job.folder / BEFORE)
-    _draw_blur_map(before, job.folder / BLUR_MAP)
+    part = before.parts[0]
+    blur_radius_sheet(part.before, part.blur_radius, part.shares).save(job.folder / BLUR_MAP, force=True)
     return job
 
 
@@ -110,12 +111,3 @@ def _result(job: Job, strength: float, max_blur: float) -> DeblurResult:
         max_blur=None if max_blur == NO_LIMIT else max_blur,
         max_megapixels=job.max_megapixels,
     )
-
-
-def _draw_blur_map(result: DeblurResult, path: Path) -> None:
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    axes = figure.subplots()
-    drawn = axes.imshow(result.blur_radius, cmap="magma")
-    axes.set_axis_off()
-    figure.colorbar(drawn, label="blur radius in pixels")
-    figure.savefig(path, dpi=120)

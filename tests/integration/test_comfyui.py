@@ -1,6 +1,5 @@
 """The node for ComfyUI, called as ComfyUI does."""
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,25 +12,16 @@ import torch
 
 from defocusctl import Deblurrer, InputError
 from tests.cli.command import small_weights, textured
+from tests.integration.loading import FOLDER, loaded
 
-FOLDER = Path(__file__).parents[2] / "integrations" / "comfyui"
-
-
-def loaded() -> ModuleType:
-    """The folder as ComfyUI imports it: by its path, under the name of that path."""
-    name = str(FOLDER).replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(name, FOLDER / "__init__.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+NAME = str(FOLDER / "comfyui").replace(".", "_x_")
+"""ComfyUI imports the folder under the name of its path."""
 
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     before = set(sys.modules)
-    yield loaded()
+    yield loaded("comfyui/__init__.py", NAME)
     for name in set(sys.modules) - before:
         if name.startswith(str(FOLDER)):
             del sys.modules[name]

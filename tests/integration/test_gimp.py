@@ -1,8 +1,6 @@
 """The plug-in's part without GIMP, with the real command."""
 
-import importlib.util
 import os
-import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -14,19 +12,14 @@ import tifffile
 
 from defocusctl import Deblurrer
 from tests.cli.command import small_weights, textured
+from tests.integration.loading import loaded
 
-FILE = Path(__file__).parents[2] / "integrations" / "gimp" / "defocusctl-deblur" / "deblurring.py"
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "defocusctl")
 
 
 @pytest.fixture(scope="module")
 def plugin() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gimp_deblurring", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded("gimp/defocusctl-deblur/deblurring.py", "gimp_deblurring")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """What the Space does with a photo, without Gradio; its page was run by hand (docs/huggingface-space.md)."""
 
 import gc
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,18 +10,12 @@ from PIL import Image
 
 from defocusctl import Deblurrer, InputError
 from tests.cli.command import textured
-
-FILE = Path(__file__).parents[2] / "integrations" / "huggingface-space" / "restore.py"
+from tests.integration.loading import loaded
 
 
 @pytest.fixture(scope="module")
 def space() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("space_restore", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded("huggingface-space/restore.py", "space_restore")
 
 
 @pytest.fixture

@@ -106,10 +106,10 @@ class Headers(NamedTuple):
     problems: tuple[str, ...]
 
 
-def read_headers(found: FoundData, on_file: Callable[[int, int], None] | None = None) -> Headers:
+def read_headers(found: FoundData, on_progress: Callable[[int, int], None] | None = None) -> Headers:
     """Read the size of every file, without its pixels, and compare those of a pair.
 
-    ``on_file`` is called with the number of files read and in total.
+    ``on_progress`` is called with the number of files read and in total.
     """
     sizes: dict[Path, Size] = {}
     problems = []
@@ -119,8 +119,8 @@ def read_headers(found: FoundData, on_file: Callable[[int, int], None] | None = 
             sizes[path] = _size(path)
         except InputError as error:
             problems.append(str(error))
-        if on_file is not None:
-            on_file(done, len(paths))
+        if on_progress is not None:
+            on_progress(done, len(paths))
     unequal = [
         (image.blurred, image.sharp)
         for image in found.images

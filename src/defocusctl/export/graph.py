@@ -65,7 +65,7 @@ class PhotoGraph(nn.Module):
     The photo is extended at the bottom and on the right by its reflection, to multiples of the network's
     ``multiple``. The restored one has the photo's size and is not clipped; the coefficients have the size of
     the extended photo.
-    An exported graph takes ``batch`` photos at once, or any number, which takes the exporter much longer.
+    ``batch`` is how many photos an exported graph takes at once; None, any number, is slow to export.
     """
 
     def __init__(
