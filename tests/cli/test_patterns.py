@@ -19,6 +19,19 @@ def test_a_pattern_stands_for_the_files_that_match(home: Path) -> None:
     assert (home / "other.orig.jpg").is_file()
 
 
+def test_folders_of_a_pattern_may_have_brackets(home: Path) -> None:
+    weights = small_weights(home, "iniknet")
+    folder = home / "2024 [raw]" / "day"
+    folder.mkdir(parents=True)
+    photo_file(folder / "a.png")
+    (home / "out").mkdir()
+    for pattern in ("2024 [raw]/*/*.png", "2024 [raw]/**/a*.png", "2024 [raw]/d**y/a.png"):
+        answer = defocusctl("deblur", pattern, "--weights", weights, "--force", "-o", "out/")
+        assert answer.code == ExitCode.OK, answer.err
+        assert defocusctl("batch", pattern, "batch-out", "--force", "--weights", weights).code == 0
+    assert (home / "out" / "a_deblurred.png").is_file()
+
+
 def test_a_pattern_that_nothing_matches_is_named(home: Path) -> None:
     answer = defocusctl("deblur", "*.jpg")
     assert answer.code == ExitCode.INPUT

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from defocusctl.batch.manifest import REPORT, Stamp, status_of
 from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.targets import is_passed_over, may_be_photo
+from defocusctl.system.paths import fixed_part, matches
 
 
 class FoundPhoto(NamedTuple):
@@ -91,11 +92,11 @@ class Search:
         elif path.exists() or not glob.has_magic(text):
             findings.photos.append(_found(text, _name(path, root or path.parent), status_of(text)))
         else:
-            fixed = _fixed_part(path)
+            fixed = fixed_part(path)
             base = root or fixed
             out = self.out.resolve()
             skips_results = not _is_within(fixed, out)
-            for match in sorted(fixed.glob(str(path.relative_to(fixed)))):
+            for match in matches(text):
                 parts = match.relative_to(fixed).parts
                 if any(is_passed_over(part) or part == REPORT for part in parts):
                     continue
@@ -207,16 +208,6 @@ def _name(path: Path, root: Path) -> str:
             "give --root a folder that contains all inputs",
         )
     return relative.as_posix()
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
-    base = Path()
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part) and not (base / part).is_dir():  # a folder may be called "2024 [raw]"
-            break
-        base /= part
-    return base
 
 
 def _found(path: str, name: str, status: os.stat_result | None) -> FoundPhoto:

@@ -13,6 +13,7 @@ import typer
 from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
 from defocusctl.geometry import Box
+from defocusctl.system.paths import matches
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Outputs
@@ -104,7 +105,8 @@ def expanded(inputs: Iterable[str]) -> Iterator[str]:
     """
     for text in inputs:
         is_pattern = glob.has_magic(text) and not os.path.lexists(text)
-        yield from (sorted(glob.glob(text)) if is_pattern else []) or [text]  # noqa: PTH207 - as it was written
+        found = matches(text) if is_pattern else []
+        yield from map(str, found) if found else [text]
 
 
 def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:

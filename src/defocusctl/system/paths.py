@@ -1,8 +1,6 @@
-"""Where files live on this machine: the cache, the user's configuration, and the package's own files.
+"""Paths: where this machine keeps caches, configuration and the package's files; names and patterns of files."""
 
-And which names files can have, here and on Windows.
-"""
-
+import glob
 import os
 import re
 from pathlib import Path
@@ -47,3 +45,20 @@ def portable_name(name: str) -> str:
     """The name, or one that is like it, that a file can have on every system."""
     changed = NOT_ON_WINDOWS.sub("_", name) or "_"
     return f"_{changed}" if _DEVICE.match(changed) else changed
+
+
+def fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before its first wildcard."""
+    base = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part) and not (base / part).is_dir():  # a folder may be called "2024 [raw]"
+            break
+        base /= part
+    return base
+
+
+def matches(pattern: str) -> list[Path]:
+    """The files and folders that match, in order; ``**`` stands for any folders."""
+    fixed = fixed_part(Path(pattern))
+    wild = str(Path(pattern).relative_to(fixed))
+    return sorted(fixed / name for name in glob.glob(wild, root_dir=fixed, recursive=True))  # noqa: PTH207
