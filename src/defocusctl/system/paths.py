@@ -1,4 +1,4 @@
-"""Paths: where this machine keeps caches, configuration and the package's files; names and patterns of files."""
+"""Where caches, configuration and the package's files are; which names files can have, and what patterns match."""
 
 import glob
 import os
