@@ -1,4 +1,4 @@
-"""Where caches, configuration and the package's files are; which names files can have, and what patterns match."""
+"""Paths of caches, configuration and the package's own files; what names and patterns of files mean."""
 
 import glob
 import os
