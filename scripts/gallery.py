@@ -9,12 +9,12 @@ import contextlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
+
+from defocusctl.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "gallery.md"
@@ -39,7 +39,8 @@ def draw(work: Path) -> dict[str, Image.Image]:
                 exec(compile(block, str(PAGE), "exec"), variables)
             else:
                 for line in block.splitlines():
-                    subprocess.run([sys.executable, "-m", *shlex.split(line.removeprefix("$ "))], check=True)
+                    if code := run(shlex.split(line.removeprefix("$ defocusctl ")), debug=True):
+                        raise SystemExit(f"{line} ends with {code}")
     return {name: _picture((work / name).with_suffix(".png")) for name in shown()}
 
 

@@ -85,8 +85,8 @@ def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> N
 def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, levels: int) -> None:
     """Grey and colour of one size together, in several tiles; another size by itself."""
     names = ["a.png", "b.png", "c.pgm", "large.png", "d.png", "e.png"]
-    write_photos(Path("in"), names, size=(90, 40))
-    write_photos(Path("in"), ["large.png"], size=(90, 72))
+    write_photos(Path("in"), names, size=(60, 30))
+    write_photos(Path("in"), ["large.png"], size=(60, 50))
     weights = str(small_weights(home, "iniknet"))
     settings = RestoreSettings(device="cpu", tile=64, overlap=16, precision=precision)
     work = work_with(Deblurrer.load("iniknet", weights, settings, offline=True))

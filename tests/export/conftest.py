@@ -1,11 +1,14 @@
 """Small networks, exported once for all tests here: the export of a graph takes seconds."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from torch.export import ExportedProgram
 
+from defocusctl.export.graph import PhotoGraph, export_program
 from defocusctl.export.run import graph_file
 from defocusctl.weights.resolve import resolve_weights
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
@@ -13,11 +16,15 @@ from tests.machine import make_fresh_machine
 
 
 class Graphs(NamedTuple):
-    """The machine's home, the small weights by model, their ONNX files there, and how the first was made."""
+    """The machine's home, the small weights by model, their ONNX files there, and how NRKNet's was made.
+
+    ``program`` is NRKNet's for ``torch.export.load``.
+    """
 
     home: Path
     weights: dict[str, Path]
     onnx: dict[str, Path]
+    program: Path
     answer: Answer
 
 
@@ -33,15 +40,34 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
             for model, path in weights.items()
         }
         onnx["nrknet"].parent.mkdir(parents=True)
-        chosen = ("--weights", weights["nrknet"], "-o", onnx["nrknet"], "--coefficients", "--json")
-        answer = defocusctl("export", "-m", "nrknet", *chosen)
-        assert answer.code == 0, answer.err
+        program = home / "nrknet.pt2"
+        chosen = ("-m", "nrknet", "--weights", weights["nrknet"], "--coefficients", "--json")
+        with traced_once():
+            answer = defocusctl("export", *chosen, "-o", onnx["nrknet"])
+            assert answer.code == 0, answer.err
+            again = defocusctl("export", *chosen, "-o", program, "--format", "torch-export")
+            assert again.code == 0, again.err
         photo = photo_file(home / "first.png")
         first = defocusctl(
             "deblur", photo, "-m", "iniknet", "--weights", weights["iniknet"], "--backend", "onnxruntime"
         )
         assert first.code == 0, first.err
-    return Graphs(home, weights, onnx, answer)
+    return Graphs(home, weights, onnx, program, answer)
+
+
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """For several exports of one network: only the first traces it, which takes longest."""
+    traced: list[ExportedProgram] = []
+
+    def program_of(graph: PhotoGraph) -> ExportedProgram:
+        if not traced:
+            traced.append(export_program(graph))
+        return traced[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("defocusctl.export.graph.export_program", program_of)
+        yield
 
 
 @pytest.fixture

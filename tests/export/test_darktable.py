@@ -20,15 +20,13 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "circuit-board.png"
 TILE, OVERLAP = 512, 64
 
 
-@pytest.fixture(
-    scope="module", params=[("iniknet", "fp32", 2), ("nrknet", "fp16", 1)], ids=["half-size", "fp16"]
-)
-def pack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported pack, called after its network and precision, beside its weights and what it contains."""
-    model, precision, feature_scale = request.param
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported pack of a network with features at half size, beside its weights and what it contains."""
+    model, precision = "nrknet", "fp16"
     folder = tmp_path_factory.mktemp("darktable")
     path = folder / f"{model}-{precision}.dtmodel"
-    weights = small_weights(folder, model, feature_scale=feature_scale)
+    weights = small_weights(folder, model, feature_scale=2)
     chosen = ("--weights", weights, "--precision", precision, "--format", "dtmodel", "--json")
     answer = defocusctl("export", "-m", model, *chosen, "-o", path)
     assert answer.code == ExitCode.OK, answer.err

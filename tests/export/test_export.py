@@ -1,6 +1,7 @@
 """``defocusctl export``: the files, what they say of themselves, and what becomes of those that are wrong."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +14,9 @@ import torch
 from PIL import Image
 
 from defocusctl.cli.export import Format
-from defocusctl.errors import ExitCode
-from defocusctl.export.comparison import PHOTO
-from defocusctl.export.graph import DESCRIPTION
+from defocusctl.errors import ExitCode, OutputError
+from defocusctl.export.comparison import PHOTO, compare
+from defocusctl.export.graph import DESCRIPTION, lower_opset
 from defocusctl.export.run import SUFFIXES
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -83,12 +84,9 @@ def test_the_report_states_the_largest_difference(graphs: Graphs) -> None:
     assert {"1x3x97x131", "1x3x17x33", "2x3x51x64"} <= set(comparison["sizes"])
 
 
-def test_a_program_of_torch_export(graphs: Graphs, home: Path) -> None:
-    chosen = ("--weights", graphs.weights["nrknet"], "--format", "torch-export")
-    answer = defocusctl("export", "-m", "nrknet", *chosen, "-o", home / "nrknet.pt2", "--json")
-    assert answer.code == ExitCode.OK, answer.err
+def test_a_program_of_torch_export(graphs: Graphs) -> None:
     extra = {DESCRIPTION: ""}
-    program = torch.export.load(home / "nrknet.pt2", extra_files=extra)
+    program = torch.export.load(graphs.program, extra_files=extra)
     assert json.loads(extra[DESCRIPTION])["model"] == "nrknet"
     photo = photo_pixels(40, 51)
     restored = program.module()(torch.from_numpy(np.concatenate([photo, photo[:, ::-1]])))[0].numpy()
@@ -115,23 +113,48 @@ def test_safetensors_are_weights_for_this_program(
         assert torch.equal(again.model.state_dict()[key], stored)
 
 
-def overflowing(home: Path) -> Path:
-    """Weights with a number that float16 does not have."""
+def test_what_differs_from_the_network_is_not_written(home: Path) -> None:
+    """Numbers that lose much as float16."""
     network = small_network("nrknet")
     with torch.no_grad():
-        network.get_parameter("unet.enter1.0.weight")[0, 0, 0, 0] = 1e6
-    path = home / "overflowing.safetensors"
+        network.get_parameter("unet.enter1.0.weight").mul_(3e4)
+    weights = home / "coarse.safetensors"
     metadata = WeightsMetadata.of_network(network, source="a test", licence="MIT", trained_on="nothing")
-    save_checkpoint(path, network, metadata, dtype=torch.float32)
-    return path
+    save_checkpoint(weights, network, metadata, dtype=torch.float32)
+    chosen = ("--weights", weights, "--format", "safetensors", "--precision", "fp16")
+    answer = defocusctl("export", "-m", "nrknet", *chosen, "-o", home / "wrong.safetensors")
+    assert answer.code == ExitCode.OUTPUT, answer.err
+    assert re.search(
+        r"differs from the network by [\d.]+, and 0.002 is allowed: nothing was written", answer.err
+    )
+    assert list(home.iterdir()) == [weights]
 
 
-def test_what_differs_from_the_network_is_not_written(home: Path) -> None:
-    chosen = ("--weights", overflowing(home), "--format", "torch-export", "--precision", "fp16")
-    answer = defocusctl("export", "-m", "nrknet", *chosen, "-o", home / "wrong.pt2")
-    assert answer.code == ExitCode.OUTPUT
-    assert "differs from the network by nan, and 0.002 is allowed: nothing was written" in answer.err
-    assert [path.name for path in home.iterdir()] == ["overflowing.safetensors"]
+def test_what_is_no_number_differs_from_the_network(graphs: Graphs) -> None:
+    """As in a graph in float16 whose numbers overflow."""
+    checkpoint = load_checkpoint(graphs.weights["nrknet"])
+    with pytest.raises(OutputError, match=r"differs from the network by nan, and 0\.002 is allowed"):
+        compare(
+            lambda photo: [np.full_like(photo, np.nan)],
+            checkpoint,
+            [PHOTO],
+            "fp16",
+            coefficients=False,
+            batch=1,
+        )
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_opset_17_gives_the_same(graphs: Graphs, model: str) -> None:
+    lowered = onnx.load(graphs.onnx[model])
+    lower_opset(lowered)
+    photo = photo_pixels(51, 70)
+    of_18, of_17 = (
+        onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"photo": photo})
+        for content in (graphs.onnx[model].read_bytes(), lowered.SerializeToString())
+    )
+    for expected, actual in zip(of_18, of_17, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
 
 
 def test_photos_of_ones_own_are_compared_on(graphs: Graphs, home: Path) -> None:

@@ -16,7 +16,7 @@ from defocusctl.models.blur_radius import (
     fused,
     pyramid,
 )
-from defocusctl.models.shape_check import expected_shapes
+from defocusctl.models.shape_check import built_without_numbers
 
 
 @pytest.fixture
@@ -130,6 +130,7 @@ def test_training_reaches_every_parameter(network: BlurRadius) -> None:
 def test_sizes_are_those_of_the_tensors(network: BlurRadius) -> None:
     state = network.state_dict()
     assert BlurRadius.from_state(state).config == network.config
-    assert expected_shapes(BlurRadius.from_state, state) == {
+    built = built_without_numbers(BlurRadius.from_state, state).state_dict()
+    assert {key: tensor.shape for key, tensor in built.items()} == {
         key: tensor.shape for key, tensor in state.items()
     }

@@ -117,7 +117,7 @@ def test_tiles_with_the_reach_as_overlap_equal_the_whole(model: str) -> None:
 def test_the_default_overlap_leaves_less_than_half_a_grey_level(model: str) -> None:
     whole = RestoreSettings(tile=0, precision="fp32")
     tiled = RestoreSettings(tile=176, precision="fp32")
-    assert largest_difference(model, fine(176, 256), whole, tiled) < 0.5
+    assert largest_difference(model, fine(112, 208), whole, tiled) < 0.5
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,4 +1,4 @@
-"""The shapes of a network's tensors, computed without memory to check a file before loading it."""
+"""A network without numbers, which shows what a file of weights must hold before memory is spent on it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +17,8 @@ LIMIT = 10_000_000
 """The largest count for building a network; the released ones stay below 1,000,000."""
 
 
-def expected_shapes(build: Builder, state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """The shapes, by key, of the network that ``build``, a ``from_state``, makes for ``state``.
+def built_without_numbers(build: Builder, state: Mapping[str, Tensor]) -> Model:
+    """The network that ``build``, a ``from_state``, makes for ``state``, its parameters on ``meta``.
 
     Raises:
         KeyError: if a tensor that determines a size is missing.
@@ -29,7 +29,7 @@ def expected_shapes(build: Builder, state: Mapping[str, Tensor]) -> dict[str, to
         if tensor.numel() == 0:
             raise ValueError(f"{key} is empty")
     with _ShapesOnly():
-        return {key: tensor.shape for key, tensor in build(state).state_dict().items()}
+        return build(state)
 
 
 class _ShapesOnly(TorchFunctionMode):

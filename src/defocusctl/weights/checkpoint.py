@@ -21,7 +21,7 @@ from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, model_class
 from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Model, Network
-from defocusctl.models.shape_check import Builder, expected_shapes
+from defocusctl.models.shape_check import Builder, built_without_numbers
 from defocusctl.models.upstream_keys import from_upstream, recognise
 from defocusctl.system.atomic import atomic_write
 from defocusctl.weights.cache import converted_file, source_of
@@ -237,11 +237,14 @@ def _network_with(
     )
     with network_errors(model):
         try:
-            expected = expected_shapes(build, state)
+            network = built_without_numbers(build, state)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             cause = f"{path} lacks the tensors of {model} ({error})"
             raise WeightsError(cause, "get the file again") from error
-    found = {key: tensor.shape for key, tensor in state.items()}
+    types = {key: tensor.dtype for key, tensor in network.state_dict().items()}
+    expected, found = (
+        {key: tensor.shape for key, tensor in tensors.items()} for tensors in (network.state_dict(), state)
+    )
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
             shapes = " instead of ".join(
@@ -251,6 +254,9 @@ def _network_with(
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
     with network_errors(model):
-        network = build(state)
-        network.load_state_dict(state)
+        own = {key: tensor.to(types[key], copy=True) for key, tensor in state.items()}
+        network.load_state_dict(own, assign=True)
+        if any(tensor.is_meta for tensor in network.buffers()):  # those that are not in the file
+            network = build(state)
+            network.load_state_dict(state)
         return network.float().eval()
