@@ -3,18 +3,25 @@
 import json
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from defocusctl.cli.options import Backend
 from defocusctl.errors import ExitCode
+from defocusctl.export.graph import PhotoGraph, write_onnx
+from defocusctl.models.blocks import padded
+from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
 from defocusctl.restoring.backends.engine import BACKENDS
+from defocusctl.restoring.backends.graph_engine import GraphEngine
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.weights.checkpoint import load_checkpoint
@@ -51,6 +58,36 @@ def test_every_backend_restores_the_same(graphs: Graphs, backend: str, model: st
     assert theirs.coefficients.keys() == ours.coefficients.keys()
     for name, maps in ours.coefficients.items():
         np.testing.assert_allclose(theirs.coefficients[name], maps, rtol=0, atol=2e-3)
+
+
+class Halved(Network):
+    """Pads to multiples of 32 itself, as networks with features at half size do."""
+
+    name: ClassVar[str] = "halved"
+    coefficient_names = ("mean",)
+    multiple = 32
+    default_overlap = 8
+    bytes_per_pixel = 100
+
+    def forward(self, x: Tensor) -> Prediction:
+        height, width = x.shape[-2:]
+        mean = avg_pool2d(padded(x, 32), 2)
+        twice = mean.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        return Prediction(
+            x - 0.5 * twice[..., :height, :width], {"mean": mean[..., : height // 2, : width // 2]}
+        )
+
+
+def test_tiles_need_not_be_multiples_of_what_the_network_needs(tmp_path: Path) -> None:
+    network = Halved()
+    write_onnx(PhotoGraph(network, coefficients=True, precision="fp32", batch=1), {}, 18, tmp_path / "x.onnx")
+    engine = GraphEngine("onnxruntime", network, tmp_path / "x.onnx")
+    for height, width in ((32, 32), (32, 64), (48, 80), (96, 64)):
+        tiles = np.random.default_rng(1).random((1, 3, height, width), np.float32)
+        image, coefficients = engine.predict(tiles)
+        expected = network(torch.from_numpy(tiles))
+        np.testing.assert_allclose(image, expected.image, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(coefficients["mean"], expected.coefficients["mean"], rtol=0, atol=1e-6)
 
 
 def test_deblur_uses_the_graph_of_the_cache(graphs: Graphs, home: Path) -> None:

@@ -98,8 +98,8 @@ class INIKNet(Network):
 
     name: ClassVar[str] = "iniknet"
     coefficient_names: tuple[str, ...] = ("mu", "omega")
-    default_overlap: ClassVar[int] = 48
-    bytes_per_pixel: ClassVar[int] = 2800
+    default_overlap: int = 48
+    bytes_per_pixel: int = 2800
     full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet", "mu_recurrence", "omega_recurrence")

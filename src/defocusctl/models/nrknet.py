@@ -104,8 +104,8 @@ class NRKNet(Network):
 
     name: ClassVar[str] = "nrknet"
     coefficient_names: tuple[str, ...] = ("gamma_1", "gamma_2", "gamma_3")
-    default_overlap: ClassVar[int] = 64
-    bytes_per_pixel: ClassVar[int] = 3000
+    default_overlap: int = 64
+    bytes_per_pixel: int = 3000
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet",)

@@ -84,7 +84,7 @@ class Model(nn.Module):
 
 
 class Network(Model):
-    """Base of all networks that restore photos; its class attributes are what other code needs to know."""
+    """Base of all networks that restore photos; its attributes are what other code needs to know."""
 
     coefficient_names: tuple[str, ...] = ()
     """The keys of a prediction's coefficients, in the order of an exported graph's outputs."""
@@ -92,9 +92,9 @@ class Network(Model):
     """The smallest side, in pixels, that reflect padding allows."""
     multiple: int = 16
     """A photo whose sides are multiples of this is not padded inside the network."""
-    default_overlap: ClassVar[int]
+    default_overlap: int
     """Pixels of context at each cut edge of a tile; see docs/restoring.md for the effect on accuracy."""
-    bytes_per_pixel: ClassVar[int]
+    bytes_per_pixel: int
     """Device memory per pixel of a tile in float32, measured and rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that run in float32 at any precision, because bfloat16 there is visible in the photo."""

@@ -47,4 +47,4 @@ def open_engine(
     check_backend(backend, device, precision)
     if graph is None:
         raise ValueError(f"the backend {backend} needs an exported graph")
-    return GraphEngine(backend, type(network), graph), torch.device("cpu")
+    return GraphEngine(backend, network, graph), torch.device("cpu")

@@ -20,8 +20,8 @@ class TinyNet(Network):
     """Adds to every pixel what it makes of the 7 x 7 pixels around it."""
 
     name: ClassVar[str] = "tinynet"
-    default_overlap: ClassVar[int] = 3
-    bytes_per_pixel: ClassVar[int] = 300
+    default_overlap: int = 3
+    bytes_per_pixel: int = 300
 
     def __init__(self, config: TinyNetConfig | None = None) -> None:
         super().__init__()
