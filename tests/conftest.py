@@ -11,6 +11,9 @@ import pytest
 from tests.browser import CHROMIUM, DRIVER
 from tests.machine import make_fresh_machine
 
+# Bits must not depend on which layout was faster a moment ago.
+os.environ["DEFOCUSCTL_PROBE"] = "off"
+
 # A shell ignores Ctrl-C on behalf of what it runs in the background, perhaps these tests and their children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -50,8 +50,10 @@ class FullPrecision(nn.Module):
             return self.layer(*(tensor.float() for tensor in inputs))
 
 
-def for_inference(network: Network, device: torch.device) -> Network:
-    """Prepare the network in place: on ``device``, in evaluation mode and without gradients.
+def for_inference(
+    network: Network, device: torch.device, layout: torch.memory_format = torch.channels_last
+) -> Network:
+    """Prepare the network in place: on ``device`` in this layout, in evaluation mode and without gradients.
 
     Its ``full_precision`` layers stay in float32 under autocast. On a CPU, ``replaceable_layers`` are
     replaced by faster ones with the same weights; on a GPU, padding is faster than launching the small
@@ -63,7 +65,6 @@ def for_inference(network: Network, device: torch.device) -> Network:
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, FullPrecision(network.get_submodule(name)))
     network.eval().requires_grad_(False)
-    layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
     network.to(device)
     network.to(memory_format=layout)  # type: ignore[call-overload]
     return network

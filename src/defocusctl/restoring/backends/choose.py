@@ -9,8 +9,9 @@ from defocusctl.errors import DeviceError
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.engine import Engine, missing_extra
 from defocusctl.restoring.backends.graph_engine import GraphEngine
+from defocusctl.restoring.backends.probe import fastest_way
 from defocusctl.restoring.backends.torch_engine import TorchEngine
-from defocusctl.system.devices import choose_device, choose_precision
+from defocusctl.system.devices import choose_device
 
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """The packages that backends need, and the extras that install them."""
@@ -43,7 +44,7 @@ def open_engine(
     """
     if backend == "torch":
         chosen = choose_device(device)
-        return TorchEngine(network, chosen, choose_precision(precision, chosen)), chosen
+        return TorchEngine(network, chosen, *fastest_way(network, chosen, precision)), chosen
     check_backend(backend, device, precision)
     if graph is None:
         raise ValueError(f"the backend {backend} needs an exported graph")

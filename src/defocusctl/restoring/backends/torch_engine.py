@@ -12,18 +12,20 @@ from defocusctl.restoring.backends.engine import EngineOutput
 from defocusctl.restoring.tiles import Floats
 from defocusctl.system.devices import PRECISIONS
 
+LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}
+
 
 class TorchEngine:
     """Runs a network that is moved to its device and prepared for inference once."""
 
-    def __init__(self, network: Network, device: torch.device, precision: str) -> None:
+    def __init__(self, network: Network, device: torch.device, precision: str, layout: str) -> None:
         self.precision = precision
         self.bytes_per_pixel = network.bytes_per_pixel
         self.has_exact = precision != "fp32"
         self._device = device
-        self._layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
+        self._layout = LAYOUTS[layout]
         with network_errors(network.name):
-            self._network = for_inference(network, device)
+            self._network = for_inference(network, device, self._layout)
 
     @torch.inference_mode()
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:

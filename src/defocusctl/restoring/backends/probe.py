@@ -1,0 +1,100 @@
+"""How a network is computed fastest on this processor: measured once per machine and network, and remembered.
+
+Processors differ: the memory layout that suits one slows another down, and bfloat16 pays only where the
+processor computes in it.
+"""
+
+import json
+import os
+import platform
+import time
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from defocusctl.errors import OutputError
+from defocusctl.models.prediction import Network
+from defocusctl.restoring.backends.torch_engine import LAYOUTS, TorchEngine
+from defocusctl.system import paths
+from defocusctl.system.atomic import atomic_write
+from defocusctl.system.devices import PRECISIONS, choose_precision
+from defocusctl.system.threads import torch_threads
+
+SWITCH = "DEFOCUSCTL_PROBE"
+"""The environment variable that turns measuring off: everything is then computed as by default."""
+
+SIDE = 128  # pixels; large enough to rank the ways
+RUNS = 2  # after one to warm up
+MARGIN = 0.9
+"""Another way than the default one must take less than this share of its time."""
+
+
+class Way(NamedTuple):
+    """A precision, and a memory layout of ``LAYOUTS``."""
+
+    precision: str
+    layout: str
+
+
+def fastest_way(network: Network, device: torch.device, precision: str) -> Way:
+    """How to compute with ``precision``, which is measured on a CPU if it is ``auto``.
+
+    Raises:
+        DeviceError: if the device does not have the precision.
+    """
+    default = Way(choose_precision(precision, device), "nchw" if device.type == "mps" else "channels_last")
+    if device.type != "cpu" or precision != "auto" or os.environ.get(SWITCH) == "off":
+        return default
+    key = f"{_processor()}, PyTorch {torch.__version__}, {network.name} {network.config}"
+    remembered = _remembered()
+    if key not in remembered:
+        remembered[key] = _measured(network, device, default)
+        with suppress(OSError, OutputError):  # without a writable cache, it is measured again
+            _file().parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(_file(), force=True) as file:
+                file.write(json.dumps(remembered, indent=1).encode())
+    return remembered[key]
+
+
+def _measured(network: Network, device: torch.device, default: Way) -> Way:
+    ways = {Way(precision, layout) for precision in (default.precision, "fp32") for layout in LAYOUTS}
+    seconds = {way: _seconds(network, device, way) for way in sorted(ways)}
+    fastest = min(seconds, key=seconds.__getitem__)
+    return fastest if seconds[fastest] < MARGIN * seconds[default] else default
+
+
+def _seconds(network: Network, device: torch.device, way: Way) -> float:
+    """The processor time that one thread takes for a tile; other programs' work does not count."""
+    engine = TorchEngine(deepcopy(network), device, *way)
+    tile = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
+    runs = []
+    with torch_threads(1):
+        for _ in range(1 + RUNS):
+            started = time.thread_time()
+            engine.predict(tile)
+            runs.append(time.thread_time() - started)
+    return min(runs)
+
+
+def _file() -> Path:
+    return paths.cache_dir() / "fastest.json"
+
+
+def _remembered() -> dict[str, Way]:
+    """What was measured before; nothing if the file is not there or damaged."""
+    try:
+        found = json.loads(_file().read_bytes())
+        ways = {key: Way(*way) for key, way in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return {key: way for key, way in ways.items() if way.precision in PRECISIONS and way.layout in LAYOUTS}
+
+
+def _processor() -> str:
+    """The kind of processor; home folders may be shared by machines."""
+    kinds = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
+    return " ".join(filter(None, kinds))

@@ -1,0 +1,88 @@
+"""How a network is computed fastest: measured once per machine and network, on CPUs and for ``auto`` only."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from defocusctl.errors import DeviceError
+from defocusctl.models.iniknet import INIKNet, INIKNetConfig
+from defocusctl.restoring.backends import probe
+from defocusctl.restoring.backends.probe import SWITCH, Way, fastest_way
+from defocusctl.restoring.backends.torch_engine import LAYOUTS, TorchEngine
+from tests.cli.command import small_network, textured
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def measured(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Way]:
+    """Every way that is measured, in order; NCHW takes half the time."""
+    monkeypatch.delenv(SWITCH)
+    ways: list[Way] = []
+
+    def seconds(network: object, device: torch.device, way: Way) -> float:
+        ways.append(way)
+        return 0.5 if way.layout == "nchw" else 1.0
+
+    monkeypatch.setattr(probe, "_seconds", seconds)
+    return ways
+
+
+def test_the_fastest_is_remembered_by_network(measured: list[Way]) -> None:
+    network = small_network("iniknet")
+    way = fastest_way(network, CPU, "auto")
+    assert way.layout == "nchw"
+    assert {each.layout for each in measured} == set(LAYOUTS)
+    count = len(measured)
+    assert fastest_way(network, CPU, "auto") == way
+    assert len(measured) == count
+    fastest_way(INIKNet(INIKNetConfig(width=8)), CPU, "auto")
+    fastest_way(small_network("nrknet"), CPU, "auto")
+    assert len(measured) == 3 * count
+
+
+def test_a_small_gain_changes_nothing(measured: list[Way], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "MARGIN", 0.4)
+    assert fastest_way(small_network("iniknet"), CPU, "auto").layout == "channels_last"
+
+
+def test_what_is_chosen_is_not_measured(measured: list[Way], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_network("iniknet")
+    assert fastest_way(network, CPU, "fp32") == Way("fp32", "channels_last")
+    assert fastest_way(network, torch.device("mps"), "auto") == Way("fp32", "nchw")
+    with pytest.raises(DeviceError):
+        fastest_way(network, CPU, "fp16")
+    monkeypatch.setenv(SWITCH, "off")
+    assert fastest_way(network, CPU, "auto").layout == "channels_last"
+    assert measured == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 3}', '{"x": ["fp64", "nchw"]}', '{"x": ["fp32"]}'])
+def test_a_damaged_file_is_measured_again(measured: list[Way], home: Path, content: str) -> None:
+    file = home.parent / "home" / "cache" / "fastest.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    assert fastest_way(small_network("iniknet"), CPU, "auto").layout == "nchw"
+    assert [way[1] for way in json.loads(file.read_text()).values()] == ["nchw"]
+
+
+def test_without_a_cache_it_is_measured_every_time(measured: list[Way], home: Path) -> None:
+    (home.parent / "home").mkdir()
+    (home.parent / "home" / "cache").write_text("a file in its place")
+    for _ in range(2):
+        assert fastest_way(small_network("iniknet"), CPU, "auto").layout == "nchw"
+    assert len(measured) % 2 == 0
+
+
+def test_all_ways_give_the_same_photo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the real measurement chooses one of them."""
+    monkeypatch.delenv(SWITCH)
+    assert fastest_way(small_network("iniknet"), CPU, "auto").layout in LAYOUTS
+    tile = textured(48, 64).transpose(2, 0, 1)[None].astype("float32") / 255
+    images = [
+        torch.from_numpy(TorchEngine(small_network("iniknet"), CPU, "fp32", layout).predict(tile).image)
+        for layout in LAYOUTS
+    ]
+    torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-5)
