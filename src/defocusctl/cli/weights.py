@@ -24,7 +24,7 @@ def list_weights(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
-    """List all weights: what they were trained on, their licence, and whether they are here."""
+    """List all weights: what sets them apart, their training data and licence, and whether they are here."""
     entries = _chosen([model] if model else None, everything=model is None)
     facts = [_facts(entry) for entry in entries]
     if as_json:
@@ -32,11 +32,12 @@ def list_weights(
         return
     from rich.table import Column, Table
 
-    heads = ("model", "name", "trained on", "licence", "size", "state")
-    table = Table(*(Column(head, no_wrap=head != "trained on") for head in heads))
+    heads = ("model", "name", "about", "trained on", "licence", "size", "state")
+    table = Table(*(Column(head, no_wrap=head not in ("about", "trained on")) for head in heads))
     for entry in facts:
         size = f"{entry['size'] / 1e6:.1f} MB" if entry["size"] else "?"
-        cells = (*(entry[key] for key in ("model", "name", "trained_on", "licence")), size, entry["state"])
+        texts = (entry[key] for key in ("model", "name", "about", "trained_on", "licence"))
+        cells = (*texts, size, entry["state"])
         table.add_row(*map(plain, cells))
     put_table(table)
 
@@ -157,6 +158,7 @@ def _facts(entry: "WeightsEntry") -> dict[str, Any]:
     return {
         "model": entry.model,
         "name": entry.name,
+        "about": entry.about,
         "trained_on": entry.trained_on,
         "licence": entry.licence,
         "size": present.stat().st_size if present else entry.size,

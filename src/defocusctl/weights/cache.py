@@ -18,8 +18,9 @@ LOCK_SUFFIX = ".lock"
 
 
 def bundled_file(entry: WeightsEntry) -> Path:
-    """Where the package keeps the bundled weights of the model of ``entry``, if it has any."""
-    return paths.bundled_dir() / f"{entry.model}.safetensors"
+    """Where the package keeps the weights of ``entry``, if it comes with them."""
+    name = entry.model if entry.name == BUNDLED else f"{entry.model}-{entry.name}"
+    return paths.bundled_dir() / f"{name}.safetensors"
 
 
 def cached_file(entry: WeightsEntry) -> Path:

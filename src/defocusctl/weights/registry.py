@@ -69,7 +69,8 @@ class WeightsEntry(Table):
     """One set of weights of one model.
 
     ``configuration`` holds the model's hyper-parameters, or None if they are read from the tensors' shapes;
-    ``sources`` are tried in order; ``size`` is in bytes.
+    ``sources`` are tried in order; ``size`` is in bytes. ``about`` says in a few words what sets the weights
+    apart from others of the model.
     """
 
     model: Identifier
@@ -83,6 +84,7 @@ class WeightsEntry(Table):
     )
     licence: str
     trained_on: str
+    about: str = ""
     channel_order: Literal["RGB", "BGR"]
     size: Annotated[int, Field(gt=0)] | None = None
     paper: str = ""
