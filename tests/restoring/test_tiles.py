@@ -9,7 +9,6 @@ from defocusctl.errors import UsageError
 from defocusctl.geometry import Box, Size
 from defocusctl.restoring.tiles import (
     RAMP,
-    SMALLEST,
     STEP,
     Stitcher,
     fitting_tile,
@@ -38,15 +37,21 @@ def cut_edges(read: Box, padded: Size) -> list[tuple[str, int]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(height=lengths, width=lengths, overlap=overlaps, extra=st.integers(0, 300))
-def test_a_plan_keeps_its_promises(height: int, width: int, overlap: int, extra: int) -> None:
-    plan = plan_tiles(Size(height, width), smallest_tile(overlap) + extra, overlap)
-    assert plan.size == padded_size(Size(height, width))
+@given(
+    height=lengths,
+    width=lengths,
+    overlap=overlaps,
+    extra=st.integers(0, 300),
+    step=st.sampled_from([STEP, 2 * STEP]),
+)
+def test_a_plan_keeps_its_promises(height: int, width: int, overlap: int, extra: int, step: int) -> None:
+    plan = plan_tiles(Size(height, width), smallest_tile(overlap, step) + extra, overlap, step=step)
+    assert plan.size == padded_size(Size(height, width), step=step)
     kept = np.zeros(plan.size, dtype=np.int32)
     for tile in plan.tiles:
         assert tile.read.size == plan.tile
-        assert tile.read.top % STEP == tile.read.left % STEP == 0
-        assert all(length % STEP == 0 and length >= SMALLEST for length in tile.read.size)
+        assert tile.read.top % step == tile.read.left % step == 0
+        assert all(length % step == 0 and length >= 2 * step for length in tile.read.size)
         kept[tile.keep.slices] += 1
         for side, edge in cut_edges(tile.read, plan.size):
             assert abs(getattr(tile.keep, side) - edge) >= overlap

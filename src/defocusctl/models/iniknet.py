@@ -109,6 +109,8 @@ class INIKNet(Network):
         super().__init__()
         self.config = config = config or INIKNetConfig()
         self.multiple = STEP * config.feature_scale
+        if config.feature_scale > 1:
+            self.default_overlap, self.bytes_per_pixel = 64, 1600
         self.order = ORDERS[config.order]
         channels = 3 * self.order.images * config.feature_scale**2
         self.unet = FeatureUNet(channels, config.width, config.blocks_per_stage)

@@ -36,8 +36,11 @@ def adjusted(photo: Photo, change: Change, *, strength: float, max_blur: float |
     wanted = Box(0, 0, *photo.size) if change.region is None else change.region
     mask = None if change.mask is None else fitted(change.mask, photo.size)
     shares = select_levels(settings, change.measured, seen.size, wanted, change.blur, mask)
-    pyramid = PhotoPyramid(seen, wanted, change.report.overlap, strength, shares, change.blur, mask, None)
-    plans = {scale: change.pieces.plans[scale] for scale in reversed(SCALES) if scale in pyramid.buffers}
+    kept = change.pieces.plans
+    pyramid = PhotoPyramid(
+        seen, wanted, kept[1].overlap, kept[1].step, strength, shares, change.blur, mask, None
+    )
+    plans = {scale: kept[scale] for scale in reversed(SCALES) if scale in pyramid.buffers}
     for scale, plan in plans.items():
         pyramid.buffers[scale].repeat(plan, change.pieces.of(scale))
     report = replace(

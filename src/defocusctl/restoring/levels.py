@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from defocusctl.geometry import Box, Size, round_up
 from defocusctl.photo import Photo
-from defocusctl.restoring.tiles import STEP, Floats
+from defocusctl.restoring.tiles import Floats
 
 SCALES = (1, 2, 4, 8)
 """By how much each level is smaller than the photo."""
@@ -32,7 +32,7 @@ CUBIC_SUPPORT = 2
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The part ``area`` of a photo, shrunken by ``scale``; it begins at multiples of ``STEP * scale``."""
+    """The part ``area`` of a photo, shrunken by ``scale``; it begins where tiles may (``TilePlan.step``)."""
 
     scale: int
     area: Box
@@ -80,16 +80,16 @@ def _halved(pixels: Floats) -> Floats:
     return halved
 
 
-def areas_for(wanted: Box, photo: Size, overlap: int, scales: tuple[int, ...]) -> dict[int, Box]:
+def areas_for(wanted: Box, photo: Size, overlap: int, step: int, scales: tuple[int, ...]) -> dict[int, Box]:
     """What each level must show for the part ``wanted`` of a photo, with ``overlap`` pixels of context."""
     if wanted == Box(0, 0, *photo):
         return dict.fromkeys(scales, wanted)
     return {
         scale: Box(
-            top=max(0, wanted.top - overlap * scale) // (STEP * scale) * (STEP * scale),
-            left=max(0, wanted.left - overlap * scale) // (STEP * scale) * (STEP * scale),
-            bottom=min(photo.height, round_up(wanted.bottom + overlap * scale, STEP * scale)),
-            right=min(photo.width, round_up(wanted.right + overlap * scale, STEP * scale)),
+            top=max(0, wanted.top - overlap * scale) // (step * scale) * (step * scale),
+            left=max(0, wanted.left - overlap * scale) // (step * scale) * (step * scale),
+            bottom=min(photo.height, round_up(wanted.bottom + overlap * scale, step * scale)),
+            right=min(photo.width, round_up(wanted.right + overlap * scale, step * scale)),
         )
         for scale in scales
     }

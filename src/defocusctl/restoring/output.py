@@ -76,7 +76,7 @@ class LevelBuffer(ABC):
         top, left = self.level.origin
         context = self._plan.context
         place = Box(used.top - top, used.left - left, used.bottom - top, used.right - left).shifted(context)
-        return with_context(place, self._plan.overlap, tile.read)
+        return with_context(place, tile, self._plan)
 
     def add(self, tile: Tile, part: Box, result: TileResult | None) -> None:
         """Write what this tile completes. ``result`` is that of ``part`` of it; None if it is not needed."""

@@ -1,6 +1,6 @@
 """How large the tiles of a photo are, and how many are computed at once: as memory and the device allow."""
 
-from math import isqrt
+from math import isqrt, lcm
 
 import torch
 
@@ -29,8 +29,8 @@ TILES_AT_ONCE = 2
 """On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
 long as one thread alone if another program keeps one of them from running."""
 
-TILE_AT_ONCE, LARGEST_TILE_AT_ONCE = 512, 576
-"""Limits of a tile's size if several are computed at once, which need memory at once, too."""
+TILE_AT_ONCE, LARGEST_MEMORY_AT_ONCE = 512, 800_000_000
+"""Limits of a tile, in pixels and bytes (in float32), if several are computed and need memory at once."""
 
 LARGEST_FLOAT32_TILE = 768
 """On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
@@ -47,12 +47,16 @@ class TilePlanner:
         self, network: Network, settings: RestoreSettings, engine: Engine, device: torch.device
     ) -> None:
         self.overlap = network.default_overlap if settings.overlap is None else settings.overlap
+        self.step = lcm(STEP, network.multiple)
         self.concurrency = 1
         self._settings = settings
         self._device = device
         self._float32 = engine.precision == "fp32"
         # Half precision needs about half (docs/restoring.md).
         self._bytes_per_pixel = engine.bytes_per_pixel // (1 if self._float32 else 2)
+        self._largest_at_once = (
+            isqrt(LARGEST_MEMORY_AT_ONCE // engine.bytes_per_pixel) // self.step * self.step
+        )
 
     @property
     def tiles_at_once(self) -> int:
@@ -70,7 +74,7 @@ class TilePlanner:
         tile = self._tile_for(size)
         if largest is not None:
             tile = min(tile or largest, largest)
-        return plan_tiles(size, tile, self.overlap, CONTEXT)
+        return plan_tiles(size, tile, self.overlap, CONTEXT, self.step)
 
     def possible_plans(self, size: Size) -> list[TilePlan]:
         """The tiles of all levels that a photo of this size may need.
@@ -92,7 +96,7 @@ class TilePlanner:
         """How many photos of this size are worth batching; more than one only on a GPU."""
         if self._device.type == "cpu":
             return 1
-        fitting = AUTO_TILE[self._device.type] ** 2 // padded_size(size, CONTEXT).pixels
+        fitting = AUTO_TILE[self._device.type] ** 2 // padded_size(size, CONTEXT, self.step).pixels
         return min(max(1, fitting), MAX_BATCH)
 
     def smaller_tile(self, tried: int) -> int:
@@ -101,7 +105,7 @@ class TilePlanner:
         Raises:
             DeviceError: if there is none.
         """
-        smaller = max(round_up(tried // 2, STEP), smallest_tile(self.overlap))
+        smaller = max(round_up(tried // 2, self.step), smallest_tile(self.overlap, self.step))
         if smaller >= tried:
             raise DeviceError(
                 f"{self._device} does not have enough memory even for tiles of {tried} pixels",
@@ -117,8 +121,8 @@ class TilePlanner:
         share = free_memory(self._device) // (self.concurrency * at_once)
         affordable = isqrt(share // 2 // self._bytes_per_pixel)
         about = min(affordable // 2, AUTO_TILE[self._device.type] if at_once == 1 else TILE_AT_ONCE)
-        tile = fitting_tile(size, about, self.overlap, CONTEXT)
+        tile = fitting_tile(size, about, self.overlap, CONTEXT, self.step)
         if at_once > 1:
-            return min(tile, LARGEST_TILE_AT_ONCE)
+            tile = min(tile, self._largest_at_once)
         limited = self._device.type == "cpu" and self._float32
         return min(tile, LARGEST_FLOAT32_TILE) if limited else tile

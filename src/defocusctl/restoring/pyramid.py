@@ -37,6 +37,7 @@ class PhotoPyramid:
         photo: Photo,
         wanted: Box,
         overlap: int,
+        step: int,
         strength: float,
         shares: Shares | None,
         blur: BlurMap | None,
@@ -51,7 +52,7 @@ class PhotoPyramid:
         scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
         self._mapped = 1 if shares is None else shares.largest
         neutral = is_neutral(photo.pixels, photo.full_scale)
-        finest, *coarse = make_levels(photo, areas_for(wanted, photo.size, overlap, scales))
+        finest, *coarse = make_levels(photo, areas_for(wanted, photo.size, overlap, step, scales))
         coarser: CoarseBuffer | None = None
         self.buffers: dict[int, LevelBuffer] = {}
         for level in reversed(coarse):

@@ -183,13 +183,12 @@ class Restorer:
         blur = None
         needs_blur = self.settings.needs_blur or map_reduction is not None or kept is not None
         if self._blur_radius is not None and needs_blur:
-            area = areas_for(wanted, seen.size, self.planner.overlap, SCALES)[SCALES[-1]]
+            area = areas_for(wanted, seen.size, self.planner.overlap, self.planner.step, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
+        overlap, step = self.planner.overlap, self.planner.step
         strength = self.settings.strength
-        return PhotoPyramid(
-            seen, wanted, self.planner.overlap, strength, shares, blur, mask, map_reduction, kept
-        )
+        return PhotoPyramid(seen, wanted, overlap, step, strength, shares, blur, mask, map_reduction, kept)
 
     def _fill(
         self, photos: Sequence[PhotoPyramid], wanted: Box, on_progress: Progress | None

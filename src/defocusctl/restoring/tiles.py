@@ -22,10 +22,11 @@ from defocusctl.errors import UsageError
 from defocusctl.geometry import Box, Size, round_up
 
 STEP = 16
-"""Tiles start at multiples of this, and so are their sizes: every scale of the networks fits."""
+"""Tiles start at multiples of this, or of a larger number that their network needs, and so are their sizes:
+every scale of the network fits, and shifts of the tile do not change its result."""
 
-SMALLEST = 32
-"""The smallest side of a tile or a padded photo."""
+SMALLEST = 2 * STEP
+"""The smallest side of a tile or a padded photo, for this step."""
 
 CONTEXT = 16
 """Pixels of reflection added around a photo, because networks are least accurate at image borders."""
@@ -59,7 +60,8 @@ class TilePlan:
     """All tiles of a photo, rows of tiles from top to bottom, each from left to right.
 
     ``size`` is the padded size, ``tile`` the size of all tiles, ``overlap`` the minimum context that is
-    discarded at each cut edge. The photo begins at row and column ``context``.
+    discarded at each cut edge. The photo begins at row and column ``context``. All are multiples of ``step``
+    but the last two.
     """
 
     size: Size
@@ -67,54 +69,56 @@ class TilePlan:
     overlap: int
     tiles: tuple[Tile, ...]
     context: int
+    step: int
 
     @property
     def count(self) -> int:
         return len(self.tiles)
 
 
-def padded_size(size: Size, context: int = 0) -> Size:
-    """The padded size of a photo with ``context`` on all sides: multiples of 16, at least 32."""
-    return Size(*(max(SMALLEST, round_up(length + 2 * context, STEP)) for length in size))
+def padded_size(size: Size, context: int = 0, step: int = STEP) -> Size:
+    """The padded size of a photo with ``context`` on all sides: multiples of ``step``, at least two."""
+    return Size(*(max(2 * step, round_up(length + 2 * context, step)) for length in size))
 
 
-def smallest_tile(overlap: int) -> int:
+def smallest_tile(overlap: int, step: int = STEP) -> int:
     """The smallest tile with room for ``overlap`` and a ramp on both sides and something in between."""
-    return max(SMALLEST, _shared(overlap) + STEP)
+    return max(2 * step, _shared(overlap, step) + step)
 
 
-def fitting_tile(size: Size, about: int, overlap: int, context: int = 0) -> int:
+def fitting_tile(size: Size, about: int, overlap: int, context: int = 0, step: int = STEP) -> int:
     """The size of equal tiles for a photo, at least ``about`` pixels but less than twice that.
 
     The larger the photo, the closer to ``about``: a large photo never needs more memory than a small one.
     """
-    shared = _shared(overlap)
-    about = max(about, smallest_tile(overlap))
-    lengths = padded_size(size, context)
+    shared = _shared(overlap, step)
+    about = max(about, smallest_tile(overlap, step))
+    lengths = padded_size(size, context, step)
     return max(
-        _equal_tile(length, max(1, (length - shared) // (about - shared)), shared) for length in lengths
+        _equal_tile(length, max(1, (length - shared) // (about - shared)), shared, step) for length in lengths
     )
 
 
-def with_context(part: Box, overlap: int, tile: Box) -> Box:
-    """The part of a tile to read for the result of ``part``: ``overlap`` around it, as tiles are aligned."""
-    edges = [
-        _with_context(inner, overlap, outer) for inner, outer in zip(part.slices, tile.slices, strict=True)
-    ]
-    (top, bottom), (left, right) = edges
+def with_context(part: Box, tile: Tile, plan: TilePlan) -> Box:
+    """The part of a tile to read for the result of ``part``: the overlap around it, as tiles are aligned."""
+    (top, bottom), (left, right) = (
+        _with_context(inner, outer, plan) for inner, outer in zip(part.slices, tile.read.slices, strict=True)
+    )
     return Box(top, left, bottom, right)
 
 
-def _with_context(part: slice, overlap: int, tile: slice) -> tuple[int, int]:
-    start = max(tile.start, (part.start - overlap) // STEP * STEP)
-    stop = min(tile.stop, max(round_up(part.stop + overlap, STEP), start + SMALLEST))
-    return min(start, stop - SMALLEST), stop
+def _with_context(part: slice, tile: slice, plan: TilePlan) -> tuple[int, int]:
+    step, smallest = plan.step, 2 * plan.step
+    start = max(tile.start, (part.start - plan.overlap) // step * step)
+    stop = min(tile.stop, max(round_up(part.stop + plan.overlap, step), start + smallest))
+    return min(start, stop - smallest), stop
 
 
-def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePlan:
+def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0, step: int = STEP) -> TilePlan:
     """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
 
-    All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of 16.
+    All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of
+    ``step``, which is one of 16.
     ``context``, a multiple of 8 (the largest map block), is added on all sides.
 
     Raises:
@@ -124,8 +128,8 @@ def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePla
         raise UsageError(
             f"a tile of {tile} pixels with an overlap of {overlap} is not possible", "use 0 or more"
         )
-    padded = padded_size(size, context)
-    rows, columns = (_spans(length, tile, overlap) for length in padded)
+    padded = padded_size(size, context, step)
+    rows, columns = (_spans(length, tile, overlap, step) for length in padded)
     tiles = tuple(
         Tile(
             read=Box(row.start, column.start, row.stop, column.stop),
@@ -134,24 +138,24 @@ def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0) -> TilePla
         for row in rows
         for column in columns
     )
-    return TilePlan(padded, tiles[0].read.size, overlap, tiles, context)
+    return TilePlan(padded, tiles[0].read.size, overlap, tiles, context, step)
 
 
-def _spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Tiles of equal size along one axis of ``length`` pixels, a multiple of 16."""
+def _spans(length: int, tile: int, overlap: int, step: int) -> list[Span]:
+    """Tiles of equal size along one axis of ``length`` pixels, a multiple of ``step``."""
     whole = tile == 0
-    tile = max(SMALLEST, round_up(tile, STEP))
+    tile = max(2 * step, round_up(tile, step))
     if whole or tile >= length:
         return [Span(0, length, 0, length)]
-    shared = _shared(overlap)
-    if tile < smallest_tile(overlap):
+    shared = _shared(overlap, step)
+    if tile < smallest_tile(overlap, step):
         raise UsageError(
             f"tiles of {tile} pixels have no room for an overlap of {overlap} on both sides",
-            f"use tiles of at least {smallest_tile(overlap)} pixels or a smaller overlap",
+            f"use tiles of at least {smallest_tile(overlap, step)} pixels or a smaller overlap",
         )
     count = -(-(length - shared) // (tile - shared))
-    tile = _equal_tile(length, count, shared)
-    starts = [index * (length - tile) // (count - 1) // STEP * STEP for index in range(count)]
+    tile = _equal_tile(length, count, shared, step)
+    starts = [index * (length - tile) // (count - 1) // step * step for index in range(count)]
     seams = [(start + previous + tile) // 2 for previous, start in pairwise(starts)]
     kept_from = [0, *(seam - RAMP // 2 for seam in seams)]
     kept_to = [*(seam + RAMP // 2 for seam in seams), length]
@@ -161,14 +165,14 @@ def _spans(length: int, tile: int, overlap: int) -> list[Span]:
     ]
 
 
-def _equal_tile(length: int, count: int, shared: int) -> int:
+def _equal_tile(length: int, count: int, shared: int, step: int) -> int:
     """The size of ``count`` equal tiles over ``length`` pixels, sharing ``shared`` with each neighbour."""
-    return round_up(-(-(length + (count - 1) * shared) // count), STEP)
+    return round_up(-(-(length + (count - 1) * shared) // count), step)
 
 
-def _shared(overlap: int) -> int:
+def _shared(overlap: int, step: int) -> int:
     """How many pixels two neighbours both read: a ramp with an overlap on each side."""
-    return round_up(2 * overlap + RAMP, STEP)
+    return round_up(2 * overlap + RAMP, step)
 
 
 def rising_window(length: int) -> Floats:

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from defocusctl.geometry import round_up
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.engine import EngineOutput
 from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
@@ -47,29 +44,16 @@ class GraphEngine:
 
     def __init__(self, backend: str, network: Network, path: Path) -> None:
         self.bytes_per_pixel = MEMORY[backend] * network.bytes_per_pixel
-        self._multiple = network.multiple
         self._graph = open_graph(backend, path)
 
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
         """See ``Engine``."""
         del exactly
-        height, width = tiles.shape[-2:]
-        extended = self._extended(tiles)
         try:
-            restored, *coefficients = self._graph.run(extended)
+            restored, *coefficients = self._graph.run(tiles)
         except Exception as error:  # each runtime has its own exception classes
             if any(phrase in str(error).lower() for phrase in OUT_OF_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
-        maps = {}
-        for name, values in zip(self._graph.outputs[1:], coefficients, strict=True):
-            divisor = round_up(extended.shape[-2], self._multiple) // values.shape[-2]
-            maps[name] = values[..., : height // divisor, : width // divisor]
-        return EngineOutput(restored[..., :height, :width], maps)
-
-    def _extended(self, tiles: Floats) -> Floats:
-        """The tiles, at least two multiples long and wide: a graph needs that; a network does it inside."""
-        missing = [2 * self._multiple - side if side <= self._multiple else 0 for side in tiles.shape[2:]]
-        if not any(missing):
-            return tiles
-        return np.pad(tiles, ((0, 0), (0, 0), *((0, pixels) for pixels in missing)), mode="edge")
+        names = self._graph.outputs[1:]
+        return EngineOutput(restored, dict(zip(names, coefficients, strict=True)))
