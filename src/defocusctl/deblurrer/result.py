@@ -107,8 +107,8 @@ class DeblurResult(Generic[ImageT]):
     ) -> tuple[str, ...]:
         """Write the image, whole or not at all, with its metadata, as the command line does.
 
-        The suffix sets the format. ``quality`` (1 to 100) is for JPEG, WebP and AVIF; by default it is at
-        least that of a source of the same format. ``force`` overwrites a file, but never the source.
+        The suffix sets the format. ``quality`` (1 to 100) is for JPEG, WebP, AVIF and HEIC; by default it is
+        at least that of a source of the same format. ``force`` overwrites a file, but never the source.
         Returns what the format could not hold, one line each.
 
         Raises:

@@ -106,7 +106,7 @@ class Network(Model):
     """Layers that run in float16 in a float16 export; never the filtering."""
 
     def forward(self, x: Tensor) -> Prediction:
-        """(B, 3, H, W) RGB float32 in [0, 1], sides multiples of 16 and of ``multiple`` -> the restored image."""
+        """(B, 3, H, W) RGB float32 in [0, 1], sides multiples of 16 and ``multiple`` -> restored."""
         raise NotImplementedError
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
