@@ -24,9 +24,9 @@ demo: .venv/installed
 	@echo "see demo-output/$(basename $(notdir $(SAMPLE)))_deblurred_compare.png for before and after,"
 	@echo "and the other pictures in demo-output/ for the coefficient maps."
 
-# Processes with one thread each, one more than the processor has cores, because some wait for others;
+# Processes with one thread each, two more than the processor has cores, because some wait for others;
 # tests/conftest.py says which tests share a process.
-PROCESSES := $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+PROCESSES := $(shell $(PYTHON) -c "import os; print(min(6, (os.cpu_count() or 1) + 2))")
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test: .venv/installed-dev
