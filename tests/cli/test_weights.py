@@ -70,7 +70,7 @@ def test_list_shows_every_entry_and_its_state() -> None:
 def test_list_as_json() -> None:
     run("fetch", "nrknet/mine")
     listed = {f"{item['model']}/{item['name']}": item for item in json.loads(run("list", "--json").stdout)}
-    assert len(listed) == 8
+    assert len(listed) == 9
     assert listed["nrknet/mine"]["state"] == "cached"
     assert listed["nrknet/mine"]["size"] == len(BODY)
     assert listed["nrknet/mine"]["path"] == str(mine())

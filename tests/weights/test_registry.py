@@ -93,7 +93,7 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
         (
             "licence =",
             "lisence =",
-            "(nrknet/mine): unknown key 'lisence' (allowed: channel_order, configuration",
+            "(nrknet/mine): unknown key 'lisence' (allowed: about, channel_order, configuration",
         ),
         ('licence = "CC0"', "", "weights entry 1 (nrknet/mine), licence is missing"),
         ('licence = "CC0"', "licence = 3", "(nrknet/mine), licence = 3: input should be a valid string"),

@@ -32,12 +32,12 @@ def list_weights(
         return
     from rich.table import Column, Table
 
-    heads = ("model", "name", "about", "trained on", "licence", "size", "state")
-    table = Table(*(Column(head, no_wrap=head not in ("about", "trained on")) for head in heads))
+    heads = ("model", "name", "trained on", "licence", "size", "state")
+    table = Table(*(Column(head, no_wrap=head != "trained on") for head in heads))
     for entry in facts:
         size = f"{entry['size'] / 1e6:.1f} MB" if entry["size"] else "?"
-        texts = (entry[key] for key in ("model", "name", "about", "trained_on", "licence"))
-        cells = (*texts, size, entry["state"])
+        training = f"{entry['trained_on']} ({entry['about']})" if entry["about"] else entry["trained_on"]
+        cells = (entry["model"], entry["name"], training, entry["licence"], size, entry["state"])
         table.add_row(*map(plain, cells))
     put_table(table)
 
