@@ -63,7 +63,7 @@ def _restored(network: Network, image: Tensor) -> Tensor:
     size = Size(*image.shape[-2:])
     indices = (
         torch.from_numpy(reflected(-CONTEXT, padded - CONTEXT, length)).to(image.device)
-        for padded, length in zip(padded_size(size, CONTEXT), size, strict=True)
+        for padded, length in zip(padded_size(size, CONTEXT, network.multiple), size, strict=True)
     )
     rows, columns = indices
     restored: Tensor = network(image.index_select(2, rows).index_select(3, columns)).image
