@@ -1,13 +1,16 @@
 """Finds which share of each level's change is best for each blur radius, and stores it with the weights.
 
     python benchmarks/level_shares.py --model iniknet --photos SHARP... --pairs FOLDER --examples FOLDER
+        [--others FOLDER...]
 
 Sharp photos are blurred with soft-edged discs; these and the real pairs of FOLDER are restored at scale 1,
 1/2, 1/4 and 1/8. The shares (docs/levels.md) that bring the sum of the changes closest to the sharp photos,
 given the *estimated* radii, are found by bounded least squares; they are piecewise linear in log(1 + radius).
 The larger an example's error before restoring, the less it counts, since gains are in decibels; the mean
-over the pairs counts ``--pair-weight`` times as much as that over the rendered photos. ``--write`` stores a
-copy of the weights with the shares in its metadata.
+over the pairs counts ``--pair-weight`` times as much as that over the rendered photos. Prints the mean and
+the worst gain on these, and on the pairs of other folders, with the network alone at scale 1, with the mean
+of scale 1 and 1/2, and with the shares. ``--write`` stores a copy of the weights with the shares in its
+metadata.
 """
 
 import argparse
@@ -31,7 +34,9 @@ LEVELS, KNOTS = len(SCALE_OF), len(RADII)
 USEFUL = ((1.0, 6.0), (1.5, 8.0), (6.0, 24.0), (8.0, 32.0))
 """The radii at which each level may have a share, so that a level far outside its range is not computed.
 
-Below 1 pixel, shares would gain nothing on the real pairs, and photos in focus would be computed for it."""
+Below 1 pixel, a share would gain at most 0.02 dB on the real pairs, and photos in focus would have to be
+computed.
+"""
 
 SMOOTHNESS = 0.2
 """How much neighbouring radii's shares are drawn together, relative to the data."""
@@ -51,6 +56,7 @@ def main() -> None:
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="real pairs that choose nothing")
     parser.add_argument("--examples", type=Path, required=True, help="where restored examples are kept")
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--pair-weight", type=float, default=6.0)
@@ -65,16 +71,29 @@ def main() -> None:
     print("    ", *(f"{radius:5.1f}" for radius in RADII))
     for name, row in zip(SCALE_OF, shares.shares, strict=True):
         print(f"{name:>4}", *(f"{share:5.2f}" for share in row))
-    for name, group in (
-        ("rendered", examples.rendered(given.photos, given.scenes)),
-        ("pairs", examples.pairs(given.pairs)),
-    ):
-        gains = np.array([Errors.of(example).gain(example.by_radius(shares)) for example in group])
-        print(f"{name}: mean gain {gains.mean():+.2f} dB, worst {gains.min():+.2f}")
+    show_gains("rendered", examples.rendered(given.photos, given.scenes), shares)
+    for folder in (given.pairs, *given.others):
+        show_gains(folder.name, examples.pairs(folder), shares)
     if given.write:
         checkpoint = load_checkpoint(examples.weights)
         metadata = replace(checkpoint.metadata, level_shares=shares)
         save_checkpoint(given.write, checkpoint.model, metadata, dtype=torch.float16)
+
+
+def show_gains(name: str, group: Iterable[Example], shares: LevelShares) -> None:
+    """Print the mean and the worst gain of a group of examples."""
+    gains: dict[str, list[float]] = {"scale 1": [], "mean of 1 and 1/2": [], "by radius": []}
+    for example in group:
+        errors = Errors.of(example)
+        one = np.zeros((LEVELS, *errors.before.shape), np.float32)
+        one[0] = 1
+        both = one.copy()
+        if 2 in example.available:
+            both[:2] = 0.5
+        for way, chosen in zip(gains, (one, both, example.by_radius(shares)), strict=True):
+            gains[way].append(errors.gain(chosen))
+    texts = (f"{way} {np.mean(each):+.2f} ({min(each):+.2f})" for way, each in gains.items())
+    print(f"{name}, {len(gains['scale 1'])}: {', '.join(texts)}", flush=True)
 
 
 def equations(examples: Iterable[Example]) -> tuple[Array, Array]:

@@ -71,6 +71,7 @@ def test_list_as_json() -> None:
     run("fetch", "nrknet/mine")
     listed = {f"{item['model']}/{item['name']}": item for item in json.loads(run("list", "--json").stdout)}
     assert len(listed) == 9
+    assert "half size" in listed["iniknet/fast"]["about"]
     assert listed["nrknet/mine"]["state"] == "cached"
     assert listed["nrknet/mine"]["size"] == len(BODY)
     assert listed["nrknet/mine"]["path"] == str(mine())

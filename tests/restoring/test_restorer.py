@@ -23,8 +23,9 @@ from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import TileResult, read_tile
-from defocusctl.restoring.tiles import plan_tiles
+from defocusctl.restoring.tiles import plan_tiles, smallest_tile
 from defocusctl.system.devices import choose_device, choose_precision
+from defocusctl.system.threads import torch_threads
 
 SMALL_INIKNET = INIKNetConfig(width=4, blocks_per_stage=1, atoms=2, kernel_sizes=3, atom_width=4)
 SMALL_NRKNET = NRKNetConfig(width=4, atoms=4)
@@ -399,3 +400,11 @@ def test_devices_and_precisions_that_are_not_there() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="--device auto"):
             choose_device("cuda:3")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("overlap", [0, 300, 600])
+def test_automatic_tiles_have_room_for_any_overlap(overlap: int, threads: int) -> None:
+    with torch_threads(threads):
+        planner = Restorer(small("iniknet"), RestoreSettings(device="cpu", overlap=overlap)).planner
+        assert min(planner.plan(Size(4000, 6000)).tile) >= smallest_tile(overlap)

@@ -32,7 +32,7 @@ CUBIC_SUPPORT = 2
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The part ``area`` of a photo, shrunken by ``scale``; it begins where tiles may (``TilePlan.step``)."""
+    """The part ``area`` of a photo, shrunken by ``scale``; it begins at a multiple of the tiles' step."""
 
     scale: int
     area: Box

@@ -124,5 +124,6 @@ class TilePlanner:
         tile = fitting_tile(size, about, self.overlap, CONTEXT, self.step)
         if at_once > 1:
             tile = min(tile, self._largest_at_once)
-        limited = self._device.type == "cpu" and self._float32
-        return min(tile, LARGEST_FLOAT32_TILE) if limited else tile
+        if self._device.type == "cpu" and self._float32:
+            tile = min(tile, LARGEST_FLOAT32_TILE)
+        return max(tile, smallest_tile(self.overlap, self.step))
