@@ -23,7 +23,7 @@ from defocusctl.weights.checkpoint import load_checkpoint
 from defocusctl.weights.resolve import resolve_weights
 
 Floats = npt.NDArray[np.float32]
-OVERLAPS = (16, 32, 48, 64)
+OVERLAPS = (16, 32, 40, 48, 64)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def stitched(plan: TilePlan, whole: np.ndarray, divisor: int, reduction: int, pa
 @pytest.mark.parametrize("divisor", [1, 2, 4])
 @pytest.mark.parametrize("reduction", [1, 2, 4, 8])
 def test_a_reduced_map_holds_the_means_of_the_full_one(tile: int, divisor: int, reduction: int) -> None:
-    plan = plan_tiles(PHOTO, tile, overlap=3)
+    plan = plan_tiles(PHOTO, Size(tile, tile), overlap=3)
     whole = np.random.default_rng(1).random(
         (3, plan.size.height // divisor, plan.size.width // divisor), dtype=np.float32
     )
@@ -56,7 +56,7 @@ def test_pictures_need_no_more_of_the_maps_than_their_largest_panel_has(size: Si
 
 def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
     pixels = np.zeros((900, 1200, 3), np.uint8)
-    plan = plan_tiles(Size(900, 1200), tile=160, overlap=8)
+    plan = plan_tiles(Size(900, 1200), tile=Size(160, 160), overlap=8)
     maps = {"gamma_1": np.zeros((22, *plan.tile), np.float32)}
     result = TileResult(np.zeros((3, *plan.tile), np.float32), maps, rejected=None)
     tracemalloc.start()
@@ -74,6 +74,6 @@ def test_maps_for_pictures_take_a_fraction_of_the_full_ones() -> None:
 
 
 def test_maps_without_room_are_refused_by_name() -> None:
-    plan = plan_tiles(Size(4_000_000, 4_000_000), tile=0, overlap=0)
+    plan = plan_tiles(Size(4_000_000, 4_000_000), tile=Size(0, 0), overlap=0)
     with pytest.raises(DeviceError, match=r"coefficient maps.*22 of them take 704000\.0 GB.*--maps-data"):
         Map(plan, 22, 1, 1)

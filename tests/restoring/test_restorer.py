@@ -252,7 +252,7 @@ def test_progress_counts_the_tiles() -> None:
 def test_beside_the_photo_only_the_result_and_open_seams_are_held() -> None:
     """NumPy's allocations; whole-photo accumulators in float32 would be four times the result and more."""
     pixels = photo(900, 1200)
-    plan = plan_tiles(Size(900, 1200), tile=160, overlap=8)
+    plan = plan_tiles(Size(900, 1200), tile=Size(160, 160), overlap=8)
     result = TileResult(np.zeros((3, *plan.tile), np.float32), {}, rejected=None)
     tracemalloc.start()
     buffer = OutputBuffer(Level(1, Box(0, 0, 900, 1200), Photo.of_pixels(pixels, 255.0)), strength=1.0)

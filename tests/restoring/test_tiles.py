@@ -1,17 +1,20 @@
 """The tile plan and the joining of tiles, over many sizes."""
 
+from math import isqrt
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defocusctl.errors import UsageError
-from defocusctl.geometry import Box, Size
+from defocusctl.geometry import Box, Size, round_up
 from defocusctl.restoring.tiles import (
     RAMP,
+    SINGLE_TILE,
     STEP,
     Stitcher,
-    fitting_tile,
+    cheapest_tile,
     padded_size,
     plan_tiles,
     rising_window,
@@ -45,7 +48,8 @@ def cut_edges(read: Box, padded: Size) -> list[tuple[str, int]]:
     step=st.sampled_from([STEP, 2 * STEP]),
 )
 def test_a_plan_keeps_its_promises(height: int, width: int, overlap: int, extra: int, step: int) -> None:
-    plan = plan_tiles(Size(height, width), smallest_tile(overlap, step) + extra, overlap, step=step)
+    side = smallest_tile(overlap, step) + extra
+    plan = plan_tiles(Size(height, width), Size(side, side), overlap, step=step)
     assert plan.size == padded_size(Size(height, width), step=step)
     kept = np.zeros(plan.size, dtype=np.int32)
     for tile in plan.tiles:
@@ -70,7 +74,8 @@ def test_a_plan_keeps_its_promises(height: int, width: int, overlap: int, extra:
 def test_joined_tiles_of_one_field_are_that_field(
     height: int, width: int, overlap: int, extra: int, divisor: int
 ) -> None:
-    plan = plan_tiles(Size(height, width), smallest_tile(overlap) + extra, overlap)
+    side = smallest_tile(overlap) + extra
+    plan = plan_tiles(Size(height, width), Size(side, side), overlap)
     rows, columns = plan.size.height // divisor, plan.size.width // divisor
     field = np.random.default_rng(0).random((2, rows, columns), dtype=np.float32)
     stitcher = Stitcher(plan, channels=2, divisor=divisor)
@@ -86,7 +91,7 @@ def test_joined_tiles_of_one_field_are_that_field(
 
 
 def test_constant_tiles_of_different_value_blend_smoothly() -> None:
-    plan = plan_tiles(Size(32, 400), tile=160, overlap=16)
+    plan = plan_tiles(Size(32, 400), tile=Size(160, 160), overlap=16)
     stitcher = Stitcher(plan, channels=1)
     row = np.zeros(plan.size.width, np.float32)
     for index, tile in enumerate(plan.tiles):
@@ -114,31 +119,47 @@ def test_padding(size: tuple[int, int], padded: tuple[int, int]) -> None:
 
 
 def test_tile_zero_is_the_whole_photo() -> None:
-    plan = plan_tiles(Size(500, 3000), tile=0, overlap=64)
+    plan = plan_tiles(Size(500, 3000), tile=Size(0, 0), overlap=64)
     assert plan.count == 1
     assert plan.tile == plan.size == (512, 3008)
 
 
 def test_no_larger_tiles_than_asked_for_and_no_more_than_needed() -> None:
-    plan = plan_tiles(Size(1000, 1000), tile=512, overlap=64)
+    plan = plan_tiles(Size(1000, 1000), tile=Size(512, 512), overlap=64)
     assert plan.count == 9
     assert plan.tile == (432, 432)
 
 
 @pytest.mark.parametrize("overlap", [0, 64, 393])
-def test_a_fitting_tile_is_never_too_small_or_too_large(overlap: int) -> None:
-    about = smallest_tile(overlap) + 400
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_cheapest_tile_is_never_too_small_or_too_large(overlap: int, at_once: int) -> None:
+    pixels = (smallest_tile(overlap) + 200) ** 2
     for length in range(32, 4000, 36):
         size = Size(length, 1000)
-        tile = fitting_tile(size, about, overlap)
+        tile = cheapest_tile(size, pixels, overlap, at_once=at_once)
         plan = plan_tiles(size, tile, overlap)
-        assert max(plan.tile) == tile < 2 * about
-        assert tile >= about or plan.count == 1
-    assert fitting_tile(Size(6000, 8000), about, overlap) < about * 1.2
+        assert plan.tile == tile
+        assert tile.pixels <= pixels
+        square = plan_tiles(size, Size(isqrt(pixels), isqrt(pixels)), overlap)
+        assert plan.count * tile.pixels <= round_up(square.count, at_once) * square.tile.pixels * SINGLE_TILE
+
+
+def test_the_cheapest_tiles_leave_no_place_empty() -> None:
+    """A photo that one tile could hold is cut in two, if two are computed at the same time and it pays."""
+    large, small = Size(640, 640), Size(128, 128)
+    for size, at_once, count in ((large, 1, 1), (large, 2, 2), (small, 2, 1)):
+        tile = cheapest_tile(size, 640**2, overlap=32, at_once=at_once)
+        assert plan_tiles(size, tile, overlap=32).count == count
+
+
+def test_an_overlap_that_hardly_fits() -> None:
+    """Where memory has no room for the smallest tile, the smallest it is."""
+    assert cheapest_tile(Size(2000, 2000), 100, overlap=64) == (160, 160)
+    assert plan_tiles(Size(64, 64), cheapest_tile(Size(64, 64), 100, overlap=64), overlap=64).count == 1
 
 
 def test_a_tile_without_room_for_its_overlap() -> None:
     with pytest.raises(UsageError, match=r"no room for an overlap of 64.*at least 160"):
-        plan_tiles(Size(1000, 1000), tile=128, overlap=64)
+        plan_tiles(Size(1000, 1000), tile=Size(128, 128), overlap=64)
     with pytest.raises(UsageError, match="not possible"):
-        plan_tiles(Size(100, 100), tile=64, overlap=-1)
+        plan_tiles(Size(100, 100), tile=Size(64, 64), overlap=-1)

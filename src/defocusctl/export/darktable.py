@@ -13,6 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from defocusctl import __version__
 from defocusctl.models.prediction import Network
+from defocusctl.restoring.backends.graph_engine import MEMORY
 
 OPSET = 17
 """darktable may be built with an ONNX Runtime that knows no later one."""
@@ -46,6 +47,7 @@ def _manifest(network: Network, description: Mapping[str, str]) -> dict[str, Any
     model, weights, precision = (description[key] for key in ("model", "weights", "precision"))
     variant = [weights] if precision == "fp32" else [weights, precision]
     author, source = CREDITS.get(model, ("the package's authors", ""))
+    memory = MEMORY["onnxruntime"] * network.bytes_per_pixel * TILES[0] ** 2
     return {
         "id": re.sub(r"[^a-z0-9]+", "-", f"denoise-defocus-{model}-{'-'.join(variant)}".lower()).strip("-"),
         "name": f"defocus deblur {model} ({', '.join(variant)})",
@@ -64,6 +66,6 @@ def _manifest(network: Network, description: Mapping[str, str]) -> dict[str, Any
             "license": description["licence"],
             "training_data": description["trained_on"],
             "notes": f"weights {description['weights_hash']}, {description['software']}, "
-            f"needs about {network.bytes_per_pixel * TILES[0] ** 2 / 1e9:.1f} GB for tiles of {TILES[0]}",
+            f"needs about {memory / 1e9:.1f} GB for tiles of {TILES[0]}",
         },
     }

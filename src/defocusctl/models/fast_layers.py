@@ -1,4 +1,4 @@
-"""Layers that make inference on a CPU faster, with the same results up to rounding.
+"""Layers that make inference on a CPU faster and smaller, with the same results up to rounding.
 
 The networks pad by reflection before every convolution. Padding copies the whole feature map, and under
 autocast PyTorch does it in float32, which costs more than a bfloat16 convolution itself. A convolution that
@@ -12,7 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from defocusctl.models.blocks import ResBlock
 from defocusctl.models.prediction import Network
+from defocusctl.models.recurrence import ResidualCell, lstm_step
+
+STRIPES = 8
+"""Into how many parts the gates of a cell are cut."""
 
 
 class BorderedConv2d(nn.Conv2d):
@@ -35,6 +40,33 @@ class BorderedConv2d(nn.Conv2d):
             output[:, :, -1:] = strip(slice(-2, None), every, (1, 1, 0, 1))
             output[:, :, :, -1:] = strip(every, slice(-2, None), (0, 1, 1, 1))
         return output
+
+
+class InPlaceResBlock(ResBlock):
+    """A residual block that overwrites its input, which nobody else may need. No gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), in the wider of its own precision and that of the convolutions -> the same tensor."""
+        return x.add_(self.second(self.first(x)))
+
+
+class StripedCell(ResidualCell):
+    """A cell that finds the gates, the largest tensor of all, for some rows after others. No gradients."""
+
+    def forward(self, seen: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """As the base says."""
+        x = self.blocks(seen)
+        height = x.shape[-2]
+        rows = max(1, -(-height // STRIPES))
+        steps = [
+            lstm_step(self.gates(x[:, :, top : top + rows]), c[:, :, top : top + rows])
+            for top in range(0, height, rows)
+        ]
+        hidden, cells = zip(*steps, strict=True)
+        return torch.cat(hidden, dim=2), torch.cat(cells, dim=2)
+
+
+LEANER: dict[type[nn.Module], type[nn.Module]] = {ResBlock: InPlaceResBlock, ResidualCell: StripedCell}
 
 
 class FullPrecision(nn.Module):
@@ -72,6 +104,8 @@ def for_inference(
 
 def _replace_layers(network: Network) -> None:
     for parent in list(network.modules()):
+        if type(parent) in LEANER:
+            parent.__class__ = LEANER[type(parent)]  # the same layers and weights, another forward pass
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.ReLU):
                 setattr(parent, name, nn.ReLU(inplace=True))

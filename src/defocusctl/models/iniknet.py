@@ -26,7 +26,7 @@ from defocusctl.models.choices import check_choice
 from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
 from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput
-from defocusctl.models.scale_order import ORDERS, SCALES, resized
+from defocusctl.models.scale_order import ORDERS, SCALES, Coefficients, resized
 
 DICTIONARIES: dict[str, type[InverseDictionary]] = {
     "implicit": InverseAtoms,
@@ -98,8 +98,8 @@ class INIKNet(Network):
 
     name: ClassVar[str] = "iniknet"
     coefficient_names: tuple[str, ...] = ("mu", "omega")
-    default_overlap: int = 48
-    bytes_per_pixel: int = 2800
+    default_overlap: int = 40
+    bytes_per_pixel: int = 1500
     full_precision: ClassVar[tuple[str, ...]] = ("unet", "omega_recurrence.coarse_to_fine")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet", "mu_recurrence", "omega_recurrence")
@@ -110,7 +110,7 @@ class INIKNet(Network):
         self.config = config = config or INIKNetConfig()
         self.multiple = STEP * config.feature_scale
         if config.feature_scale > 1:
-            self.default_overlap, self.bytes_per_pixel = 64, 1600
+            self.default_overlap, self.bytes_per_pixel = 64, 700
         self.order = ORDERS[config.order]
         channels = 3 * self.order.images * config.feature_scale**2
         self.unet = FeatureUNet(channels, config.width, config.blocks_per_stage)
@@ -143,25 +143,32 @@ class INIKNet(Network):
 
     def forward(self, x: Tensor) -> Prediction:
         """Restore at the finest scale only; coefficients are mu (B, R, H, W) and omega (B, N, H, W)."""
-        mu_features, omega_features = self._features(x)
-        mu, omega = self._coefficients(x, mu_features[-1], omega_features[-1])
+        mu, omega = (enlarged(maps, self.config.feature_scale, x) for maps in self._coefficients(x)[-1])
         return Prediction(self._filter(x, mu, omega), {"mu": mu, "omega": omega})
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
         inputs = [resized(blurred, scale) for scale in SCALES]
-        mu_features, omega_features = self._features(blurred)
+        coefficients = self._coefficients(blurred)
         estimates = [
-            self.restored(image, mu_feature, omega_feature)
-            for image, mu_feature, omega_feature in zip(inputs, mu_features, omega_features, strict=True)
+            self.restored(image, mu, omega) for image, (mu, omega) in zip(inputs, coefficients, strict=True)
         ]
         targets = [resized(sharp, scale) for scale in SCALES]
         pairs = reversed(list(zip(estimates, targets, strict=True)))
         return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
 
-    def restored(self, image: Tensor, mu_features: Tensor, omega_features: Tensor) -> Tensor:
-        """The estimate at one scale, (B, 3, H, W), from its image and its refined features."""
-        return self._filter(image, *self._coefficients(image, mu_features, omega_features))
+    def restored(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
+        """The estimate at one scale, (B, 3, H, W), from its image and coefficients."""
+        factor = self.config.feature_scale
+        return self._filter(image, enlarged(mu, factor, image), enlarged(omega, factor, image))
+
+    def mu(self, features: Tensor) -> Tensor:
+        """Mu (B, R, h, w) from features (B, width, h, w), in float32."""
+        return torch.softmax(_predicted(self.mu_predictor, features), dim=1)
+
+    def omega(self, features: Tensor) -> Tensor:
+        """Omega (B, N, h, w) from features (B, width, h, w), in float32."""
+        return _predicted(self.omega_predictor, features)
 
     def reverse_colours(self) -> None:
         config = self.config
@@ -188,24 +195,20 @@ class INIKNet(Network):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm | PlainAtoms):
                 module.reset_parameters()
 
-    def _features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Refined features for mu and for omega at every scale."""
+    def _coefficients(self, x: Tensor) -> Coefficients:
+        """Mu and omega of every scale, at the size of its features."""
         if self.config.feature_scale > 1:
             x = padded(x, self.multiple)
-        return self.order.features(self, x)
-
-    def _coefficients(
-        self, image: Tensor, mu_features: Tensor, omega_features: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Mu (B, R, H, W) and omega (B, N, H, W) for the image at one scale."""
-        factor = self.config.feature_scale
-        with torch.autocast(mu_features.device.type, enabled=False):
-            full = self.mu_predictor.weight.dtype  # whatever the precision of the features
-            mu = torch.softmax(self.mu_predictor(mu_features.to(full)).float(), dim=1)
-            omega = self.omega_predictor(omega_features.to(full)).float()
-            return enlarged(mu, factor, image), enlarged(omega, factor, image)
+        return self.order.coefficients(self, x)
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
         """Eq. (8) in float32, whatever the precision of the coefficients: pixels need more than 8 bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.filtering.forward(image, self.atoms(), mu, omega)
+
+
+def _predicted(predictor: nn.Conv2d, features: Tensor) -> Tensor:
+    """What a predictor says, in float32, whatever the precision of the features."""
+    with torch.autocast(features.device.type, enabled=False):
+        predicted: Tensor = predictor(features.to(predictor.weight.dtype))
+        return predicted.float()

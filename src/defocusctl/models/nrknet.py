@@ -94,8 +94,10 @@ class AdditiveUNet(nn.Module):
         r2 = self.encode2(self.enter2(r1))
         r3 = self.encode3(self.enter3(r2))
         d3 = self.decode3(r3 + self.bottleneck(r3))
-        d2 = self.decode2(self.up2(d3) + r2)
-        d1: Tensor = self.decode1(self.up1(d2) + r1)
+        x = self.up2(d3) + r2
+        x = self.up1(self.decode2(x)) + r1
+        del r1, r2  # the rest needs most memory
+        d1: Tensor = self.decode1(x)
         return d1
 
 
@@ -105,7 +107,7 @@ class NRKNet(Network):
     name: ClassVar[str] = "nrknet"
     coefficient_names: tuple[str, ...] = ("gamma_1", "gamma_2", "gamma_3")
     default_overlap: int = 64
-    bytes_per_pixel: int = 3000
+    bytes_per_pixel: int = 1500
     full_precision: ClassVar[tuple[str, ...]] = ("unet.enter1", "unet.encode1")
     replaceable_layers: ClassVar[bool] = True
     half_precision: ClassVar[tuple[str, ...]] = ("unet",)

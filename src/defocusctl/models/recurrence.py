@@ -30,10 +30,10 @@ def resize(x: Tensor, factor: float) -> Tensor:
 
 
 class ResidualCell(nn.Module):
-    """An LSTM cell whose gates come from residual blocks over [features, hidden state].
+    """An LSTM cell whose gates come from residual blocks over ``seen``: features and hidden state.
 
     The paper uses the features as the cell's input state; the release concatenates them with the hidden
-    state.
+    state. The cell takes them concatenated, so that its caller need not keep both.
     """
 
     def __init__(self, channels: int) -> None:
@@ -41,9 +41,9 @@ class ResidualCell(nn.Module):
         self.blocks = res_blocks(2 * channels, 2)
         self.gates = nn.Conv2d(2 * channels, 4 * channels, kernel_size=1)
 
-    def forward(self, features: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        gates = self.gates(self.blocks(torch.cat([features, h], dim=1)))
-        return lstm_step(gates, c)
+    def forward(self, seen: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2C, H, W) and the cell state c (B, C, H, W) -> the new hidden and cell states."""
+        return lstm_step(self.gates(self.blocks(seen)), c)
 
 
 class DuplexRecurrence(nn.Module):
@@ -59,7 +59,6 @@ class DuplexRecurrence(nn.Module):
         """Features of all scales, coarsest first, each (B, C, H, W) -> the refined ones in the same order."""
         finest_first = [_normalised(feature, self.norm) for feature in reversed(features)]
         upward = _pass(self.fine_to_coarse, finest_first, factor=0.5)[::-1]
-        del finest_first  # a third of what would be held during the second pass
         downward = _pass(self.coarse_to_fine, upward, factor=2.0)
         return [feature + h for feature, h in zip(features, downward, strict=True)]
 
@@ -80,8 +79,8 @@ class StackedRecurrence(nn.Module):
         """
         zero = torch.zeros_like(features)
         h1, c1, h2, c2 = [resize(state, 2.0) for state in states] or [zero] * 4
-        h1, c1 = self.earlier(_normalised(features, self.norm), h1, c1)
-        h2, c2 = self.coarse_to_fine(h1, h2, c2)
+        h1, c1 = self.earlier(torch.cat([_normalised(features, self.norm), h1], dim=1), c1)
+        h2, c2 = self.coarse_to_fine(torch.cat([h1, h2], dim=1), c2)
         return features + h2, [h1, c1, h2, c2]
 
 
@@ -91,14 +90,17 @@ def _normalised(x: Tensor, norm: nn.LayerNorm) -> Tensor:
     return layer_norm(last, norm.normalized_shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
 
 
-def _pass(cell: ResidualCell, features: Sequence[Tensor], factor: float) -> list[Tensor]:
-    """Run ``cell`` over the scales in the given order, resizing its states by ``factor`` in between."""
-    h = torch.zeros_like(features[0])
+def _pass(cell: ResidualCell, features: list[Tensor], factor: float) -> list[Tensor]:
+    """Run ``cell`` over the scales in the given order, resizing its states by ``factor`` in between.
+
+    The list is emptied: what is not needed any more need not stay in memory.
+    """
     c = torch.zeros_like(features[0])
     hidden: list[Tensor] = []
-    for index, feature in enumerate(features):
-        if index > 0:
-            h, c = resize(h, factor), resize(c, factor)
-        h, c = cell(feature, h, c)
+    while features:
+        h = resize(hidden[-1], factor) if hidden else torch.zeros_like(c)
+        seen = torch.cat([features.pop(0), h], dim=1)
+        del h
+        h, c = cell(seen, resize(c, factor) if hidden else c)
         hidden.append(h)
     return hidden

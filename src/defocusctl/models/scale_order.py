@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SCALES = (0.25, 0.5, 1.0)
 
-Features = tuple[list[Tensor], list[Tensor]]
-"""Refined features for mu and for omega, (B, width, H, W) at every scale."""
+Coefficients = list[tuple[Tensor, Tensor]]
+"""Mu (B, R, h, w) and omega (B, N, h, w) of every scale, from its features of the size h, w."""
 
 
 def resized(image: Tensor, scale: float) -> Tensor:
@@ -30,7 +30,7 @@ def resized(image: Tensor, scale: float) -> Tensor:
 
 
 class ScaleOrder(ABC):
-    """How the features of all scales are found; it has no weights itself."""
+    """How the coefficients of all scales are found; it has no weights itself."""
 
     recurrence: ClassVar[type[nn.Module]]
     """The class of the two recurrences, for mu and for omega."""
@@ -38,7 +38,7 @@ class ScaleOrder(ABC):
     """Images that the U-Net sees at once."""
 
     @abstractmethod
-    def features(self, network: "INIKNet", x: Tensor) -> Features:
+    def coefficients(self, network: "INIKNet", x: Tensor) -> Coefficients:
         """For the photo x (B, 3, H, W), its sides multiples of what the U-Net halves."""
 
 
@@ -48,10 +48,13 @@ class Duplex(ScaleOrder):
     recurrence = DuplexRecurrence
     images = 1
 
-    def features(self, network: "INIKNet", x: Tensor) -> Features:
+    def coefficients(self, network: "INIKNet", x: Tensor) -> Coefficients:
         factor = network.config.feature_scale
         features = [network.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
-        return network.mu_recurrence(features), network.omega_recurrence(features)
+        # Mu takes a fraction of the memory of the features that it comes from.
+        mus = [network.mu(refined) for refined in network.mu_recurrence(features)]
+        omegas = [network.omega(refined) for refined in network.omega_recurrence(features)]
+        return list(zip(mus, omegas, strict=True))
 
 
 class Unidirectional(ScaleOrder):
@@ -63,22 +66,21 @@ class Unidirectional(ScaleOrder):
     recurrence = StackedRecurrence
     images = 2
 
-    def features(self, network: "INIKNet", x: Tensor) -> Features:
+    def coefficients(self, network: "INIKNet", x: Tensor) -> Coefficients:
         factor = network.config.feature_scale
         image = attached = resized(x, SCALES[0])
         mu_states: list[Tensor] = []
         omega_states: list[Tensor] = []
-        refined: Features = [], []
+        found: Coefficients = []
         for scale in SCALES:
-            if mu_states:
-                attached = resize(network.restored(image, refined[0][-1], refined[1][-1]), 2.0)
+            if found:
+                attached = resize(network.restored(image, *found[-1]), 2.0)
                 image = resized(x, scale)
             features = network.unet(unshuffled(torch.cat([image, attached], dim=1), factor))
             mu_features, mu_states = network.mu_recurrence(features, mu_states)
             omega_features, omega_states = network.omega_recurrence(features, omega_states)
-            refined[0].append(mu_features)
-            refined[1].append(omega_features)
-        return refined
+            found.append((network.mu(mu_features), network.omega(omega_features)))
+        return found
 
 
 ORDERS: dict[str, ScaleOrder] = {"duplex": Duplex(), "unidirectional": Unidirectional()}

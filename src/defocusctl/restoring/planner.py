@@ -1,6 +1,6 @@
 """How large the tiles of a photo are, and how many are computed at once: as memory and the device allow."""
 
-from math import isqrt, lcm
+from math import lcm
 
 import torch
 
@@ -14,7 +14,7 @@ from defocusctl.restoring.tiles import (
     CONTEXT,
     STEP,
     TilePlan,
-    fitting_tile,
+    cheapest_tile,
     padded_size,
     plan_tiles,
     smallest_tile,
@@ -22,19 +22,20 @@ from defocusctl.restoring.tiles import (
 from defocusctl.system.devices import free_memory
 from defocusctl.system.threads import compute_threads
 
-AUTO_TILE = {"cpu": 640, "cuda": 1536, "mps": 640}
-"""Tiles are between this size and twice that; larger ones save little (docs/restoring.md)."""
+LARGEST_TILE = {"cpu": 768**2, "cuda": 2304**2, "mps": 896**2}
+"""Pixels; larger tiles save little (docs/restoring.md). In larger ones on a CPU, INIKNet filters tensors of
+more than 512 MiB, for which oneDNN computes float32 convolutions three times as slowly per pixel (with
+PyTorch 2.13 on an AMD EPYC with AVX2)."""
 
 TILES_AT_ONCE = 2
 """On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
 long as one thread alone if another program keeps one of them from running."""
 
-TILE_AT_ONCE, LARGEST_MEMORY_AT_ONCE = 512, 800_000_000
-"""Limits of a tile, in pixels and bytes (in float32), if several are computed and need memory at once."""
+MEMORY_AT_ONCE, LEAST_AT_ONCE = 1_500_000_000, 800_000_000
+"""Bytes that tiles computed at the same time may need together, for a small photo and for a large one."""
 
-LARGEST_FLOAT32_TILE = 768
-"""On a CPU in float32. Beyond it, INIKNet filters tensors of more than 512 MiB, for which oneDNN computes
-convolutions three times as slowly per pixel (measured with PyTorch 2.13 on an AMD EPYC with AVX2)."""
+BYTES_OF_PHOTO = 30
+"""Memory per pixel of the photo itself, its levels and its result; tiles are smaller for it."""
 
 MAX_BATCH = 32
 """The largest number of small photos that share a batch on a GPU."""
@@ -51,12 +52,7 @@ class TilePlanner:
         self.concurrency = 1
         self._settings = settings
         self._device = device
-        self._float32 = engine.precision == "fp32"
-        # Half precision needs about half (docs/restoring.md).
-        self._bytes_per_pixel = engine.bytes_per_pixel // (1 if self._float32 else 2)
-        self._largest_at_once = (
-            isqrt(LARGEST_MEMORY_AT_ONCE // engine.bytes_per_pixel) // self.step * self.step
-        )
+        self._bytes_per_pixel = engine.bytes_per_pixel
 
     @property
     def tiles_at_once(self) -> int:
@@ -65,15 +61,17 @@ class TilePlanner:
             return 1
         return min(compute_threads(), TILES_AT_ONCE)
 
-    def plan(self, size: Size, largest: int | None = None) -> TilePlan:
-        """The tiles for a photo of this size; ``largest`` limits their sides, in pixels.
+    def plan(self, size: Size, scale: int = 1, largest: int | None = None) -> TilePlan:
+        """The tiles for a photo of this size after it was shrunken by ``scale``.
+
+        ``largest`` limits their sides, in pixels.
 
         Raises:
             UsageError: if the overlap does not fit into the tile.
         """
-        tile = self._tile_for(size)
+        tile = self._tile_for(size, scale**2 * size.pixels)
         if largest is not None:
-            tile = min(tile or largest, largest)
+            tile = Size(*(min(side or largest, largest) for side in tile))
         return plan_tiles(size, tile, self.overlap, CONTEXT, self.step)
 
     def possible_plans(self, size: Size) -> list[TilePlan]:
@@ -85,18 +83,18 @@ class TilePlanner:
         scale = self._settings.scale
         check_scale(scale, size)
         scales = levels_for(size) if scale == "auto" else (SCALE_OF[scale],)
-        return [self.plan(Size(*(-(-side // factor) for side in size))) for factor in scales]
+        return [self.plan(Size(*(-(-side // factor) for side in size)), factor) for factor in scales]
 
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""
-        side = self._settings.tile or 2 * AUTO_TILE[self._device.type]
-        return max(1, free_memory(self._device) // 2 // (side**2 * self._bytes_per_pixel))
+        pixels = (self._settings.tile or 0) ** 2 or LARGEST_TILE[self._device.type]
+        return max(1, free_memory(self._device) // 2 // (pixels * self._bytes_per_pixel))
 
     def room_for(self, size: Size) -> int:
         """How many photos of this size are worth batching; more than one only on a GPU."""
         if self._device.type == "cpu":
             return 1
-        fitting = AUTO_TILE[self._device.type] ** 2 // padded_size(size, CONTEXT, self.step).pixels
+        fitting = LARGEST_TILE[self._device.type] // padded_size(size, CONTEXT, self.step).pixels
         return min(max(1, fitting), MAX_BATCH)
 
     def smaller_tile(self, tried: int) -> int:
@@ -113,17 +111,16 @@ class TilePlanner:
             )
         return smaller
 
-    def _tile_for(self, size: Size) -> int:
-        """The tile size to plan with: the requested one, or one that is fast and fits into memory."""
+    def _tile_for(self, size: Size, photo: int) -> Size:
+        """The largest tile to plan with: the requested one, or one that is fast and fits into memory.
+
+        ``photo`` is how many pixels the photo has at full size.
+        """
         if self._settings.tile is not None:
-            return self._settings.tile
+            return Size(self._settings.tile, self._settings.tile)
         at_once = self.tiles_at_once
-        share = free_memory(self._device) // (self.concurrency * at_once)
-        affordable = isqrt(share // 2 // self._bytes_per_pixel)
-        about = min(affordable // 2, AUTO_TILE[self._device.type] if at_once == 1 else TILE_AT_ONCE)
-        tile = fitting_tile(size, about, self.overlap, CONTEXT, self.step)
+        memory = free_memory(self._device) // 2 // self.concurrency
         if at_once > 1:
-            tile = min(tile, self._largest_at_once)
-        if self._device.type == "cpu" and self._float32:
-            tile = min(tile, LARGEST_FLOAT32_TILE)
-        return max(tile, smallest_tile(self.overlap, self.step))
+            memory = min(memory, max(LEAST_AT_ONCE, MEMORY_AT_ONCE - BYTES_OF_PHOTO * photo)) // at_once
+        pixels = min(memory // self._bytes_per_pixel, LARGEST_TILE[self._device.type])
+        return cheapest_tile(size, pixels, self.overlap, CONTEXT, self.step, at_once)

@@ -18,6 +18,7 @@ from defocusctl.restoring.parts import is_neutral
 from defocusctl.restoring.selection import SCALE_OF
 from defocusctl.restoring.tile_runner import TileResult, TileRunner
 from defocusctl.restoring.tiles import Floats, Tile, TilePlan
+from defocusctl.system.devices import return_freed_memory
 from defocusctl.system.threads import in_order
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -153,6 +154,7 @@ def run_tiles(
     report = on_progress or (lambda _done, _total: None)
     counts = [TileCount() for _ in photos]
     done = 0
+    size = None
     report(done, total)
     with closing(in_order(lambda step: step.run(runner), steps, at_once)) as all_results:
         for step, results in zip(steps, all_results, strict=True):
@@ -164,6 +166,9 @@ def run_tiles(
                     where = step.buffers[i].in_photo(step.tile.keep).text
                     counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
             if results:
+                if size not in (None, step.part.size):
+                    return_freed_memory()
+                size = step.part.size
                 done += 1
                 report(done, total)
     return counts

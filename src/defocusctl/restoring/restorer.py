@@ -37,6 +37,7 @@ from defocusctl.system.devices import (
     peak_memory,
     release_memory,
     reset_peak_memory,
+    return_freed_memory,
 )
 from defocusctl.system.threads import compute_threads, in_order, torch_threads
 
@@ -185,6 +186,7 @@ class Restorer:
         if self._blur_radius is not None and needs_blur:
             area = areas_for(wanted, seen.size, self.planner.overlap, self.planner.step, SCALES)[SCALES[-1]]
             blur = estimate_blur(self._blur_radius, seen, area)
+            return_freed_memory()
         shares = select_levels(self.settings, self._level_shares, seen.size, wanted, blur, mask)
         overlap, step = self.planner.overlap, self.planner.step
         strength = self.settings.strength
@@ -252,5 +254,5 @@ class Restorer:
         for scale in reversed(SCALES):
             buffers = [photo.buffers[scale] for photo in photos if scale in photo.buffers]
             if buffers:
-                plans[scale] = self.planner.plan(buffers[0].level.photo.size, largest)
+                plans[scale] = self.planner.plan(buffers[0].level.photo.size, scale, largest)
         return plans

@@ -13,6 +13,7 @@ equals that for the whole photo.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -33,6 +34,10 @@ CONTEXT = 16
 
 RAMP = 16
 """Pixels over which two neighbouring results are blended."""
+
+SINGLE_TILE = 1.25
+"""The time of a single tile that all threads share, which wait for each other, against one of several tiles
+computed at the same time by a thread each."""
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -86,17 +91,30 @@ def smallest_tile(overlap: int, step: int = STEP) -> int:
     return max(2 * step, _shared(overlap, step) + step)
 
 
-def fitting_tile(size: Size, about: int, overlap: int, context: int = 0, step: int = STEP) -> int:
-    """The size of equal tiles for a photo, at least ``about`` pixels but less than twice that.
+def cheapest_tile(
+    size: Size, pixels: int, overlap: int, context: int = 0, step: int = STEP, at_once: int = 1
+) -> Size:
+    """The tile of at most ``pixels`` for which the least of a photo is computed, overlaps included.
 
-    The larger the photo, the closer to ``about``: a large photo never needs more memory than a small one.
+    Where ``at_once`` tiles are computed at the same time, the last ones take as long as if all places were
+    taken, and a single tile counts as ``SINGLE_TILE`` says. No side is shorter than the overlap allows.
     """
-    shared = _shared(overlap, step)
-    about = max(about, smallest_tile(overlap, step))
-    lengths = padded_size(size, context, step)
-    return max(
-        _equal_tile(length, max(1, (length - shared) // (about - shared)), shared, step) for length in lengths
-    )
+    shared, smallest = _shared(overlap, step), smallest_tile(overlap, step)
+    height, width = padded_size(size, context, step)
+    best, least = Size(smallest, smallest), inf
+    for rows in range(1, max(1, (height - shared) // step) + 1):
+        tall = _equal_tile(height, rows, shared, step)
+        widest = pixels // tall // step * step
+        if widest < min(width, smallest):
+            continue
+        fewest = 1 if widest >= width else -(-(width - shared) // (widest - shared))
+        for columns in range(fewest, fewest + at_once):
+            tile = Size(tall, _equal_tile(width, columns, shared, step))
+            count = rows * columns
+            cost = tile.pixels * (SINGLE_TILE if count == 1 < at_once else round_up(count, at_once))
+            if cost < least and (columns == 1 or tile.width >= smallest):
+                best, least = tile, cost
+    return best
 
 
 def with_context(part: Box, tile: Tile, plan: TilePlan) -> Box:
@@ -114,22 +132,22 @@ def _with_context(part: slice, tile: slice, plan: TilePlan) -> tuple[int, int]:
     return min(start, stop - smallest), stop
 
 
-def plan_tiles(size: Size, tile: int, overlap: int, context: int = 0, step: int = STEP) -> TilePlan:
-    """Cut a photo of ``size`` into tiles of at most ``tile`` pixels per side (0: one tile, the whole photo).
+def plan_tiles(size: Size, tile: Size, overlap: int, context: int = 0, step: int = STEP) -> TilePlan:
+    """Cut a photo of ``size`` into tiles of at most the size ``tile`` (a side of 0: as long as the photo's).
 
-    All tiles have the same size, as small as their number allows; ``tile`` is rounded up to a multiple of
-    ``step``, which is one of 16.
+    All tiles have the same size, as small as their number allows; the sides of ``tile`` are rounded up to
+    multiples of ``step``, which is one of 16.
     ``context``, a multiple of 8 (the largest map block), is added on all sides.
 
     Raises:
         UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
     """
-    if tile < 0 or overlap < 0:
+    if min(tile) < 0 or overlap < 0:
         raise UsageError(
-            f"a tile of {tile} pixels with an overlap of {overlap} is not possible", "use 0 or more"
+            f"a tile of {min(tile)} pixels with an overlap of {overlap} is not possible", "use 0 or more"
         )
     padded = padded_size(size, context, step)
-    rows, columns = (_spans(length, tile, overlap, step) for length in padded)
+    rows, columns = (_spans(length, side, overlap, step) for length, side in zip(padded, tile, strict=True))
     tiles = tuple(
         Tile(
             read=Box(row.start, column.start, row.stop, column.stop),

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import psutil
 import torch
@@ -133,12 +134,27 @@ def keep_freed_memory() -> None:
     took 40 % of INIKNet's time on a CPU. It does the same for blocks above 64 MiB in all threads but the
     first, unless all share one arena. Other C libraries are left alone.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not _uses_glibc():
         return
     mallopt = ctypes.CDLL(None).mallopt
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_M_ARENA_MAX, 1)
+
+
+def return_freed_memory() -> None:
+    """Return to the system what ``keep_freed_memory`` keeps.
+
+    Feature maps of tiles of many sizes leave gaps that the next ones do not fit into: a large photo took more
+    and more memory from tile to tile. Faulting the pages in again takes 4 % of INIKNet's time.
+    """
+    if _uses_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _uses_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.restoring.backends.openvino_graph import OpenVinoGraph
 from defocusctl.restoring.tiles import Floats
 
-MEMORY = {"onnxruntime": 2, "openvino": 3}
+MEMORY = {"onnxruntime": 4, "openvino": 6}
 """Memory for a tile relative to PyTorch's, measured; the larger ratio of the two networks, rounded up."""
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "not enough memory", "out of memory")
