@@ -149,8 +149,15 @@ def test_downloads_are_what_the_command_writes(server: Server, tmp_path: Path) -
         answer = defocusctl("deblur", photo, *OPTIONS, *options)
         assert answer.code == 0, answer.err
         result = photo.with_stem(f"{photo.stem}_deblurred")
-        expected[result.name] = result.read_bytes()
-        assert server.download([choice]) == (result.name, result.read_bytes())
+        name, content = server.download([choice])
+        assert name == result.name
+        expected[name] = content
+        if choice["max_blur"] is None:
+            assert content == result.read_bytes()
+        else:  # the command computes smaller windows, without what is blurred more
+            with Image.open(io.BytesIO(content)) as one, Image.open(result) as other:
+                assert one.getexif() == other.getexif()
+                assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
     name, content = server.download(choices)
     assert name == "deblurred.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -1,4 +1,7 @@
-"""Applies a kept change with another strength or max_blur: the same result as restoring again, at once."""
+"""Applies a kept change with another strength or max_blur, at once.
+
+The result is that of restoring again, up to what the context of smaller windows changes with a max_blur.
+"""
 
 from dataclasses import replace
 
