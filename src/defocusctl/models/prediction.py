@@ -99,8 +99,8 @@ class Network(Model):
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that run in float32 at any precision, because bfloat16 there is visible in the photo."""
     replaceable_layers: ClassVar[bool] = False
-    """Whether a CPU may use faster layers (``fast_layers``): no ReLU's input is used again, and
-    reflect-padded 3 x 3 convolutions have no bias and inputs of even height and width."""
+    """Whether a CPU may use faster layers (``fast_layers``): no input of a ReLU or a ``ResBlock`` is used
+    again, and reflect-padded 3 x 3 convolutions have no bias and inputs of even height and width."""
 
     half_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that run in float16 in a float16 export; never the filtering."""
