@@ -362,3 +362,16 @@ def test_tiles_at_once_give_the_result_of_one_after_another() -> None:
     np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
     total = results[0].report.tiles
     assert total > 20 and seen == 2 * [(done, total) for done in range(total + 1)]
+
+
+def test_memory_goes_back_between_tiles_of_different_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of one size fit into each other's place; those of many sizes leave gaps that add up."""
+    returned: list[int] = []
+    monkeypatch.setattr("defocusctl.restoring.pyramid.return_freed_memory", lambda: returned.append(1))
+    pixels = noise(256, 512)
+    assert restored(pixels, scale="1", tile=96).report.tiles > 1
+    assert not returned
+    radius = constant(Size(256, 512), 0.0)
+    radius[4:9, 5:50] = 2.0
+    assert restored(pixels, radius=radius, shares=NATIVE, scale="auto", tile=96).report.tiles > 1
+    assert returned

@@ -230,7 +230,8 @@ class Deblurrer:
     ) -> DeblurResult[Any]:
         """What ``deblur`` gives for an image with this ``strength`` and ``max_blur``, without the network.
 
-        ``change`` is that of the result of ``deblur(image, keep_change=True)`` by this deblurrer.
+        ``change`` is that of the result of ``deblur(image, keep_change=True)`` by this deblurrer. With a
+        ``max_blur``, ``deblur`` computes less of the image: pixels may then differ by 1 of 255.
 
         Raises:
             InputError: if the image cannot be read.

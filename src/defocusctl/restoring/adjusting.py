@@ -1,6 +1,6 @@
 """Applies a kept change with another strength or max_blur, at once.
 
-The result is that of restoring again, up to what the context of smaller windows changes with a max_blur.
+Restoring again with a max_blur computes less of the photo: then pixels may differ by 1 of 255.
 """
 
 from dataclasses import replace
