@@ -13,7 +13,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.restoring.settings import RestoreSettings
 
-COLOURS = (89, 89, 89), (153, 153, 153), (204, 51, 128), (26, 230, 102)
+COLOURS = (89, 89, 89), (153, 153, 153), (204, 51, 128), (26, 230, 102), (255, 0, 0), (0, 255, 0), (0, 0, 255)
 INSIDE = 32
 
 

@@ -14,6 +14,7 @@ from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
+from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import SCALES, cells_at, doubled, shrunken
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.restorer import Restorer
@@ -191,6 +192,17 @@ def test_a_photo_in_focus_comes_back_bit_for_bit_and_takes_no_network(dtype: npt
     (result,) = restorer.restore([photo], on_progress=lambda done, total: seen.append((done, total)))
     np.testing.assert_array_equal(result.pixels, pixels)
     assert (result.report.tiles, result.report.levels, seen) == (0, {}, [(0, 0)])
+
+
+def test_no_blur_is_claimed_where_the_photo_has_no_detail() -> None:
+    pixels = np.full((256, 512, 3), 200, np.uint8)
+    pixels[:, ::2] += 1  # one step of 8 bits, as a compressed sky has
+    pixels[100, 400] = 150
+    radius = constant(Size(256, 512), 9.0)
+    blur = estimate_blur(Known(radius), Photo.of_pixels(pixels, 255.0), Box(0, 0, 256, 512))
+    expected = np.zeros_like(radius)
+    expected[9:16, 47:54] = 9
+    np.testing.assert_array_equal(blur.radius, expected)
 
 
 def test_what_is_in_focus_stays_and_is_not_computed() -> None:

@@ -75,6 +75,15 @@ def test_a_constant_picture_stays_constant_at_its_borders(
     assert np.abs(restored - plain).max() < 1.5
 
 
+@pytest.mark.parametrize("colour", [(89, 89, 89), (0, 255, 0), (255, 0, 0)])
+def test_a_constant_picture_comes_back_bit_for_bit(loaded: Deblurrer, colour: tuple[int, int, int]) -> None:
+    plain = np.broadcast_to(np.array(colour, np.uint8), (150, 203, 3))
+    network = loaded.network
+    deblurrer = Deblurrer.load(network.name, loaded.weights.name, RestoreSettings(scale="auto"), offline=True)
+    restored = deblurrer.restorer.restore([Photo.of_pixels(plain, 255.0)])[0]
+    np.testing.assert_array_equal(restored.pixels, plain)
+
+
 def test_a_photo_blurred_by_a_disc_gets_closer_to_the_original(loaded: Deblurrer) -> None:
     sharp = sample(160, 224)
     light = to_light(torch.from_numpy(sharp.copy()).permute(2, 0, 1).float() / 255)

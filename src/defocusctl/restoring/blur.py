@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 
@@ -11,9 +12,18 @@ from defocusctl.photo import Photo
 from defocusctl.restoring.levels import CELL
 from defocusctl.restoring.tiles import Floats
 
+ONE_STEP = 1.5 / 255
+"""Pixels that differ by less, as a fraction of white, are at most one step of 8 bits apart."""
+
+REACH = 3
+"""Cells on each side of one without detail that must have none either."""
+
 
 class BlurMap(NamedTuple):
-    """Blur radius and its standard deviation in pixels of a photo (H, W): each (ceil(H/8), ceil(W/8))."""
+    """Blur radius and its standard deviation in pixels of a photo (H, W): each (ceil(H/8), ceil(W/8)).
+
+    Both are 0 where the photo has no detail: its blur cannot be known there, and there is nothing to deblur.
+    """
 
     radius: Floats
     sigma: Floats
@@ -26,10 +36,22 @@ def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     np.clip(colours, 0.0, 1.0, out=colours)
     image = torch.from_numpy(colours).expand(3, -1, -1)[None]
     rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in area.slices)
-    estimate = network(image)
+    detailed = _has_detail(colours)
     maps = []
-    for found in estimate:
+    for found in network(image):
         values = np.zeros((-(-photo.size.height // CELL), -(-photo.size.width // CELL)), np.float32)
-        values[rows, columns] = found[0, 0].numpy()
+        values[rows, columns] = found[0, 0].numpy() * detailed
         maps.append(values)
     return BlurMap(*maps)
+
+
+def _has_detail(colours: Floats) -> Floats:
+    """1 for cells of (C, H, W) colours that vary or have a cell within ``REACH`` that does, else 0."""
+    rows, columns = (np.arange(0, length, CELL) for length in colours.shape[1:])
+    highest, lowest = (
+        extreme.reduceat(extreme.reduceat(colours, rows, axis=1), columns, axis=2)
+        for extreme in (np.maximum, np.minimum)
+    )
+    varies = ((highest - lowest).max(axis=0) > ONE_STEP).astype(np.float32)
+    near: Floats = cv2.dilate(varies, np.ones((2 * REACH + 1,) * 2))
+    return near
