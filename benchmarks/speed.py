@@ -10,6 +10,7 @@ busy machine, only the latter is meaningful, with OMP_NUM_THREADS=1.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from defocusctl.__main__ import SPINS
 from defocusctl.geometry import Box, Size
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
@@ -79,7 +81,10 @@ def main() -> None:
 def one_process(model: str, path: str) -> Timing:
     """One timing in a separate process."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", model, path]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = dict(os.environ)
+    if path == "default":
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command does
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     return Timing(**json.loads(answer))
 
 

@@ -1,8 +1,13 @@
 """What ``defocusctl`` and ``python -m defocusctl`` run first: Ctrl-C is one line from the first import on."""
 
+import os
 import sys
 
 from defocusctl.errors import InterruptedByUserError
+
+SPINS = "10000"
+"""How long one of GCC's OpenMP threads, which PyTorch uses on Linux, keeps its processor while it waits for
+the others; by default it does 30 times as long (docs/restoring.md)."""
 
 
 def edit() -> None:
@@ -13,6 +18,7 @@ def edit() -> None:
 
 def main() -> None:
     """Import the program, which takes a moment, and run it; the console script."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is imported
     try:
         from defocusctl.cli.app import main as run
 

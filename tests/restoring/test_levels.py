@@ -20,7 +20,6 @@ from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.selection import levels_for, shares_by_radius
 from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.system.threads import torch_threads
 
 NATIVE = LevelShares((0.0, 1.0, 2.0), ((0.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
 QUARTERS = LevelShares((0.0, 1.0, 2.0), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
@@ -356,24 +355,6 @@ def test_measured_shares_are_checked() -> None:
         LevelShares((0.0, 1.0), ((0.0, 1.0),))
     with pytest.raises(ValueError, match="rise from 0"):
         LevelShares((1.0, 0.0), ((0.0, 1.0),) * 4)
-
-
-def test_tiles_at_once_give_the_result_of_one_after_another() -> None:
-    pixels = noise(900, 1000)
-    radius = np.tile(np.linspace(0, 12, 125, dtype=np.float32), (113, 1))
-    seen: list[tuple[int, int]] = []
-    results = []
-    for threads in (1, 3):
-        with torch_threads(threads):
-            settings = RestoreSettings(device="cpu", precision="fp32", scale="auto", tile=256)
-            restorer = Restorer(detail(), settings, blur_radius=Known(radius))
-            assert restorer.planner.tiles_at_once == min(threads, 2)
-            photo = Photo.of_pixels(pixels, 255.0)
-            (result,) = restorer.restore([photo], on_progress=lambda done, total: seen.append((done, total)))
-            results.append(result)
-    np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
-    total = results[0].report.tiles
-    assert total > 20 and seen == 2 * [(done, total) for done in range(total + 1)]
 
 
 def test_memory_goes_back_between_tiles_of_different_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

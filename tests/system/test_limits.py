@@ -29,6 +29,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sizes = dict.fromkeys(("MemFree", "Buffers", "Cached", "Shmem", "Active", "Inactive"), 0)
     sizes |= {"MemTotal": 512 << 20, "MemAvailable": 400 << 20}
     write(tmp_path / "proc", meminfo="\n".join(f"{name}: {size} kB" for name, size in sizes.items()))
+    write(tmp_path / "proc", stat="".join(f"cpu{index} 9 0 9 99 0 0 0 0 0 0\n" for index in ("", *range(64))))
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
     monkeypatch.setattr(limits, "ROOT", tmp_path)
     return tmp_path
@@ -166,16 +167,16 @@ def test_pytorch_takes_no_more_threads_than_there_are_processors(root: Path) -> 
 
 
 def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
-    """A photo of 48 megapixels in float32: 3 GiB, 2 of them used, on a host with 400 GiB free."""
+    """A photo of 48 megapixels in float32: 3 GiB, 2.5 of them used, on a host with 400 GiB free."""
     restorer = Restorer(NRKNet(), RestoreSettings(device="cpu", precision="fp32"))
     size = Size(6000, 8000)
     need = NRKNet.bytes_per_pixel
     free = restorer.planner.plan(size).tile
     assert free.pixels > 400**2
     assert restorer.planner.max_concurrency() == 400 * GIB // 2 // (768**2 * need)
-    limited(root, used=2 * GIB)
+    limited(root, used=5 * GIB // 2)
     tile = restorer.planner.plan(size).tile
-    assert tile.pixels * need <= GIB // 2
+    assert tile.pixels * need <= GIB // 4
     assert tile.pixels < free.pixels
     assert restorer.planner.max_concurrency() == 1
     limited(root, used=3 * GIB)

@@ -1,51 +1,21 @@
-"""Work in several threads: results in order, at most so many at a time, and no more after an error."""
+"""PyTorch's threads: restored after a change, and as many as other programs leave processors idle."""
 
-import threading
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 import torch
 
-from defocusctl.system.threads import in_order, torch_threads
+from defocusctl.system.threads import SHORTEST, Load, ThreadsForIdleProcessors, torch_threads
 
-
-@pytest.mark.parametrize("at_once", [1, 2, 5])
-def test_results_come_in_the_order_of_the_items(at_once: int) -> None:
-    assert list(in_order(lambda item: item * item, range(100), at_once)) == [i * i for i in range(100)]
-
-
-def test_so_many_are_computed_at_the_same_time_and_no_more() -> None:
-    together = threading.Barrier(3, timeout=30)
-    running = threading.Semaphore(3)
-
-    def compute(item: int) -> int:
-        assert running.acquire(blocking=False)
-        together.wait()
-        running.release()
-        return item
-
-    assert list(in_order(compute, range(12), 3)) == list(range(12))
-
-
-def test_an_error_reaches_the_caller_and_ends_the_work() -> None:
-    started: list[int] = []
-
-    def items() -> Iterator[int]:
-        for item in range(1000):
-            started.append(item)
-            yield item
-
-    def compute(item: int) -> int:
-        if item == 3:
-            raise ValueError("the third")
-        return item
-
-    found = []
-    with pytest.raises(ValueError, match="the third"):
-        for result in in_order(compute, items(), 2):
-            found.append(result)
-    assert found == [0, 1, 2]
-    assert len(started) < 20
+BUSY = """
+import time
+end = time.monotonic() + 60
+print(flush=True)
+while time.monotonic() < end: pass
+"""
 
 
 def test_the_number_of_threads_is_that_of_before_afterwards() -> None:
@@ -54,3 +24,51 @@ def test_the_number_of_threads_is_that_of_before_afterwards() -> None:
         assert torch.get_num_threads() == before + 1
         raise KeyError
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("processors", "taken", "threads"),
+    [(4, 0.0, 4), (4, 0.4, 4), (4, 0.6, 3), (4, 1.0, 3), (4, 3.0, 1), (4, 4.0, 1), (16, 8.0, 4), (2, 0.4, 2)],
+)
+def test_threads_are_left_the_processors_that_others_leave(
+    monkeypatch: pytest.MonkeyPatch, processors: int, taken: float, threads: int
+) -> None:
+    loads = iter([Load(10.0, processors, 500.0), Load(12.0, processors, 500.0 + 2 * taken)])
+    monkeypatch.setattr(Load, "now", lambda: next(loads))
+    with torch_threads(min(processors, 4)):
+        ThreadsForIdleProcessors().adapt(torch.get_num_threads())
+        assert torch.get_num_threads() == threads
+
+
+def test_threads_follow_the_load_but_not_within_too_short_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [(0.0, 0.0), (1.0, 1.0), (1.0 + SHORTEST / 2, 1.0), (2.0, 1.0)]
+    loads = iter([Load(clock, 2, seconds) for clock, seconds in others])
+    monkeypatch.setattr(Load, "now", lambda: next(loads))
+    with torch_threads(2):
+        threads = ThreadsForIdleProcessors()
+        found = []
+        for _ in others[1:]:
+            threads.adapt(2)
+            found.append(torch.get_num_threads())
+    assert found == [1, 1, 2]
+
+
+def test_the_load_is_that_of_others() -> None:
+    """Another program's work counts, this one's does not."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            before, own, others = Load.now(), time.process_time(), seconds_of(other.pid)
+            while time.process_time() < own + 0.5 or seconds_of(other.pid) < others + 0.5:
+                pass
+            now, own, others = Load.now(), time.process_time() - own, seconds_of(other.pid) - others
+        finally:
+            other.kill()
+    everything = now.processors * (now.clock - before.clock)
+    assert others - 0.1 < now.others - before.others < everything - own + 0.1
+
+
+def seconds_of(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system

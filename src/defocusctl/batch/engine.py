@@ -178,6 +178,7 @@ class LocalEngine:
         reading = threading.Semaphore(concurrency.reading)
         memory = _PixelLimit(PIXELS_PER_WORKER * concurrency.computing)
         work.deblurrer.restorer.concurrency = concurrency.computing
+        work.deblurrer.restorer.follows_load = self._jobs is None
         queue = RestoreQueue(
             work,
             concurrency.computing,

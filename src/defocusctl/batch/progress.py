@@ -121,14 +121,13 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
     with torch_threads(concurrency.threads):
         seconds_per_pixel = restorer.seconds_per_pixel()
-        at_once = concurrency.computing * restorer.planner.tiles_at_once
         plans = [plan for size in sizes for plan in restorer.planner.possible_plans(size)]
     computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
     tile = max(plan.tile.pixels for plan in plans)
     largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
-        memory += at_once * tile * deblurrer.network.bytes_per_pixel
+        memory += concurrency.computing * tile * deblurrer.network.bytes_per_pixel
     return Estimate(
         megapixels=mean(size.megapixels for size in sizes) * len(jobs),
         seconds=computed * seconds_per_pixel / concurrency.computing,

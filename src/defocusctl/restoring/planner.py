@@ -20,19 +20,14 @@ from defocusctl.restoring.tiles import (
     smallest_tile,
 )
 from defocusctl.system.devices import free_memory
-from defocusctl.system.threads import compute_threads
 
 LARGEST_TILE = {"cpu": 768**2, "cuda": 2304**2, "mps": 896**2}
 """Pixels; larger tiles save little (docs/restoring.md). In larger ones on a CPU, INIKNet filters tensors of
 more than 512 MiB, for which oneDNN computes float32 convolutions three times as slowly per pixel (with
 PyTorch 2.13 on an AMD EPYC with AVX2)."""
 
-TILES_AT_ONCE = 2
-"""On a CPU. Threads that share a tile wait for each other after every layer, which takes several times as
-long as one thread alone if another program keeps one of them from running."""
-
-MEMORY_AT_ONCE, LEAST_AT_ONCE = 1_500_000_000, 800_000_000
-"""Bytes that tiles computed at the same time may need together, for a small photo and for a large one."""
+MOST_MEMORY, LEAST_MEMORY = 1_400_000_000, 500_000_000
+"""Bytes that a tile on a CPU may need, beside a small photo and beside a large one."""
 
 BYTES_OF_PHOTO = 30
 """Memory per pixel of the photo itself, its levels and its result; tiles are smaller for it."""
@@ -53,13 +48,6 @@ class TilePlanner:
         self._settings = settings
         self._device = device
         self._bytes_per_pixel = engine.bytes_per_pixel
-
-    @property
-    def tiles_at_once(self) -> int:
-        """How many tiles of a photo are computed at the same time; 1 if photos are, or it does not pay."""
-        if self._device.type != "cpu" or self._settings.backend != "torch" or self.concurrency > 1:
-            return 1
-        return min(compute_threads(), TILES_AT_ONCE)
 
     def plan(self, size: Size, scale: int = 1, largest: int | None = None) -> TilePlan:
         """The tiles for a photo of this size after it was shrunken by ``scale``.
@@ -118,9 +106,8 @@ class TilePlanner:
         """
         if self._settings.tile is not None:
             return Size(self._settings.tile, self._settings.tile)
-        at_once = self.tiles_at_once
         memory = free_memory(self._device) // 2 // self.concurrency
-        if at_once > 1:
-            memory = min(memory, max(LEAST_AT_ONCE, MEMORY_AT_ONCE - BYTES_OF_PHOTO * photo)) // at_once
+        if self._device.type == "cpu" and self._settings.backend == "torch":
+            memory = min(memory, max(LEAST_MEMORY, MOST_MEMORY - BYTES_OF_PHOTO * photo))
         pixels = min(memory // self._bytes_per_pixel, LARGEST_TILE[self._device.type])
-        return cheapest_tile(size, pixels, self.overlap, CONTEXT, self.step, at_once)
+        return cheapest_tile(size, pixels, self.overlap, CONTEXT, self.step)

@@ -1,7 +1,6 @@
 """Photos at all their levels, and the loop that fills their buffers tile by tile."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple, TypeAlias
@@ -19,7 +18,6 @@ from defocusctl.restoring.selection import SCALE_OF
 from defocusctl.restoring.tile_runner import TileResult, TileRunner
 from defocusctl.restoring.tiles import Floats, Tile, TilePlan
 from defocusctl.system.devices import return_freed_memory
-from defocusctl.system.threads import in_order
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -131,12 +129,12 @@ def run_tiles(
     photos: Sequence[PhotoPyramid],
     plans: Mapping[int, TilePlan],
     on_progress: Progress | None,
-    at_once: int = 1,
+    before_tile: Callable[[], None],
 ) -> list[TileCount]:
-    """Restore into the photos' buffers tile by tile, ``at_once`` tiles at the same time.
+    """Restore into the photos' buffers tile by tile.
 
     ``plans`` are the tiles of the levels by scale, the coarsest level first. A tile is computed, as far as it
-    is needed, for those photos together that need it.
+    is needed, for those photos together that need it; before, ``before_tile`` is called.
     """
     levels = [
         (plan, {i: photo.buffers[scale] for i, photo in enumerate(photos) if scale in photo.buffers})
@@ -156,19 +154,21 @@ def run_tiles(
     done = 0
     size = None
     report(done, total)
-    with closing(in_order(lambda step: step.run(runner), steps, at_once)) as all_results:
-        for step, results in zip(steps, all_results, strict=True):
-            for i, buffer in step.buffers.items():
-                buffer.add(step.tile, step.part, results.get(i))
-            for i, result in results.items():
-                counts[i].computed += 1
-                if result.rejected:
-                    where = step.buffers[i].in_photo(step.tile.keep).text
-                    counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
-            if results:
-                if size not in (None, step.part.size):
-                    return_freed_memory()
-                size = step.part.size
-                done += 1
-                report(done, total)
+    for step in steps:
+        if step.needed:
+            if size not in (None, step.part.size):
+                return_freed_memory()
+            size = step.part.size
+            before_tile()
+        results = step.run(runner)
+        for i, buffer in step.buffers.items():
+            buffer.add(step.tile, step.part, results.get(i))
+        for i, result in results.items():
+            counts[i].computed += 1
+            if result.rejected:
+                where = step.buffers[i].in_photo(step.tile.keep).text
+                counts[i].warnings.append(f"left the part {where} as it was: {result.rejected}")
+        if results:
+            done += 1
+            report(done, total)
     return counts

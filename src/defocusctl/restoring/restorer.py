@@ -1,13 +1,14 @@
 """Restores photos with a network; the only code that pads, tiles, blends and crops.
 
-The photo stays in host memory as it was read. Tiles become float tensors on the device one or two at a time,
-and their results are written as soon as no other tile can change them: beside the photo and the result, only
-open seams stay in memory, and what coarser levels add.
+The photo stays in host memory as it was read. Tiles become float tensors on the device one at a time, and
+their results are written as soon as no other tile can change them: beside the photo and the result, only open
+seams stay in memory, and what coarser levels add.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 
@@ -39,7 +40,7 @@ from defocusctl.system.devices import (
     reset_peak_memory,
     return_freed_memory,
 )
-from defocusctl.system.threads import compute_threads, in_order, torch_threads
+from defocusctl.system.threads import ThreadsForIdleProcessors, compute_threads, torch_threads
 
 PROBE = 192
 """The side, in pixels, of the tile that is timed for estimates."""
@@ -49,9 +50,11 @@ class Restorer:
     """A network on its device, ready to restore any number of photos.
 
     It may be called from several threads: ``concurrency`` of them restore at the same time and share the free
-    memory; the others wait. Backends other than ``torch`` need the network's exported ``graph``; a scale of
-    ``auto`` and ``max_blur`` need the ``blur_radius`` network. ``level_shares`` are those measured for the
-    network, if they were.
+    memory; the others wait. On a CPU, a photo restored alone takes no more threads than other programs leave
+    processors idle. Other numbers of threads round differently; ``follows_load = False`` keeps the number.
+
+    Backends other than ``torch`` need the network's exported ``graph``; a scale of ``auto`` and ``max_blur``
+    need the ``blur_radius`` network. ``level_shares`` are those measured for the network, if they were.
 
     Raises:
         DeviceError: if the device, the precision or the backend is not available.
@@ -71,6 +74,7 @@ class Restorer:
         self.settings = settings
         self._level_shares = level_shares or DEFAULT_SHARES
         limit_threads()
+        self._threads = ThreadsForIdleProcessors()
         self._engine, self.device = open_engine(
             settings.backend, network, settings.device, settings.precision, graph
         )
@@ -81,6 +85,7 @@ class Restorer:
         self.planner = TilePlanner(network, settings, self._engine, self.device)
         self.runner = TileRunner(self._engine, clip=settings.clip)
         self.concurrency = 1
+        self.follows_load = True
 
     @property
     def concurrency(self) -> int:
@@ -138,7 +143,9 @@ class Restorer:
                 self._prepare(photo, wanted, whole_mask, reduction, KeptPieces() if keep_change else None)
                 for photo in photos
             ]
-            reports = self._fill(prepared, wanted, on_progress)
+            threads = compute_threads()
+            with torch_threads(threads):
+                reports = self._fill(prepared, wanted, on_progress, self._adapting(threads))
         restored = []
         for photo, each, report in zip(photos, prepared, reports, strict=True):
             before = photo if region is None else cropped(photo, region)
@@ -165,12 +172,10 @@ class Restorer:
         """Measure how long the network takes per pixel of a tile."""
         noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
         photo, whole = Photo.of_pixels(noise, 255.0), Box(0, 0, PROBE, PROBE)
-        at_once = self.planner.tiles_at_once
-        with torch_threads(compute_threads() // at_once):
-            for _ in range(2):  # the first time warms up
-                started = time.perf_counter()
-                list(in_order(lambda box: self.runner.run([photo], box), [whole] * at_once, at_once))
-        return (time.perf_counter() - started) / (at_once * PROBE**2)
+        for _ in range(2):  # the first time warms up
+            started = time.perf_counter()
+            self.runner.run([photo], whole)
+        return (time.perf_counter() - started) / PROBE**2
 
     def _prepare(
         self,
@@ -192,8 +197,18 @@ class Restorer:
         strength = self.settings.strength
         return PhotoPyramid(seen, wanted, overlap, step, strength, shares, blur, mask, map_reduction, kept)
 
+    def _adapting(self, threads: int) -> Callable[[], None]:
+        """What to call before every tile: it keeps the threads to idle processors, if tiles share them."""
+        if self.device.type != "cpu" or self.concurrency > 1 or threads == 1 or not self.follows_load:
+            return lambda: None
+        return partial(self._threads.adapt, threads)
+
     def _fill(
-        self, photos: Sequence[PhotoPyramid], wanted: Box, on_progress: Progress | None
+        self,
+        photos: Sequence[PhotoPyramid],
+        wanted: Box,
+        on_progress: Progress | None,
+        before_tile: Callable[[], None],
     ) -> list[RestoreReport]:
         """Restore into the photos' buffers, with smaller tiles or batches if memory runs out."""
         started = time.perf_counter()
@@ -203,9 +218,7 @@ class Restorer:
         while True:
             plans = self._plans(photos, largest)
             try:
-                at_once = min(self.planner.tiles_at_once, max(plan.count for plan in plans.values()))
-                with torch_threads(compute_threads() // at_once):
-                    done = run_tiles(self.runner, photos, plans, on_progress, at_once)
+                done = run_tiles(self.runner, photos, plans, on_progress, before_tile)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -213,8 +226,8 @@ class Restorer:
             release_memory(self.device)
             if len(photos) > 1:
                 middle = len(photos) // 2
-                first = self._fill(photos[:middle], wanted, on_progress)
-                return first + self._fill(photos[middle:], wanted, on_progress)
+                first = self._fill(photos[:middle], wanted, on_progress, before_tile)
+                return first + self._fill(photos[middle:], wanted, on_progress, before_tile)
             tried = max(max(plan.tile) for plan in plans.values())
             largest = self.planner.smaller_tile(tried)
             warnings.append(

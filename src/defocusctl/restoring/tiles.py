@@ -35,10 +35,6 @@ CONTEXT = 16
 RAMP = 16
 """Pixels over which two neighbouring results are blended."""
 
-SINGLE_TILE = 1.25
-"""The time of a single tile that all threads share, which wait for each other, against one of several tiles
-computed at the same time by a thread each."""
-
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -91,13 +87,10 @@ def smallest_tile(overlap: int, step: int = STEP) -> int:
     return max(2 * step, _shared(overlap, step) + step)
 
 
-def cheapest_tile(
-    size: Size, pixels: int, overlap: int, context: int = 0, step: int = STEP, at_once: int = 1
-) -> Size:
+def cheapest_tile(size: Size, pixels: int, overlap: int, context: int = 0, step: int = STEP) -> Size:
     """The tile of at most ``pixels`` for which the least of a photo is computed, overlaps included.
 
-    Where ``at_once`` tiles are computed at the same time, the last ones take as long as if all places were
-    taken, and a single tile counts as ``SINGLE_TILE`` says. No side is shorter than the overlap allows.
+    No side is shorter than the overlap allows.
     """
     shared, smallest = _shared(overlap, step), smallest_tile(overlap, step)
     height, width = padded_size(size, context, step)
@@ -107,13 +100,11 @@ def cheapest_tile(
         widest = pixels // tall // step * step
         if widest < min(width, smallest):
             continue
-        fewest = 1 if widest >= width else -(-(width - shared) // (widest - shared))
-        for columns in range(fewest, fewest + at_once):
-            tile = Size(tall, _equal_tile(width, columns, shared, step))
-            count = rows * columns
-            cost = tile.pixels * (SINGLE_TILE if count == 1 < at_once else round_up(count, at_once))
-            if cost < least and (columns == 1 or tile.width >= smallest):
-                best, least = tile, cost
+        columns = 1 if widest >= width else -(-(width - shared) // (widest - shared))
+        tile = Size(tall, _equal_tile(width, columns, shared, step))
+        computed = rows * columns * tile.pixels
+        if computed < least and (columns == 1 or tile.width >= smallest):
+            best, least = tile, computed
     return best
 
 

@@ -1,18 +1,22 @@
-"""Work in several threads, and how many of PyTorch's threads each gets."""
+"""How many threads PyTorch computes with."""
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple
 
+import psutil
 import torch
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+SHORTEST = 0.2
+"""Seconds over which load is measured at least: systems count it in steps of 10 to 16 milliseconds."""
 
-AHEAD = 4
-"""How many results per thread may wait for those before them."""
+HALF = 0.5
+"""A processor counts as idle if other programs take less than this share of it (benchmarks/threads.py)."""
+
+NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
+"""A processor's times that are no work, or work that is counted among others too."""
 
 
 def compute_threads() -> int:
@@ -34,24 +38,38 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_order(
-    compute: Callable[[Item], Result], items: Iterable[Item], at_once: int
-) -> Generator[Result, None, None]:
-    """The results of ``compute`` for the items, in their order; ``at_once`` are computed at the same time.
+class ThreadsForIdleProcessors:
+    """Keeps PyTorch's threads to the processors that other programs leave idle.
 
-    Closing the generator waits for those being computed and starts no others.
+    Threads wait for each other after every layer. If another program keeps one of them from running, all of
+    them together are many times slower than one alone (docs/restoring.md).
     """
-    if at_once == 1:
-        yield from map(compute, items)
-        return
-    pool = ThreadPoolExecutor(at_once, "tile")
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(compute, item))
-            if len(waiting) > AHEAD * at_once:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+    def __init__(self) -> None:
+        self._before = Load.now()
+
+    def adapt(self, most: int) -> None:
+        """Set 1 to ``most`` threads, by the load since the last call or the beginning."""
+        now = Load.now()
+        elapsed = now.clock - self._before.clock
+        if elapsed < SHORTEST:
+            return
+        idle = now.processors - (now.others - self._before.others) / elapsed
+        torch.set_num_threads(max(1, min(most, int(idle + HALF))))
+        self._before = now
+
+
+class Load(NamedTuple):
+    """A time, the processors that this program may use, and the seconds that others have taken on them."""
+
+    clock: float
+    processors: int
+    others: float
+
+    @classmethod
+    def now(cls) -> "Load":
+        times = psutil.cpu_times(percpu=True)
+        if hasattr(os, "sched_getaffinity"):
+            times = [times[i] for i in os.sched_getaffinity(0) if i < len(times)]
+        busy = sum(sum(each) - sum(getattr(each, name, 0.0) for name in NOT_BUSY) for each in times)
+        return cls(time.monotonic(), len(times), busy - time.process_time())
