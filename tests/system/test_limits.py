@@ -170,7 +170,7 @@ def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
     """A photo of 48 megapixels in float32: 3 GiB, 2.5 of them used, on a host with 400 GiB free."""
     restorer = Restorer(NRKNet(), RestoreSettings(device="cpu", precision="fp32"))
     size = Size(6000, 8000)
-    need = NRKNet.bytes_per_pixel
+    need = restorer.planner.bytes_per_pixel
     free = restorer.planner.plan(size).tile
     assert free.pixels > 400**2
     assert restorer.planner.max_concurrency() == 400 * GIB // 2 // (768**2 * need)

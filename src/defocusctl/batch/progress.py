@@ -127,7 +127,7 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
     largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
-        memory += concurrency.computing * tile * deblurrer.network.bytes_per_pixel
+        memory += concurrency.computing * tile * restorer.planner.bytes_per_pixel
     return Estimate(
         megapixels=mean(size.megapixels for size in sizes) * len(jobs),
         seconds=computed * seconds_per_pixel / concurrency.computing,

@@ -32,7 +32,7 @@ TRUSTED = 12.0
 ENTRY = 4  # the input is unshuffled by this
 MULTIPLE = 16  # sides of what the network sees: the coarsest of its features are at 1/16
 CONTEXT = 160  # pixels; at least the receptive field's radius, and a multiple of MULTIPLE
-TILE = 2048  # pixels of a level on each side that are computed at once
+TILE = 1024  # pixels of a level on each side that are computed at once
 SMALLEST_LOG_SCALE = -4.0
 """No level is surer than this, so that none is all or nothing in what is fused."""
 DISTANCES = (1, 2, 4, 8)

@@ -95,7 +95,7 @@ class Network(Model):
     default_overlap: int
     """Pixels of context at each cut edge of a tile; see docs/restoring.md for the effect on accuracy."""
     bytes_per_pixel: int
-    """Device memory per pixel of a tile at any precision, gaps between its tensors included; rounded up."""
+    """Bytes per pixel for the tensors of a tile, at any precision (benchmarks/tile_memory.py); rounded up."""
     full_precision: ClassVar[tuple[str, ...]] = ()
     """Layers that run in float32 at any precision, because bfloat16 there is visible in the photo."""
     replaceable_layers: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""How large the tiles of a photo are, and how many are computed at once: as memory and the device allow."""
+"""How large the tiles of a photo are: as memory and the device allow."""
 
 from math import lcm
 
@@ -26,10 +26,10 @@ LARGEST_TILE = {"cpu": 768**2, "cuda": 2304**2, "mps": 896**2}
 more than 512 MiB, for which oneDNN computes float32 convolutions three times as slowly per pixel (with
 PyTorch 2.13 on an AMD EPYC with AVX2)."""
 
-MOST_MEMORY, LEAST_MEMORY = 1_400_000_000, 500_000_000
+MOST_MEMORY, LEAST_MEMORY = 2_100_000_000, 1_000_000_000
 """Bytes that a tile on a CPU may need, beside a small photo and beside a large one."""
 
-BYTES_OF_PHOTO = 30
+BYTES_OF_PHOTO = 35
 """Memory per pixel of the photo itself, its levels and its result; tiles are smaller for it."""
 
 MAX_BATCH = 32
@@ -47,7 +47,7 @@ class TilePlanner:
         self.concurrency = 1
         self._settings = settings
         self._device = device
-        self._bytes_per_pixel = engine.bytes_per_pixel
+        self.bytes_per_pixel = engine.bytes_per_pixel
 
     def plan(self, size: Size, scale: int = 1, largest: int | None = None) -> TilePlan:
         """The tiles for a photo of this size after it was shrunken by ``scale``.
@@ -76,7 +76,7 @@ class TilePlanner:
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""
         pixels = (self._settings.tile or 0) ** 2 or LARGEST_TILE[self._device.type]
-        return max(1, free_memory(self._device) // 2 // (pixels * self._bytes_per_pixel))
+        return max(1, free_memory(self._device) // 2 // (pixels * self.bytes_per_pixel))
 
     def room_for(self, size: Size) -> int:
         """How many photos of this size are worth batching; more than one only on a GPU."""
@@ -109,5 +109,5 @@ class TilePlanner:
         memory = free_memory(self._device) // 2 // self.concurrency
         if self._device.type == "cpu" and self._settings.backend == "torch":
             memory = min(memory, max(LEAST_MEMORY, MOST_MEMORY - BYTES_OF_PHOTO * photo))
-        pixels = min(memory // self._bytes_per_pixel, LARGEST_TILE[self._device.type])
+        pixels = min(memory // self.bytes_per_pixel, LARGEST_TILE[self._device.type])
         return cheapest_tile(size, pixels, self.overlap, CONTEXT, self.step)

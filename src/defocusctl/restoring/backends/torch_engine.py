@@ -12,6 +12,9 @@ from defocusctl.restoring.backends.engine import EngineOutput
 from defocusctl.restoring.tiles import Floats
 from defocusctl.system.devices import PRECISIONS
 
+GAPS = 2.3
+"""Memory of a tile on a CPU relative to its tensors: they leave gaps that others do not fit into."""
+
 LAYOUTS = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}
 
 
@@ -20,7 +23,7 @@ class TorchEngine:
 
     def __init__(self, network: Network, device: torch.device, precision: str, layout: str) -> None:
         self.precision = precision
-        self.bytes_per_pixel = network.bytes_per_pixel
+        self.bytes_per_pixel = round(network.bytes_per_pixel * (GAPS if device.type == "cpu" else 1))
         self.has_exact = precision != "fp32"
         self._device = device
         self._layout = LAYOUTS[layout]
