@@ -26,7 +26,7 @@ LARGEST_TILE = {"cpu": 768**2, "cuda": 2304**2, "mps": 896**2}
 more than 512 MiB, for which oneDNN computes float32 convolutions three times as slowly per pixel (with
 PyTorch 2.13 on an AMD EPYC with AVX2)."""
 
-MOST_MEMORY, LEAST_MEMORY = 2_100_000_000, 1_000_000_000
+MOST_MEMORY, LEAST_MEMORY = 2_000_000_000, 1_000_000_000
 """Bytes that a tile on a CPU may need, beside a small photo and beside a large one."""
 
 BYTES_OF_PHOTO = 35
