@@ -1,6 +1,7 @@
 """``deblur --in-place``: the result takes the photo's place, and the original is kept beside it."""
 
 import errno
+import io
 import json
 import os
 import random
@@ -222,6 +223,12 @@ def starter() -> Iterator[Starter]:
     ready.close()
 
 
+def is_the_same(result: bytes, other: bytes) -> bool:
+    """Whether two results are the same TIFF but for the last bit: a process may round unlike another."""
+    one, two = (tifffile.imread(io.BytesIO(data)).astype(int) for data in (result, other))
+    return bool(np.abs(one - two).max() <= 1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs fork and kill")
 def test_killed_at_any_moment(home: Path, starter: Starter) -> None:
@@ -242,8 +249,8 @@ def test_killed_at_any_moment(home: Path, starter: Starter) -> None:
         photo.write_bytes(old)
         _, code = starter.run(end, *arguments)
         assert code < 0 or isinstance(end, int)
-        found.append((photo.read_bytes() == new, backup.exists()))
-        assert photo.read_bytes() in (old, new)
+        found.append((is_the_same(photo.read_bytes(), new), backup.exists()))
+        assert found[-1][0] or photo.read_bytes() == old
         assert backup.read_bytes() == old if backup.exists() else photo.read_bytes() == old
     nothing, linked, done = (False, False), (False, True), (True, True)
     assert found[: len(MOMENTS)] == [nothing, linked, nothing, linked, linked, done]

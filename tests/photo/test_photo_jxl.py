@@ -75,7 +75,7 @@ def test_profiles_are_read_as_libjxl_writes_them(icc: bytes) -> None:
     jpeg = files.pillow(files.scene(), "JPEG", quality=95, icc_profile=icc)
     photo = read_photo(bytes(imagecodecs.jpegxl_encode_jpeg(jpeg)))
     assert photo.metadata.icc == icc
-    assert np.abs(photo.pixels.astype(int) - read_photo(jpeg).pixels).max() <= 2
+    assert np.abs(photo.pixels.astype(int) - read_photo(jpeg).pixels).max() <= 3  # two decoders of one JPEG
 
 
 @pytest.mark.parametrize("platform", [b"APPL", b"MSFT", b"SGI ", b"SUNW", b"\0\0\0\0", b"SOME"])

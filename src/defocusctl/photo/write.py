@@ -53,7 +53,7 @@ def write_photo(
         check_fits(photo, photo.format)
         buffer = io.BytesIO()
         _encode(photo, pixels, photo.format, quality, provenance, buffer)
-        target.write(buffer.getbuffer())
+        target.write(buffer.getvalue())
 
 
 def _encode(

@@ -68,7 +68,7 @@ def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: Binary
     else:
         tables = [list(table) for table in coding.tables[: pixels.shape[2]]]
         image.save(buffer, "JPEG", qtables=tables, subsampling=coding.subsampling, keep_rgb=coding.rgb)
-    encoded = buffer.getbuffer()
+    encoded = buffer.getvalue()
     out.write(encoded[:2])
     body = 2
     if encoded[3] == jpeg.APP0:

@@ -23,6 +23,7 @@ READ_BOXES = (b"JXL ", CODESTREAM, PART, LEVEL, EXIF, XMP, COMPRESSED, FRAME_IND
 MAX_INTERLEAVED = 4
 LARGEST_BOX = 16 * 2**20
 EFFORT = 3  # libjxl's default is 7; this takes an eighth of the time, and files grow by 1 % (16 bits) to 20 %
+FLOAT_EFFORT = 4  # below, libjxl 0.12 fails on negative values
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
@@ -69,7 +70,8 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     samples = pixels if alpha is None else np.dstack([pixels, alpha])
     if samples.shape[2] == 1:
         samples = samples[:, :, 0]
-    encoded = bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(samples), lossless=True, effort=EFFORT))
+    effort = FLOAT_EFFORT if samples.dtype.kind == "f" else EFFORT
+    encoded = bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(samples), lossless=True, effort=effort))
     parts = [] if encoded.startswith(SIGNATURE) else list(boxes(encoded))
     codestream = _codestream(encoded, parts)
     if metadata.icc is not None:
