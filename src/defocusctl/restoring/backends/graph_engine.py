@@ -10,8 +10,8 @@ from defocusctl.restoring.backends.onnx_runtime import OnnxRuntimeGraph
 from defocusctl.restoring.backends.openvino_graph import OpenVinoGraph
 from defocusctl.restoring.tiles import Floats
 
-MEMORY = {"onnxruntime": 4, "openvino": 6}
-"""Memory for a tile relative to PyTorch's, measured; the larger ratio of the two networks, rounded up."""
+MEMORY = {"onnxruntime": 5, "openvino": 7}
+"""Memory of a tile relative to ``Network.bytes_per_pixel``, measured; the larger ratio of both networks."""
 
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "not enough memory", "out of memory")
 
