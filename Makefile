@@ -41,7 +41,7 @@ NOT_LOWEST := tests/export tests/integration tests/server tests/training tests/c
 
 # Old packages may use what newer ones have deprecated, so warnings are not errors here.
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest -W default -m "not browser" $(addprefix --ignore=,$(NOT_LOWEST))
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -W default -m "not browser" $(addprefix --ignore=,$(NOT_LOWEST))
 
 .venv-lowest/installed: pyproject.toml scripts/lowest_versions.py
 	$(PYTHON) -m venv .venv-lowest
