@@ -37,6 +37,7 @@ quick: .venv/installed-dev
 
 # Tests that need another extra or the tools in .venv, or compare what the newest Matplotlib draws.
 NOT_LOWEST := tests/export tests/integration tests/server tests/training tests/cli/test_train.py \
+	tests/cli/test_train_lpips.py \
 	tests/models/test_plugins.py tests/test_documentation.py tests/test_gallery.py tests/test_packages.py
 
 # Old packages may use what newer ones have deprecated, so warnings are not errors here.

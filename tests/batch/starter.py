@@ -13,6 +13,7 @@ import pkgutil
 import signal
 import sys
 import threading
+from contextlib import suppress
 from itertools import count
 from types import FrameType
 
@@ -22,7 +23,7 @@ import defocusctl
 from defocusctl.cli.app import run
 
 for module in pkgutil.walk_packages(defocusctl.__path__, "defocusctl."):
-    if module.name != "defocusctl.spandrel":  # for another program, whose package it needs
+    with suppress(ModuleNotFoundError):  # of an extra that is not installed
         importlib.import_module(module.name)
 torch.set_num_threads(2)  # two photos at once
 NAMED = {"link": os.link, "replace": os.replace, "fsync": os.fsync, "network": torch.tanh}

@@ -224,7 +224,7 @@ def starter() -> Iterator[Starter]:
 
 
 def is_the_same(result: bytes, other: bytes) -> bool:
-    """Whether two results are the same TIFF but for the last bit: a process may round unlike another."""
+    """Whether two results are the same TIFF but for the last bit: the number of threads follows the load."""
     one, two = (tifffile.imread(io.BytesIO(data)).astype(int) for data in (result, other))
     return bool(np.abs(one - two).max() <= 1)
 

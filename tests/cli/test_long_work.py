@@ -80,6 +80,7 @@ def test_datasets_and_eval(home: Path) -> None:
 
 
 def test_training(home: Path) -> None:
+    pytest.importorskip("tensorboard", reason="no TensorBoard here: pip install '.[train]'")
     recipe = write_data(home, "iniknet")
     lines = said(defocusctl("train", recipe, "--out", "run"))
     assert {"starting ...", "iniknet: starting ..."} <= {*lines}
