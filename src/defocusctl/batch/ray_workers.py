@@ -203,6 +203,7 @@ class Assignment:
             weights = replace(self.weights, path=path)
             deblurrer = Deblurrer.from_resolved(weights, self.options.restoring)
         deblurrer.restorer.concurrency = self.workers.per_node
+        deblurrer.restorer.follows_load = False  # Ray gives each worker its processors
         return PhotoWork(deblurrer, self.options, self.out, self.storage)
 
 

@@ -13,7 +13,7 @@ SHORTEST = 0.2
 """Seconds over which load is measured at least: systems count it in steps of 10 to 16 milliseconds."""
 
 HALF = 0.5
-"""A processor counts as idle if other programs take less than this share of it (benchmarks/threads.py)."""
+"""Idle processors are rounded to a whole number: a thread pays on half of one (benchmarks/threads.py)."""
 
 NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 """A processor's times that are no work, or work that is counted among others too."""
