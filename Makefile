@@ -8,7 +8,7 @@ SAMPLE := samples/circuit-board.png
 help:
 	@echo "make demo    deblur a sample photo with the bundled weights"
 	@echo "make test    run the tests"
-	@echo "make quick   run the tests that together take under a minute"
+	@echo "make quick   run the quick tests: no browser, Ray, stores or slow ones"
 	@echo "make test-lowest  run the tests without most extras, with the lowest allowed versions"
 	@echo "make check   check format, lint, types and import layers, and run the tests"
 	@echo "make docs    build the documentation as a site, in the folder site"
