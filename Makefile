@@ -27,7 +27,8 @@ demo: .venv/installed
 # Processes with one thread each, two more than the processor has cores, because some wait for others;
 # tests/conftest.py says which tests share a process.
 PROCESSES := $(shell $(PYTHON) -c "import os; print(min(6, (os.cpu_count() or 1) + 2))")
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+# Bytecode is kept even where the environment says otherwise: the tests start the command many times.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test: .venv/installed-dev
 	$(TEST)

@@ -47,6 +47,7 @@ def completed(shell: str, words: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_shells_complete_commands_and_values(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
@@ -111,6 +112,7 @@ class Loaded(HTMLParser):
         self.addresses += [given[name] or "" for name in ("src", "srcset", "poster") if name in given]
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
     pytest.importorskip("material", reason="no MkDocs Material here: pip install '.[docs]'")
     done = subprocess.run(

@@ -11,6 +11,7 @@ from tests.machine import make_fresh_machine
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_the_blocks_of_the_page_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,7 @@ def test_files_of_others_are_not_replaced() -> None:
     assert Path("out/a.png").read_bytes() != before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_results_inside_the_inputs_are_no_inputs() -> None:
     pictures = ["--maps-dir", "in/maps", "--compare-to", "in/compared", "--maps-data", "--exclude", "[acd].*"]
@@ -233,6 +234,7 @@ def test_results_inside_the_inputs_are_no_inputs() -> None:
     assert (events(again)[0]["to_do"], events(again)[0]["done_before"]) == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_maps_and_comparisons_of_another_batch_are_passed_over() -> None:
     pictures = ["--maps-dir", "in", "--compare-to", "in/2024", "--exclude", "[acd].*"]
@@ -367,6 +369,7 @@ def test_a_read_only_disk_is_refused(tree: Path, small_disk: Path) -> None:
     assert os.strerror(errno.EROFS) in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("times", [1, 2])

@@ -81,6 +81,7 @@ def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> N
         assert entry.files == {entry.input: sha256(Path("out") / entry.input)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "levels"), [("fp32", 0), ("bf16", 1)])
 def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, levels: int) -> None:
     """Grey and colour of one size together, in several tiles; another size by itself."""
@@ -175,6 +176,7 @@ def test_stopping_ends_what_is_in_flight_and_begins_nothing(loaded: Deblurrer) -
     assert len(list(Path("out").iterdir())) == len(ended)
 
 
+@pytest.mark.slow
 def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(loaded: Deblurrer) -> None:
     names = [f"{i}.png" for i in range(12)]
     write_photos(Path("in"), names, size=(96, 96))
@@ -190,6 +192,7 @@ def test_abandoning_tells_of_all_that_was_stored_and_of_nothing_else(loaded: Deb
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(entry.input for entry in ended)
 
 
+@pytest.mark.slow
 def test_closing_abandons_and_leaves_nothing_unfinished(loaded: Deblurrer) -> None:
     names = [f"{i}.png" for i in range(8)]
     write_photos(Path("in"), names, size=(96, 96))

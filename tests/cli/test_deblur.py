@@ -117,6 +117,7 @@ def test_two_inputs_cannot_claim_one_output(home: Path) -> None:
     assert list((home / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "pictures"),
     [("iniknet", {"mu", "omega", "blur_radius", "atoms", "compare"}),

@@ -52,6 +52,7 @@ def test_the_command_line_names_what_there_is() -> None:
     assert set(get_args(DatasetName)) == {*SETS, "pairs", "photos"}
 
 
+@pytest.mark.slow
 def test_a_table_with_the_published_rows_marked(home: Path) -> None:
     answer = evaluate(home, "--allow-partial", "--baseline", "unsharp")
     assert answer.code == ExitCode.OK, answer.err
@@ -62,6 +63,7 @@ def test_a_table_with_the_published_rows_marked(home: Path) -> None:
     assert "50" in answer.err  # RealDOF has that many images, and here are three
 
 
+@pytest.mark.slow
 def test_what_is_kept_can_be_read_again_and_expected(home: Path) -> None:
     out = home / "run"
     answer = evaluate(
@@ -102,6 +104,7 @@ def test_protocols_score_the_same_outputs_differently(home: Path) -> None:
     )  # 64 x 96 fits both
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was(home: Path) -> None:
     out = home / "run"
     first = evaluate(home, "--allow-partial", "--out", out, "--limit", 1)

@@ -164,6 +164,7 @@ def test_resuming_from_another_folder_is_the_same_run(root: Path, monkeypatch: p
     assert classical(root, "--out", root / "run", "--limit", 2, "--resume").code == ExitCode.OK
 
 
+@pytest.mark.slow
 def test_checkpoints_of_one_name_are_told_apart(root: Path) -> None:
     files = []
     for run in ("a", "b"):

@@ -64,6 +64,7 @@ def test_published_figures_within_and_beyond_the_tolerance(root: Path) -> None:
     assert "all 2 figures agree with published" in wide.err
 
 
+@pytest.mark.slow
 def test_published_figures_count_under_their_papers_protocol(root: Path) -> None:
     every = evaluate(root, "--expect", "published", "--protocol", "all", "--limit", 1, "-q")
     assert {line.split("(")[1].split(")")[0] for line in every.err.splitlines() if " is " in line} == {

@@ -206,6 +206,7 @@ def test_where_no_backup_can_be_made_nothing_is_computed(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_the_command_for_editors_without_options(home: Path) -> None:
     photo, weights = photo_file(home / "photo.png"), small_weights(home, "iniknet")
     before = photo.read_bytes()

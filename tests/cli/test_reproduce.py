@@ -94,6 +94,7 @@ def expected_psnr(root: Path) -> float:
     return float(np.mean(values))
 
 
+@pytest.mark.slow
 def test_measured_stands_beside_published_and_the_exit_code_says_whether_they_agree(root: Path) -> None:
     answer = reproduce(root, "--allow-partial", "--json", "--out", root / "kept")
     assert answer.code == ExitCode.EXPECTATION

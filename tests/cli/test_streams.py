@@ -27,6 +27,7 @@ def piped_photo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content))
 
 
+@pytest.mark.slow
 def test_photos_pass_through(home: Path) -> None:
     photo = photo_file(home / "photo.png")
     command = [*PROGRAM, "deblur", "-", "--weights", str(small_weights(home, "iniknet"))]
@@ -83,6 +84,7 @@ def test_a_full_stdout_is_one_line(home: Path, arguments: list[str]) -> None:
     assert "cannot write to standard output" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("redirection", ["2>/dev/full", ">&- 2>&-", "2>&-"])
 def test_a_full_or_closed_stderr_costs_nothing(home: Path, redirection: str) -> None:
@@ -94,6 +96,7 @@ def test_a_full_or_closed_stderr_costs_nothing(home: Path, redirection: str) -> 
     assert result.exists()
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_loses_the_photo(home: Path) -> None:
     photo = photo_file(home / "photo.png", 32, 32)
     command = [*PROGRAM, "deblur", str(photo), "-o", "-", "--weights", str(small_weights(home, "iniknet"))]
@@ -102,6 +105,7 @@ def test_a_closed_stdout_loses_the_photo(home: Path) -> None:
     assert "cannot write to standard output" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_one_line(home: Path) -> None:
     """The photo itself is lost, so that the command must not end well."""
     photo = photo_file(home / "photo.png", 32, 32)
@@ -134,6 +138,7 @@ def with_pipe(pipe: Path, content: bytes, *arguments: object) -> "subprocess.Com
             writer.kill()
 
 
+@pytest.mark.slow
 @needs_pipes
 @pytest.mark.parametrize("output", [["-o", "out.png"], ["-o", "out/"], []])
 def test_a_named_pipe_is_read_once(home: Path, output: list[str]) -> None:
@@ -147,6 +152,7 @@ def test_a_named_pipe_is_read_once(home: Path, output: list[str]) -> None:
         assert image.size == (64, 48)
 
 
+@pytest.mark.slow
 @needs_pipes
 def test_a_named_pipe_that_holds_no_photo_costs_one_line(home: Path) -> None:
     weights = small_weights(home, "iniknet")
@@ -160,6 +166,7 @@ def test_a_named_pipe_that_holds_no_photo_costs_one_line(home: Path) -> None:
     assert not (home / "out.png").exists()
 
 
+@pytest.mark.slow
 @needs_pipes
 def test_a_batch_passes_over_named_pipes_and_never_writes_to_one(home: Path) -> None:
     (home / "in").mkdir()

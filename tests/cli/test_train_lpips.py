@@ -54,6 +54,7 @@ def test_offline_without_the_weights_nothing_begins(monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_weights_are_fetched_and_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Loopback
 ) -> None:

@@ -29,6 +29,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scale", "limits"),
     [("auto", {}), ("1", {}), ("1/2", {}), ("auto", {"region": "64x48+40+24"}), ("auto", {"mask": "mask"})],

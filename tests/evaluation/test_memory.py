@@ -3,6 +3,8 @@
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from defocusctl.data.search import pairs_data
 from defocusctl.evaluation.methods import untouched
 from defocusctl.evaluation.protocols import PROTOCOLS
@@ -12,6 +14,7 @@ from tests.cli.eval_data import make_pair
 SIDE = 128
 
 
+@pytest.mark.slow
 def test_it_does_not_grow_with_the_dataset(tmp_path: Path) -> None:
     for number in range(100):
         name = f"{number:03}.png"

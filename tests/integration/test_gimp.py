@@ -39,6 +39,7 @@ def settings(plugin: ModuleType, tmp_path: Path, **values: Any) -> Any:
     return plugin.Settings(**{"command": COMMAND, "weights": weights, **values})
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_the_python_api(plugin: ModuleType, layer: Path, tmp_path: Path) -> None:
     target = layer.with_name("out.tif")
     given = settings(plugin, tmp_path, strength=0.5, scale="1", max_blur=30.0)
@@ -53,6 +54,7 @@ def test_the_result_is_that_of_the_python_api(plugin: ModuleType, layer: Path, t
     assert not np.allclose(result[..., :3], tifffile.imread(layer)[..., :3], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_line(plugin: ModuleType, layer: Path, tmp_path: Path) -> None:
     missing = tmp_path / "no such program"
     with pytest.raises(plugin.DeblurError, match=r"cannot find .*: give its path in the dialog"):

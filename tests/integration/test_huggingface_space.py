@@ -33,6 +33,7 @@ def opened(path: Path) -> tuple[np.ndarray, Image.Exif]:
         return np.asarray(picture, np.int16), picture.getexif()
 
 
+@pytest.mark.slow
 def test_files_are_those_of_the_python_api(space: ModuleType, photo: Path, tmp_path: Path) -> None:
     tiles: list[tuple[int, int]] = []
     job = space.restore(photo, "iniknet", "1", max_megapixels=1, on_tile=lambda *tile: tiles.append(tile))

@@ -72,6 +72,7 @@ def weights_of(kind: str, model: str, folder: Path) -> Path:
     return saved(folder / "small.safetensors", small(model, int(kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", ["bundled", "1", "2"])
 def test_its_call_gives_our_pixels(spandrel: ModuleType, tmp_path: Path, model: str, kind: str) -> None:

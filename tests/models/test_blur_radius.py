@@ -54,6 +54,7 @@ def test_the_default_network_is_small() -> None:
     assert 100_000 < sum(parameter.numel() for parameter in BlurRadius().parameters()) < 300_000
 
 
+@pytest.mark.slow
 def test_tiles_equal_the_whole(network: BlurRadius, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = photo(777, 530)
     whole = network(picture)

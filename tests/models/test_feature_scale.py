@@ -68,6 +68,7 @@ def test_faster_layers_and_a_constant_dictionary_change_nothing(half: Network) -
     torch.testing.assert_close(with_constant_dictionary(deepcopy(half))(x).image, expected)
 
 
+@pytest.mark.slow
 def test_reach_is_described(half: Network) -> None:
     full = type(half)(type(half.config)(**{**vars(half.config), "feature_scale": 1}))
     assert receptive_radius(half) > receptive_radius(full)

@@ -20,6 +20,7 @@ def test_reach_of_the_released_configurations(name: str, pixels: int) -> None:
     assert receptive_radius(NETWORKS[name]()) == pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

@@ -219,6 +219,7 @@ def deflate_strip_bomb() -> bytes:
     return bytes(data) + bomb
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, the system has other units")
 def test_strip_bombs_stay_small() -> None:
     import resource

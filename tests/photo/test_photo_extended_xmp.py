@@ -131,6 +131,7 @@ def test_extended_xmp_is_read_and_reaches_other_formats(tmp_path: Path) -> None:
     assert photo.metadata.xmp is not None and properties(photo.metadata.xmp)[TITLE] == "A day"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 def test_many_descriptions_in_the_scope_of_many_namespaces_do_not_multiply(tmp_path: Path) -> None:
     """4,000 of each: 200 MB of namespaces if every Description repeated them."""

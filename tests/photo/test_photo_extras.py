@@ -93,6 +93,7 @@ def test_where_there_is_no_package_to_install_the_hint_is_another(monkeypatch: p
     assert lack[1].endswith("pip install 'defocusctl[heif]'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEEDS)
 def test_mutants_give_a_photo_or_an_input_error(name: str, tmp_path: Path) -> None:
     outcomes = {True: 0, False: 0}

@@ -35,6 +35,7 @@ def deep(bits: int, channels: int) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_lossless_files_come_back_bit_for_bit(bits: int, channels: int) -> None:
@@ -57,6 +58,7 @@ def test_lossless_files_come_back_bit_for_bit(bits: int, channels: int) -> None:
         np.testing.assert_array_equal(third.alpha, full[:, :, -1])
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 2**32))
 def test_any_small_picture_survives_without_loss(

@@ -146,6 +146,7 @@ MANY: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANY)
 def test_many_parts_take_time_in_proportion(name: str) -> None:
     build, warnings = MANY[name]

@@ -31,6 +31,7 @@ def rewritten(photo: Photo) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.integers(1, 70),

@@ -60,6 +60,7 @@ def memory_for(data: bytes) -> int:
     return peak
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_mutants_give_a_photo_or_an_input_error(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -144,6 +144,7 @@ def test_a_default_namespace_may_be_taken_back() -> None:
     assert inside in add_provenance(XMP.replace(b"moth", inside), PROVENANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inside",
     [

@@ -81,6 +81,7 @@ def test_before_and_after_of_small_photos(tmp_path: Path) -> None:
     assert (page.parent / row["files"][0][1]).resolve() == (out / "a/b.png").resolve()
 
 
+@pytest.mark.slow
 def test_large_photos_are_scaled_down_with_a_detail_as_it_is(tmp_path: Path) -> None:
     out = tmp_path / "out"
     before = plain((90, 90, 90), 1000, 1500)
@@ -195,6 +196,7 @@ def test_renewing_makes_only_what_is_new_and_removes_what_is_not_shown(tmp_path:
     assert rows(write_gallery(out)) == found
 
 
+@pytest.mark.slow
 def test_the_blur_radius_is_shown_where_maps_were_made(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     entries = [photo(folder, out, f"{i}.png", plain(RED), textured(48, 64, i)) for i in range(4)]

@@ -137,6 +137,7 @@ def test_one_scale_adds_the_enlarged_change_of_the_smaller_photo(scale: str, dty
     assert not np.array_equal(result.pixels, pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["1", "1/2", "1/4"])
 def test_tiles_give_the_result_of_the_whole(scale: str) -> None:
     pixels = noise(520, 600).astype(np.float32) / 255
@@ -155,6 +156,7 @@ def test_a_region_is_a_part_of_the_whole(scale: str) -> None:
     np.testing.assert_array_equal(part.pixels, whole.pixels[region.slices])
 
 
+@pytest.mark.slow
 def test_a_region_by_blur_radius_is_a_part_of_the_whole() -> None:
     pixels = noise(1200, 1300)
     radius = constant(Size(1200, 1300), 3.0)
@@ -204,6 +206,7 @@ def test_no_blur_is_claimed_where_the_photo_has_no_detail() -> None:
     np.testing.assert_array_equal(blur.radius, expected)
 
 
+@pytest.mark.slow
 def test_what_is_in_focus_stays_and_is_not_computed() -> None:
     pixels = noise(256, 1024)
     radius = constant(Size(256, 1024), 0.0)
@@ -256,6 +259,7 @@ def test_only_the_level_that_is_used_is_computed() -> None:
     np.testing.assert_array_equal(quarter.pixels, restored(pixels, scale="1/4", tile=160).pixels)
 
 
+@pytest.mark.slow
 def test_levels_are_blended_by_their_shares() -> None:
     pixels = noise(256, 256).astype(np.float32) / 255
     radius = constant(Size(256, 256), 1.0)

@@ -77,6 +77,7 @@ def test_without_a_cache_it_is_measured_every_time(measured: list[Way], home: Pa
     assert len(measured) == 2 * count
 
 
+@pytest.mark.slow
 def test_all_ways_give_the_same_photo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the real measurement chooses one of them."""
     monkeypatch.delenv(SWITCH)

@@ -122,6 +122,7 @@ def test_reflection_then_the_last_reflected_pixel() -> None:
     assert before[0, 10:22, 20].tolist() == [0, 0, 0, 0.5, 1, 0.5, 0, 0.5, 1, 0.5, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iniknet", "nrknet"])
 def test_tiles_with_their_reach_as_overlap_are_the_whole(name: str) -> None:
     network = small(name)
@@ -138,6 +139,7 @@ def test_tiles_with_their_reach_as_overlap_are_the_whole(name: str) -> None:
         np.testing.assert_allclose(tiled.coefficients[name_of_map], values, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_less_overlap_than_the_reach_shows_where_tiles_meet() -> None:
     """The test above would not notice a reach of zero if nothing depended on the overlap."""
     network = small("iniknet")
@@ -237,6 +239,7 @@ def test_colours_within_one_level_are_neutral() -> None:
     assert not np.array_equal(restored, neutral)
 
 
+@pytest.mark.slow
 def test_progress_counts_the_tiles() -> None:
     seen: list[tuple[int, int]] = []
     restorer = Restorer(small("iniknet"), RestoreSettings(device="cpu", tile=64, overlap=8))
@@ -279,6 +282,7 @@ class Greedy(INIKNet):
         return super().forward(x)
 
 
+@pytest.mark.slow
 def test_tiles_are_halved_until_they_fit() -> None:
     pixels = photo(68, 168)  # 100 x 200 with its context
     settings = RestoreSettings(device="cpu", tile=160, overlap=8)
@@ -295,6 +299,7 @@ def test_tiles_are_halved_until_they_fit() -> None:
     assert (again.report.tile, again.report.warnings) == (128, ())
 
 
+@pytest.mark.slow
 def test_an_allocation_that_cannot_be_made_is_recognised() -> None:
     class Huge(INIKNet):
         def forward(self, x: torch.Tensor) -> Prediction:
@@ -345,6 +350,7 @@ def half_bright() -> npt.NDArray[np.uint8]:
     return pixels
 
 
+@pytest.mark.slow
 def test_a_tile_that_fails_in_half_precision_is_redone_in_float32() -> None:
     network = lively(Overflowing(SMALL_INIKNET))
     pixels = half_bright()
@@ -355,6 +361,7 @@ def test_a_tile_that_fails_in_half_precision_is_redone_in_float32() -> None:
     assert np.abs(reduced.pixels.astype(int) - expected).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_tile_that_stays_wrong_keeps_the_original_and_is_reported() -> None:
     network = lively(Overflowing(SMALL_INIKNET))
     network.cast = True
@@ -402,6 +409,7 @@ def test_devices_and_precisions_that_are_not_there() -> None:
             choose_device("cuda:3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("overlap", [0, 300, 600])
 def test_automatic_tiles_have_room_for_any_overlap(overlap: int, threads: int) -> None:

@@ -166,6 +166,7 @@ def test_pytorch_takes_no_more_threads_than_there_are_processors(root: Path) -> 
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_tiles_and_photos_at_once_follow_the_limit(root: Path) -> None:
     """A photo of 48 megapixels in float32: 3 GiB, 2.5 of them used, on a host with 400 GiB free."""
     restorer = Restorer(NRKNet(), RestoreSettings(device="cpu", precision="fp32"))

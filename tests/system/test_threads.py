@@ -53,6 +53,7 @@ def test_threads_follow_the_load_but_not_within_too_short_a_time(monkeypatch: py
     assert found == [1, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_load_is_that_of_others() -> None:
     """Another program's work counts, this one's does not."""
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as other:

@@ -30,6 +30,7 @@ def test_layouts_have_the_same_gradients(model: str, layout: str, tmp_path: Path
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_auto_chooses_and_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     recipe = read_recipe(write_data(tmp_path, "nrknet"))
     recipe = Recipe.model_validate({**recipe.model_dump(), "precision": "auto", "layout": "auto"})

@@ -70,6 +70,7 @@ def interrupt_after(step: int) -> Callable[[Progress], None]:
     return on_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "algorithm"), [("iniknet", "adam"), ("nrknet", "adam"), ("iniknet", "muon")]
 )
@@ -156,6 +157,7 @@ def assert_same_state(first: Path, second: Path) -> None:
         assert all(torch.equal(value, other[key]) for key, value in one.items()), part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["iniknet", "nrknet"])
 def test_a_run_can_stop_after_any_step_of_any_stage(tmp_path: Path, model: str) -> None:
     recipe = staged(write_data(tmp_path, model))
@@ -178,6 +180,7 @@ def test_a_run_can_stop_after_any_step_of_any_stage(tmp_path: Path, model: str) 
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 1e-3, 1e-3 * (1 + 0.5**0.5) / 2, 5e-4, 5e-4])
 
 
+@pytest.mark.slow
 def test_a_restart_is_a_run_that_starts_from_the_weights(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
     run(staged(recipe), tmp_path / "staged")
@@ -201,6 +204,7 @@ def test_a_restart_is_a_run_that_starts_from_the_weights(tmp_path: Path) -> None
     assert_same_state(tmp_path / "staged", tmp_path / "three")
 
 
+@pytest.mark.slow
 def test_a_run_from_before_stages_had_settings_goes_on(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
     out = tmp_path / "run"
@@ -251,6 +255,7 @@ def first_loss(recipe: Path, out: Path) -> float:
     return seen[0].loss
 
 
+@pytest.mark.slow
 def test_a_run_on_bgr_images_does_not_go_on_with_rgb_ones(tmp_path: Path) -> None:
     """Earlier versions trained weights for BGR images as such; their checkpoints do not name the order."""
     recipe = write_data(tmp_path, "iniknet")
@@ -278,6 +283,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run(recipe, out, resume=True)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
     out = tmp_path / "run"
@@ -328,6 +334,7 @@ def with_network(recipe: Path, fields: str) -> Path:
     return recipe
 
 
+@pytest.mark.slow
 def test_a_recipe_says_the_sizes_of_its_network(tmp_path: Path) -> None:
     fields = "width = 4, atoms = 2, kernel_sizes = 3, atom_width = 4, feature_scale = 2"
     run(with_network(write_data(tmp_path, "iniknet"), fields), tmp_path / "run")
@@ -375,6 +382,7 @@ def spawning() -> Iterator[None]:
     multiprocessing.set_start_method(before, force=True)
 
 
+@pytest.mark.slow
 def test_workers_that_are_not_forked_cut_the_same_crops(tmp_path: Path, spawning: None) -> None:
     recipe = write_data(tmp_path, "iniknet")
     run(recipe, tmp_path / "alone")

@@ -69,6 +69,7 @@ def run(recipe: Path, out: Path) -> list[Progress]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_loss_falls_in_thirty_steps_and_the_weights_are_kept(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     seen = run(recipe, tmp_path / "run")

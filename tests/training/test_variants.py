@@ -31,6 +31,7 @@ def test_there_is_a_recipe_for_every_ablation_and_it_changes_nothing_else() -> N
         assert (recipe.network, recipe.loss) != (paper.network, paper.loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_thirty_steps_lower_the_loss(variant: Variant, tmp_path: Path) -> None:
     recipe = recipes()[variant.model, variant.name]

@@ -64,6 +64,7 @@ def test_what_is_in_focus_is_told_from_slight_blur(network: BlurRadius, sharp: T
     assert median(network, blurred(sharp, 1.5)) > 2 * median(network, sharp)
 
 
+@pytest.mark.slow
 def test_an_enlarged_photo_is_as_much_more_blurred(network: BlurRadius, sharp: Tensor) -> None:
     small = blurred(sharp, 3.0)
     large = interpolate(small, scale_factor=4, mode="bicubic").clamp(0, 1)

@@ -100,6 +100,7 @@ def test_saving_where_nothing_can_be_written_leaves_nothing(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["taken.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "prefix"), [("iniknet", "module."), ("nrknet", "")])
 def test_a_release_of_full_size_is_recognised(tmp_path: Path, model: str, prefix: str) -> None:
     released = released_state(model)
@@ -322,6 +323,7 @@ def little_memory(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claims", "expected"),
     [
@@ -389,6 +391,7 @@ def test_damage_anywhere_in_our_file_is_seen(tmp_path: Path) -> None:
         complaint(path)
 
 
+@pytest.mark.slow
 def test_damage_anywhere_in_a_pickle_never_escapes(tmp_path: Path) -> None:
     path = tmp_path / "release.pth"
     torch.save({"GCM.kernels": torch.arange(12.0)}, path)

@@ -317,6 +317,7 @@ channel_order = "{entry.channel_order}"
     )
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_a_killed_download_is_made_good(server: Loopback, origin: Origin, tmp_path: Path) -> None:
     entry = entry_from(origin.source)
@@ -338,6 +339,7 @@ def test_a_killed_download_is_made_good(server: Loopback, origin: Origin, tmp_pa
     assert leftovers(entry) == {"", "-source"}
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_download(server: Loopback, origin: Origin, tmp_path: Path) -> None:
     entry = entry_from(origin.source)
     going_on = server.files[origin.path].going_on = threading.Event()

@@ -201,6 +201,7 @@ for offline in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_a_hub_that_hangs_up_is_one_clear_error_at_once(tmp_path: Path, server: Loopback) -> None:
     """The hub's own client would ask five times and more, with pauses."""
     photo = tmp_path / "photo.png"
@@ -228,6 +229,7 @@ def test_a_hub_that_hangs_up_is_one_clear_error_at_once(tmp_path: Path, server: 
     assert [path.endswith("/c.safetensors") for _, path, _ in server.requests].count(True) == 1
 
 
+@pytest.mark.slow
 def test_a_file_on_the_hub_is_fetched_once_and_found_offline(server: Loopback) -> None:
     server.serve("/owner/repo/resolve/v1/deep/net.pth", b"from-the-hub")
     child = subprocess.run(
