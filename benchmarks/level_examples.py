@@ -22,7 +22,7 @@ from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import CELL, SCALES
 from defocusctl.restoring.restorer import Restorer
-from defocusctl.restoring.selection import SCALE_OF, levels_for, shares_by_radius
+from defocusctl.restoring.selection import SCALE_OF, levels_for, shares_by_radius, worthwhile
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.weights.checkpoint import load_model
 from defocusctl.weights.resolve import resolve_weights
@@ -64,7 +64,7 @@ class Example(NamedTuple):
 
     def by_radius(self, shares: LevelShares) -> Array:
         """The shares of the levels by blur radius, (4, h, w)."""
-        return shares_by_radius(self.radius, self.sigma, shares, self.available)
+        return worthwhile(shares_by_radius(self.radius, self.sigma, shares, self.available))
 
 
 class Errors(NamedTuple):

@@ -116,7 +116,7 @@ def basis(example: Example, knot: int) -> Array:
     only = tuple(float(each == knot) for each in range(KNOTS))
     nothing = (0.0,) * KNOTS
     unit = LevelShares(RADII, (only, nothing, nothing, nothing))
-    shares = shares_by_radius(example.radius, example.sigma, unit, example.available, least=0.0)
+    shares = shares_by_radius(example.radius, example.sigma, unit, example.available)
     return np.asarray(shares[0])
 
 

@@ -18,7 +18,7 @@ from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import SCALES, cells_at, doubled, shrunken
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.restorer import Restorer
-from defocusctl.restoring.selection import levels_for, shares_by_radius
+from defocusctl.restoring.selection import levels_for, shares_by_radius, worthwhile
 from defocusctl.restoring.settings import RestoreSettings
 
 NATIVE = LevelShares((0.0, 1.0, 2.0), ((0.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
@@ -221,7 +221,7 @@ def test_what_is_in_focus_stays_and_is_not_computed() -> None:
 
 @pytest.mark.parametrize(
     ("corner", "read"),
-    [((slice(0, 3), slice(0, 3)), (80, 80)), ((slice(20, 22), slice(30, 31)), (80, 80))],
+    [((slice(0, 7), slice(0, 7)), (112, 112)), ((slice(18, 26), slice(30, 37)), (128, 128))],
     ids=["corner", "middle"],
 )
 def test_of_a_tile_only_what_is_used_and_its_context_is_computed(
@@ -348,10 +348,35 @@ def test_shares_follow_the_radius_and_its_uncertainty() -> None:
     assert best[1:].tolist() == sorted(best[1:].tolist())
     assert best[-1] == 3
     vague = shares_by_radius(radius, radius, DEFAULT_SHARES, SCALES)
-    assert (vague[:, 2, 7] > 0).sum() > (certain[:, 2, 7] > 0).sum()
+    assert (vague[:, 2, 7] > 0.1).sum() > (certain[:, 2, 7] > 0.1).sum()
     fine_only = shares_by_radius(radius, np.zeros_like(radius), DEFAULT_SHARES, (1, 2))
     assert fine_only[2:].max() == 0
     np.testing.assert_array_equal(fine_only[:2], certain[:2])
+
+
+def test_patches_too_small_for_their_context_are_left_alone() -> None:
+    shares = np.zeros((4, 40, 40), np.float32)
+    shares[0, 2:8, 2:30] = 0.9  # six cells high
+    shares[0, 12:19, 12:19] = 0.9
+    shares[0, 15, 19:40] = 0.9  # a narrow part of a large patch
+    shares[1, 30:37, 0:7] = 0.9
+    kept = worthwhile(shares)
+    expected = shares.copy()
+    expected[0, 2:8, 2:30] = 0
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_small_shares_are_left_out_and_of_scale_1_larger_ones_beside_coarser_levels() -> None:
+    shares = np.zeros((4, 8, 16), np.float32)
+    shares[:2] = 0.14
+    shares[0, :, :8], shares[1, :, 8:] = 0.3, 0.3
+    kept = worthwhile(shares)
+    assert (kept[0, :, :8] == np.float32(0.3)).all() and not kept[0, :, 8:].any()
+    assert (kept[1, :, 8:] == np.float32(0.3)).all() and not kept[1, :, :8].any()
+    shares[0, :, 8:] = 0.39
+    assert not worthwhile(shares)[0, :, 8:].any()
+    shares[0, :, 8:] = 0.4
+    assert worthwhile(shares)[0, :, 8:].all()
 
 
 def test_measured_shares_are_checked() -> None:

@@ -21,6 +21,12 @@ SMALLEST_FOR_LEVELS = 64
 LEAST_SHARE = 0.15
 """Smaller shares are not worth computing a level for."""
 
+LEAST_FINE_SHARE = 0.4
+"""Smaller shares of scale 1 are not worth computing where a coarser level has a share."""
+
+SMALLEST_PATCH = 7
+"""Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
+
 QUANTILES = (-1.28, -0.52, 0.0, 0.52, 1.28)
 """Standard deviations from the median at which the radius's distribution is sampled."""
 
@@ -58,12 +64,11 @@ def shares_by_radius(
     sigma: Floats,
     measured: LevelShares,
     available: Sequence[int],
-    least: float = LEAST_SHARE,
 ) -> Floats:
     """The shares of the levels (L, h, w) for estimated blur radii and their deviations (h, w), in pixels.
 
     They are means over the radius's distribution, which is normal in log(1 + radius); smoothed over
-    neighbouring cells, and 0 where they are below ``least`` or the level is not available.
+    neighbouring cells, and 0 for levels that are not available.
     """
     spread = sigma / (1 + radius)
     centre = np.log1p(radius)
@@ -72,8 +77,21 @@ def shares_by_radius(
     shares[[scale not in available for scale in SCALES]] = 0
     for plane in shares:
         cv2.GaussianBlur(plane, (3, 3), 0, dst=plane, borderType=cv2.BORDER_REPLICATE)
-        plane[plane < least] = 0
     return shares
+
+
+def worthwhile(shares: Floats) -> Floats:
+    """The shares of the levels (L, h, w), with those that gain too little for their time set to 0."""
+    kept = np.where(shares < LEAST_SHARE, np.float32(0), shares)
+    fine, coarser = kept[0], kept[1:]
+    fine[(fine < LEAST_FINE_SHARE) & coarser.any(axis=0)] = 0
+    square = np.ones((SMALLEST_PATCH, SMALLEST_PATCH), np.uint8)
+    for plane in kept:
+        used = (plane > 0).astype(np.uint8)
+        _, patches = cv2.connectedComponents(used, connectivity=4)
+        large = patches[cv2.erode(used, square) > 0]
+        plane[~np.isin(patches, large)] = 0
+    return kept
 
 
 def select_levels(
@@ -94,7 +112,7 @@ def select_levels(
         return None
     grid = tuple(-(-side // CELL) for side in size)
     if scale == "auto" and blur is not None:
-        values = shares_by_radius(*blur, measured, available)
+        values = worthwhile(shares_by_radius(*blur, measured, available))
     else:
         values = np.zeros((len(SCALES), *grid), np.float32)
         values[SCALES.index(SCALE_OF[scale])] = 1
