@@ -355,7 +355,7 @@ def test_shares_follow_the_radius_and_its_uncertainty() -> None:
 
 
 def test_patches_too_small_for_their_context_are_left_alone() -> None:
-    shares = np.zeros((4, 40, 40), np.float32)
+    shares = np.zeros((4, 112, 120), np.float32)
     shares[0, 2:8, 2:30] = 0.9  # six cells high
     shares[0, 12:19, 12:19] = 0.9
     shares[0, 15, 19:40] = 0.9  # a narrow part of a large patch
@@ -364,6 +364,8 @@ def test_patches_too_small_for_their_context_are_left_alone() -> None:
     expected = shares.copy()
     expected[0, 2:8, 2:30] = 0
     np.testing.assert_array_equal(kept, expected)
+    small = shares[:, :96]
+    np.testing.assert_array_equal(worthwhile(small), small)  # six cells are enough there
 
 
 def test_small_shares_are_left_out_and_of_scale_1_larger_ones_beside_coarser_levels() -> None:

@@ -27,6 +27,9 @@ LEAST_FINE_SHARE = 0.4
 SMALLEST_PATCH = 7
 """Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
 
+PATCHES = 16
+"""In a small photo, a patch need only be as large as its shorter side divided by this."""
+
 QUANTILES = (-1.28, -0.52, 0.0, 0.52, 1.28)
 """Standard deviations from the median at which the radius's distribution is sampled."""
 
@@ -85,7 +88,8 @@ def worthwhile(shares: Floats) -> Floats:
     kept = np.where(shares < LEAST_SHARE, np.float32(0), shares)
     fine, coarser = kept[0], kept[1:]
     fine[(fine < LEAST_FINE_SHARE) & coarser.any(axis=0)] = 0
-    square = np.ones((SMALLEST_PATCH, SMALLEST_PATCH), np.uint8)
+    side = min(SMALLEST_PATCH, max(1, min(fine.shape) // PATCHES))
+    square = np.ones((side, side), np.uint8)
     for plane in kept:
         used = (plane > 0).astype(np.uint8)
         _, patches = cv2.connectedComponents(used, connectivity=4)
