@@ -22,7 +22,9 @@ ARGUMENTS = ("batch", "in", "out", "--weights", "iniknet.safetensors", "--offlin
 
 
 @pytest.fixture
-def starter(home: Path) -> Iterator[Starter]:
+def starter(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
+    (home / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(home / "temporary"))
     write_photos(home / "in", PHOTOS)
     small_weights(home, "iniknet")
     ready = Starter()
@@ -48,6 +50,7 @@ def test_killed_at_random_moments(starter: Starter) -> None:
             assert results_in(Path("out")) == results
             assert last_entries(Path("out")) == entries
             shutil.rmtree("out")
+    assert not list(Path("temporary").iterdir())
 
 
 def check_nothing_is_half_done(expected: dict[str, bytes]) -> None:

@@ -134,6 +134,9 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
         UsageError: if a URL cannot be opened, or the results would be among the inputs.
         InputError: if objects cannot be listed.
     """
+    if not any(map(is_url, (*inputs, out))):
+        yield Locations(list(map(_as_path, inputs)), Path(_as_path(out)), LOCAL)
+        return
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
     target = out.rstrip("/") if is_url(out) else None
     urls: dict[str, str] = {}
