@@ -3,13 +3,15 @@
     python benchmarks/levels.py quality FOLDER... [--model iniknet] [--largest 2.0]
     python benchmarks/levels.py speed PHOTOS [--model iniknet] [--megapixels 24]
     python benchmarks/levels.py sharp PHOTOS [--model iniknet]
+    python benchmarks/levels.py enlarged FOLDER... [--model iniknet] [--pairs 6]
 
 ``quality`` takes folders with ``source`` and ``target`` photos of the same names and prints the gain in PSNR
 over the blurred photo: mean and worst, with the network alone at scale 1 and 1/2 and with the scale
 ``auto``. ``speed`` covers a large photo with sharp ones from PHOTOS, blurs it by known radii and times
 ``auto`` against scale 1: most of it blurred by 8 pixels or more, blurred by 1.2 pixels everywhere, and not
 blurred. All runs of a photo are in one process, one after another. ``sharp`` prints the PSNR of sharp photos
-against themselves, restored with ``auto``.
+against themselves, restored with ``auto``. ``enlarged`` enlarges the first pairs of each folder four times,
+bicubically, and prints the gain and the time of ``auto`` beside those at their own size.
 """
 
 import argparse
@@ -29,6 +31,7 @@ Pixels = npt.NDArray[Any]
 
 SCALES = ("1", "1/2", "auto")
 LARGEST_DISC = 24
+ENLARGED = 4
 SHARP_PART = 0.1
 """Of the width of the photo that is mostly blurred."""
 
@@ -49,7 +52,11 @@ def main() -> None:
     sharp_parser = commands.add_parser("sharp")
     sharp_parser.add_argument("photos", type=Path)
     sharp_parser.set_defaults(run=unchanged)
-    for each in (quality_parser, speed_parser, sharp_parser):
+    enlarged_parser = commands.add_parser("enlarged")
+    enlarged_parser.add_argument("folders", type=Path, nargs="+")
+    enlarged_parser.add_argument("--pairs", type=int, default=6)
+    enlarged_parser.set_defaults(run=enlarged)
+    for each in (quality_parser, speed_parser, sharp_parser, enlarged_parser):
         each.add_argument("--model", default="iniknet")
         each.add_argument("--weights", default="bundled")
     given = parser.parse_args()
@@ -98,6 +105,31 @@ def unchanged(given: argparse.Namespace) -> None:
         same = np.array_equal(restored.pixels, photo.pixels)
         change = "unchanged" if same else f"{psnr(restored.pixels, photo):.1f} dB"
         print(f"{path.stem}: {change}", restored.report.levels, flush=True)
+
+
+def enlarged(given: argparse.Namespace) -> None:
+    """Print gain and time of pairs at their own size and enlarged."""
+    auto = Deblurrer.from_pretrained(given.model, given.weights, offline=True)
+    for folder in given.folders:
+        gains, seconds = np.zeros(2), np.zeros(2)
+        for source in sorted((folder / "source").iterdir())[: given.pairs]:
+            photo = read_photo(source)
+            target = read_photo(next((folder / "target").glob(f"{source.stem}.*")))
+            for i, factor in enumerate((1, ENLARGED)):
+                large, truth = (
+                    Photo.of_pixels(resized(each.pixels, factor), each.full_scale) for each in (photo, target)
+                )
+                restored = auto.restorer.restore([large])[0]
+                gains[i] += psnr(restored.pixels, truth) - psnr(large.pixels, truth)
+                seconds[i] += restored.report.seconds
+            print(f"  {source.stem}: {gains.round(2)} dB, {seconds.round(1)} s in all", flush=True)
+        kept, longer = gains[1] / gains[0], seconds[1] / seconds[0]
+        print(f"{folder.name}: {kept:.2f} of the gain, {longer:.1f} times the time")
+
+
+def resized(pixels: Pixels, factor: int) -> Pixels:
+    """Pixels enlarged bicubically."""
+    return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
 def speed(given: argparse.Namespace) -> None:

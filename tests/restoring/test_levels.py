@@ -375,9 +375,9 @@ def test_small_shares_are_left_out_and_of_scale_1_larger_ones_beside_coarser_lev
     kept = worthwhile(shares)
     assert (kept[0, :, :8] == np.float32(0.3)).all() and not kept[0, :, 8:].any()
     assert (kept[1, :, 8:] == np.float32(0.3)).all() and not kept[1, :, :8].any()
-    shares[0, :, 8:] = 0.39
+    shares[0, :, 8:] = 0.19
     assert not worthwhile(shares)[0, :, 8:].any()
-    shares[0, :, 8:] = 0.4
+    shares[0, :, 8:] = 0.2
     assert worthwhile(shares)[0, :, 8:].all()
 
 

@@ -21,7 +21,7 @@ SMALLEST_FOR_LEVELS = 64
 LEAST_SHARE = 0.15
 """Smaller shares are not worth computing a level for."""
 
-LEAST_FINE_SHARE = 0.4
+LEAST_FINE_SHARE = 0.2
 """Smaller shares of scale 1 are not worth computing where a coarser level has a share."""
 
 SMALLEST_PATCH = 7
