@@ -24,7 +24,7 @@ LEAST_SHARE = 0.15
 LEAST_FINE_SHARE = 0.2
 """Smaller shares of scale 1 are not worth computing where a coarser level has a share."""
 
-SMALLEST_PATCH = 7
+SMALLEST_PATCH = 8
 """Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
 
 PATCHES = 16
