@@ -9,7 +9,8 @@ import torch
 from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.photo import Photo
-from defocusctl.restoring.levels import CELL
+from defocusctl.restoring.enlargement import enlargement
+from defocusctl.restoring.levels import CELL, shrunken
 from defocusctl.restoring.tiles import Floats
 
 ONE_STEP = 1.5 / 255
@@ -23,26 +24,31 @@ class BlurMap(NamedTuple):
     """Blur radius and its standard deviation in pixels of a photo (H, W): each (ceil(H/8), ceil(W/8)).
 
     Both are 0 where the photo has no detail: its blur cannot be known there, and there is nothing to deblur.
+    ``enlarged`` is how many times the photo was enlarged; the blur is then that of the photo before, times
+    this.
     """
 
     radius: Floats
     sigma: Floats
+    enlarged: int = 1
 
 
 def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     """The blur map of a photo, estimated in ``area`` (which begins at multiples of 8) and 0 elsewhere."""
-    colours = photo.pixels[area.slices].transpose(2, 0, 1).astype(np.float32, order="C")
-    colours /= np.float32(photo.full_scale)
-    np.clip(colours, 0.0, 1.0, out=colours)
-    image = torch.from_numpy(colours).expand(3, -1, -1)[None]
+    enlarged = enlargement(photo)
+    part = shrunken(Photo.of_pixels(photo.pixels[area.slices], photo.full_scale), enlarged)
+    colours = part.pixels.transpose(2, 0, 1)
+    image = torch.from_numpy(np.ascontiguousarray(colours)).expand(3, -1, -1)[None]
     rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in area.slices)
     detailed = _has_detail(colours)
     maps = []
     for found in network(image):
         values = np.zeros((-(-photo.size.height // CELL), -(-photo.size.width // CELL)), np.float32)
-        values[rows, columns] = found[0, 0].numpy() * detailed
+        place = values[rows, columns]
+        cells = (enlarged * found[0, 0].numpy() * detailed).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+        place[:] = cells[: place.shape[0], : place.shape[1]]
         maps.append(values)
-    return BlurMap(*maps)
+    return BlurMap(maps[0], maps[1], enlarged)
 
 
 def _has_detail(colours: Floats) -> Floats:

@@ -83,6 +83,16 @@ def shares_by_radius(
     return shares
 
 
+def _shares_of(blur: BlurMap, measured: LevelShares, available: Sequence[int]) -> Floats:
+    """The shares of the levels (L, h, w); in an enlarged photo, those of the photo before, at its sizes."""
+    finer = SCALES.index(blur.enlarged)
+    radius, sigma = (values / np.float32(blur.enlarged) for values in (blur.radius, blur.sigma))
+    before = shares_by_radius(radius, sigma, measured, [scale // blur.enlarged for scale in available])
+    shares = np.zeros_like(before)
+    shares[finer:] = before[: len(SCALES) - finer]
+    return shares
+
+
 def worthwhile(shares: Floats) -> Floats:
     """The shares of the levels (L, h, w), with those that gain too little for their time set to 0."""
     kept = np.where(shares < LEAST_SHARE, np.float32(0), shares)
@@ -116,7 +126,7 @@ def select_levels(
         return None
     grid = tuple(-(-side // CELL) for side in size)
     if scale == "auto" and blur is not None:
-        values = worthwhile(shares_by_radius(*blur, measured, available))
+        values = worthwhile(_shares_of(blur, measured, available))
     else:
         values = np.zeros((len(SCALES), *grid), np.float32)
         values[SCALES.index(SCALE_OF[scale])] = 1
