@@ -36,9 +36,12 @@ class BlurMap(NamedTuple):
 def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     """The blur map of a photo, estimated in ``area`` (which begins at multiples of 8) and 0 elsewhere."""
     enlarged = enlargement(photo)
-    part = shrunken(Photo.of_pixels(photo.pixels[area.slices], photo.full_scale), enlarged)
-    colours = part.pixels.transpose(2, 0, 1)
-    image = torch.from_numpy(np.ascontiguousarray(colours)).expand(3, -1, -1)[None]
+    part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
+    seen = part if enlarged == 1 else shrunken(part, enlarged)
+    colours = seen.pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    colours /= np.float32(seen.full_scale)
+    np.clip(colours, 0.0, 1.0, out=colours)
+    image = torch.from_numpy(colours).expand(3, -1, -1)[None]
     rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in area.slices)
     detailed = _has_detail(colours)
     maps = []
