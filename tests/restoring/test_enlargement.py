@@ -9,7 +9,7 @@ import pytest
 from defocusctl.geometry import Size
 from defocusctl.photo import Photo, read_photo
 from defocusctl.restoring.enlargement import enlargement
-from tests.restoring.test_levels import NATIVE, constant, noise, restored
+from tests.restoring.test_levels import NATIVE, QUARTERS, constant, noise, restored
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BLURRED = sorted((SAMPLES / "pairs" / "source").iterdir())
@@ -52,6 +52,13 @@ def test_levels_are_those_of_the_photo_before() -> None:
     assert result.report.levels == {"1/2": 1.0}
     assert result.blur is not None and (result.blur.radius == 3.0).all()
     np.testing.assert_array_equal(result.pixels, restored(photo.pixels, scale="1/2").pixels)
+
+
+def test_blur_too_wide_for_the_smallest_level_is_restored_there() -> None:
+    photo = enlarged(read_photo(BLURRED[0]), 4)
+    radius = constant(Size(photo.size.height // 4, photo.size.width // 4), 1.5)
+    result = restored(photo.pixels, radius=radius, shares=QUARTERS, scale="auto")
+    assert result.report.levels == {"1/8": 1.0}
 
 
 def test_the_blur_lies_where_it_was_in_the_photo_before() -> None:

@@ -84,12 +84,18 @@ def shares_by_radius(
 
 
 def _shares_of(blur: BlurMap, measured: LevelShares, available: Sequence[int]) -> Floats:
-    """The shares of the levels (L, h, w); in an enlarged photo, those of the photo before, at its sizes."""
-    finer = SCALES.index(blur.enlarged)
+    """The shares of the levels (L, h, w); in an enlarged photo, those of the photo before, at its sizes.
+
+    Of these, sizes that are too small for the enlarged photo's levels count for the smallest, up to 1.
+    """
+    if blur.enlarged == 1:
+        return shares_by_radius(blur.radius, blur.sigma, measured, available)
     radius, sigma = (values / np.float32(blur.enlarged) for values in (blur.radius, blur.sigma))
-    before = shares_by_radius(radius, sigma, measured, [scale // blur.enlarged for scale in available])
+    before = shares_by_radius(radius, sigma, measured, SCALES)
+    finer, last = SCALES.index(blur.enlarged), SCALES.index(max(available))
     shares = np.zeros_like(before)
-    shares[finer:] = before[: len(SCALES) - finer]
+    shares[finer:last] = before[: max(0, last - finer)]
+    shares[last] = np.minimum(before[max(0, last - finer) :].sum(axis=0), 1)
     return shares
 
 
