@@ -24,8 +24,7 @@ class BlurMap(NamedTuple):
     """Blur radius and its standard deviation in pixels of a photo (H, W): each (ceil(H/8), ceil(W/8)).
 
     Both are 0 where the photo has no detail: its blur cannot be known there, and there is nothing to deblur.
-    ``enlarged`` is how many times the photo was enlarged; the blur is then that of the photo before, times
-    this.
+    ``enlarged`` is how many times the photo was enlarged; the blur is then that before, times this factor.
     """
 
     radius: Floats

@@ -22,6 +22,7 @@ LEAST_LOSS = 4.0
 """Mean square, in levels of 255, that halving a block must lose for it to count."""
 
 FEWEST_BLOCKS = 3
+"""How many blocks must count to tell."""
 
 MOST_LOST = 0.05
 """Of the loss of the next halving, as the median of all blocks, in an enlarged photo.
@@ -43,11 +44,10 @@ def enlargement(photo: Photo) -> int:
 
 def _windows(photo: Photo) -> Iterator[Floats]:
     """Evenly spread parts of the photo, (h, w) in levels of 255."""
-    starts = (
+    rows, columns = (
         np.linspace(0, side - min(side, WINDOW), min(WINDOWS, -(-side // WINDOW))).astype(int)
         for side in photo.size
     )
-    rows, columns = starts
     for top in rows:
         for left in columns:
             part = photo.pixels[top : top + WINDOW, left : left + WINDOW].astype(np.float32)
