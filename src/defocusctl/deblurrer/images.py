@@ -130,14 +130,6 @@ def split_alpha(image: Array) -> tuple[Array, Array | None]:
     Raises:
         InputError: if it is not an image.
     """
-    samples = _samples(image)
-    count = samples.shape[2]
-    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
-    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
-
-
-def _samples(image: Array) -> Array:
-    """An array as (H, W, C) uint8, uint16 or float32."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
         raise InputError(
             f"an array of shape {image.shape} is not an image",
@@ -152,7 +144,10 @@ def _samples(image: Array) -> Array:
         raise InputError(
             f"samples of type {image.dtype} are not supported", "give uint8, uint16 or floats from 0 to 1"
         )
-    return samples.reshape(*image.shape[:2], -1)
+    samples = samples.reshape(*image.shape[:2], -1)
+    count = samples.shape[2]
+    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
+    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
 
 
 def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Image]:

@@ -56,7 +56,9 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if they were not kept.
         """
-        kept = [_coefficients_of(part) for part in self.parts]
+        kept = [part.coefficients for part in self.parts if part.coefficients is not None]
+        if len(kept) < len(self.parts):
+            raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
         return {name: self._joined([maps[name] for maps in kept]) for name in kept[0]}
 
     @cached_property
@@ -66,9 +68,8 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if it was not estimated: at a fixed scale, without ``max_blur`` or coefficients.
         """
-        radii = [part.blur_radius for part in self.parts]
-        known = [radius for radius in radii if radius is not None]
-        if len(known) < len(radii):
+        known = [radius for part in self.parts if (radius := part.blur_radius) is not None]
+        if len(known) < len(self.parts):
             raise UsageError("the blur radius was not estimated", "use the scale auto, or coefficients=True")
         return self._joined(known)
 
@@ -136,12 +137,6 @@ class DeblurResult(Generic[ImageT]):
     def _joined(self, arrays: Sequence[npt.NDArray[SampleT]]) -> npt.NDArray[SampleT]:
         joined: npt.NDArray[Any] = np.stack(arrays) if self.is_batch else arrays[0]
         return joined
-
-
-def _coefficients_of(part: Restored) -> Mapping[str, HalfArray]:
-    if part.coefficients is None:
-        raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
-    return part.coefficients
 
 
 def write_restored(
