@@ -109,8 +109,9 @@ def perceptual_distance(lpips: Lpips, a: NDArray[np.float32], b: NDArray[np.floa
     Raises:
         DataError, ValueError: as the metric.
     """
+    channels_first = (np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) for image in (a, b))
     with torch.inference_mode():
-        return float(lpips(*(_batch(image) for image in (a, b))))
+        return float(lpips(*(torch.from_numpy(image)[None] for image in channels_first)))
 
 
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
@@ -156,8 +157,3 @@ def _unit(features: Tensor) -> Tensor:
     """
     unit: Tensor = features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + TINY)
     return unit
-
-
-def _batch(image: NDArray[np.float32]) -> Tensor:
-    """An (H, W, 3) image as (1, 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))[None]

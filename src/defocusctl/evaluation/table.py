@@ -44,6 +44,12 @@ class _Papers(Table):
     table: tuple[PaperTable, ...]
 
 
+@cache
+def published_tables() -> tuple[PaperTable, ...]:
+    """All tables, in the order of the file."""
+    return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl").table
+
+
 def published_rows(
     dataset: str, trained_on: frozenset[str], models: frozenset[str] = frozenset()
 ) -> tuple[PublishedRow, ...]:
@@ -53,7 +59,7 @@ def published_rows(
     """
     tables = [
         table
-        for table in _papers().table
+        for table in published_tables()
         if table.data == dataset and (table.ablation_of is None or table.ablation_of in models)
     ]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
@@ -71,16 +77,6 @@ def published_rows(
         for table in sorted(chosen, key=lambda table: table.ablation_of is not None)
         for method, psnr, ssim, *lpips in table.rows
     )
-
-
-def published_tables() -> tuple[PaperTable, ...]:
-    """All tables, in the order of the file."""
-    return _papers().table
-
-
-@cache
-def _papers() -> _Papers:
-    return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl")
 
 
 @dataclass(frozen=True)
