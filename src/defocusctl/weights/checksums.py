@@ -67,9 +67,7 @@ class Checksum:
 
     def matches(self, full: "Checksum") -> bool:
         """Whether this matches the full checksum ``full``, which is of ``full_kind``."""
-        if self.kind == SHA256_PREFIX:
-            return full.hex.startswith(self.hex)
-        return self == full
+        return full.kind == self.full_kind and full.hex.startswith(self.hex)
 
 
 CONTENT = "content_sha256"
