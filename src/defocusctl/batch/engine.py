@@ -138,6 +138,7 @@ def run_in_threads(
             thread.join()
 
 
+@dataclass(frozen=True)
 class LocalEngine:
     """An engine of threads, each of which takes one photo from file to file.
 
@@ -147,18 +148,10 @@ class LocalEngine:
     default as many as the network allows.
     """
 
-    def __init__(
-        self,
-        jobs: int | None = None,
-        *,
-        room_for: Callable[[Size], int] | None = None,
-        on_start: OnStart = lambda _: None,
-        on_tile: OnTile = lambda *_: None,
-    ) -> None:
-        self._jobs = jobs
-        self._room_for = room_for
-        self._on_start = on_start
-        self._on_tile = on_tile
+    jobs: int | None = None
+    room_for: Callable[[Size], int] | None = None
+    on_start: OnStart = lambda _: None
+    on_tile: OnTile = lambda *_: None
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
         """See ``Engine``."""
@@ -167,7 +160,7 @@ class LocalEngine:
             photos=photos,
             threads=torch.get_num_threads(),
             affordable=restorer.planner.max_concurrency(),
-            jobs=self._jobs,
+            jobs=self.jobs,
         )
 
     def outcomes(
@@ -178,15 +171,15 @@ class LocalEngine:
         reading = threading.Semaphore(concurrency.reading)
         memory = _PixelLimit(PIXELS_PER_WORKER * concurrency.computing)
         work.deblurrer.restorer.concurrency = concurrency.computing
-        work.deblurrer.restorer.follows_load = self._jobs is None
+        work.deblurrer.restorer.follows_load = self.jobs is None
         queue = RestoreQueue(
             work,
             concurrency.computing,
             lambda: closed.is_set() or stop.abandoned(),
             requested=stop.requested,
-            room_for=self._room_for,
-            on_start=self._on_start,
-            on_tile=self._on_tile,
+            room_for=self.room_for,
+            on_start=self.on_start,
+            on_tile=self.on_tile,
         )
 
         def do_next(next_job: Callable[[], Job | None]) -> Outcome | None:

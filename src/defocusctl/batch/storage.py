@@ -116,26 +116,19 @@ class Storage(NamedTuple):
 LOCAL = Storage()
 
 
-class Locations(NamedTuple):
-    """Inputs and output folder as local paths, and the storage behind them."""
-
-    inputs: list[str]
-    out: Path
-    storage: Storage
-
-
 @contextmanager
-def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
+def opened_stores(inputs: Sequence[str], out: str) -> Iterator[tuple[list[str], Path, Storage]]:
     """During this block, represent each URL by a private folder with an empty file for each object.
 
-    Errors that leave the block name the URLs instead of these folders.
+    Yields the inputs and the output folder as local paths, and the storage behind them. Errors that leave the
+    block name the URLs instead of these folders.
 
     Raises:
         UsageError: if a URL cannot be opened, or the results would be among the inputs.
         InputError: if objects cannot be listed.
     """
     if not any(map(is_url, (*inputs, out))):
-        yield Locations(list(map(_as_path, inputs)), Path(_as_path(out)), LOCAL)
+        yield list(map(_as_path, inputs)), Path(_as_path(out)), LOCAL
         return
     scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
     target = out.rstrip("/") if is_url(out) else None
@@ -143,7 +136,7 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
     stamps: dict[str, str | None] = {}
     storage = Storage(urls, stamps)
     try:
-        paths = [text if is_url(text) else _as_path(text) for text in inputs]
+        paths = list(map(_as_path, inputs))
         for number, text in enumerate(inputs):
             if is_url(text):
                 url, pattern = _split(text)
@@ -151,12 +144,13 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
                 urls[str(folder)] = url
                 stamps |= _create_placeholders(folder, url, _photos(url, pattern, target))
                 paths[number] = str(folder / pattern)
-        local_out = Path(_as_path(out)) if target is None else scratch / "out"
+        local_out = Path(_as_path(out))
         if target is not None:
+            local_out = scratch / "out"
             urls[str(local_out)] = target
             stamps |= _create_placeholders(local_out, target, objects_in(target))
             fetch_records(target, local_out)
-        yield Locations(paths, local_out, storage)
+        yield paths, local_out, storage
     except DefocusctlError as error:
         error.cause, error.remedy = storage.with_urls(error.cause), storage.with_urls(error.remedy)
         raise
@@ -221,9 +215,8 @@ def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) ->
             if (parent := path.rpartition(os.sep)[0]) not in folders:
                 Path(parent).mkdir(parents=True, exist_ok=True)
                 folders.add(parent)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            os.ftruncate(descriptor, int(info.get("size") or 0))
-            os.close(descriptor)
+            with open(path, "xb") as file:  # noqa: PTH123 - quicker than a Path, for many thousands
+                file.truncate(int(info.get("size") or 0))
         except OSError as error:
             raise InputError(
                 f"'{url}/{name}' cannot be the name of a file ({error.strerror})", "rename the object"

@@ -44,10 +44,6 @@ class Outputs:
     maps_data: Path | None = None
     compare: Path | None = None
 
-    @property
-    def wants_coefficients(self) -> bool:
-        return self.maps is not None or self.maps_data is not None
-
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
         given = (self.backup, self.maps, self.maps_data, self.compare)
@@ -203,7 +199,7 @@ def restore_photos(
         photos,
         region=region,
         mask=mask,
-        keep_coefficients=outputs.wants_coefficients,
+        keep_coefficients=outputs.maps is not None or outputs.maps_data is not None,
         map_reduction=1 if outputs.maps_data else picture_reduction(size, LARGEST_REDUCTION),
         on_progress=on_tile,
     )
