@@ -137,10 +137,14 @@ def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
         if item.metric == "psnr" and item.against == evaluation.input_label
     }
     labelled = [_measured(evaluation, protocol, {}, label) for label in evaluation.labels]
+    published = [
+        Group(title, tuple(_published_line(evaluation, protocol, row) for row in rows), is_published=True)
+        for title, rows in groupby(evaluation.published, _published_title)
+    ]
     return ScoreTable(
         protocol,
         tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
-        (_measured(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
+        (_measured(evaluation, protocol, gains, None), *labelled, *published),
         tuple(comparisons),
     )
 
@@ -192,13 +196,6 @@ def _best(metric: str, values: Iterable[float]) -> str:
     if not present:
         return ""
     return number(min(present) if metric in LOWER_IS_BETTER else max(present), DECIMALS[metric])
-
-
-def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
-    return [
-        Group(title, tuple(_published_line(evaluation, protocol, row) for row in rows), is_published=True)
-        for title, rows in groupby(evaluation.published, _published_title)
-    ]
 
 
 def _published_title(row: PublishedRow) -> str:
