@@ -156,7 +156,7 @@ def write_restored(
         OutputError: if the format cannot hold it, or the file exists or cannot be written.
     """
     report, before = restored.report, restored.before
-    settings: dict[str, str | int | float] = {
+    settings: dict[str, str | int | float | None] = {
         "model": weights.model,
         "weights": weights.name,
         "weightsHash": str(weights.checksum),
@@ -166,22 +166,13 @@ def write_restored(
         "precision": report.precision,
         "tile": report.tile,
         "overlap": report.overlap,
+        "maxBlur": report.max_blur,
+        "mask": "yes" if report.masked else None,
+        "region": None if restored.region is None else restored.region.text,
+        "white": before.white,
     }
-    if report.max_blur is not None:
-        settings["maxBlur"] = report.max_blur
-    if report.masked:
-        settings["mask"] = "yes"
-    if restored.region is not None:
-        settings["region"] = restored.region.text
-    if before.white is not None:
-        settings["white"] = before.white
-    provenance = Provenance(software=f"defocusctl {__version__}", settings=settings)
+    known = {key: value for key, value in settings.items() if value is not None}
+    provenance = Provenance(software=f"defocusctl {__version__}", settings=known)
     write_photo(
-        before,
-        restored.pixels,
-        target,
-        quality=quality,
-        provenance=provenance,
-        force=force,
-        backup=backup,
+        before, restored.pixels, target, quality=quality, provenance=provenance, force=force, backup=backup
     )
