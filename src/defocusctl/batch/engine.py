@@ -154,7 +154,6 @@ class LocalEngine:
     on_tile: OnTile = lambda *_: None
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """See ``Engine``."""
         return choose_concurrency(
             restorer.device.type,
             photos=photos,
@@ -222,13 +221,11 @@ class _PixelLimit:
         self._changed = threading.Condition()
 
     def wait(self) -> None:
-        """Wait until the count is below the limit."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._limit)
 
     @contextmanager
     def holding(self, pixels: int) -> Iterator[None]:
-        """Count ``pixels`` as in memory during this block."""
         self._change(pixels)
         try:
             yield

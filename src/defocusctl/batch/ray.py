@@ -40,7 +40,6 @@ class RayEngine:
     assignment: ClassVar[type[Assignment]] = Assignment
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """See ``engine.Engine``."""
         del restorer  # each worker has its own
         workers = self.workers
         count = min(workers.number, photos) or 1
