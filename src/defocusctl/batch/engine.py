@@ -70,7 +70,6 @@ class Engine(Protocol):
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
         """The concurrency for ``photos`` photos."""
-        ...
 
     def outcomes(
         self, work: PhotoWork, jobs: Iterable[Job], stop: Stop, concurrency: Concurrency
@@ -83,7 +82,6 @@ class Engine(Protocol):
         generator abandons them too, without outcomes. After that nothing is written and no unfinished file
         remains.
         """
-        ...
 
 
 def run_in_threads(
