@@ -198,9 +198,9 @@ def test_results_cannot_replace_inputs(home: Path, bucket: str, out: str) -> Non
 
 def test_results_below_the_inputs_are_no_inputs(home: Path, bucket: str) -> None:
     upload(make_photos(home / "photos", "a.png", "done/a.png"), bucket)
-    with opened_stores([bucket], f"{bucket}/done") as call:
-        assert sorted(Path(call.inputs[0]).rglob("*.png")) == [Path(call.inputs[0]) / "a.png"]
-        assert (call.out / "a.png").exists()
+    with opened_stores([bucket], f"{bucket}/done") as ([folder], out, _):
+        assert sorted(Path(folder).rglob("*.png")) == [Path(folder) / "a.png"]
+        assert (out / "a.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,6 @@ class Engine(Protocol):
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
         """The concurrency for ``photos`` photos."""
-        ...
 
     def outcomes(
         self, work: PhotoWork, jobs: Iterable[Job], stop: Stop, concurrency: Concurrency
@@ -83,7 +82,6 @@ class Engine(Protocol):
         generator abandons them too, without outcomes. After that nothing is written and no unfinished file
         remains.
         """
-        ...
 
 
 def run_in_threads(
@@ -138,6 +136,7 @@ def run_in_threads(
             thread.join()
 
 
+@dataclass(frozen=True)
 class LocalEngine:
     """An engine of threads, each of which takes one photo from file to file.
 
@@ -147,27 +146,18 @@ class LocalEngine:
     default as many as the network allows.
     """
 
-    def __init__(
-        self,
-        jobs: int | None = None,
-        *,
-        room_for: Callable[[Size], int] | None = None,
-        on_start: OnStart = lambda _: None,
-        on_tile: OnTile = lambda *_: None,
-    ) -> None:
-        self._jobs = jobs
-        self._room_for = room_for
-        self._on_start = on_start
-        self._on_tile = on_tile
+    jobs: int | None = None
+    room_for: Callable[[Size], int] | None = None
+    on_start: OnStart = lambda _: None
+    on_tile: OnTile = lambda *_: None
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """See ``Engine``."""
         return choose_concurrency(
             restorer.device.type,
             photos=photos,
             threads=torch.get_num_threads(),
             affordable=restorer.planner.max_concurrency(),
-            jobs=self._jobs,
+            jobs=self.jobs,
         )
 
     def outcomes(
@@ -178,15 +168,15 @@ class LocalEngine:
         reading = threading.Semaphore(concurrency.reading)
         memory = _PixelLimit(PIXELS_PER_WORKER * concurrency.computing)
         work.deblurrer.restorer.concurrency = concurrency.computing
-        work.deblurrer.restorer.follows_load = self._jobs is None
+        work.deblurrer.restorer.follows_load = self.jobs is None
         queue = RestoreQueue(
             work,
             concurrency.computing,
             lambda: closed.is_set() or stop.abandoned(),
             requested=stop.requested,
-            room_for=self._room_for,
-            on_start=self._on_start,
-            on_tile=self._on_tile,
+            room_for=self.room_for,
+            on_start=self.on_start,
+            on_tile=self.on_tile,
         )
 
         def do_next(next_job: Callable[[], Job | None]) -> Outcome | None:
@@ -229,13 +219,11 @@ class _PixelLimit:
         self._changed = threading.Condition()
 
     def wait(self) -> None:
-        """Wait until the count is below the limit."""
         with self._changed:
             self._changed.wait_for(lambda: self._held < self._limit)
 
     @contextmanager
     def holding(self, pixels: int) -> Iterator[None]:
-        """Count ``pixels`` as in memory during this block."""
         self._change(pixels)
         try:
             yield

@@ -59,7 +59,6 @@ class Progress:
         self.total += 1
 
     def add(self, entry: Entry) -> None:
-        """Count a finished photo."""
         self.ended += 1
         self.failures.pop(entry.input, None)
         self._bytes += self.sizes.get(entry.input, 0)

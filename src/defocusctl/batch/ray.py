@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from defocusctl.batch.engine import Concurrency, Stop, run_in_threads
 from defocusctl.batch.jobs import Job
@@ -31,19 +31,17 @@ SHUTDOWN_TIMEOUT = 10.0
 """Seconds that workers get to abandon their photos before they are killed."""
 
 
+@dataclass(frozen=True)
 class RayEngine:
     """An engine of Ray actors, on the cluster that this process is connected to."""
 
-    assignment = Assignment
-
-    def __init__(self, workers: Workers, *, on_start: OnStart = lambda _: None) -> None:
-        self._workers = workers
-        self._on_start = on_start
+    workers: Workers
+    on_start: OnStart = lambda _: None
+    assignment: ClassVar[type[Assignment]] = Assignment
 
     def concurrency(self, restorer: Restorer, photos: int) -> Concurrency:
-        """See ``engine.Engine``."""
         del restorer  # each worker has its own
-        workers = self._workers
+        workers = self.workers
         count = min(workers.number, photos) or 1
         return Concurrency(count, workers.cpus, count * (workers.calls - 1), count * workers.calls)
 
@@ -55,8 +53,8 @@ class RayEngine:
         Raises:
             DefocusctlError: if no worker can be started; the error of the last one.
         """
-        workers = self._workers._replace(number=concurrency.computing)
-        run = _Run(self.assignment.of(work, workers), work, stop, self._on_start)
+        workers = self.workers._replace(number=concurrency.computing)
+        run = _Run(self.assignment.of(work, workers), work, stop, self.on_start)
         try:
             yield from run_in_threads(concurrency.photos, jobs, stop, run.do_next, run.closed)
         finally:

@@ -50,10 +50,6 @@ class Workers(NamedTuple):
     calls: int
     per_node: int
 
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus else "cpu"
-
 
 @contextmanager
 def cluster_nodes(address: str | None) -> Iterator[Sequence[Mapping[str, Any]]]:
@@ -186,7 +182,7 @@ class Assignment:
     def of(cls, work: PhotoWork, workers: Workers) -> Self:
         """``work`` for remote workers."""
         weights = work.deblurrer.weights
-        restoring = replace(work.options.restoring, device=workers.device)
+        restoring = replace(work.options.restoring, device="cuda" if workers.gpus else "cpu")
         options = replace(work.options, restoring=restoring)
         storage = Storage(work.storage.urls)
         return cls(weights, weights.path.read_bytes(), options, work.out.absolute(), storage, workers)

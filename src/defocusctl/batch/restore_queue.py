@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from defocusctl.batch.jobs import Job
@@ -28,6 +29,7 @@ class _Waiting(NamedTuple):
     restored: "Future[Restored]"
 
 
+@dataclass(eq=False)
 class RestoreQueue:
     """Finishes photos for many threads; ``computing`` threads of its own restore.
 
@@ -36,26 +38,19 @@ class RestoreQueue:
     waiting photo is begun.
     """
 
-    def __init__(
-        self,
-        work: PhotoWork,
-        computing: int,
-        abandoned: Callable[[], bool],
-        *,
-        requested: Callable[[], bool] = lambda: False,
-        room_for: Callable[[Size], int] | None = None,
-        on_start: OnStart = lambda _: None,
-        on_tile: OnTile = lambda *_: None,
-    ) -> None:
-        self.work = work
-        self._abandoned = abandoned
-        self._requested = requested
-        self._room_for = room_for or work.deblurrer.restorer.planner.room_for
-        self._on_start = on_start
-        self._on_tile = on_tile
+    work: PhotoWork
+    computing: int
+    abandoned: Callable[[], bool]
+    requested: Callable[[], bool] = lambda: False
+    room_for: Callable[[Size], int] | None = None
+    on_start: OnStart = lambda _: None
+    on_tile: OnTile = lambda *_: None
+
+    def __post_init__(self) -> None:
+        self._room_for = self.room_for or self.work.deblurrer.restorer.planner.room_for
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(computing, thread_name_prefix="restore")
+        self._pool = ThreadPoolExecutor(self.computing, thread_name_prefix="restore")
 
     def finish(self, opened: Opened) -> Outcome:
         """Wait for the photo to be restored and write it; an error becomes its outcome.
@@ -84,7 +79,7 @@ class RestoreQueue:
         """Restore the next batch, if there is one: a photo may have been part of an earlier one."""
         with self._lock:
             group = self._next_group()
-        if group and self._requested():
+        if group and self.requested():
             for one in group:
                 one.restored.set_exception(AbandonedError())
         elif group:
@@ -114,13 +109,13 @@ class RestoreQueue:
         def report(done: int, total: int) -> None:
             self._check_abandoned()
             for one in group:
-                self._on_tile(one.job, done, total)
+                self.on_tile(one.job, done, total)
 
         self._check_abandoned()
         for one in group:
-            self._on_start(one.job)
+            self.on_start(one.job)
         return self.work.restore(group, on_tile=report)
 
     def _check_abandoned(self) -> None:
-        if self._abandoned():
+        if self.abandoned():
             raise AbandonedError

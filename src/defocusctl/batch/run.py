@@ -33,23 +33,18 @@ class Reporter(Protocol):
 
     def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
         """Entered while photos are compared with earlier runs; yields a callback for their number so far."""
-        ...
 
     def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
         """Called before anything is done; ``changed`` says which settings differ from earlier runs."""
-        ...
 
     def live(self, progress: Progress) -> AbstractContextManager[None]:
         """Entered while photos are being done."""
-        ...
 
     def ended(self, entry: Entry) -> None:
         """Called when an entry is recorded and counted in ``progress``."""
-        ...
 
     def stopping(self) -> None:
         """Called at the first Ctrl-C, from another thread."""
-        ...
 
 
 class Preview(NamedTuple):

@@ -7,7 +7,6 @@ its turn, and a result is put into the store when it is complete.
 
 import glob
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -116,52 +115,43 @@ class Storage(NamedTuple):
 LOCAL = Storage()
 
 
-class Locations(NamedTuple):
-    """Inputs and output folder as local paths, and the storage behind them."""
-
-    inputs: list[str]
-    out: Path
-    storage: Storage
-
-
 @contextmanager
-def opened_stores(inputs: Sequence[str], out: str) -> Iterator[Locations]:
+def opened_stores(inputs: Sequence[str], out: str) -> Iterator[tuple[list[str], Path, Storage]]:
     """During this block, represent each URL by a private folder with an empty file for each object.
 
-    Errors that leave the block name the URLs instead of these folders.
+    Yields the inputs and the output folder as local paths, and the storage behind them. Errors that leave the
+    block name the URLs instead of these folders.
 
     Raises:
         UsageError: if a URL cannot be opened, or the results would be among the inputs.
         InputError: if objects cannot be listed.
     """
-    if not any(map(is_url, (*inputs, out))):
-        yield Locations(list(map(_as_path, inputs)), Path(_as_path(out)), LOCAL)
-        return
-    scratch = Path(tempfile.mkdtemp(prefix="defocusctl-batch-"))
     target = out.rstrip("/") if is_url(out) else None
+    paths, local_out = list(map(_as_path, inputs)), Path(_as_path(out))
+    if target is None and not any(map(is_url, inputs)):
+        yield paths, local_out, LOCAL
+        return
     urls: dict[str, str] = {}
     stamps: dict[str, str | None] = {}
     storage = Storage(urls, stamps)
-    try:
-        paths = [text if is_url(text) else _as_path(text) for text in inputs]
-        for number, text in enumerate(inputs):
-            if is_url(text):
-                url, pattern = _split(text)
-                folder = scratch / f"in{number}"
-                urls[str(folder)] = url
-                stamps |= _create_placeholders(folder, url, _photos(url, pattern, target))
-                paths[number] = str(folder / pattern)
-        local_out = Path(_as_path(out)) if target is None else scratch / "out"
-        if target is not None:
-            urls[str(local_out)] = target
-            stamps |= _create_placeholders(local_out, target, objects_in(target))
-            fetch_records(target, local_out)
-        yield Locations(paths, local_out, storage)
-    except DefocusctlError as error:
-        error.cause, error.remedy = storage.with_urls(error.cause), storage.with_urls(error.remedy)
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="defocusctl-batch-", ignore_cleanup_errors=True) as scratch:
+        try:
+            for number, text in enumerate(inputs):
+                if is_url(text):
+                    url, pattern = _split(text)
+                    folder = Path(scratch, f"in{number}")
+                    urls[str(folder)] = url
+                    stamps |= _create_placeholders(folder, url, _photos(url, pattern, target))
+                    paths[number] = str(folder / pattern)
+            if target is not None:
+                local_out = Path(scratch, "out")
+                urls[str(local_out)] = target
+                stamps |= _create_placeholders(local_out, target, objects_in(target))
+                fetch_records(target, local_out)
+            yield paths, local_out, storage
+        except DefocusctlError as error:
+            error.cause, error.remedy = storage.with_urls(error.cause), storage.with_urls(error.remedy)
+            raise
 
 
 def is_url(text: str) -> bool:
@@ -221,9 +211,8 @@ def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) ->
             if (parent := path.rpartition(os.sep)[0]) not in folders:
                 Path(parent).mkdir(parents=True, exist_ok=True)
                 folders.add(parent)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            os.ftruncate(descriptor, int(info.get("size") or 0))
-            os.close(descriptor)
+            with open(path, "xb") as file:  # noqa: PTH123 - quicker than a Path, for many thousands
+                file.truncate(int(info.get("size") or 0))
         except OSError as error:
             raise InputError(
                 f"'{url}/{name}' cannot be the name of a file ({error.strerror})", "rename the object"

@@ -48,20 +48,20 @@ class Opened:
     entry: Entry
 
 
+@dataclass(eq=False)
 class PhotoWork:
     """The steps, with the network, options and output folder that all photos share.
 
     Files in stores are downloaded and uploaded as needed; no local copies remain.
     """
 
-    def __init__(
-        self, deblurrer: Deblurrer, options: BatchOptions, out: Path, storage: Storage = LOCAL
-    ) -> None:
-        self.deblurrer = deblurrer
-        self.options = options
-        self.out = out
-        self.storage = storage
-        self.settings = options.settings(str(deblurrer.weights.checksum))
+    deblurrer: Deblurrer
+    options: BatchOptions
+    out: Path
+    storage: Storage = LOCAL
+
+    def __post_init__(self) -> None:
+        self.settings = self.options.settings(str(self.deblurrer.weights.checksum))
         self._drawing = threading.Lock()
 
     def open(self, job: Job) -> Opened | Outcome:

@@ -214,8 +214,9 @@ class Deblurrer:
                 results.append(DeblurResult((part,), self.weights, make_image, loaded.source))
         if is_batch:
             parts = tuple(result.parts[0] for result in results)
-            whole = partial(_stacked, results)
-            return DeblurResult(parts, self.weights, whole, is_batch=True)
+            return DeblurResult(
+                parts, self.weights, lambda: torch.stack([result.image for result in results]), is_batch=True
+            )
         return results if isinstance(image, list | tuple) else results[0]
 
     def apply_change(
@@ -278,7 +279,3 @@ def _blur_radius() -> BlurRadius:
 def _name(image: Any) -> str:
     source = image.source if isinstance(image, LoadedImage) else image
     return f"'{source}'" if isinstance(source, str | os.PathLike) else "the image"
-
-
-def _stacked(results: Sequence[DeblurResult[Tensor]]) -> Tensor:
-    return torch.stack([result.image for result in results])

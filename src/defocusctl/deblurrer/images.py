@@ -19,6 +19,7 @@ from torch import Tensor
 
 from defocusctl.errors import DefocusctlError, InputError
 from defocusctl.photo import IN_MEMORY, Decoded, Metadata, Photo, Resolution, read_photo, upright_photo
+from defocusctl.photo.exif import HEADER as EXIF_HEADER
 from defocusctl.photo.white import white_of
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -29,9 +30,9 @@ ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
 T = TypeVar("T")
 Batch: TypeAlias = list[T] | tuple[T, ...]
 
-EXIF_PREFIX = b"Exif\0\0"
 SUPPORTED_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+# What images are converted to, so that arrays hold the displayed colours, with all transparency as alpha:
 WITH_ALPHA = {"L": "LA", "RGB": "RGBA", "P": "RGBA", "PA": "RGBA", **PREMULTIPLIED}
 WITHOUT_ALPHA = {"1": "L", "P": "RGB"}
 
@@ -130,14 +131,6 @@ def split_alpha(image: Array) -> tuple[Array, Array | None]:
     Raises:
         InputError: if it is not an image.
     """
-    samples = _samples(image)
-    count = samples.shape[2]
-    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
-    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
-
-
-def _samples(image: Array) -> Array:
-    """An array as (H, W, C) uint8, uint16 or float32."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
         raise InputError(
             f"an array of shape {image.shape} is not an image",
@@ -152,7 +145,10 @@ def _samples(image: Array) -> Array:
         raise InputError(
             f"samples of type {image.dtype} are not supported", "give uint8, uint16 or floats from 0 to 1"
         )
-    return samples.reshape(*image.shape[:2], -1)
+    samples = samples.reshape(*image.shape[:2], -1)
+    count = samples.shape[2]
+    pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])
+    return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
 
 
 def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Image]:
@@ -167,7 +163,8 @@ def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Im
     """
     try:
         image.load()
-        direct = _displayed(image)
+        modes = WITH_ALPHA if image.has_transparency_data else WITHOUT_ALPHA
+        direct = image.convert(modes[image.mode]) if image.mode in modes else image
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"the image cannot be read ({error})", "open it again") from error
     if direct.mode not in SUPPORTED_MODES:
@@ -178,18 +175,11 @@ def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Im
     return LoadedImage(photo, partial(_convert_back, mode=image.mode))
 
 
-def _displayed(image: Image.Image) -> Image.Image:
-    """The image in a mode whose array holds the displayed colours, with all transparency as alpha."""
-    modes = WITH_ALPHA if image.has_transparency_data else WITHOUT_ALPHA
-    mode = modes.get(image.mode)
-    return image if mode is None else image.convert(mode)
-
-
 def _metadata(info: dict[Any, Any]) -> Metadata:
     exif, xmp, dpi = info.get("exif"), info.get("xmp"), info.get("dpi")
     return Metadata(
         icc=info.get("icc_profile") or None,
-        exif=exif.removeprefix(EXIF_PREFIX) if exif else None,
+        exif=exif.removeprefix(EXIF_HEADER) if exif else None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         resolution=Resolution(float(dpi[0]), float(dpi[1]), "inch") if dpi and min(dpi) > 0 else None,
     )
@@ -202,7 +192,7 @@ def _convert_back(photo: Photo, mode: str) -> Image.Image:
     metadata = photo.metadata
     info = {
         "icc_profile": metadata.icc,
-        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
+        "exif": metadata.exif and EXIF_HEADER + metadata.exif,
         "xmp": metadata.xmp,
         "dpi": metadata.resolution and metadata.resolution.per("inch"),
     }

@@ -14,7 +14,6 @@ from defocusctl.errors import OutputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import write_comparison
 from defocusctl.maps.maps import map_paths, picture_reduction, write_maps, write_maps_data
-from defocusctl.models.prediction import Network
 from defocusctl.photo import (
     Mask,
     Photo,
@@ -44,10 +43,6 @@ class Outputs:
     maps: Path | None = None
     maps_data: Path | None = None
     compare: Path | None = None
-
-    @property
-    def wants_coefficients(self) -> bool:
-        return self.maps is not None or self.maps_data is not None
 
     def absolute(self) -> Self:
         """The same with absolute paths, for a process in another working directory."""
@@ -204,7 +199,7 @@ def restore_photos(
         photos,
         region=region,
         mask=mask,
-        keep_coefficients=outputs.wants_coefficients,
+        keep_coefficients=outputs.maps is not None or outputs.maps_data is not None,
         map_reduction=1 if outputs.maps_data else picture_reduction(size, LARGEST_REDUCTION),
         on_progress=on_tile,
     )
@@ -218,29 +213,20 @@ def write_result(
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.
     """
+    force = outputs.force
     write_restored(
-        restored,
-        deblurrer.weights,
-        target,
-        quality=outputs.quality,
-        force=outputs.force,
-        backup=outputs.backup,
+        restored, deblurrer.weights, target, quality=outputs.quality, force=force, backup=outputs.backup
     )
-    return _draw(deblurrer.network, restored, stem_of(target), outputs)
-
-
-def _draw(network: Network, restored: Restored, stem: str, outputs: Outputs) -> tuple[Path, ...]:
     before, coefficients = restored.before, restored.coefficients
     pictures: list[Path] = []
-    radius = None if coefficients is None else restored.blur_radius
-    if coefficients is not None and radius is not None:
-        maps = network, coefficients, radius, restored.shares
+    if coefficients is not None and (radius := restored.blur_radius) is not None:
+        maps = deblurrer.network, coefficients, radius, restored.shares
         if outputs.maps is not None:
-            pictures += write_maps(outputs.maps, stem, before, *maps, force=outputs.force)
+            pictures += write_maps(outputs.maps, stem_of(target), before, *maps, force=force)
         if outputs.maps_data is not None:
-            write_maps_data(outputs.maps_data, *maps, force=outputs.force)
+            write_maps_data(outputs.maps_data, *maps, force=force)
             pictures.append(outputs.maps_data)
     if outputs.compare is not None:
-        write_comparison(outputs.compare, before, restored.after, force=outputs.force)
+        write_comparison(outputs.compare, before, restored.after, force=force)
         pictures.append(outputs.compare)
     return tuple(pictures)

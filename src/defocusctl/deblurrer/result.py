@@ -56,7 +56,9 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if they were not kept.
         """
-        kept = [_coefficients_of(part) for part in self.parts]
+        kept = [part.coefficients for part in self.parts if part.coefficients is not None]
+        if len(kept) < len(self.parts):
+            raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
         return {name: self._joined([maps[name] for maps in kept]) for name in kept[0]}
 
     @cached_property
@@ -66,9 +68,8 @@ class DeblurResult(Generic[ImageT]):
         Raises:
             UsageError: if it was not estimated: at a fixed scale, without ``max_blur`` or coefficients.
         """
-        radii = [part.blur_radius for part in self.parts]
-        known = [radius for radius in radii if radius is not None]
-        if len(known) < len(radii):
+        known = [radius for part in self.parts if (radius := part.blur_radius) is not None]
+        if len(known) < len(self.parts):
             raise UsageError("the blur radius was not estimated", "use the scale auto, or coefficients=True")
         return self._joined(known)
 
@@ -138,12 +139,6 @@ class DeblurResult(Generic[ImageT]):
         return joined
 
 
-def _coefficients_of(part: Restored) -> Mapping[str, HalfArray]:
-    if part.coefficients is None:
-        raise UsageError("the coefficients were not kept", "call deblur(..., coefficients=True)")
-    return part.coefficients
-
-
 def write_restored(
     restored: Restored,
     weights: ResolvedWeights,
@@ -161,7 +156,7 @@ def write_restored(
         OutputError: if the format cannot hold it, or the file exists or cannot be written.
     """
     report, before = restored.report, restored.before
-    settings: dict[str, str | int | float] = {
+    settings: dict[str, str | int | float | None] = {
         "model": weights.model,
         "weights": weights.name,
         "weightsHash": str(weights.checksum),
@@ -171,22 +166,13 @@ def write_restored(
         "precision": report.precision,
         "tile": report.tile,
         "overlap": report.overlap,
+        "maxBlur": report.max_blur,
+        "mask": "yes" if report.masked else None,
+        "region": None if restored.region is None else restored.region.text,
+        "white": before.white,
     }
-    if report.max_blur is not None:
-        settings["maxBlur"] = report.max_blur
-    if report.masked:
-        settings["mask"] = "yes"
-    if restored.region is not None:
-        settings["region"] = restored.region.text
-    if before.white is not None:
-        settings["white"] = before.white
-    provenance = Provenance(software=f"defocusctl {__version__}", settings=settings)
+    known = {key: value for key, value in settings.items() if value is not None}
+    provenance = Provenance(software=f"defocusctl {__version__}", settings=known)
     write_photo(
-        before,
-        restored.pixels,
-        target,
-        quality=quality,
-        provenance=provenance,
-        force=force,
-        backup=backup,
+        before, restored.pixels, target, quality=quality, provenance=provenance, force=force, backup=backup
     )

@@ -65,9 +65,10 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1))
         with np.load(HEADS) as heads:
             for n, layer in enumerate(CONVOLUTIONS):
-                weight, bias = _parameters(layer, alexnet)
-                self.register_buffer(f"weight_{n}", weight)
-                self.register_buffer(f"bias_{n}", bias)
+                kernels = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+                for part, shape in {"weight": kernels, "bias": (layer.outputs,)}.items():
+                    tensor = _checked(alexnet, f"features.{layer.number}.{part}", shape)
+                    self.register_buffer(f"{part}_{n}", tensor)
                 self.register_buffer(f"head_{n}", torch.from_numpy(heads[f"lin{n}"]).view(-1, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -109,8 +110,9 @@ def perceptual_distance(lpips: Lpips, a: NDArray[np.float32], b: NDArray[np.floa
     Raises:
         DataError, ValueError: as the metric.
     """
+    channels_first = (np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) for image in (a, b))
     with torch.inference_mode():
-        return float(lpips(*(_batch(image) for image in (a, b))))
+        return float(lpips(*(torch.from_numpy(image)[None] for image in channels_first)))
 
 
 def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
@@ -136,17 +138,12 @@ def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips
     return Lpips(content)
 
 
-def _parameters(layer: Convolution, alexnet: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    shapes = {"weight": (layer.outputs, layer.inputs, layer.kernel, layer.kernel), "bias": (layer.outputs,)}
-    found = []
-    for part, shape in shapes.items():
-        key = f"features.{layer.number}.{part}"
-        tensor = alexnet.get(key)
-        if not isinstance(tensor, Tensor) or tensor.shape != shape or not tensor.isfinite().all():
-            remedy = "give torchvision's alexnet-owt-7be5be79.pth"
-            raise WeightsError(f"these are not AlexNet's weights: {key} is not {list(shape)} numbers", remedy)
-        found.append(tensor.float())
-    return found[0], found[1]
+def _checked(alexnet: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+    tensor = alexnet.get(key)
+    if not isinstance(tensor, Tensor) or tensor.shape != shape or not tensor.isfinite().all():
+        remedy = "give torchvision's alexnet-owt-7be5be79.pth"
+        raise WeightsError(f"these are not AlexNet's weights: {key} is not {list(shape)} numbers", remedy)
+    return tensor.float()
 
 
 def _unit(features: Tensor) -> Tensor:
@@ -156,8 +153,3 @@ def _unit(features: Tensor) -> Tensor:
     """
     unit: Tensor = features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + TINY)
     return unit
-
-
-def _batch(image: NDArray[np.float32]) -> Tensor:
-    """An (H, W, 3) image as (1, 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))[None]

@@ -167,18 +167,14 @@ def with_distinct_labels(candidates: Sequence[Candidate]) -> list[Candidate]:
         UsageError: if a method occurs twice.
     """
     counts = Counter(candidate.info.label for candidate in candidates)
-    named = [
-        replace(each, info=replace(each.info, label=_with_source(each.info)))
-        if counts[each.info.label] > 1
-        else each
-        for each in candidates
-    ]
+    named = []
+    for candidate in candidates:
+        info = candidate.info
+        if counts[info.label] > 1:
+            label = info.label.replace(f"{info.model}/{info.weights}", f"{info.model}/{info.source}", 1)
+            candidate = replace(candidate, info=replace(info, label=label))
+        named.append(candidate)
     if len({candidate.info.label for candidate in named}) < len(named):
         remedy = "name each baseline, and each model with its weights, once"
         raise UsageError("a method is named twice", remedy)
     return named
-
-
-def _with_source(method: Method) -> str:
-    """The label with the weights' source instead of their name."""
-    return method.label.replace(f"{method.model}/{method.weights}", f"{method.model}/{method.source}", 1)

@@ -17,11 +17,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 class StructuralSimilarity:
     """A variant of SSIM (Wang et al. 2004): the mean over all colours and all windows inside the image.
 
-    ``variant`` describes it, ``window`` is the side of the window, and so the least side of an image, in
-    pixels; ``settings`` are scikit-image's. Values may be outside [0, 1]; the data range is 1.
+    ``window`` is the side of the window, and so the least side of an image, in pixels; ``settings`` are
+    scikit-image's. Values may be outside [0, 1]; the data range is 1.
     """
 
-    variant: str
     window: int
     settings: Mapping[str, Any]
 
@@ -35,12 +34,12 @@ class StructuralSimilarity:
         return float(structural_similarity(first, second, data_range=1.0, channel_axis=2, **self.settings))
 
 
-UNIFORM_SSIM = StructuralSimilarity("7x7 uniform window, sample covariance (scikit-image's default)", 7, {})
+UNIFORM_SSIM = StructuralSimilarity(7, {})
+"""A 7x7 uniform window and the sample covariance, scikit-image's default."""
 GAUSSIAN_SSIM = StructuralSimilarity(
-    "11x11 Gaussian window, sigma 1.5, population covariance (as pytorch-msssim)",
-    11,
-    {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+    11, {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 )
+"""An 11x11 Gaussian window of sigma 1.5 and the population covariance, as in pytorch-msssim."""
 
 
 class Quality(NamedTuple):

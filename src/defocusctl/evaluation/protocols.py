@@ -13,22 +13,20 @@ Datasets are named as for ``--dataset``, in lower case.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from defocusctl.errors import DataError
+from defocusctl.evaluation.lpips import Lpips, perceptual_distance
 from defocusctl.evaluation.metrics import (
     GAUSSIAN_SSIM,
     UNIFORM_SSIM,
     StructuralSimilarity,
     peak_signal_to_noise,
 )
-
-if TYPE_CHECKING:
-    from defocusctl.evaluation.lpips import Lpips
 
 Samples = NDArray[np.uint8 | np.uint16]
 Image = NDArray[np.float32]
@@ -146,12 +144,7 @@ class Protocol:
         """
         return self.exceptions.get(dataset, self.sizing)(image)
 
-    def region(self, dataset: str) -> tuple[slice, slice]:
-        """The rows and columns of a fitted image that are scored."""
-        part = self.scored.get(dataset, slice(None))
-        return part, part
-
-    def score(self, restored: Image, reference: Image, dataset: str, lpips: "Lpips | None") -> Scores:
+    def score(self, restored: Image, reference: Image, dataset: str, lpips: Lpips | None) -> Scores:
         """Score a network's unmodified output against a reference in [0, 1].
 
         Both are fitted first. The reference comes from ``prepare`` and so has the protocol's depth.
@@ -159,8 +152,8 @@ class Protocol:
         Raises:
             DataError: if the sizes differ, or are too small for SSIM's window or for LPIPS.
         """
-        area = self.region(dataset)
-        pair = [self.fit(image, dataset)[area] for image in (restored, reference)]
+        part = self.scored.get(dataset, slice(None))
+        pair = [self.fit(image, dataset)[part, part] for image in (restored, reference)]
         height, width = pair[1].shape[:2]
         if pair[0].shape != pair[1].shape:
             found = f"{pair[0].shape[1]}x{pair[0].shape[0]}"
@@ -170,20 +163,16 @@ class Protocol:
                 f"an image of {width}x{height} pixels is smaller than SSIM's window of {self.ssim.window}",
                 "leave it out",
             )
-        psnr, ssim, mae = (
-            [self._seen_by(metric, image) for image in pair] for metric in ("psnr", "ssim", "mae")
-        )
+
+        def both(metric: str) -> list[Image]:
+            return [self._seen_by(metric, image) for image in pair]
+
         return Scores(
-            peak_signal_to_noise(*psnr),
-            self.ssim(*ssim),
-            float(np.abs(np.subtract(*mae, dtype=np.float64)).mean()),
-            nan if lpips is None else self._lpips(lpips, *pair),
+            peak_signal_to_noise(*both("psnr")),
+            self.ssim(*both("ssim")),
+            float(np.abs(np.subtract(*both("mae"), dtype=np.float64)).mean()),
+            nan if lpips is None else perceptual_distance(lpips, *both("lpips")),
         )
-
-    def _lpips(self, lpips: "Lpips", restored: Image, reference: Image) -> float:
-        from defocusctl.evaluation.lpips import perceptual_distance
-
-        return perceptual_distance(lpips, *(self._seen_by("lpips", image) for image in (restored, reference)))
 
     def _seen_by(self, metric: str, image: Image) -> Image:
         """The values that ``metric`` is computed on."""

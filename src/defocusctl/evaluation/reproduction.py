@@ -59,17 +59,14 @@ class Figure(NamedTuple):
 
 def figures(evaluation: Evaluation, part: PaperSet) -> list[Figure]:
     """What the table says of the methods that were run, the untouched input among them."""
-    found = []
-    for row in evaluation.published:
-        if row.source != part.source or row.trained_on != part.trained_on:
-            continue
-        for method in evaluation.methods:
-            if method.is_reported_in(row):
-                means = evaluation.means(method.label, part.protocol)
-                values = {metric: getattr(row, metric) for metric in METRICS}
-                found += [
-                    Figure(method.label, metric, value, means[metric])
-                    for metric, value in values.items()
-                    if value is not None and not isnan(means[metric])
-                ]
-    return found
+    means = {method.label: evaluation.means(method.label, part.protocol) for method in evaluation.methods}
+    return [
+        Figure(method.label, metric, value, measured)
+        for row in evaluation.published
+        if (row.source, row.trained_on) == (part.source, part.trained_on)
+        for method in evaluation.methods
+        if method.is_reported_in(row)
+        for metric in METRICS
+        if (value := getattr(row, metric)) is not None
+        if not isnan(measured := means[method.label][metric])
+    ]

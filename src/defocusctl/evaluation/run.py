@@ -25,6 +25,7 @@ from defocusctl.evaluation.methods import Candidate
 from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import RADIUS_EDGES, Evaluation, Method, Row, compare
 from defocusctl.evaluation.table import published_rows
+from defocusctl.maps.reduction import rgb8
 from defocusctl.system.atomic import atomic_write, make_folder
 
 REPORT, IMAGES = "report.html", "images"
@@ -80,7 +81,7 @@ class Run:
             seconds = time.perf_counter() - started
             label = candidate.info.label
             if images_folder is not None:
-                _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", as_pixels(restored))
+                _write_png(images_folder / label.replace("/", "-") / f"{image.name}.png", rgb8(restored, 1.0))
             for index, protocol in enumerate(self.protocols):
                 scores = NO_SCORES
                 errors: tuple[tuple[int, float], ...] = ()
@@ -176,7 +177,11 @@ def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_
         published=published_rows(run.found.dataset, trained_on, models),
         problems=tuple(problems),
         lpips_variant=None if run.lpips is None else run.lpips.variant,
-        versions=_versions(),
+        versions=(
+            ("defocusctl", __version__),
+            ("python", platform.python_version()),
+            *((name, version(name)) for name in PACKAGES),
+        ),
     )
 
 
@@ -199,11 +204,6 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
     return blurred, sharp
 
 
-def as_pixels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Float pixels in [0, 1], clipped and rounded to 8 bits."""
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
 def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
     """The settings that a resumed run must share with the interrupted one."""
     return {
@@ -217,12 +217,6 @@ def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
         "white": run.images[0].white,
         "version": __version__,
     }
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    """The versions of the software that computed the figures."""
-    packages = tuple((name, version(name)) for name in PACKAGES)
-    return (("defocusctl", __version__), ("python", platform.python_version()), *packages)
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

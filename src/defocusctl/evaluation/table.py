@@ -44,6 +44,12 @@ class _Papers(Table):
     table: tuple[PaperTable, ...]
 
 
+@cache
+def published_tables() -> tuple[PaperTable, ...]:
+    """All tables, in the order of the file."""
+    return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl").table
+
+
 def published_rows(
     dataset: str, trained_on: frozenset[str], models: frozenset[str] = frozenset()
 ) -> tuple[PublishedRow, ...]:
@@ -53,7 +59,7 @@ def published_rows(
     """
     tables = [
         table
-        for table in _papers().table
+        for table in published_tables()
         if table.data == dataset and (table.ablation_of is None or table.ablation_of in models)
     ]
     chosen = [table for table in tables if table.trained_on in trained_on] or tables
@@ -71,16 +77,6 @@ def published_rows(
         for table in sorted(chosen, key=lambda table: table.ablation_of is not None)
         for method, psnr, ssim, *lpips in table.rows
     )
-
-
-def published_tables() -> tuple[PaperTable, ...]:
-    """All tables, in the order of the file."""
-    return _papers().table
-
-
-@cache
-def _papers() -> _Papers:
-    return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl")
 
 
 @dataclass(frozen=True)
@@ -141,10 +137,14 @@ def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:
         if item.metric == "psnr" and item.against == evaluation.input_label
     }
     labelled = [_measured(evaluation, protocol, {}, label) for label in evaluation.labels]
+    published = [
+        Group(title, tuple(_published_line(evaluation, protocol, row) for row in rows), is_published=True)
+        for title, rows in groupby(evaluation.published, _published_title)
+    ]
     return ScoreTable(
         protocol,
         tuple((METRIC_NAMES[m], "↓" if m in LOWER_IS_BETTER else "↑") for m in evaluation.metrics),
-        (_measured(evaluation, protocol, gains, None), *labelled, *_published(evaluation, protocol)),
+        (_measured(evaluation, protocol, gains, None), *labelled, *published),
         tuple(comparisons),
     )
 
@@ -196,13 +196,6 @@ def _best(metric: str, values: Iterable[float]) -> str:
     if not present:
         return ""
     return number(min(present) if metric in LOWER_IS_BETTER else max(present), DECIMALS[metric])
-
-
-def _published(evaluation: Evaluation, protocol: str) -> list[Group]:
-    return [
-        Group(title, tuple(_published_line(evaluation, protocol, row) for row in rows), is_published=True)
-        for title, rows in groupby(evaluation.published, _published_title)
-    ]
 
 
 def _published_title(row: PublishedRow) -> str:

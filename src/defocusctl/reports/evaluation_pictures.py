@@ -13,10 +13,10 @@ from PIL import Image
 
 from defocusctl.data.pairs import as_float
 from defocusctl.evaluation.results import Evaluation
-from defocusctl.evaluation.run import Run, as_pixels, read_pair
+from defocusctl.evaluation.run import Run, read_pair
 from defocusctl.evaluation.table import number
 from defocusctl.geometry import Size
-from defocusctl.maps.reduction import area_mean, reduction_factor
+from defocusctl.maps.reduction import area_mean, reduction_factor, rgb8
 from defocusctl.maps.sheet import ColourScale
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
@@ -115,9 +115,9 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
                     label,
                     rank,
                     gains.get(name, nan),
-                    before=as_pixels(as_float(protocol.prepare(blurred, dataset))),
-                    after=as_pixels(protocol.fit(restored, dataset)),
-                    reference=None if reference is None else as_pixels(as_float(reference)),
+                    before=rgb8(as_float(protocol.prepare(blurred, dataset)), 1.0),
+                    after=rgb8(protocol.fit(restored, dataset), 1.0),
+                    reference=None if reference is None else rgb8(as_float(reference), 1.0),
                 )
             )
     return pictures

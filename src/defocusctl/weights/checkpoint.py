@@ -5,8 +5,8 @@ This program's files are safetensors, described by their metadata. The authors' 
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -59,12 +59,8 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
         raise WeightsError(
             f"{path} is not a weights file", f"give one ending in {', '.join(WEIGHT_SUFFIXES)}"
         )
-    try:
+    with _reading(path):
         checkpoint = _load_pickle(path) if suffix in PICKLE_SUFFIXES else _load_safetensors(path)
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {path} ({error.strerror or error})", "check the path"
-        ) from error
     if model_name is not None and checkpoint.metadata.model != model_name:
         found = checkpoint.metadata.model
         raise WeightsError(f"{path} holds weights of {found}, not {model_name}", f"use --model {found}")
@@ -77,12 +73,8 @@ def load_model(path: Path, kind: type[ModelT]) -> ModelT:
     Raises:
         WeightsError: if the file is missing, damaged or of another network.
     """
-    try:
+    with _reading(path):
         network, _, _ = _read_safetensors(path)
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read the weights {path} ({error.strerror or error})", "check the path"
-        ) from error
     if not isinstance(network, kind):
         raise WeightsError(f"{path} holds weights of {network.name}, not {kind.name}", "check the path")
     return network
@@ -100,6 +92,15 @@ def save_checkpoint(path: Path, model: Model, metadata: WeightsMetadata, *, dtyp
     }
     with atomic_write(path, force=True) as handle:
         handle.write(with_content_checksum(safetensors.torch.save(tensors, metadata.texts())))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cause = f"cannot read the weights {path} ({error.strerror or error})"
+        raise WeightsError(cause, "check the path") from error
 
 
 def _load_safetensors(path: Path) -> Checkpoint:
@@ -241,20 +242,16 @@ def _network_with(
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             cause = f"{path} lacks the tensors of {model} ({error})"
             raise WeightsError(cause, "get the file again") from error
-    types = {key: tensor.dtype for key, tensor in network.state_dict().items()}
-    expected, found = (
-        {key: tensor.shape for key, tensor in tensors.items()} for tensors in (network.state_dict(), state)
-    )
-    for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
-            shapes = " instead of ".join(
-                str(list(of[key])) if key in of else "nothing" for of in (found, expected)
-            )
-            raise WeightsError(f"{path} is not {model}: {key} is {shapes}", "get the file again")
+    expected = network.state_dict()
+    for key in sorted(expected.keys() | state.keys()):
+        found, needed = (list(of[key].shape) if key in of else "nothing" for of in (state, expected))
+        if found != needed:
+            cause = f"{path} is not {model}: {key} is {found} instead of {needed}"
+            raise WeightsError(cause, "get the file again")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsError(f"{path} contains numbers that are not finite", "get the file again")
     with network_errors(model):
-        own = {key: tensor.to(types[key], copy=True) for key, tensor in state.items()}
+        own = {key: tensor.to(expected[key].dtype, copy=True) for key, tensor in state.items()}
         network.load_state_dict(own, assign=True)
         if any(tensor.is_meta for tensor in network.buffers()):  # those that are not in the file
             network = build(state)

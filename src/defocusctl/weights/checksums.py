@@ -13,7 +13,6 @@ from typing import Any, Self
 
 SHA256_PREFIX = "sha256-prefix"
 FORMS = {"sha256": r"[0-9a-f]{64}", "git-blob": r"[0-9a-f]{40}", SHA256_PREFIX: r"[0-9a-f]{8,63}"}
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,11 @@ class Checksum:
         Raises:
             OSError: if the file cannot be read.
         """
-        with path.open("rb") as file:
-            if kind == "sha256":
-                return cls(kind, hashlib.file_digest(file, "sha256").hexdigest())
+        hasher = hashlib.sha256()
+        if kind == "git-blob":
             hasher = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-            while chunk := file.read(CHUNK):
-                hasher.update(chunk)
-            return cls(kind, hasher.hexdigest())
+        with path.open("rb") as file:
+            return cls(kind, hashlib.file_digest(file, lambda: hasher).hexdigest())
 
     @property
     def is_full(self) -> bool:
@@ -70,9 +67,7 @@ class Checksum:
 
     def matches(self, full: "Checksum") -> bool:
         """Whether this matches the full checksum ``full``, which is of ``full_kind``."""
-        if self.kind == SHA256_PREFIX:
-            return full.hex.startswith(self.hex)
-        return self == full
+        return full.kind == self.full_kind and full.hex.startswith(self.hex)
 
 
 CONTENT = "content_sha256"
