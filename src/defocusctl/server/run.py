@@ -5,7 +5,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Thread
 from types import FrameType
 
@@ -17,7 +16,8 @@ from defocusctl.models.plugins import check_model, model_names
 from defocusctl.photo.targets import ONLY_READ, SUFFIXES
 from defocusctl.reports.page import page_pieces
 from defocusctl.restoring.levels import CELL
-from defocusctl.restoring.settings import SCALE_NAMES, RestoreSettings
+from defocusctl.restoring.settings import SCALE_NAMES
+from defocusctl.server import ServeSettings
 from defocusctl.server.folder import private_folder
 from defocusctl.server.guard import is_loopback
 from defocusctl.server.photos import Photos
@@ -29,31 +29,8 @@ GRACE_SECONDS = 2
 """How long a download that is under way may go on after Ctrl-C."""
 
 
-@dataclass(frozen=True)
-class ServeSettings:
-    """``port`` 0 is a free one; ``max_bytes`` is the size of the largest file, ``max_photos`` their number.
-
-    A page that has been closed for ``forget_after`` seconds is forgotten with its photos.
-    """
-
-    host: str
-    port: int
-    model: str
-    weights: str | None
-    offline: bool
-    white: float | None
-    max_megapixels: float
-    max_bytes: int
-    max_photos: int
-    forget_after: float
-
-
 def serve(
-    settings: ServeSettings,
-    restoring: RestoreSettings,
-    *,
-    on_ready: Callable[[str], None],
-    on_bug: Callable[[str], None],
+    settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: Callable[[str], None]
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; ``on_ready`` gets the address of the page.
 
@@ -65,26 +42,10 @@ def serve(
     token = secrets.token_urlsafe(24)
     with _listening(settings.host, settings.port) as listener, private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
-        worker = Worker(
-            photos,
-            restoring,
-            model=settings.model,
-            weights=settings.weights,
-            offline=settings.offline,
-            max_megapixels=settings.max_megapixels,
-            white=settings.white,
-            on_bug=on_bug,
-        )
-        site = Site(
-            photos,
-            worker,
-            _html(settings),
-            max_bytes=settings.max_bytes,
-            forget_after=settings.forget_after,
-            on_bug=on_bug,
-        )
+        worker = Worker(photos, settings, on_bug)
+        site = Site(photos, worker, _html(settings), settings, on_bug)
         config = uvicorn.Config(
-            site.app(settings.host, token),
+            site.app(token),
             http="h11",
             ws="none",
             log_level="critical",

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.photo import check_is_photo
+from defocusctl.server import ServeSettings
 from defocusctl.server.guard import Guard
 from defocusctl.server.photo import ServedPhoto, Status
 from defocusctl.server.photos import SESSION, Photos, Session
@@ -26,13 +27,17 @@ from defocusctl.server.worker import Worker
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""
 PING_EVERY = 10.0
+FILES = {
+    **{side: (f"{side}.webp", "image/webp") for side in SIDES},
+    "radius": (RADIUS, "application/octet-stream"),
+}
+"""The names and types of what is shown of a photo."""
 
 
 class Site:
     """What answers requests.
 
-    ``html`` is the page, ``max_bytes`` the largest file. A page that is closed for ``forget_after`` seconds
-    is forgotten with its photos. ``on_bug`` gets the line about an unexpected error.
+    ``html`` is the page. ``on_bug`` gets the line about an unexpected error.
     """
 
     def __init__(
@@ -40,20 +45,17 @@ class Site:
         photos: Photos,
         worker: Worker,
         html: str,
-        *,
-        max_bytes: int,
-        forget_after: float,
+        settings: ServeSettings,
         on_bug: Callable[[str], None],
     ) -> None:
         self._photos = photos
         self._worker = worker
         self._html = html
-        self._max_bytes = max_bytes
-        self._forget_after = forget_after
+        self._settings = settings
         self._on_bug = on_bug
         self.stopping = False
 
-    def app(self, host: str, token: str) -> ASGIApp:
+    def app(self, token: str) -> ASGIApp:
         """The application behind its guard."""
         one = "/{token}/{session}/photos/{photo}"
         routes = [
@@ -66,8 +68,7 @@ class Site:
             Route(one, self._remove, methods=["DELETE"]),
             Route(one + "/again", self._again, methods=["POST"]),
             Route(one + "/blur-map", self._blur_map),
-            Route(one + "/{round:int}/radius", self._radius),
-            Route(one + "/{round:int}/{side}", self._whole),
+            Route(one + "/{round:int}/{what}", self._picture),
             Route(one + "/{round:int}/{side}/{row:int}/{column:int}", self._tile),
         ]
         site = Starlette(
@@ -79,7 +80,7 @@ class Site:
             },
             lifespan=self._lifespan,
         )
-        return Guard(site, host, token)
+        return Guard(site, self._settings.host, token)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -91,8 +92,8 @@ class Site:
 
     async def _forget(self) -> None:
         while True:
-            await asyncio.sleep(min(1.0, self._forget_after))
-            await run_in_threadpool(self._photos.forget, self._forget_after)
+            await asyncio.sleep(min(1.0, self._settings.forget_after))
+            await run_in_threadpool(self._photos.forget, self._settings.forget_after)
 
     async def _explain(self, _request: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, 400)
@@ -145,10 +146,10 @@ class Site:
         asked = request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
         self._worker.check(model, scale)
-        check_length(request, self._max_bytes)
+        check_length(request, self._settings.max_bytes)
         photo = self._photos.reserve(self._session(request), asked.get("name", ""), model, scale)
         try:
-            await receive(request, photo.source, self._max_bytes)
+            await receive(request, photo.source, self._settings.max_bytes)
         except ClientDisconnect:
             self._photos.remove(photo)
             return Response(status_code=400)
@@ -179,17 +180,13 @@ class Site:
         self._photos.remove(self._photo(request))
         return Response(status_code=204)
 
-    async def _whole(self, request: Request) -> Response:
-        side = request.path_params["side"]
-        if side not in SIDES:
+    async def _picture(self, request: Request) -> Response:
+        """The whole photo before or after, or its blur radius."""
+        place = request.path_params
+        if place["what"] not in FILES:
             raise HTTPException(404)
-        return self._picture(request, f"{side}.webp", "image/webp")
-
-    async def _radius(self, request: Request) -> Response:
-        return self._picture(request, RADIUS, "application/octet-stream")
-
-    def _picture(self, request: Request, name: str, kind: str) -> Response:
-        path = self._photo(request).folder / str(request.path_params["round"]) / name
+        name, kind = FILES[place["what"]]
+        path = self._photo(request).folder / str(place["round"]) / name
         if not path.exists():
             raise HTTPException(404)
         return FileResponse(path, media_type=kind)
