@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.server.photo import ServedPhoto
+from defocusctl.server.photos import ServedPhoto
 from defocusctl.server.worker import Choice
 
 LARGEST_LIST = 1 << 20

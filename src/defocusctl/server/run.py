@@ -3,12 +3,18 @@
 import asyncio
 import os
 import secrets
+import shutil
 import socket
-from collections.abc import Callable
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from types import FrameType
 
 import uvicorn
+from filelock import FileLock, Timeout
 
 from defocusctl import __version__
 from defocusctl.errors import UsageError
@@ -18,20 +24,21 @@ from defocusctl.reports.page import page_pieces
 from defocusctl.restoring.levels import CELL
 from defocusctl.restoring.settings import SCALE_NAMES
 from defocusctl.server import ServeSettings
-from defocusctl.server.folder import private_folder
 from defocusctl.server.guard import is_loopback
 from defocusctl.server.photos import Photos
 from defocusctl.server.pictures import TILE
 from defocusctl.server.site import Site
 from defocusctl.server.worker import Worker
+from defocusctl.system.atomic import make_folder, write_error
+from defocusctl.system.paths import cache_dir
 
+PREFIX = "defocusctl-serve-"
+LOCK = "lock"
 GRACE_SECONDS = 2
 """How long a download that is under way may go on after Ctrl-C."""
 
 
-def serve(
-    settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: Callable[[str], None]
-) -> None:
+def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; ``on_ready`` gets the address of the page.
 
     Raises:
@@ -40,7 +47,7 @@ def serve(
     """
     check_model(settings.model)
     token = secrets.token_urlsafe(24)
-    with _listening(settings.host, settings.port) as listener, private_folder() as folder:
+    with _listening(settings.host, settings.port) as listener, _private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
         worker = Worker(photos, settings, on_bug)
         site = Site(photos, worker, _html(settings), settings, on_bug)
@@ -74,6 +81,48 @@ class _Server(uvicorn.Server):
         del sig, frame
         self.force_exit = self.should_exit
         self.should_exit = self._site.stopping = True
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder below the system's temporary folder that only this user can enter, for the block.
+
+    Folders whose servers were killed are removed first. A folder's server holds the lock in it; the lock in
+    the cache is held while folders are made and removed, so that none is removed before it is locked.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    make_folder(cache_dir())
+    parent = Path(tempfile.gettempdir())
+    try:
+        with FileLock(cache_dir() / "serve.lock"):
+            _remove_abandoned(parent)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            lock = FileLock(folder / LOCK)
+            lock.acquire()
+    except OSError as error:
+        raise write_error(parent, error) from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            if _is_ours(folder):
+                FileLock(folder / LOCK, blocking=False).acquire().lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, Timeout):  # it is in use, or has just gone
+            continue
+
+
+def _is_ours(folder: Path) -> bool:
+    facts = folder.lstat()
+    return stat.S_ISDIR(facts.st_mode) and (not hasattr(os, "getuid") or facts.st_uid == os.getuid())
 
 
 def _listening(host: str, port: int) -> socket.socket:

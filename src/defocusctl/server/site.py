@@ -18,8 +18,7 @@ from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.photo import check_is_photo
 from defocusctl.server import ServeSettings
 from defocusctl.server.guard import Guard
-from defocusctl.server.photo import ServedPhoto, Status
-from defocusctl.server.photos import SESSION, Photos, Session
+from defocusctl.server.photos import SESSION, Photos, ServedPhoto, Session, Status
 from defocusctl.server.pictures import RADIUS, SIDES, tile
 from defocusctl.server.receiving import check_length, choices_in, receive, received
 from defocusctl.server.worker import Worker

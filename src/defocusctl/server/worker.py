@@ -15,8 +15,7 @@ from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.models.plugins import check_model
 from defocusctl.photo import output_path
 from defocusctl.server import ServeSettings
-from defocusctl.server.photo import CancelledError, ServedPhoto, Status
-from defocusctl.server.photos import Photos
+from defocusctl.server.photos import CancelledError, Photos, ServedPhoto, Status
 from defocusctl.server.pictures import BLUR_MAP, write_blur_map, write_pictures
 from defocusctl.system.atomic import atomic_write, make_folder
 
