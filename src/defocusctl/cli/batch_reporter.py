@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,7 @@ class BatchReporter:
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
         """A progress bar while photos are compared with earlier runs."""
         with step_bar("checking what is done", quiet=not self._plain) as advance:
-            yield lambda compared: advance(compared, photos, "")
+            yield lambda compared: advance(compared, photos)
 
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
@@ -120,11 +120,9 @@ class BatchReporter:
         if self._plain:
             say(f"watching {', '.join(folders)} for photos; Ctrl-C stops it")
 
-    @contextmanager
-    def reporting(self) -> Iterator[Callable[[int, int], None]]:
+    def reporting(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A progress bar while the gallery's pictures are made."""
-        with step_bar("making the report", quiet=not self._plain) as advance:
-            yield lambda done, total: advance(done, total, "")
+        return step_bar("making the report", quiet=not self._plain)
 
     def reported(self, page: Path) -> None:
         """The gallery was written."""

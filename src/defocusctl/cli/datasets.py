@@ -114,7 +114,7 @@ def _report(found: "FoundData") -> bool:
     from defocusctl.data.found import read_headers
 
     with step_bar(f"reading {found.dataset}") as advance:
-        headers = read_headers(found, lambda done, total: advance(done, total, ""))
+        headers = read_headers(found, advance)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
     labels = Counter(label for image in found.images for label in image.labels)
     plural = "" if len(found.images) == 1 else "s"

@@ -136,7 +136,7 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
     with doing(f"looking for {dataset}", quiet=call.quiet):
         found = find_data(dataset, data_root(call.root))
     with step_bar(f"checking {dataset}", quiet=call.quiet) as advance:
-        headers = read_headers(found, lambda done, total: advance(done, total, ""))
+        headers = read_headers(found, advance)
     problems = (*found.problems, *headers.problems)
     if problems and not call.allow_partial:
         raise DataError(
@@ -176,7 +176,7 @@ def _figures(call: ReproduceCall, part: "PaperSet", spec: str, found: "FoundData
             out=out,
             resume=call.resume,
             save_images=False,
-            on_rows=lambda done, _: advance(done, len(images), ""),
+            on_rows=lambda done, _: advance(done, len(images)),
         )
     if out is not None:
         write_tables(out, evaluation)
