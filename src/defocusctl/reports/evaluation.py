@@ -37,11 +37,11 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
     Raises:
         OutputError: if the file cannot be written; an older one is then unchanged.
     """
-    distributions = {protocol: distribution(evaluation, protocol) for protocol in evaluation.protocols}
+    protocols = evaluation.protocols
     values = {
         "evaluation": evaluation,
-        "tables": [score_table(evaluation, protocol) for protocol in evaluation.protocols],
-        "distributions": {protocol: strips for protocol, strips in distributions.items() if strips},
+        "tables": [score_table(evaluation, protocol) for protocol in protocols],
+        "distributions": {name: strips for name in protocols if (strips := distribution(evaluation, name))},
         "radius_tables": radius_tables(evaluation),
         "pictures": pictures,
         "data": table_data(evaluation),
