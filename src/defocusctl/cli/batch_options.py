@@ -147,11 +147,13 @@ class BatchCall(PhotoOptions):
             raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
         if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address is for --engine ray", "give both or none")
-        for option, folder in (("--maps", self.maps_dir), ("--compare", self.compare_to)):
+        for option, folder, instead in (
+            ("--maps-dir", self.maps_dir, "--maps"),
+            ("--compare-to", self.compare_to, "--compare"),
+        ):
             if folder is not None and _is_url(folder):
-                name = "--maps-dir" if option == "--maps" else "--compare-to"
                 raise UsageError(
-                    f"{name} draws in no store", f"give {option} instead: pictures beside the results"
+                    f"{option} draws in no store", f"give {instead} instead: pictures beside the results"
                 )
         if self.file_format is not None:
             _check_writable(self.file_format)

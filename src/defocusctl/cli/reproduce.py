@@ -101,25 +101,24 @@ def _parts(call: ReproduceCall) -> "dict[PaperSet, str]":
     tables = paper_tables()
     if call.table not in tables:
         raise UsageError(f"there is no table '{call.table}'", f"there are {', '.join(tables)}")
-    wanted = call.datasets or [part.dataset for part in tables[call.table]]
-    unknown = set(wanted) - {part.dataset for part in tables[call.table]}
-    if unknown:
-        here = ", ".join(dict.fromkeys(part.dataset for part in tables[call.table]))
-        raise UsageError(f"{call.table} has no set '{min(unknown)}'", f"it has {here}")
+    names = dict.fromkeys(part.dataset for part in tables[call.table])
+    wanted = set(call.datasets or names)
+    if unknown := wanted - set(names):
+        raise UsageError(f"{call.table} has no set '{min(unknown)}'", f"it has {', '.join(names)}")
     if call.resume and call.out is None:
         raise UsageError("--resume needs a folder", "give --out DIR")
     registry = load_registry()
     parts = {}
     for part in tables[call.table]:
-        entry = part.weights(registry)
         if part.dataset not in wanted:
             continue
+        entry = part.weights(registry)
         if call.weights is None and entry is None:
             say_warning(
                 f"{part.dataset} left out: no weights of {part.model} trained on {part.trained_on} are known"
             )
-            continue
-        parts[part] = call.weights or (entry.name if entry else "")
+        else:
+            parts[part] = call.weights or (entry.name if entry else "")
     return parts
 
 
