@@ -55,6 +55,12 @@ class Words(ProgressColumn):
         return plain(task.description if self._field is None else task.fields[self._field])
 
 
+def counted(task: Task) -> str:
+    """The parts done and in total, if that is known, and the task's remark, if it has one."""
+    parts = "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}"
+    return f"{parts} {task.fields.get('remark', '')}".strip()
+
+
 class Bars(Progress):
     """Progress bars, with a remark on a line of its own, cut off where the terminal ends.
 
@@ -79,10 +85,10 @@ class Bars(Progress):
             yield Text(printable(self.remark), style="dim", no_wrap=True, overflow="ellipsis")
 
     @contextmanager
-    def lines(self, text: Callable[[Task], str]) -> Iterator[None]:
+    def lines(self, text: Callable[[Task], str] = counted) -> Iterator[None]:
         """Where no bars are drawn, say in plain lines how far the tasks are; nothing if ``quiet``.
 
-        ``text`` says how far a task is. A task's first line is printed after ``FIRST_LINE`` seconds, the next
+        ``text`` says how far a task is. Its first line is printed after ``FIRST_LINE`` seconds, the next
         after twice the time.
         """
         if self.quiet or not self.disable:
@@ -120,17 +126,12 @@ def _line(task: Task, text: str) -> str:
     return f"{what}: {done}" if done else f"{what} ..."
 
 
-def counted(task: Task) -> str:
-    """The parts done and in total, if that is known."""
-    return "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}"
-
-
 @contextmanager
 def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
     """Say what is being done, with the time that it has taken: work of which no parts are known."""
     bars = Bars(SpinnerColumn(), Words(), TimeElapsedColumn(), quiet=quiet)
     bars.add_task(what, total=None)
-    with bars, bars.lines(lambda _: ""):
+    with bars, bars.lines():
         yield
 
 
@@ -139,16 +140,18 @@ def tile_bar(
     title: str, megapixels: Callable[[], float], *, quiet: bool
 ) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
-    bars = Bars(Words(), BarColumn(), MofNCompleteColumn(), Words("rate"), TimeRemainingColumn(), quiet=quiet)
-    task = bars.add_task(title, total=None, rate="reading")
+    bars = Bars(
+        Words(), BarColumn(), MofNCompleteColumn(), Words("remark"), TimeRemainingColumn(), quiet=quiet
+    )
+    task = bars.add_task(title, total=None, remark="reading")
 
     def advance(done: int, total: int) -> None:
         elapsed = bars.tasks[0].elapsed or 0.0
         share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
         rate = f"tiles, {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
-        bars.update(task, completed=done, total=total, rate="tiles, writing" if done == total else rate)
+        bars.update(task, completed=done, total=total, remark="tiles, writing" if done == total else rate)
 
-    with bars, bars.lines(lambda task: f"{counted(task)} {task.fields['rate']}".strip()):
+    with bars, bars.lines():
         yield advance
 
 

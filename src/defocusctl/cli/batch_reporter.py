@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID
 
-from defocusctl.cli.bars import Bars, Words, counted, step_bar
+from defocusctl.cli.bars import Bars, Words, step_bar
 from defocusctl.cli.console import console, put, put_json, say, say_error, say_warning
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class BatchReporter:
     def live(self, progress: "Progress") -> Iterator[None]:
         """Progress bars while photos are being done, or lines for those that take long; then a summary."""
         self._progress = progress
-        with self._bars, self._bars.lines(lambda task: f"{counted(task)} {task.fields['remark']}".strip()):
+        with self._bars, self._bars.lines():
             if self._drawn:
                 self._whole = self._bars.add_task("photos", total=progress.total, remark="")
             try:
