@@ -22,7 +22,7 @@ from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
 from defocusctl.maps.maps import blur_radius_sheet
-from defocusctl.maps.reduction import Array, reduced_photo, strips
+from defocusctl.maps.reduction import reduced_photo, strips
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
@@ -122,13 +122,11 @@ def _detail(before: Photo, after: Photo) -> Box | None:
     if max(before.size) <= SCREEN:
         return None
     side = min(DETAIL, min(before.size) // 2 * 2)
-    scaled = after.pixels, before.full_scale / after.full_scale
-    boxes = improved_details(before.pixels, _times(*scaled), before.full_scale, side=side, count=1)
+    pixels, factor = after.pixels, before.full_scale / after.full_scale
+    if factor != 1:
+        pixels = pixels.astype(np.float32) * np.float32(factor)
+    boxes = improved_details(before.pixels, pixels, before.full_scale, side=side, count=1)
     return boxes[0] if boxes else None
-
-
-def _times(pixels: Array, factor: float) -> Array:
-    return pixels if factor == 1 else pixels.astype(np.float32) * np.float32(factor)
 
 
 def mean_change(before: Photo, after: Photo) -> float:
