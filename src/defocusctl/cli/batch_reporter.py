@@ -115,7 +115,6 @@ class BatchReporter:
         say("finishing the photos in flight; Ctrl-C again abandons them")
 
     def watching(self, folders: Sequence[str]) -> None:
-        """Called before a batch that watches folders."""
         self._event("watching", folders=list(folders))
         if self._plain:
             say(f"watching {', '.join(folders)} for photos; Ctrl-C stops it")
@@ -125,7 +124,6 @@ class BatchReporter:
         return step_bar("making the report", quiet=not self._plain)
 
     def reported(self, page: Path) -> None:
-        """The gallery was written."""
         self._event("report", page=str(page))
         if self._plain:
             say(f"report: {page}")

@@ -78,15 +78,12 @@ def reproduce(call: ReproduceCall) -> None:
             "leave out --weights, or give those of a network trained as the paper's",
         )
     _print(call, lines)
-    differing = [
-        figure
-        for _, figure in lines
-        if figure.metric == "psnr" and not abs(figure.difference) <= call.tolerance
-    ]
+    psnr = [figure for _, figure in lines if figure.metric == "psnr"]
+    differing = [figure for figure in psnr if not abs(figure.difference) <= call.tolerance]
     if differing:
         raise ExpectationError(
-            f"{len(differing)} of {sum(figure.metric == 'psnr' for _, figure in lines)} PSNR differ from "
-            f"{call.table} by more than {call.tolerance:g} dB",
+            f"{len(differing)} of {len(psnr)} PSNR differ from {call.table} "
+            f"by more than {call.tolerance:g} dB",
             "check data set and weights; 'eval --protocol all' scores them under other protocols",
         )
     if not call.as_json:

@@ -46,12 +46,10 @@ class ServeCall(RestoringOptions):
 
 def serve(call: ServeCall) -> None:
     """Deblur photos on a page in the browser; they stay on this machine. Ctrl-C ends it."""
-    for option, value in (
-        ("--max-upload", call.max_upload),
-        ("--max-megapixels", call.max_megapixels),
-        ("--forget-after", call.forget_after),
-    ):
-        check_above_zero(option, value)
+    check_above_zero("--max-upload", call.max_upload)
+    check_above_zero("--max-megapixels", call.max_megapixels)
+    check_above_zero("--forget-after", call.forget_after)
+
     from defocusctl.cli.bars import doing
 
     restoring = call.restoring()
