@@ -94,8 +94,7 @@ class BatchCall(PhotoOptions):
     )
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False
     max_failures: Annotated[
-        int | None,
-        typer.Option("--max-failures", min=0, metavar="N", help="Stop after more than N failures."),
+        int | None, typer.Option(min=0, metavar="N", help="Stop after more than N failures.")
     ] = None
     verify: Annotated[
         bool,

@@ -74,7 +74,7 @@ def check(
         list[str] | None, typer.Argument(metavar="NAME", help="Datasets. [default: those that are here]")
     ] = None,
     root: RootOption = None,
-    split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
+    split: Annotated[str, typer.Option(metavar="train|val|test")] = "test",
 ) -> None:
     """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
     from defocusctl.cli.bars import doing
