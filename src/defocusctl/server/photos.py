@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -201,22 +202,11 @@ class Photos:
     def state(self, session: Session) -> dict[str, Any]:
         """All that a page shows."""
         with self._changed:
-            waiting = {photo.key: place for place, photo in enumerate(session.waiting())}
-            shown = [
-                photo.as_json(self._ahead(session, waiting[photo.key]) if photo.key in waiting else 0)
-                for photo in session.photos.values()
-            ]
+            rounds = zip_longest(*(each.waiting() for each in self._turns))
+            in_turn = (photo.key for photos in rounds for photo in photos if photo is not None)
+            ahead = {key: place for place, key in enumerate(in_turn, start=self._computing is not None)}
+            shown = [photo.as_json(ahead.get(photo.key, 0)) for photo in session.photos.values()]
             return {"version": session.version, "photos": shown}
-
-    def _ahead(self, session: Session, place: int) -> int:
-        """How many photos come before the one at ``place`` among those waiting in a session."""
-        mine = self._turns.index(session)
-        others = (
-            min(len(other.waiting()), place + (turn < mine))
-            for turn, other in enumerate(self._turns)
-            if other is not session
-        )
-        return place + sum(others) + (self._computing is not None)
 
     def turns(self) -> Iterator[ServedPhoto]:
         """The photos by turns, each as soon as the one before is done; ends when closed."""
