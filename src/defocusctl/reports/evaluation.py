@@ -108,9 +108,8 @@ def distribution(evaluation: Evaluation, protocol: str) -> list[Strip]:
             gains[method.label] = finite, len(found) - finite.size
     if not gains:
         return []
-    low, high = (
-        float(end([end(finite) for finite, _ in gains.values()], initial=0.0)) for end in (np.min, np.max)
-    )
+    drawn = np.concatenate([[0.0], *(finite for finite, _ in gains.values())])
+    low, high = float(drawn.min()), float(drawn.max())
     edge = 0.04 * (high - low) or 0.5
     strips = []
     for label, (finite, unseen) in gains.items():
