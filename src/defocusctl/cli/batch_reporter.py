@@ -158,13 +158,16 @@ class BatchReporter:
 
     def _finished(self, progress: "Progress") -> None:
         failures = progress.failures
+        counts = {
+            "done": progress.done,
+            "done_before": progress.before,
+            "skipped": progress.skipped,
+            "failed": len(failures),
+            "left": progress.total - progress.ended,
+        }
         self._event(
             "finished",
-            done=progress.done,
-            done_before=progress.before,
-            skipped=progress.skipped,
-            failed=len(failures),
-            left=progress.total - progress.ended,
+            **counts,
             seconds=round(progress.seconds, 3),
             megapixels=progress.megapixels,
             failures=[{"input": name, "error": error} for name, error in failures.items()],
@@ -174,14 +177,8 @@ class BatchReporter:
         if len(failures) > LISTED_FAILURES:
             say_error(f"and {len(failures) - LISTED_FAILURES} more, see the manifest")
         if self._plain:
-            parts = {
-                "done": progress.done,
-                "done before": progress.before,
-                "skipped": progress.skipped,
-                "failed": len(failures),
-                "not started": progress.total - progress.ended,
-            }
-            counted = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+            words = {"done_before": "done before", "left": "not started"}
+            counted = ", ".join(f"{count} {words.get(what, what)}" for what, count in counts.items() if count)
             say(f"{counted or 'nothing to do'}; {_duration(progress.seconds)}")
 
     def _event(self, event: str, **values: Any) -> None:
