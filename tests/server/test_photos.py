@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from defocusctl.errors import UsageError
-from defocusctl.server.photo import ServedPhoto, Status, safe_name
-from defocusctl.server.photos import Photos
+from defocusctl.server.photos import Photos, ServedPhoto, Status, safe_name
 
 
 def dropped(photos: Photos, session: str, name: str) -> ServedPhoto:

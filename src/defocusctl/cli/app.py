@@ -11,13 +11,8 @@ import typer
 from defocusctl import __version__
 from defocusctl.cli import batch, datasets, deblur, export, info, reproduce, serve, train, weights
 from defocusctl.cli import eval as eval_command
-from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.console import as_problem, put, requested_help, say_error
-from defocusctl.cli.deblur_jobs import DeblurCall
-from defocusctl.cli.eval_options import EvalCall
 from defocusctl.cli.options import command_of
-from defocusctl.cli.reproduce import ReproduceCall
-from defocusctl.cli.serve import ServeCall
 from defocusctl.errors import ExitCode, InterruptedByUserError, OutputError
 
 if TYPE_CHECKING:
@@ -36,14 +31,14 @@ app = typer.Typer(
     "7 some of several inputs failed, 8 recipe or data, 9 figures not as expected, 130 interrupted, "
     "1 a bug in this program.",
 )
-app.command("deblur")(command_of(DeblurCall, deblur.deblur))
-app.command("batch")(command_of(BatchCall, batch.batch))
+app.command("deblur")(command_of(deblur.deblur))
+app.command("batch")(command_of(batch.batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
-app.command("eval")(command_of(EvalCall, eval_command.evaluate))
-app.command("reproduce")(command_of(ReproduceCall, reproduce.reproduce))
+app.command("eval")(command_of(eval_command.evaluate))
+app.command("reproduce")(command_of(reproduce.reproduce))
 app.command("export")(export.export)
-app.command("serve")(command_of(ServeCall, serve.serve))
+app.command("serve")(command_of(serve.serve))
 app.command("info")(info.info)
 app.add_typer(weights.app, name="weights")
 app.add_typer(datasets.app, name="datasets")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from threading import Event, Thread
-from typing import TypeAlias
+from typing import Protocol
 
 from rich.console import RenderableType
 from rich.filesize import decimal
@@ -37,10 +37,11 @@ TICK = 0.5
 SPEED_PERIOD = 600.0
 """Seconds that the time left is estimated from: a tile can take many."""
 
-Advance: TypeAlias = Callable[[int, int], None]
-"""Called with the parts done and in total."""
-TaskText: TypeAlias = Callable[[Task], str]
-"""How far a task is, in a plain line."""
+
+class Advance(Protocol):
+    """Called with the parts done and in total, and a remark for the line below the bar."""
+
+    def __call__(self, done: int, total: int, remark: str = "") -> None: ...
 
 
 class Words(ProgressColumn):
@@ -52,6 +53,12 @@ class Words(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return plain(task.description if self._field is None else task.fields[self._field])
+
+
+def counted(task: Task) -> str:
+    """The parts done and in total, if that is known, and the task's remark, if it has one."""
+    parts = "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}"
+    return f"{parts} {task.fields.get('remark', '')}".strip()
 
 
 class Bars(Progress):
@@ -78,53 +85,45 @@ class Bars(Progress):
             yield Text(printable(self.remark), style="dim", no_wrap=True, overflow="ellipsis")
 
     @contextmanager
-    def lines(self, text: TaskText) -> Iterator[None]:
-        """Where no bars are drawn, say in plain lines how far the tasks are; nothing if ``quiet``."""
+    def lines(self, text: Callable[[Task], str] = counted) -> Iterator[None]:
+        """Where no bars are drawn, say in plain lines how far the tasks are; nothing if ``quiet``.
+
+        ``text`` says how far a task is. Its first line is printed after ``FIRST_LINE`` seconds, the next
+        after twice the time.
+        """
         if self.quiet or not self.disable:
             yield
             return
-        lines, ended = _Lines(self, text), Event()
-        thread = Thread(target=lines.print_until, args=(ended,), name="progress", daemon=True)
+        due: dict[TaskID, float] = {}
+        ended = Event()
+
+        def print_due(tasks: list[Task]) -> None:
+            for task in tasks:
+                elapsed = task.elapsed or 0.0
+                if task.visible and elapsed >= due.get(task.id, FIRST_LINE):
+                    due[task.id] = elapsed + min(elapsed, LONGEST_PAUSE)
+                    say(_line(task, text(task)))
+
+        def print_until_ended() -> None:
+            while not ended.wait(TICK):
+                print_due(self.tasks)
+
+        thread = Thread(target=print_until_ended, name="progress", daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-            lines.print_missed()
+            print_due([task for task in self.tasks if task.id not in due])  # ended between two checks
 
 
-class _Lines:
-    """The plain lines of some bars: each task's first when it is due, the next after twice the time."""
-
-    def __init__(self, bars: Bars, text: TaskText) -> None:
-        self._bars = bars
-        self._text = text
-        self._due: dict[TaskID, float] = {}
-
-    def print_until(self, ended: Event) -> None:
-        while not ended.wait(TICK):
-            self._print(self._bars.tasks)
-
-    def print_missed(self) -> None:
-        """Print what took long enough but ended between two checks."""
-        self._print([task for task in self._bars.tasks if task.id not in self._due])
-
-    def _print(self, tasks: list[Task]) -> None:
-        for task in tasks:
-            elapsed = task.elapsed or 0.0
-            if task.visible and elapsed >= self._due.get(task.id, FIRST_LINE):
-                self._due[task.id] = elapsed + min(elapsed, LONGEST_PAUSE)
-                left = task.time_remaining
-                parts = (self._text(task), f"{timedelta(seconds=round(left))} left" if left else "")
-                done = ", ".join(part for part in parts if part)
-                what = task.description.strip()
-                say(f"{what}: {done}" if done else f"{what} ...")
-
-
-def counted(task: Task) -> str:
-    """The parts done and in total, if that is known."""
-    return "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}"
+def _line(task: Task, text: str) -> str:
+    left = task.time_remaining
+    parts = (text, f"{timedelta(seconds=round(left))} left" if left else "")
+    done = ", ".join(part for part in parts if part)
+    what = task.description.strip()
+    return f"{what}: {done}" if done else f"{what} ..."
 
 
 @contextmanager
@@ -132,29 +131,33 @@ def doing(what: str, *, quiet: bool = False) -> Iterator[None]:
     """Say what is being done, with the time that it has taken: work of which no parts are known."""
     bars = Bars(SpinnerColumn(), Words(), TimeElapsedColumn(), quiet=quiet)
     bars.add_task(what, total=None)
-    with bars, bars.lines(lambda _: ""):
+    with bars, bars.lines():
         yield
 
 
 @contextmanager
-def tile_bar(title: str, megapixels: Callable[[], float], *, quiet: bool) -> Iterator[Advance]:
+def tile_bar(
+    title: str, megapixels: Callable[[], float], *, quiet: bool
+) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over the tiles of one photo, with megapixels per second and the time left."""
-    bars = Bars(Words(), BarColumn(), MofNCompleteColumn(), Words("rate"), TimeRemainingColumn(), quiet=quiet)
-    task = bars.add_task(title, total=None, rate="reading")
+    bars = Bars(
+        Words(), BarColumn(), MofNCompleteColumn(), Words("remark"), TimeRemainingColumn(), quiet=quiet
+    )
+    task = bars.add_task(title, total=None, remark="reading")
 
     def advance(done: int, total: int) -> None:
         elapsed = bars.tasks[0].elapsed or 0.0
         share = done / total if total else 1.0  # in a photo that is in focus, there is nothing to do
         rate = f"tiles, {megapixels() * share / elapsed:.2f} MP/s" if elapsed > 0 else "tiles"
-        bars.update(task, completed=done, total=total, rate="tiles, writing" if done == total else rate)
+        bars.update(task, completed=done, total=total, remark="tiles, writing" if done == total else rate)
 
-    with bars, bars.lines(lambda task: f"{counted(task)} {task.fields['rate']}".strip()):
+    with bars, bars.lines():
         yield advance
 
 
 @contextmanager
-def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar over steps or images; call it with the number done, the total, and a remark below.
+def step_bar(title: str, *, quiet: bool = False) -> Iterator[Advance]:
+    """A progress bar over steps or images.
 
     It is drawn only from the first call on: until then the total is unknown, and there may be an error.
     """
@@ -170,7 +173,7 @@ def step_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
     )
     task = bars.add_task(title, total=None, visible=False)
 
-    def advance(done: int, total: int, remark: str) -> None:
+    def advance(done: int, total: int, remark: str = "") -> None:
         start.close()
         bars.remark = remark
         bars.update(task, completed=done, total=total, visible=True)

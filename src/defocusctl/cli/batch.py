@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from defocusctl.cli.batch_options import BatchCall
 from defocusctl.cli.deblur import load
+from defocusctl.cli.deblur_jobs import STREAM
 from defocusctl.errors import InputError, SomeFailedError, UsageError
 
 if TYPE_CHECKING:
     from defocusctl.batch.engine import Engine
     from defocusctl.batch.inputs import Findings, Search
     from defocusctl.cli.batch_reporter import BatchReporter
-
-STREAM = "-"
 
 
 def batch(call: BatchCall) -> None:

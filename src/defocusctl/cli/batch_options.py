@@ -94,8 +94,7 @@ class BatchCall(PhotoOptions):
     )
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False
     max_failures: Annotated[
-        int | None,
-        typer.Option("--max-failures", min=0, metavar="N", help="Stop after more than N failures."),
+        int | None, typer.Option(min=0, metavar="N", help="Stop after more than N failures.")
     ] = None
     verify: Annotated[
         bool,
@@ -147,11 +146,13 @@ class BatchCall(PhotoOptions):
             raise UsageError("--dry-run does nothing to watch or report", "leave out one or the other")
         if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address is for --engine ray", "give both or none")
-        for option, folder in (("--maps", self.maps_dir), ("--compare", self.compare_to)):
+        for option, folder, instead in (
+            ("--maps-dir", self.maps_dir, "--maps"),
+            ("--compare-to", self.compare_to, "--compare"),
+        ):
             if folder is not None and _is_url(folder):
-                name = "--maps-dir" if option == "--maps" else "--compare-to"
                 raise UsageError(
-                    f"{name} draws in no store", f"give {option} instead: pictures beside the results"
+                    f"{option} draws in no store", f"give {instead} instead: pictures beside the results"
                 )
         if self.file_format is not None:
             _check_writable(self.file_format)

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID
 
-from defocusctl.cli.bars import Bars, Words, counted, step_bar
+from defocusctl.cli.bars import Bars, Words, step_bar
 from defocusctl.cli.console import console, put, put_json, say, say_error, say_warning
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class BatchReporter:
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
         """A progress bar while photos are compared with earlier runs."""
         with step_bar("checking what is done", quiet=not self._plain) as advance:
-            yield lambda compared: advance(compared, photos, "")
+            yield lambda compared: advance(compared, photos)
 
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
@@ -66,7 +66,7 @@ class BatchReporter:
     def live(self, progress: "Progress") -> Iterator[None]:
         """Progress bars while photos are being done, or lines for those that take long; then a summary."""
         self._progress = progress
-        with self._bars, self._bars.lines(lambda task: f"{counted(task)} {task.fields['remark']}".strip()):
+        with self._bars, self._bars.lines():
             if self._drawn:
                 self._whole = self._bars.add_task("photos", total=progress.total, remark="")
             try:
@@ -115,19 +115,15 @@ class BatchReporter:
         say("finishing the photos in flight; Ctrl-C again abandons them")
 
     def watching(self, folders: Sequence[str]) -> None:
-        """Called before a batch that watches folders."""
         self._event("watching", folders=list(folders))
         if self._plain:
             say(f"watching {', '.join(folders)} for photos; Ctrl-C stops it")
 
-    @contextmanager
-    def reporting(self) -> Iterator[Callable[[int, int], None]]:
+    def reporting(self) -> AbstractContextManager[Callable[[int, int], None]]:
         """A progress bar while the gallery's pictures are made."""
-        with step_bar("making the report", quiet=not self._plain) as advance:
-            yield lambda done, total: advance(done, total, "")
+        return step_bar("making the report", quiet=not self._plain)
 
     def reported(self, page: Path) -> None:
-        """The gallery was written."""
         self._event("report", page=str(page))
         if self._plain:
             say(f"report: {page}")
@@ -162,13 +158,16 @@ class BatchReporter:
 
     def _finished(self, progress: "Progress") -> None:
         failures = progress.failures
+        counts = {
+            "done": progress.done,
+            "done_before": progress.before,
+            "skipped": progress.skipped,
+            "failed": len(failures),
+            "left": progress.total - progress.ended,
+        }
         self._event(
             "finished",
-            done=progress.done,
-            done_before=progress.before,
-            skipped=progress.skipped,
-            failed=len(failures),
-            left=progress.total - progress.ended,
+            **counts,
             seconds=round(progress.seconds, 3),
             megapixels=progress.megapixels,
             failures=[{"input": name, "error": error} for name, error in failures.items()],
@@ -178,14 +177,8 @@ class BatchReporter:
         if len(failures) > LISTED_FAILURES:
             say_error(f"and {len(failures) - LISTED_FAILURES} more, see the manifest")
         if self._plain:
-            parts = {
-                "done": progress.done,
-                "done before": progress.before,
-                "skipped": progress.skipped,
-                "failed": len(failures),
-                "not started": progress.total - progress.ended,
-            }
-            counted = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+            words = {"done_before": "done before", "left": "not started"}
+            counted = ", ".join(f"{count} {words.get(what, what)}" for what, count in counts.items() if count)
             say(f"{counted or 'nothing to do'}; {_duration(progress.seconds)}")
 
     def _event(self, event: str, **values: Any) -> None:

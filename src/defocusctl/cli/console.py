@@ -77,7 +77,7 @@ def as_problem(error: Exception) -> DefocusctlError:
         return error
     if isinstance(error, TyperException):
         message = " ".join(error.format_message().split()).rstrip(".")
-        context = _context(error)
+        context = getattr(error, "ctx", None)
         command = context.command_path if context else "defocusctl"
         return UsageError(message[:1].lower() + message[1:], f"see '{command} --help'")
     return BugError(error)
@@ -85,12 +85,7 @@ def as_problem(error: Exception) -> DefocusctlError:
 
 def requested_help(error: Exception) -> str | None:
     """The help text that the parser raises as an error for a command called without its arguments."""
-    context = _context(error)
+    context = getattr(error, "ctx", None)
     if isinstance(error, TyperException) and context and error.message == context.get_help():
         return error.message
     return None
-
-
-def _context(error: Exception) -> Any:
-    """The parser's context, if known."""
-    return getattr(error, "ctx", None)

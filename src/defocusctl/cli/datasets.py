@@ -74,7 +74,7 @@ def check(
         list[str] | None, typer.Argument(metavar="NAME", help="Datasets. [default: those that are here]")
     ] = None,
     root: RootOption = None,
-    split: Annotated[str, typer.Option("--split", metavar="train|val|test")] = "test",
+    split: Annotated[str, typer.Option(metavar="train|val|test")] = "test",
 ) -> None:
     """Show what is there, and what is missing, misnamed, mispaired or damaged (exit code 8)."""
     from defocusctl.cli.bars import doing
@@ -114,7 +114,7 @@ def _report(found: "FoundData") -> bool:
     from defocusctl.data.found import read_headers
 
     with step_bar(f"reading {found.dataset}") as advance:
-        headers = read_headers(found, lambda done, total: advance(done, total, ""))
+        headers = read_headers(found, advance)
     sizes = [f"{size.width}x{size.height} ({count})" for size, count in headers.sizes[:SIZES_SHOWN]]
     labels = Counter(label for image in found.images for label in image.labels)
     plural = "" if len(found.images) == 1 else "s"

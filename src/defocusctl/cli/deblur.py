@@ -112,10 +112,9 @@ class Reporter:
             raise
         if self._failures:
             failed = len(self._failures)
-            some = failed < self._count
             raise SomeFailedError(
                 f"{failed} of {self._count} inputs failed",
-                "the others are done" if some else "nothing was written for them",
+                "the others are done" if failed < self._count else "nothing was written for them",
             ) from ExceptionGroup("inputs that failed", self._failures)
 
     @contextmanager

@@ -18,7 +18,7 @@ from defocusctl.system.paths import matches
 if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Outputs
 
-ENDINGS = {"--compare-to": ".png", "--maps-data": ".npz"}
+STREAM = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +73,15 @@ class DeblurCall(PhotoOptions):
                     raise UsageError(f"{option} is not for --in-place", "leave one of them out")
             if STREAM in self.inputs:
                 raise UsageError("--in-place needs a file, and '-' is standard input", "give a file")
-        for option, name in (("--compare-to", self.compare_to), ("--maps-data", self.maps_data)):
-            ending = ENDINGS[option]
+        for option, name, ending in (
+            ("--compare-to", self.compare_to, ".png"),
+            ("--maps-data", self.maps_data, ".npz"),
+        ):
             if name is not None and name.suffix.lower() != ending:
                 raise UsageError(
                     f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
                     "give it another name",
                 )
-
-
-STREAM = "-"
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,12 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
     """
     from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_path
     from defocusctl.photo import backup_path, check_is_photo
+    from defocusctl.system.devices import memory_errors
 
     source: Path | bytes
     if text == STREAM:
-        source = _read_standard_input()
+        with memory_errors("standard input"):
+            source = sys.stdin.buffer.read()
         named = Path(f"stdin{_suffix_of(source)}")
     else:
         source = named = Path(text)
@@ -165,13 +166,6 @@ def check_conflicts(call: DeblurCall, jobs: Sequence[Job]) -> None:
     read = [Path(text) for text in call.inputs if text not in (STREAM, *replaced)]
     masks = [] if call.mask is None else [call.mask]
     check_outputs([*read, *masks], [path for job in jobs for path in job.written])
-
-
-def _read_standard_input() -> bytes:
-    from defocusctl.system.devices import memory_errors
-
-    with memory_errors("standard input"):
-        return sys.stdin.buffer.read()
 
 
 def _suffix_of(content: bytes) -> str:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from defocusctl.evaluation.results import Evaluation, Method
     from defocusctl.evaluation.run import Run
 
-PUBLISHED = "published"
 NETWORK_ALONE = "1"
 """The scale of the published protocols: the network alone, on the photo as it is."""
 
@@ -108,7 +107,7 @@ def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> 
 
     if call.expect is None:
         return []
-    if call.expect == PUBLISHED:
+    if call.expect == "published":
         found = expected_from_papers(dataset, methods, call.protocols)
     else:
         found = expected_from_file(Path(call.expect), methods, call.protocols)

@@ -9,14 +9,11 @@ from defocusctl.cli.console import plain, put, put_table
 from defocusctl.evaluation.results import Evaluation, Row
 from defocusctl.evaluation.table import (
     GAIN_DECIMALS,
-    Group,
     ScoreTable,
     interval_text,
     score_table,
     seconds_per_megapixel,
 )
-
-QUOTED = "dim italic"
 
 
 class RunningMeans:
@@ -64,17 +61,13 @@ def _scores(scores: ScoreTable, title: str) -> Table:
         if group.title:
             table.add_section()
             table.add_row(plain(group.title, "bold"))
-        _add_lines(table, group)
+        style = "dim italic" if group.is_published else ""
+        for line in group.lines:
+            table.add_row(plain(line.label), *(cell.text for cell in line.cells), line.gain, style=style)
+            # below a published line, how much the methods of the same name differ
+            for label in dict.fromkeys(label for cell in line.cells for label in cell.differences):
+                table.add_row(plain(f"Δ {label}"), *(cell.differences.get(label, "") for cell in line.cells))
     return table
-
-
-def _add_lines(table: Table, group: Group) -> None:
-    """Add a group's lines; below a published one, how much the methods of the same name differ."""
-    for line in group.lines:
-        cells = [cell.text for cell in line.cells]
-        table.add_row(plain(line.label), *cells, line.gain, style=QUOTED if group.is_published else "")
-        for label in dict.fromkeys(label for cell in line.cells for label in cell.differences):
-            table.add_row(plain(f"Δ {label}"), *(cell.differences.get(label, "") for cell in line.cells))
 
 
 def _costs(evaluation: Evaluation) -> Table:

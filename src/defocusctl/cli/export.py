@@ -31,27 +31,22 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")
     ] = None,
     format: Annotated[
-        Format | None,
-        typer.Option("--format", help="[default: onnx, or safetensors with --push]", show_default=False),
+        Format | None, typer.Option(help="[default: onnx, or safetensors with --push]", show_default=False)
     ] = None,
     precision: Annotated[
-        str,
-        typer.Option("--precision", metavar="fp32|fp16", help="Precision for computing the coefficients."),
+        str, typer.Option(metavar="fp32|fp16", help="Precision for computing the coefficients.")
     ] = "fp32",
     opset: Annotated[
-        int | None,
-        typer.Option("--opset", metavar="N", help="ONNX opset, 17 to 21. [default: 18]", show_default=False),
+        int | None, typer.Option(metavar="N", help="ONNX opset, 17 to 21. [default: 18]", show_default=False)
     ] = None,
     coefficients: Annotated[
         bool, typer.Option("--coefficients", help="Add the coefficient maps to the outputs.")
     ] = False,
     check: Annotated[
-        list[Path] | None,
-        typer.Option("--check", metavar="PHOTO", help="Compare on this photo; repeatable."),
+        list[Path] | None, typer.Option(metavar="PHOTO", help="Compare on this photo; repeatable.")
     ] = None,
     push: Annotated[
-        str | None,
-        typer.Option("--push", metavar="OWNER/NAME", help="Upload the weights to the Hugging Face Hub."),
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the weights to the Hugging Face Hub.")
     ] = None,
     private: Annotated[
         bool, typer.Option("--private", help="With --push: make a new repository private.")

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from defocusctl.photo import Mask
     from defocusctl.restoring.settings import RestoreSettings
 
-Options = TypeVar("Options")
 DEFAULT_MAX_MEGAPIXELS = 300.0
 """The value in ``photo``, which takes too long to import for --help; the tests keep the two equal."""
 Backend = Literal["torch", "onnxruntime", "openvino"]
 """What runs the network; checked against ``backends`` in the tests, which loads torch."""
 
 
-def command_of(options: type[Options], run: Callable[[Options], None]) -> Callable[..., None]:
-    """``run`` as Typer needs it: a function with a parameter for each field of the dataclass ``options``.
+def command_of(run: Callable[[Any], None]) -> Callable[..., None]:
+    """``run`` as Typer needs it: a function with a parameter for each field of the dataclass ``call``.
 
     The command's own options come before those that it shares.
     """
+    options = get_type_hints(run)["call"]
 
     def command(**values: Any) -> None:
         run(options(**values))

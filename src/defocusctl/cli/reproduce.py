@@ -78,15 +78,12 @@ def reproduce(call: ReproduceCall) -> None:
             "leave out --weights, or give those of a network trained as the paper's",
         )
     _print(call, lines)
-    differing = [
-        figure
-        for _, figure in lines
-        if figure.metric == "psnr" and not abs(figure.difference) <= call.tolerance
-    ]
+    psnr = [figure for _, figure in lines if figure.metric == "psnr"]
+    differing = [figure for figure in psnr if not abs(figure.difference) <= call.tolerance]
     if differing:
         raise ExpectationError(
-            f"{len(differing)} of {sum(figure.metric == 'psnr' for _, figure in lines)} PSNR differ from "
-            f"{call.table} by more than {call.tolerance:g} dB",
+            f"{len(differing)} of {len(psnr)} PSNR differ from {call.table} "
+            f"by more than {call.tolerance:g} dB",
             "check data set and weights; 'eval --protocol all' scores them under other protocols",
         )
     if not call.as_json:
@@ -101,25 +98,24 @@ def _parts(call: ReproduceCall) -> "dict[PaperSet, str]":
     tables = paper_tables()
     if call.table not in tables:
         raise UsageError(f"there is no table '{call.table}'", f"there are {', '.join(tables)}")
-    wanted = call.datasets or [part.dataset for part in tables[call.table]]
-    unknown = set(wanted) - {part.dataset for part in tables[call.table]}
-    if unknown:
-        here = ", ".join(dict.fromkeys(part.dataset for part in tables[call.table]))
-        raise UsageError(f"{call.table} has no set '{min(unknown)}'", f"it has {here}")
+    names = dict.fromkeys(part.dataset for part in tables[call.table])
+    wanted = set(call.datasets or names)
+    if unknown := wanted - set(names):
+        raise UsageError(f"{call.table} has no set '{min(unknown)}'", f"it has {', '.join(names)}")
     if call.resume and call.out is None:
         raise UsageError("--resume needs a folder", "give --out DIR")
     registry = load_registry()
     parts = {}
     for part in tables[call.table]:
-        entry = part.weights(registry)
         if part.dataset not in wanted:
             continue
+        entry = part.weights(registry)
         if call.weights is None and entry is None:
             say_warning(
                 f"{part.dataset} left out: no weights of {part.model} trained on {part.trained_on} are known"
             )
-            continue
-        parts[part] = call.weights or (entry.name if entry else "")
+        else:
+            parts[part] = call.weights or (entry.name if entry else "")
     return parts
 
 
@@ -136,7 +132,7 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
     with doing(f"looking for {dataset}", quiet=call.quiet):
         found = find_data(dataset, data_root(call.root))
     with step_bar(f"checking {dataset}", quiet=call.quiet) as advance:
-        headers = read_headers(found, lambda done, total: advance(done, total, ""))
+        headers = read_headers(found, advance)
     problems = (*found.problems, *headers.problems)
     if problems and not call.allow_partial:
         raise DataError(
@@ -176,7 +172,7 @@ def _figures(call: ReproduceCall, part: "PaperSet", spec: str, found: "FoundData
             out=out,
             resume=call.resume,
             save_images=False,
-            on_rows=lambda done, _: advance(done, len(images), ""),
+            on_rows=lambda done, _: advance(done, len(images)),
         )
     if out is not None:
         write_tables(out, evaluation)

@@ -46,18 +46,17 @@ class ServeCall(RestoringOptions):
 
 def serve(call: ServeCall) -> None:
     """Deblur photos on a page in the browser; they stay on this machine. Ctrl-C ends it."""
-    for option, value in (
-        ("--max-upload", call.max_upload),
-        ("--max-megapixels", call.max_megapixels),
-        ("--forget-after", call.forget_after),
-    ):
-        check_above_zero(option, value)
+    check_above_zero("--max-upload", call.max_upload)
+    check_above_zero("--max-megapixels", call.max_megapixels)
+    check_above_zero("--forget-after", call.forget_after)
+
     from defocusctl.cli.bars import doing
 
     restoring = call.restoring()
     try:
         with doing("starting", quiet=call.quiet):
-            from defocusctl.server.run import ServeSettings, serve
+            from defocusctl.server import ServeSettings
+            from defocusctl.server.run import serve
     except ModuleNotFoundError as error:
         if error.name in PACKAGES:
             raise UsageError(f"{error.name} is not installed", "pip install 'defocusctl[serve]'") from error
@@ -70,6 +69,7 @@ def serve(call: ServeCall) -> None:
         model=call.model,
         weights=call.weights,
         offline=call.offline,
+        restoring=restoring,
         white=call.white,
         max_megapixels=call.max_megapixels,
         max_bytes=round(call.max_upload * 1e6),
@@ -88,6 +88,6 @@ def serve(call: ServeCall) -> None:
 
             webbrowser.open(address)
 
-    serve(settings, restoring, on_ready=ready, on_bug=say_error)
+    serve(settings, on_ready=ready, on_bug=say_error)
     if not call.quiet:
         say("ended; all photos on the page are removed")

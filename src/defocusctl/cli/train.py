@@ -32,8 +32,7 @@ def train(
         bool, typer.Option("--resume", help="Continue from the checkpoint in the folder, if there is one.")
     ] = False,
     max_minutes: Annotated[
-        float | None,
-        typer.Option("--max-minutes", min=0.0, help="Stop after this many minutes; --resume continues."),
+        float | None, typer.Option(min=0.0, help="Stop after this many minutes; --resume continues.")
     ] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,

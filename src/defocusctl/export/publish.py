@@ -41,9 +41,13 @@ def publish_weights(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / HUB_WEIGHTS
         exported = export_network(checkpoint, weights, path, settings)
+        configuration = {
+            **exported.description,
+            "configuration": dict(checkpoint.metadata.configuration),
+        }
         files = {
             HUB_WEIGHTS: path.read_bytes(),
-            "config.json": _configuration(checkpoint, exported).encode(),
+            "config.json": (json.dumps(configuration, indent=2) + "\n").encode(),
             "README.md": _card(checkpoint, exported, repository).encode(),
         }
     commit = upload(repository, files, f"Add weights of {checkpoint.metadata.model}", private=private)
@@ -78,11 +82,6 @@ def upload(repository: str, files: Mapping[str, bytes], message: str, *, private
         raise OutputError(f"{where}: {status}", "check the name, and that the token may write") from error
     except Exception as error:  # transport errors; their text may contain anything, so it is not shown
         raise OutputError(f"{where}: the hub cannot be reached", "try again while online") from error
-
-
-def _configuration(checkpoint: Checkpoint, exported: Exported) -> str:
-    content = {**exported.description, "configuration": dict(checkpoint.metadata.configuration)}
-    return json.dumps(content, indent=2) + "\n"
 
 
 def _card(checkpoint: Checkpoint, exported: Exported, repository: str) -> str:

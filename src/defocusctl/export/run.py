@@ -152,23 +152,21 @@ def _write(
     """Write ``path`` and load it again with the program that it is for."""
     if settings.format == "safetensors":
         save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
-        network = load_checkpoint(path, model_name=checkpoint.metadata.model).model
-        return _network_consumer(network)
+        return _network_consumer(load_checkpoint(path, model_name=checkpoint.metadata.model).model)
     graph = PhotoGraph(
         checkpoint.model,
         coefficients=settings.coefficients,
         precision=settings.precision,
         batch=settings.graph_batch,
     )
-    if settings.format == "onnx":
-        write_onnx(graph, description, int(description["opset"]), path)
-        return OnnxRuntimeGraph(path).run
+    if settings.format == "torch-export":
+        write_program(graph, description, path)
+        return _module_consumer(torch.export.load(path).module())
+    onnx = path.with_suffix(".onnx")
+    write_onnx(graph, description, int(description["opset"]), onnx)
     if settings.format == "dtmodel":
-        unpacked = path.with_suffix(".onnx")
-        write_onnx(graph, description, darktable.OPSET, unpacked)
-        return OnnxRuntimeGraph(darktable.write_pack(path, unpacked, checkpoint.model, description)).run
-    write_program(graph, description, path)
-    return _module_consumer(torch.export.load(path).module())
+        onnx = darktable.write_pack(path, onnx, checkpoint.model, description)
+    return OnnxRuntimeGraph(onnx).run
 
 
 def _network_consumer(network: Network) -> Consumer:

@@ -37,11 +37,11 @@ def write_report(path: Path, evaluation: Evaluation, pictures: Sequence[ReportPi
     Raises:
         OutputError: if the file cannot be written; an older one is then unchanged.
     """
-    distributions = {protocol: distribution(evaluation, protocol) for protocol in evaluation.protocols}
+    protocols = evaluation.protocols
     values = {
         "evaluation": evaluation,
-        "tables": [score_table(evaluation, protocol) for protocol in evaluation.protocols],
-        "distributions": {protocol: strips for protocol, strips in distributions.items() if strips},
+        "tables": [score_table(evaluation, protocol) for protocol in protocols],
+        "distributions": {name: strips for name in protocols if (strips := distribution(evaluation, name))},
         "radius_tables": radius_tables(evaluation),
         "pictures": pictures,
         "data": table_data(evaluation),
@@ -108,9 +108,8 @@ def distribution(evaluation: Evaluation, protocol: str) -> list[Strip]:
             gains[method.label] = finite, len(found) - finite.size
     if not gains:
         return []
-    low, high = (
-        float(end([end(finite) for finite, _ in gains.values()], initial=0.0)) for end in (np.min, np.max)
-    )
+    drawn = np.concatenate([[0.0], *(finite for finite, _ in gains.values())])
+    low, high = float(drawn.min()), float(drawn.max())
     edge = 0.04 * (high - low) or 0.5
     strips = []
     for label, (finite, unseen) in gains.items():

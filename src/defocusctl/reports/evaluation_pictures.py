@@ -8,7 +8,6 @@ from typing import Self
 
 import numpy as np
 from matplotlib import colormaps
-from numpy.typing import NDArray
 from PIL import Image
 
 from defocusctl.data.pairs import as_float
@@ -16,16 +15,13 @@ from defocusctl.evaluation.results import Evaluation
 from defocusctl.evaluation.run import Run, read_pair
 from defocusctl.evaluation.table import number
 from defocusctl.geometry import Size
-from defocusctl.maps.reduction import area_mean, reduction_factor, rgb8
+from defocusctl.maps.reduction import FloatArray, Rgb, area_mean, reduction_factor, rgb8
 from defocusctl.maps.sheet import ColourScale
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
 LEAST_MAP = 800  # error maps are not reduced below this
 JPEG_QUALITY = 92
 COLOURS = "magma"
-
-Rgb = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -104,10 +105,7 @@ class _Totals:
 
 
 def _values(out: Path, totals: _Totals, rows: IO[str]) -> dict[str, Any]:
-    def photos() -> Iterator[Row]:
-        rows.seek(0)
-        return (json.loads(line) for line in rows)
-
+    rows.seek(0)
     return {
         "title": out.resolve().name or "batch",
         "counts": totals.counts,
@@ -118,7 +116,7 @@ def _values(out: Path, totals: _Totals, rows: IO[str]) -> dict[str, Any]:
         "software": f"defocusctl {__version__}",
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "settings": [json.loads(text) for text in totals.settings],
-        "photos": photos(),
+        "photos": (json.loads(line) for line in rows),
     }
 
 
@@ -144,9 +142,7 @@ def _rows(out: Path, last: Mapping[str, int]) -> Iterator[tuple[Entry, Row]]:
                 if len(waiting) > 2 * workers:
                     first, row = waiting.popleft()
                     yield first, row.result()
-            while waiting:
-                first, row = waiting.popleft()
-                yield first, row.result()
+            yield from ((first, row.result()) for first, row in waiting)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -168,8 +164,7 @@ def _row(entry: Entry, out: Path) -> Row:
     if entry.status is Status.DONE:
         key = key_of(entry)
         facts = make_pictures(entry, out, out / REPORT / PICTURES / key)
-        row |= {"key": key, "size": facts.size, "before": facts.before, "detail": facts.detail}
-        row |= {"radius": facts.radius, "change": facts.change, "notes": facts.notes}
+        row |= {"key": key, **asdict(facts)}
     return row
 
 

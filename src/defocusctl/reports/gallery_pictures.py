@@ -22,7 +22,7 @@ from defocusctl.errors import DeviceError, InputError
 from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
 from defocusctl.maps.maps import blur_radius_sheet
-from defocusctl.maps.reduction import Array, reduced_photo, strips
+from defocusctl.maps.reduction import reduced_photo, strips
 from defocusctl.photo import Photo, icc, read_content, read_photo
 from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
@@ -34,7 +34,8 @@ THUMBNAIL, SCREEN, DETAIL = 400, 1280, 640  # pixels of the longer side; of the 
 QUALITY = 82
 RADIUS_PICTURE, RADIUS_ARRAYS = "_blur_radius.png", "_maps.npz"
 
-_drawing = Lock()  # matplotlib draws in one thread at a time
+DRAWING = Lock()
+"""Held while Matplotlib draws, which it does in one thread at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _compare(before: Photo, after: Photo, facts: Facts, folder: Path) -> Facts:
     detail = _detail(before, after)
     if detail is not None:
         for name, photo in (("before", before), ("after", after)):
-            _save(screen_picture(_part(photo, detail), DETAIL), folder / f"detail-{name}.webp")
+            _save(screen_picture(part_of(photo, detail.slices), DETAIL), folder / f"detail-{name}.webp")
     return replace(
         facts,
         before=True,
@@ -121,18 +122,11 @@ def _detail(before: Photo, after: Photo) -> Box | None:
     if max(before.size) <= SCREEN:
         return None
     side = min(DETAIL, min(before.size) // 2 * 2)
-    scaled = after.pixels, before.full_scale / after.full_scale
-    boxes = improved_details(before.pixels, _times(*scaled), before.full_scale, side=side, count=1)
+    pixels, factor = after.pixels, before.full_scale / after.full_scale
+    if factor != 1:
+        pixels = pixels.astype(np.float32) * np.float32(factor)
+    boxes = improved_details(before.pixels, pixels, before.full_scale, side=side, count=1)
     return boxes[0] if boxes else None
-
-
-def _times(pixels: Array, factor: float) -> Array:
-    return pixels if factor == 1 else pixels.astype(np.float32) * np.float32(factor)
-
-
-def _part(photo: Photo, box: Box) -> Photo:
-    alpha = None if photo.alpha is None else photo.alpha[box.slices]
-    return replace(photo, pixels=photo.pixels[box.slices], alpha=alpha)
 
 
 def mean_change(before: Photo, after: Photo) -> float:
@@ -149,7 +143,10 @@ def mean_change(before: Photo, after: Photo) -> float:
 
 def _radius(entry: Entry, out: Path, after: Photo, folder: Path) -> tuple[int, int] | None:
     """Save the blur radius, from the batch's drawing or else its arrays, if there are any."""
-    drawing, arrays = (_file(entry.files, out, end) for end in (RADIUS_PICTURE, RADIUS_ARRAYS))
+    drawing, arrays = (
+        next((out / place for place in entry.files if place.endswith(ending)), None)
+        for ending in (RADIUS_PICTURE, RADIUS_ARRAYS)
+    )
     try:
         if drawing is not None:
             picture = _opened(drawing)
@@ -169,14 +166,10 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _drawn(arrays: Path, photo: Photo) -> Image.Image:
-    with np.load(arrays) as saved, _drawing, TemporaryDirectory() as scratch:
+    with np.load(arrays) as saved, DRAWING, TemporaryDirectory() as scratch:
         sheet = blur_radius_sheet(photo, saved["blur_radius"], saved["level_shares"])
         sheet.save(Path(scratch) / "radius.png", force=True)
         return _opened(Path(scratch) / "radius.png")
-
-
-def _file(files: Mapping[str, Any], out: Path, ending: str) -> Path | None:
-    return next((out / place for place in files if place.endswith(ending)), None)
 
 
 def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
@@ -185,6 +178,12 @@ def _save(picture: Image.Image, path: Path) -> tuple[int, int]:
     with atomic_write(path, force=True) as file:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
     return picture.size
+
+
+def part_of(photo: Photo, where: slice | tuple[slice, slice]) -> Photo:
+    """The rows, or rows and columns, of a photo; its metadata are unchanged."""
+    alpha = None if photo.alpha is None else photo.alpha[where]
+    return replace(photo, pixels=photo.pixels[where], alpha=alpha)
 
 
 def screen_picture(photo: Photo, longest: int) -> Image.Image:

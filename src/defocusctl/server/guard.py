@@ -1,12 +1,12 @@
 """Keeps everyone but the page out: other people, and other pages in the same browser."""
 
 import ipaddress
-import json
 import secrets
 import socket
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -24,12 +24,15 @@ HEADERS = {
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server on that address."""
-    if host == "localhost":
-        return True
+    address = _ip_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 class Guard:
@@ -59,17 +62,10 @@ class Guard:
 
         if problem := self._problem(scope):
             status, words = problem
-            body = json.dumps({"error": words}).encode()
-            start = {
-                "content-type": "application/json",
-                "content-length": str(len(body)),
-                "connection": "close",
-            }
-            headers = [(name.encode(), value.encode()) for name, value in start.items()]
-            await send_guarded({"type": "http.response.start", "status": status, "headers": headers})
-            await send_guarded({"type": "http.response.body", "body": body})
-            return
-        await self._app(scope, receive, send_guarded)
+            refusal = JSONResponse({"error": words}, status, {"connection": "close"})
+            await refusal(scope, receive, send_guarded)
+        else:
+            await self._app(scope, receive, send_guarded)
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
@@ -91,10 +87,4 @@ class Guard:
             name = (urlsplit(f"//{host}").hostname or "").lower()
         except ValueError:
             return False
-        if name in self._names:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return self._open
+        return name in self._names or (self._open and _ip_address(name) is not None)

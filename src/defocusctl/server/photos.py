@@ -4,21 +4,87 @@ A page in the browser is a session with a key of its own. Sessions take turns, o
 one session are restored in the order they came. Everything here is called from several threads.
 """
 
+import os
 import re
 import secrets
 import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
 from threading import Condition
 from typing import Any
 
-from defocusctl.errors import InputError, UsageError
-from defocusctl.server.photo import ServedPhoto, Status, safe_name
+from defocusctl.errors import DefocusctlError, InputError, UsageError, printable
+from defocusctl.restoring.change import Change
+from defocusctl.server.pictures import Shown
+from defocusctl.system.paths import portable_name
 
 SESSION = re.compile("[0-9a-f]{32}")
+LONGEST_NAME, MOST_BYTES = 120, 200
+"""Characters and bytes of a file name that are kept."""
+
+
+class Status(StrEnum):
+    UPLOADING = "uploading"
+    WAITING = "waiting"
+    COMPUTING = "computing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class CancelledError(DefocusctlError):
+    """The photo was removed while it was being restored."""
+
+
+@dataclass(eq=False)
+class ServedPhoto:
+    """One photo; ``round`` counts how often it was restored, and names the folder of its pictures."""
+
+    key: str
+    folder: Path
+    source: Path
+    model: str
+    scale: str
+    status: Status = Status.UPLOADING
+    round: int = 0
+    tiles: tuple[int, int] = (0, 0)
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    shown: Shown | None = None
+    seconds: float = 0.0
+    change: Change | None = None
+    removed: bool = False
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of what is shown of it."""
+        return self.folder / str(self.round)
+
+    def fail(self, error: Exception) -> None:
+        """Say in one line why it cannot be restored, without the name of the private folder."""
+        self.status = Status.FAILED
+        self.error = str(error).replace(f"{self.folder}{os.sep}", "")
+
+    def as_json(self, ahead: int) -> dict[str, Any]:
+        """What the page shows; ``ahead`` is the number of photos to be restored before it."""
+        return {
+            "id": self.key,
+            "name": self.source.name,
+            "model": self.model,
+            "scale": self.scale,
+            "status": self.status.value,
+            "round": self.round,
+            "tiles": self.tiles,
+            "ahead": ahead,
+            "error": self.error,
+            "warnings": self.warnings,
+            "seconds": round(self.seconds, 2),
+            **({} if self.shown is None else asdict(self.shown)),
+        }
 
 
 @dataclass(eq=False)
@@ -136,22 +202,11 @@ class Photos:
     def state(self, session: Session) -> dict[str, Any]:
         """All that a page shows."""
         with self._changed:
-            waiting = {photo.key: place for place, photo in enumerate(session.waiting())}
-            shown = [
-                photo.as_json(self._ahead(session, waiting[photo.key]) if photo.key in waiting else 0)
-                for photo in session.photos.values()
-            ]
+            rounds = zip_longest(*(each.waiting() for each in self._turns))
+            in_turn = (photo.key for photos in rounds for photo in photos if photo is not None)
+            ahead = {key: place for place, key in enumerate(in_turn, start=self._computing is not None)}
+            shown = [photo.as_json(ahead.get(photo.key, 0)) for photo in session.photos.values()]
             return {"version": session.version, "photos": shown}
-
-    def _ahead(self, session: Session, place: int) -> int:
-        """How many photos come before the one at ``place`` among those waiting in a session."""
-        mine = self._turns.index(session)
-        others = (
-            min(len(other.waiting()), place + (turn < mine))
-            for turn, other in enumerate(self._turns)
-            if other is not session
-        )
-        return place + sum(others) + (self._computing is not None)
 
     def turns(self) -> Iterator[ServedPhoto]:
         """The photos by turns, each as soon as the one before is done; ends when closed."""
@@ -191,3 +246,15 @@ class Photos:
 def _delete(photo: ServedPhoto) -> None:
     photo.change = None  # with its file
     shutil.rmtree(photo.folder, ignore_errors=True)
+
+
+def safe_name(name: str, *, windows: bool = os.name == "nt") -> str:
+    """The last part of a path as a browser gives it, as the name of a file in a folder of its own."""
+    last = printable(re.split(r"[/\\]", name)[-1]).replace("\\", "_").strip(" .")
+    if windows:
+        last = portable_name(last)
+    stem, dot, suffix = last.rpartition(".")
+    kept = f"{stem[:LONGEST_NAME]}{dot}{suffix[:12]}"
+    while len(kept.encode("utf-8", "replace")) > MOST_BYTES:
+        kept = kept[1:]
+    return kept if kept.strip("_") else "photo"

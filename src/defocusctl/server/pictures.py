@@ -5,9 +5,8 @@ as plain 8-bit RGB on the disk, (H, W, 3), from which tiles are cut when they co
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,7 @@ from defocusctl.geometry import Box
 from defocusctl.maps.maps import blur_radius_sheet
 from defocusctl.maps.reduction import strips
 from defocusctl.photo import Photo
-from defocusctl.reports.gallery_pictures import screen_picture
+from defocusctl.reports.gallery_pictures import DRAWING, part_of, screen_picture
 from defocusctl.restoring.restored import Restored
 from defocusctl.system.atomic import make_folder, write_error
 
@@ -28,8 +27,6 @@ TILE = 512
 QUALITY = 90
 RADIUS = "radius.f32"
 BLUR_MAP = "blur-map.png"
-
-_drawing = Lock()  # matplotlib draws in one thread at a time
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,10 @@ def _write_side(folder: Path, side: str, photo: Photo) -> tuple[int, int]:
     longest = max(photo.size)
     with (folder / f"{side}.rgb").open("wb") as file:
         for rows in strips(photo.size):
-            part = _part(photo, rows)
-            file.write(np.asarray(opaque(screen_picture(part, longest))).tobytes())
+            file.write(opaque(screen_picture(part_of(photo, rows), longest)).tobytes())
     screen = opaque(screen_picture(photo, SCREEN))
     screen.save(folder / f"{side}.webp", quality=QUALITY, method=2)
     return screen.size
-
-
-def _part(photo: Photo, rows: slice) -> Photo:
-    alpha = None if photo.alpha is None else photo.alpha[rows]
-    return replace(photo, pixels=photo.pixels[rows], alpha=alpha)
 
 
 def opaque(picture: Image.Image) -> Image.Image:
@@ -111,6 +102,6 @@ def write_blur_map(folder: Path, restored: Restored) -> Path:
     """
     radius = restored.blur_radius
     assert radius is not None  # it is estimated for the kept change
-    with _drawing:
+    with DRAWING:
         blur_radius_sheet(restored.before, radius, restored.shares).save(folder / BLUR_MAP, force=True)
     return folder / BLUR_MAP

@@ -1,15 +1,13 @@
 """What pages send, checked: the bytes of photos, and the list of the results that they want."""
 
-import json
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel, FiniteFloat, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.server.photo import ServedPhoto
+from defocusctl.server.photos import ServedPhoto
 from defocusctl.server.worker import Choice
 
 LARGEST_LIST = 1 << 20
@@ -64,6 +62,12 @@ async def received(request: Request) -> bytes:
     return text
 
 
+class _Wanted(BaseModel):
+    id: str
+    strength: FiniteFloat
+    max_blur: FiniteFloat | None
+
+
 def choices_in(text: bytes, photo_of: Callable[[str], ServedPhoto]) -> list[Choice]:
     """The results in a JSON list of objects with ``id``, ``strength`` and ``max_blur``.
 
@@ -71,17 +75,9 @@ def choices_in(text: bytes, photo_of: Callable[[str], ServedPhoto]) -> list[Choi
         UsageError: if there are none, or this is something else.
     """
     try:
-        choices = [_choice(values, photo_of) for values in json.loads(text)]
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        wanted = TypeAdapter(list[_Wanted]).validate_json(text)
+    except ValidationError:
         raise UsageError("the values for the download are not understood", "reload the page") from None
-    if not choices:
+    if not wanted:
         raise UsageError("there is nothing to download", "wait until a photo is done")
-    return choices
-
-
-def _choice(values: Any, photo_of: Callable[[str], ServedPhoto]) -> Choice:
-    strength = float(values["strength"])
-    max_blur = None if values["max_blur"] is None else float(values["max_blur"])
-    if not all(math.isfinite(value) for value in (strength, max_blur or 0.0)):
-        raise ValueError
-    return Choice(photo_of(str(values["id"])), strength, max_blur)
+    return [Choice(photo_of(each.id), each.strength, each.max_blur) for each in wanted]

@@ -3,13 +3,18 @@
 import asyncio
 import os
 import secrets
+import shutil
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from types import FrameType
 
 import uvicorn
+from filelock import FileLock, Timeout
 
 from defocusctl import __version__
 from defocusctl.errors import UsageError
@@ -17,44 +22,23 @@ from defocusctl.models.plugins import check_model, model_names
 from defocusctl.photo.targets import ONLY_READ, SUFFIXES
 from defocusctl.reports.page import page_pieces
 from defocusctl.restoring.levels import CELL
-from defocusctl.restoring.settings import SCALE_NAMES, RestoreSettings
-from defocusctl.server.folder import private_folder
+from defocusctl.restoring.settings import SCALE_NAMES
+from defocusctl.server import ServeSettings
 from defocusctl.server.guard import is_loopback
 from defocusctl.server.photos import Photos
 from defocusctl.server.pictures import TILE
 from defocusctl.server.site import Site
 from defocusctl.server.worker import Worker
+from defocusctl.system.atomic import make_folder, write_error
+from defocusctl.system.paths import cache_dir
 
+PREFIX = "defocusctl-serve-"
+LOCK = "lock"
 GRACE_SECONDS = 2
 """How long a download that is under way may go on after Ctrl-C."""
 
 
-@dataclass(frozen=True)
-class ServeSettings:
-    """``port`` 0 is a free one; ``max_bytes`` is the size of the largest file, ``max_photos`` their number.
-
-    A page that has been closed for ``forget_after`` seconds is forgotten with its photos.
-    """
-
-    host: str
-    port: int
-    model: str
-    weights: str | None
-    offline: bool
-    white: float | None
-    max_megapixels: float
-    max_bytes: int
-    max_photos: int
-    forget_after: float
-
-
-def serve(
-    settings: ServeSettings,
-    restoring: RestoreSettings,
-    *,
-    on_ready: Callable[[str], None],
-    on_bug: Callable[[str], None],
-) -> None:
+def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; ``on_ready`` gets the address of the page.
 
     Raises:
@@ -63,28 +47,12 @@ def serve(
     """
     check_model(settings.model)
     token = secrets.token_urlsafe(24)
-    with _listening(settings.host, settings.port) as listener, private_folder() as folder:
+    with _listening(settings.host, settings.port) as listener, _private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
-        worker = Worker(
-            photos,
-            restoring,
-            model=settings.model,
-            weights=settings.weights,
-            offline=settings.offline,
-            max_megapixels=settings.max_megapixels,
-            white=settings.white,
-            on_bug=on_bug,
-        )
-        site = Site(
-            photos,
-            worker,
-            _html(settings),
-            max_bytes=settings.max_bytes,
-            forget_after=settings.forget_after,
-            on_bug=on_bug,
-        )
+        worker = Worker(photos, settings, on_bug)
+        site = Site(photos, worker, _html(settings), settings, on_bug)
         config = uvicorn.Config(
-            site.app(settings.host, token),
+            site.app(token),
             http="h11",
             ws="none",
             log_level="critical",
@@ -113,6 +81,48 @@ class _Server(uvicorn.Server):
         del sig, frame
         self.force_exit = self.should_exit
         self.should_exit = self._site.stopping = True
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder below the system's temporary folder that only this user can enter, for the block.
+
+    Folders whose servers were killed are removed first. A folder's server holds the lock in it; the lock in
+    the cache is held while folders are made and removed, so that none is removed before it is locked.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    make_folder(cache_dir())
+    parent = Path(tempfile.gettempdir())
+    try:
+        with FileLock(cache_dir() / "serve.lock"):
+            _remove_abandoned(parent)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            lock = FileLock(folder / LOCK)
+            lock.acquire()
+    except OSError as error:
+        raise write_error(parent, error) from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            if _is_ours(folder):
+                FileLock(folder / LOCK, blocking=False).acquire().lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, Timeout):  # it is in use, or has just gone
+            continue
+
+
+def _is_ours(folder: Path) -> bool:
+    facts = folder.lstat()
+    return stat.S_ISDIR(facts.st_mode) and (not hasattr(os, "getuid") or facts.st_uid == os.getuid())
 
 
 def _listening(host: str, port: int) -> socket.socket:

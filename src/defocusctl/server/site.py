@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,9 +17,9 @@ from starlette.types import ASGIApp
 
 from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.photo import check_is_photo
+from defocusctl.server import ServeSettings
 from defocusctl.server.guard import Guard
-from defocusctl.server.photo import ServedPhoto, Status
-from defocusctl.server.photos import SESSION, Photos, Session
+from defocusctl.server.photos import SESSION, Photos, ServedPhoto, Session, Status
 from defocusctl.server.pictures import RADIUS, SIDES, tile
 from defocusctl.server.receiving import check_length, choices_in, receive, received
 from defocusctl.server.worker import Worker
@@ -26,34 +27,25 @@ from defocusctl.server.worker import Worker
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""
 PING_EVERY = 10.0
+FILES = {
+    **{side: (f"{side}.webp", "image/webp") for side in SIDES},
+    "radius": (RADIUS, "application/octet-stream"),
+}
+"""The names and types of what is shown of a photo."""
 
 
+@dataclass(eq=False)
 class Site:
-    """What answers requests.
+    """What answers requests: ``html`` at first. ``on_bug`` gets the line about an unexpected error."""
 
-    ``html`` is the page, ``max_bytes`` the largest file. A page that is closed for ``forget_after`` seconds
-    is forgotten with its photos. ``on_bug`` gets the line about an unexpected error.
-    """
+    photos: Photos
+    worker: Worker
+    html: str
+    settings: ServeSettings
+    on_bug: Callable[[str], None]
+    stopping: bool = False
 
-    def __init__(
-        self,
-        photos: Photos,
-        worker: Worker,
-        html: str,
-        *,
-        max_bytes: int,
-        forget_after: float,
-        on_bug: Callable[[str], None],
-    ) -> None:
-        self._photos = photos
-        self._worker = worker
-        self._html = html
-        self._max_bytes = max_bytes
-        self._forget_after = forget_after
-        self._on_bug = on_bug
-        self.stopping = False
-
-    def app(self, host: str, token: str) -> ASGIApp:
+    def app(self, token: str) -> ASGIApp:
         """The application behind its guard."""
         one = "/{token}/{session}/photos/{photo}"
         routes = [
@@ -66,8 +58,7 @@ class Site:
             Route(one, self._remove, methods=["DELETE"]),
             Route(one + "/again", self._again, methods=["POST"]),
             Route(one + "/blur-map", self._blur_map),
-            Route(one + "/{round:int}/radius", self._radius),
-            Route(one + "/{round:int}/{side}", self._whole),
+            Route(one + "/{round:int}/{what}", self._picture),
             Route(one + "/{round:int}/{side}/{row:int}/{column:int}", self._tile),
         ]
         site = Starlette(
@@ -79,7 +70,7 @@ class Site:
             },
             lifespan=self._lifespan,
         )
-        return Guard(site, host, token)
+        return Guard(site, self.settings.host, token)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -91,8 +82,8 @@ class Site:
 
     async def _forget(self) -> None:
         while True:
-            await asyncio.sleep(min(1.0, self._forget_after))
-            await run_in_threadpool(self._photos.forget, self._forget_after)
+            await asyncio.sleep(min(1.0, self.settings.forget_after))
+            await run_in_threadpool(self.photos.forget, self.settings.forget_after)
 
     async def _explain(self, _request: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, 400)
@@ -102,20 +93,20 @@ class Site:
 
     async def _bug(self, _request: Request, error: Exception) -> Response:
         bug = BugError(error)
-        self._on_bug(str(bug))
+        self.on_bug(str(bug))
         return JSONResponse({"error": str(bug)}, 500)
 
     async def _page(self, _request: Request) -> Response:
-        return HTMLResponse(self._html)
+        return HTMLResponse(self.html)
 
     def _session(self, request: Request) -> Session:
         key = request.path_params["session"]
         if not SESSION.fullmatch(key):
             raise HTTPException(404)
-        return self._photos.session(key)
+        return self.photos.session(key)
 
     def _photo(self, request: Request) -> ServedPhoto:
-        return self._photos.get(request.path_params["session"], request.path_params["photo"])
+        return self.photos.get(request.path_params["session"], request.path_params["photo"])
 
     async def _events(self, request: Request) -> Response:
         """The state of a session, again whenever it has changed; while this is read, the page is open."""
@@ -127,7 +118,7 @@ class Site:
                 sent, quiet = -1, 0.0  # the version sent last, and seconds since
                 while not self.stopping and not await request.is_disconnected():
                     if session.version != sent:
-                        state = self._photos.state(session)
+                        state = self.photos.state(session)
                         sent, quiet = state["version"], 0.0
                         yield f"data: {json.dumps(state)}\n\n"
                     elif quiet >= PING_EVERY:
@@ -136,7 +127,7 @@ class Site:
                     await asyncio.sleep(LOOK_EVERY)
                     quiet += LOOK_EVERY
             finally:
-                self._photos.leave(session)
+                self.photos.leave(session)
 
         return StreamingResponse(states(), media_type="text/event-stream")
 
@@ -144,52 +135,48 @@ class Site:
         """Receive the bytes of a file. If the connection breaks, nothing is left of them."""
         asked = request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
-        self._worker.check(model, scale)
-        check_length(request, self._max_bytes)
-        photo = self._photos.reserve(self._session(request), asked.get("name", ""), model, scale)
+        self.worker.check(model, scale)
+        check_length(request, self.settings.max_bytes)
+        photo = self.photos.reserve(self._session(request), asked.get("name", ""), model, scale)
         try:
-            await receive(request, photo.source, self._max_bytes)
+            await receive(request, photo.source, self.settings.max_bytes)
         except ClientDisconnect:
-            self._photos.remove(photo)
+            self.photos.remove(photo)
             return Response(status_code=400)
         except BaseException:
-            self._photos.remove(photo)
+            self.photos.remove(photo)
             raise
         try:
             check_is_photo(photo.source)
         except DefocusctlError as error:
             photo.fail(error)
-            self._photos.note(photo)
+            self.photos.note(photo)
         else:
-            self._photos.queue(photo)
+            self.photos.queue(photo)
         return JSONResponse({"id": photo.key}, 201)
 
     async def _again(self, request: Request) -> Response:
         """Restore a photo with another network or scale."""
         photo, asked = self._photo(request), request.query_params
         model, scale = asked.get("model", ""), asked.get("scale", "")
-        self._worker.check(model, scale)
+        self.worker.check(model, scale)
         if photo.status not in (Status.DONE, Status.FAILED):
             raise UsageError(f"'{photo.source.name}' is being restored", "wait until it is done")
         photo.model, photo.scale = model, scale
-        self._photos.queue(photo)
+        self.photos.queue(photo)
         return Response(status_code=204)
 
     async def _remove(self, request: Request) -> Response:
-        self._photos.remove(self._photo(request))
+        self.photos.remove(self._photo(request))
         return Response(status_code=204)
 
-    async def _whole(self, request: Request) -> Response:
-        side = request.path_params["side"]
-        if side not in SIDES:
+    async def _picture(self, request: Request) -> Response:
+        """The whole photo before or after, or its blur radius."""
+        place = request.path_params
+        if place["what"] not in FILES:
             raise HTTPException(404)
-        return self._picture(request, f"{side}.webp", "image/webp")
-
-    async def _radius(self, request: Request) -> Response:
-        return self._picture(request, RADIUS, "application/octet-stream")
-
-    def _picture(self, request: Request, name: str, kind: str) -> Response:
-        path = self._photo(request).folder / str(request.path_params["round"]) / name
+        name, kind = FILES[place["what"]]
+        path = self._photo(request).folder / str(place["round"]) / name
         if not path.exists():
             raise HTTPException(404)
         return FileResponse(path, media_type=kind)
@@ -208,20 +195,20 @@ class Site:
         return Response(picture, media_type="image/png")
 
     async def _blur_map(self, request: Request) -> Response:
-        path = await run_in_threadpool(self._worker.blur_map, self._photo(request))
+        path = await run_in_threadpool(self.worker.blur_map, self._photo(request))
         return FileResponse(path, media_type="image/png")
 
     async def _prepare(self, request: Request) -> Response:
         """Make the file to download; it replaces what the session has prepared before."""
         session = self._session(request)
-        choices = choices_in(await received(request), lambda key: self._photos.get(session.key, key))
-        folder = self._photos.downloads(session)
-        path, notes = await run_in_threadpool(self._worker.prepare, choices, folder)
+        choices = choices_in(await received(request), lambda key: self.photos.get(session.key, key))
+        folder = self.photos.downloads(session)
+        path, notes = await run_in_threadpool(self.worker.prepare, choices, folder)
         return JSONResponse({"path": path.relative_to(folder).as_posix(), "notes": notes})
 
     async def _download(self, request: Request) -> Response:
         place = request.path_params
-        folder = self._photos.downloads(self._session(request))
+        folder = self.photos.downloads(self._session(request))
         path = folder / str(place.get("number", "")) / Path(place["name"]).name
         if not path.is_file():
             raise HTTPException(404)

@@ -14,9 +14,8 @@ from defocusctl.deblurrer import Deblurrer, DeblurResult
 from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.models.plugins import check_model
 from defocusctl.photo import output_path
-from defocusctl.restoring.settings import RestoreSettings
-from defocusctl.server.photo import CancelledError, ServedPhoto, Status
-from defocusctl.server.photos import Photos
+from defocusctl.server import ServeSettings
+from defocusctl.server.photos import CancelledError, Photos, ServedPhoto, Status
 from defocusctl.server.pictures import BLUR_MAP, write_blur_map, write_pictures
 from defocusctl.system.atomic import atomic_write, make_folder
 
@@ -33,28 +32,12 @@ class Choice:
 
 
 class Worker:
-    """Everything that computes. ``settings`` are those of all photos but for scale, strength and max_blur.
+    """Everything that computes. ``on_bug`` gets the line about an unexpected error."""
 
-    ``weights`` are used for ``model``; other networks get the first weights available.
-    """
-
-    def __init__(
-        self,
-        photos: Photos,
-        settings: RestoreSettings,
-        *,
-        model: str,
-        weights: str | None,
-        offline: bool,
-        max_megapixels: float,
-        white: float | None,
-        on_bug: Callable[[str], None],
-    ) -> None:
+    def __init__(self, photos: Photos, settings: ServeSettings, on_bug: Callable[[str], None]) -> None:
         self._photos = photos
         self._settings = settings
-        self._weights = {model: weights}
-        self._offline = offline
-        self._reading: dict[str, Any] = {"max_megapixels": max_megapixels, "white": white}
+        self._reading: dict[str, Any] = {"max_megapixels": settings.max_megapixels, "white": settings.white}
         self._on_bug = on_bug
         self._deblurrer = lru_cache(maxsize=4)(self._load)
         self._preparing = Lock()
@@ -67,7 +50,7 @@ class Worker:
             UsageError: if there is no such scale.
         """
         check_model(model)
-        replace(self._settings, scale=scale)
+        replace(self._settings.restoring, scale=scale)
 
     def work(self) -> None:
         """Restore photos until they are closed; what is wrong with one is said on the page."""
@@ -85,8 +68,10 @@ class Worker:
                 photo.fail(bug)
 
     def _load(self, model: str, scale: str) -> Deblurrer:
-        settings = replace(self._settings, scale=scale)
-        return Deblurrer.load(model, self._weights.get(model), settings, offline=self._offline)
+        settings = self._settings
+        weights = settings.weights if model == settings.model else None
+        restoring = replace(settings.restoring, scale=scale)
+        return Deblurrer.load(model, weights, restoring, offline=settings.offline)
 
     def _restore(self, photo: ServedPhoto) -> None:
         started = time.monotonic()
