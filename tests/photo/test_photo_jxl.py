@@ -14,8 +14,7 @@ from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
-from defocusctl.photo.formats.jxl_header import SIGNATURE, read_header
-from defocusctl.photo.formats.jxl_profile import with_profile
+from defocusctl.photo.formats.jxl_codestream import SIGNATURE, read_header, with_profile
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files

@@ -8,8 +8,7 @@ import numpy as np
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import KNOWN_BOXES, Box, boxes, not_carried
-from defocusctl.photo.formats.jxl_header import SIGNATURE, CodestreamHeader, read_header
-from defocusctl.photo.formats.jxl_profile import with_profile
+from defocusctl.photo.formats.jxl_codestream import SIGNATURE, CodestreamHeader, read_header, with_profile
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
