@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
-from defocusctl.photo.formats.heif_items import items_not_carried
+from defocusctl.photo.formats.boxes import items_not_carried
 from defocusctl.photo.model import HeifCoding
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra

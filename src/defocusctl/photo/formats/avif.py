@@ -11,14 +11,17 @@ from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
+    AV1,
+    Properties,
     colour_codes,
     has_profile,
     is_srgb,
     item_properties,
+    items_not_carried,
     not_carried,
     properties_not_carried,
+    refuse_other_codecs,
 )
-from defocusctl.photo.formats.heif_items import AV1, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
@@ -40,11 +43,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             above the limit.
     """
     refuse_other_codecs(data, AV1)
-    properties = item_properties(data)
+    properties = item_properties(data, max_megapixels)
     for name, payload in properties:
-        if name == b"ispe" and len(payload) >= 12:
-            width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
-            check_size(width, height, max_megapixels)
         if name == b"av1C" and len(payload) >= 3 and payload[2] & HIGH_BIT_DEPTH:
             raise InputError(
                 "AVIF of 10 or 12 bits is not supported",
@@ -104,7 +104,7 @@ def encode(
     )
 
 
-def _foreign_colours(properties: list[tuple[bytes, bytes]]) -> bool:
+def _foreign_colours(properties: Properties) -> bool:
     """Whether colours are described by codes (ITU-T H.273) other than sRGB's, without an ICC profile."""
     codes = colour_codes(properties)
     return codes is not None and not has_profile(properties) and not is_srgb(codes[0], codes[1])

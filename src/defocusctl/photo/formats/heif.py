@@ -1,6 +1,5 @@
 """Reads and writes still HEIC of 8, 10 or 12 bits through libheif (pillow-heif, an extra)."""
 
-import struct
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -10,15 +9,17 @@ from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
+    HEVC,
     boxes,
     colour_codes,
     has_profile,
     is_srgb,
     item_properties,
+    items_not_carried,
     not_carried,
     properties_not_carried,
+    refuse_other_codecs,
 )
-from defocusctl.photo.formats.heif_items import HEVC, items_not_carried, refuse_other_codecs
 from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
 
@@ -64,11 +65,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             )
         raise damaged("HEIC: the end of the file is missing")
     refuse_other_codecs(data, HEVC)
-    properties = item_properties(data)
-    for name, payload in properties:
-        if name == b"ispe" and len(payload) >= 12:  # the size before cropping
-            width, height = struct.unpack_from(">II", payload, 4)
-            check_size(width, height, max_megapixels)
+    properties = item_properties(data, max_megapixels)
     opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     picture = opened[opened.primary_index]
     width, height = picture.size
