@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, ifd, read_photo, write_photo
-from defocusctl.photo.convert import conversion_warnings
+from defocusctl.photo import Photo, conversion_warnings, ifd, read_photo, write_photo
 from defocusctl.photo.formats.raw_metadata import is_raw
 from defocusctl.photo.targets import output_path
 from tests.photo import extra_files as extra
