@@ -27,8 +27,6 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    if not reframing.changes:
-        return block, []
     order = ifd.byte_order(block)
     first = ifd.first_directory(block)
     entries, _ = ifd.read_directory(block, first)
@@ -85,8 +83,6 @@ def tags_reframed(
 
     The map position of a rotated picture is removed, and so are any page position and a DNG's crop.
     """
-    if not reframing.changes:
-        return tags, []
     unmoved, lost = tags, []
     for codes, name in ((PAGE_POSITION, LOST_PAGE), (CROPS, LOST_CROP)):
         if any(tag.code in codes for tag in unmoved):

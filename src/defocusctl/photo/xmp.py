@@ -4,10 +4,9 @@ import re
 
 from defocusctl.photo import embedded_pictures
 from defocusctl.photo.model import Provenance
-from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Field, Packet, attribute
+from defocusctl.photo.xmp_packet import ABOUT, RDF, TIFF, Element, Field, Packet, attribute
 
 HEADER = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG segment
-TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
 NAMESPACE = "urn:defocusctl:1.0#"
 PREFIX = "defocusctl"

@@ -5,13 +5,11 @@ off.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from defocusctl.geometry import Size
 from defocusctl.photo.reframing import Area, Reframing
-from defocusctl.photo.xmp_packet import ITEM, Element, Field, Packet
+from defocusctl.photo.xmp_packet import EXIF, ITEM, TIFF, Element, Field, Packet
 
-TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 ACDSEE = "http://ns.acdsee.com/regions/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -41,15 +39,6 @@ class _OutsideError(Exception):
     """Coordinates cannot be read, or are no longer in the picture."""
 
 
-@dataclass(frozen=True)
-class _Coordinates:
-    """Coordinates by name, their fields, and the element to remove if they are no longer in the picture."""
-
-    name: str
-    fields: list[Field]
-    whole: Field | Element
-
-
 def with_size(packet: bytes, size: Size) -> bytes:
     """The packet with existing properties for the size of the picture set to ``size``.
 
@@ -72,22 +61,20 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    if not reframing.changes:
-        return packet, []
     parsed = Packet(packet)
     lost = list(_remove_untransformable(parsed))
     if reframing.swaps_sides:
         _swap_sides(parsed)
-    for place in _coordinates_in(parsed.rdf, None):
-        move, name = TRANSFORMS[place.name]
+    for property_name, fields, whole in _coordinates_in(parsed.rdf, None):
+        move, name = TRANSFORMS[property_name]
         try:
-            keys = [found.name.partition(" ")[2] for found in place.fields]
-            texts = move([found.text for found in place.fields], keys, reframing)
+            keys = [found.name.partition(" ")[2] for found in fields]
+            texts = move([found.text for found in fields], keys, reframing)
         except (_OutsideError, ValueError, KeyError):
-            parsed.cut(place.whole)
+            parsed.cut(whole)
             lost.append(name)
             continue
-        for found, text in zip(place.fields, texts, strict=True):
+        for found, text in zip(fields, texts, strict=True):
             if text != found.text:
                 parsed.set(found, text)
     return parsed.edited(), list(dict.fromkeys(lost))
@@ -121,14 +108,19 @@ def _swap_sides(parsed: Packet) -> None:
             parsed.set(found[y], found[x].text)
 
 
-def _coordinates_in(element: Element, item: Element | None) -> Iterator[_Coordinates]:
-    """The coordinates in an element and its descendants; ``item`` is the list item that contains it."""
+def _coordinates_in(
+    element: Element, item: Element | None
+) -> Iterator[tuple[str, list[Field], Field | Element]]:
+    """Names and fields of coordinates in an element, at any depth, and what to remove if they are cut off.
+
+    That is the list item that contains them, ``item`` for the element itself, or else the coordinates.
+    """
     item = element if element.name == ITEM else item
     for found in element.attributes:
         if found.name in TRANSFORMS:
-            yield _Coordinates(found.name, [found], item or found)
+            yield found.name, [found], item or found
     if element.name in TRANSFORMS:
-        yield _Coordinates(element.name, list(element.fields()), item or element)
+        yield element.name, list(element.fields()), item or element
         return
     for child in element.children:
         yield from _coordinates_in(child, item)

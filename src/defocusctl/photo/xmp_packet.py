@@ -11,6 +11,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
 MAX_NAMES, MAX_LEVELS = 50_000, 100

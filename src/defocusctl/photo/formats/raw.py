@@ -1,6 +1,7 @@
 """Camera RAW (DNG, CR2, CR3, NEF, ARW, RAF, ...): developed to 16 bits through LibRaw (rawpy, an extra)."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from defocusctl.errors import InputError
 from defocusctl.photo.formats import raw_metadata
 from defocusctl.photo.header import check_size, damaged
-from defocusctl.photo.model import Decoded, Metadata, Samples
+from defocusctl.photo.model import Decoded, Samples
 
 SRGB_GAMMA = (2.4, 12.92)  # LibRaw's exponent and slope at black
 PROFILE_DATE = slice(24, 36)
@@ -45,7 +46,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         recorded = raw_metadata.read(data, lambda: _preview(rawpy, raw))
     pixels: Samples = samples.reshape(*samples.shape[:2], -1)
     icc = _srgb_profile() if pixels.shape[2] == 3 else None
-    metadata = Metadata(icc=icc, exif=recorded.exif, xmp=recorded.xmp)
+    metadata = replace(recorded, icc=icc)
     return Decoded(np.ascontiguousarray(pixels), None, metadata, orientation=1, warnings=warnings)
 
 

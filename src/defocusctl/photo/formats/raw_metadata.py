@@ -6,14 +6,15 @@ directories in boxes, and the others only in the JPEG preview.
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from itertools import islice
 
 from defocusctl.errors import InputError
 from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import jpeg_segments, tiff_tags
 from defocusctl.photo.formats.boxes import Box, boxes
-from defocusctl.photo.model import TiffTag
-from defocusctl.photo.xmp_packet import BrokenXmpError, Packet
+from defocusctl.photo.model import Metadata, TiffTag
+from defocusctl.photo.xmp_packet import EXIF, BrokenXmpError, Packet
 
 SUBFILE_TYPE, COMPRESSION, PHOTOMETRIC, SUB_DIRECTORIES, DNG_VERSION = 254, 259, 262, 330, 50706
 STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS = 273, 279, 324, 325
@@ -27,8 +28,8 @@ MAKER_NOTE, COLOUR_SPACE = 37500, 40961
 OF_THE_RAW = frozenset((318, 319, 37121, 37122, 41730, 42240, MAKER_NOTE, COLOUR_SPACE))
 """Colours, compression and colour filters of the file itself; the result is sRGB."""
 XMP_OF_THE_RAW = (
-    "http://ns.adobe.com/exif/1.0/ ColorSpace",
-    "http://ns.adobe.com/exif/1.0/ CFAPattern",
+    f"{EXIF} ColorSpace",
+    f"{EXIF} CFAPattern",
     "http://ns.adobe.com/photoshop/1.0/ ICCProfile",
 )
 REDUCED_PAGE = 1
@@ -42,14 +43,6 @@ CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 MAIN, DETAILS, POSITION = b"CMT1", b"CMT2", b"CMT4"
 FUJI_MAGIC = b"FUJIFILMCCD-RAW"
 FUJI_PARTS = (84, 92, 100)  # positions of offset and length of preview, header and sensor data
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """The camera's EXIF as a separate block, and an XMP packet."""
-
-    exif: bytes | None
-    xmp: bytes | None
 
 
 def is_raw(data: bytes) -> bool:
@@ -86,7 +79,7 @@ def is_whole(data: bytes) -> bool:
     return bool(directories) and all(start + length <= len(data) for start, length in spans)
 
 
-def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
+def read(data: bytes, preview: Callable[[], bytes | None]) -> Metadata:
     """Read EXIF and XMP from the file's own directories, else from its JPEG preview.
 
     Maker notes are left out: they hold offsets into the RAW file, and could fill a JPEG's EXIF.
@@ -99,10 +92,10 @@ def read(data: bytes, preview: Callable[[], bytes | None]) -> Recorded:
             entries = []
         if any(entry.tag.code == ifd.EXIF_IFD for entry in entries):
             xmp = next((entry.tag.value for entry in entries if entry.tag.code == tiff_tags.XMP), None)
-            return Recorded(_from_directory(block, entries), _xmp(xmp) if xmp else None)
+            return Metadata(exif=_from_directory(block, entries), xmp=_xmp(xmp) if xmp else None)
     if data[4:8] == b"ftyp" and (found := _from_canon_boxes(data)):
-        return Recorded(found, None)
-    return Recorded(_from_preview(preview()), None)
+        return Metadata(exif=found)
+    return Metadata(exif=_from_preview(preview()))
 
 
 def _xmp(packet: bytes) -> bytes:
@@ -198,19 +191,12 @@ def _directories(block: bytes) -> Iterator[list[ifd.Entry]]:
     try:
         for entries in ifd.chain(block, budget, MAX_DIRECTORIES):
             yield entries
-            yield from _sub_directories(block, _numbers(entries, order), budget)
+            offsets = dict.fromkeys(_numbers(entries, order).get(SUB_DIRECTORIES, ()))
+            for offset in islice(offsets, MAX_SUB_DIRECTORIES):
+                with suppress(ifd.BrokenExifError, struct.error):
+                    yield ifd.read_directory(block, offset, budget)[0]
     except (ifd.BrokenExifError, struct.error):
         return
-
-
-def _sub_directories(
-    block: bytes, tags: dict[int, list[int]], budget: ifd.ReadBudget
-) -> Iterator[list[ifd.Entry]]:
-    for offset in list(dict.fromkeys(tags.get(SUB_DIRECTORIES, [])))[:MAX_SUB_DIRECTORIES]:
-        try:
-            yield ifd.read_directory(block, offset, budget)[0]
-        except (ifd.BrokenExifError, struct.error):
-            continue
 
 
 def _numbers(entries: list[ifd.Entry], order: ifd.ByteOrder) -> dict[int, list[int]]:
