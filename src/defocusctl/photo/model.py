@@ -224,3 +224,9 @@ def _with_sides_swapped(chunk: Chunk) -> Chunk:
 def full_scale(dtype: np.dtype[Any]) -> float:
     """The value of white in samples of this type."""
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def rescaled(samples: Samples, white: int, wanted: int) -> Samples:
+    """Integers of 0 to ``white`` as integers of 0 to ``wanted``, rounded; both at most 65535."""
+    scaled: Samples = (samples.astype(np.uint32) * wanted + white // 2) // white
+    return scaled.astype(np.uint8 if wanted <= 255 else np.uint16)

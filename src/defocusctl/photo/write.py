@@ -39,6 +39,7 @@ from defocusctl.photo.model import (
     Samples,
     TiffCoding,
     full_scale,
+    rescaled,
 )
 from defocusctl.photo.targets import GREYMAP, format_of_suffix, format_to_write
 from defocusctl.system.atomic import atomic_write
@@ -168,8 +169,7 @@ def _as_stored(samples: Samples, kind: str, white: float) -> Samples:
     if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
         return samples
     if samples.dtype == np.uint16:
-        reduced: Samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return reduced
+        return rescaled(samples, 65535, 255)
     scaled = np.nan_to_num(samples / np.float32(white), nan=0.0, posinf=1.0, neginf=0.0).clip(
         0.0, 1.0
     ) * full_scale(wanted)

@@ -21,7 +21,7 @@ from defocusctl.photo.formats.boxes import (
     refuse_other_codecs,
 )
 from defocusctl.photo.header import check_size, damaged
-from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
+from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples, rescaled
 
 FINEST_QUALITY = 100
 FINEST_PRESET = (
@@ -150,8 +150,8 @@ def encode(
         options["exif"] = exif.HEADER + metadata.exif
     if metadata.xmp:
         options["xmp"] = metadata.xmp
-    stored = _from_full_range(samples, depth)
-    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(stored).tobytes(), out, **options)
+    stored = samples if depth == 8 else rescaled(samples, 65535, 2**depth - 1).astype("<u2")
+    pillow_heif.encode(mode, (width, height), stored.tobytes(), out, **options)
 
 
 def stored_bits(metadata: Metadata) -> int:
@@ -172,14 +172,4 @@ def _to_full_range(samples: Samples, depth: int) -> Samples:
     top = 2**depth - 1
     if samples.size and int(samples.max()) > top:
         raise damaged("a value is above the largest")
-    scaled: Samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
-    return scaled
-
-
-def _from_full_range(samples: Samples, depth: int) -> Samples:
-    """The reverse of ``_to_full_range``, rounded."""
-    if depth == 8:
-        return samples
-    top = 2**depth - 1
-    reduced: Samples = ((samples.astype(np.uint32) * top + 32767) // 65535).astype("<u2")
-    return reduced
+    return rescaled(samples, top, 65535)

@@ -10,7 +10,7 @@ from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import KNOWN_BOXES, Box, boxes, not_carried
 from defocusctl.photo.formats.jxl_codestream import SIGNATURE, CodestreamHeader, read_header, with_profile
 from defocusctl.photo.header import check_size, damaged
-from defocusctl.photo.model import Decoded, Metadata, Samples
+from defocusctl.photo.model import Decoded, Metadata, Samples, rescaled
 
 CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
@@ -118,9 +118,7 @@ def _full_range(samples: Samples, header: CodestreamHeader) -> Samples:
         return samples.astype(np.float32)
     if samples.dtype == np.uint8 and header.bits == 8:
         return samples
-    top = 2**header.bits - 1
-    scaled: Samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
-    return scaled
+    return rescaled(samples, 2**header.bits - 1, 65535)
 
 
 def _codestream(data: bytes, parts: list[Box]) -> bytes:
