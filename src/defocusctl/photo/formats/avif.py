@@ -58,7 +58,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if samples.dtype != np.uint8:
         raise damaged("unexpected kind of pixels")
     samples = samples.reshape(*samples.shape[:2], -1)
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples if alpha is None else samples[:, :, :-1]
     codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
     if codings and all(payload[2] & MONOCHROME for payload in codings):
@@ -74,7 +74,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
     lost = [*light, *properties_not_carried(properties, READ_PROPERTIES)]
     warnings += left_out.warning([*lost, *items_not_carried(data), *not_carried(data, READ_BOXES)])
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
+    return Decoded(pixels, alpha, metadata, warnings=warnings)
 
 
 def encode(

@@ -77,7 +77,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     depth = int(picture.info["bit_depth"])
     samples = _to_full_range(samples, depth)
     colours = samples.shape[2] - picture.has_alpha
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if picture.has_alpha else None
+    alpha = samples[:, :, -1] if picture.has_alpha else None
     chroma = picture.info.get("chroma")
     pixels = samples[:, :, : colours if chroma else 1]  # grey with alpha is decoded as RGBA
     codes = colour_codes(properties)
@@ -97,7 +97,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     lost = properties_not_carried(properties, READ_PROPERTIES)
     warnings = left_out.warning([*lost, *items_not_carried(data), *not_carried(data)])
     return Decoded(
-        np.ascontiguousarray(pixels),
+        pixels,
         alpha,
         metadata,
         orientation=1,

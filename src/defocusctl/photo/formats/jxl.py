@@ -51,12 +51,11 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = _full_range(_interleaved(samples, header, colours), header)
     if sorted(samples.shape[:2]) != sorted((header.height, header.width)):
         raise damaged("its header contradicts itself")
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
-    pixels = np.ascontiguousarray(samples[:, :, :colours])
     lost = [*_further_boxes(data, parts), *(not_carried(data, READ_BOXES) if parts else ())]
     warnings = (*_left_out(header, alpha), *left_out.warning(lost))
-    associated = header.alpha_associated
+    pixels, associated = samples[:, :, :colours], header.alpha_associated
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
 

@@ -76,7 +76,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if decoded.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
     samples = decoded.reshape(height, width, -1)
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples[:, :, :-1] if alpha is not None else samples
     chunks = [(name, bytes(payload)) for name, payload in pieces if name != b"IDAT"]
     metadata = _metadata(chunks, warnings)
@@ -84,7 +84,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
     warnings += left_out.warning([*_not_carried(names), *left_out.after_the_end(data, end)])
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=tuple(warnings))
+    return Decoded(pixels, alpha, metadata, warnings=tuple(warnings))
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:

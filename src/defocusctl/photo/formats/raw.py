@@ -4,8 +4,6 @@ import io
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from defocusctl.errors import InputError
 from defocusctl.photo.formats import raw_metadata
 from defocusctl.photo.header import check_size, damaged
@@ -47,7 +45,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pixels: Samples = samples.reshape(*samples.shape[:2], -1)
     icc = _srgb_profile() if pixels.shape[2] == 3 else None
     metadata = replace(recorded, icc=icc)
-    return Decoded(np.ascontiguousarray(pixels), None, metadata, orientation=1, warnings=warnings)
+    return Decoded(pixels, None, metadata, orientation=1, warnings=warnings)
 
 
 def _development(rawpy: Any) -> Any:

@@ -62,10 +62,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         refuse_oversized(data, page)
         stored = _stored(data, page)
         directory = tags.read(data, page)
-        if page.photometric == PALETTE:
-            samples = _palette_colours(page.colormap, stored, page)
-        else:
-            samples = _interleaved(stored, page)
+        samples = _palette_colours(stored, page) if page.photometric == PALETTE else _full_range(stored, page)
         alpha_code = int(page.extrasamples[0]) if page.extrasamples else UNSPECIFIED_ALPHA
         coding = TiffCoding(
             byte_order="<" if tiff.byteorder == "<" else ">",
@@ -79,12 +76,11 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         colours_count = 1 if page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK) else 3
     if samples.dtype.kind == "f":
         samples = samples.astype(np.float32)
-    alpha = np.ascontiguousarray(samples[:, :, colours_count]) if samples.shape[2] > colours_count else None
+    alpha = samples[:, :, colours_count] if samples.shape[2] > colours_count else None
     metadata = Metadata(directory.icc, directory.exif, directory.xmp, resolution, coding)
     if coding.compression not in KEPT_COMPRESSIONS:
         warnings.append("its compression is replaced by lossless Deflate")
-    pixels = np.ascontiguousarray(samples[:, :, :colours_count])
-    notes = (*warnings, *directory.warnings)
+    pixels, notes = samples[:, :, :colours_count], (*warnings, *directory.warnings)
     associated = coding.alpha == ASSOCIATED_ALPHA
     return Decoded(pixels, alpha, metadata, directory.orientation, notes, associated)
 
@@ -129,22 +125,22 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 
 
 def _stored(data: bytes, page: Any) -> Samples:
-    """The samples as stored, (planes, 1, H, W, samples per plane).
+    """The samples as stored, (H, W, samples per pixel).
 
     LZW is decoded by libtiff: tifffile's decoder reads outside its tables on damaged data and can crash the
     program.
     """
+    stored: Samples
     if page.compression == LZW:
-        decoded: Samples = imagecodecs.tiff_decode(data).reshape(page.shaped)
-        return decoded
-    array: Samples = page.asarray(squeeze=False, maxworkers=1, buffersize=READ_BUFFER)
-    return array
-
-
-def _interleaved(stored: Samples, page: Any) -> Samples:
-    """The stored samples as (H, W, samples) in native byte order, white at full scale, black at 0."""
+        stored = imagecodecs.tiff_decode(data).reshape(page.shaped)
+    else:
+        stored = page.asarray(squeeze=False, maxworkers=1, buffersize=READ_BUFFER)
     planes, _, height, width, count = stored.shape
-    samples = stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)
+    return stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)
+
+
+def _full_range(samples: Samples, page: Any) -> Samples:
+    """The samples in native byte order, white at full scale, black at 0."""
     if page.bitspersample in (1, 2, 4):
         samples = samples.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
@@ -155,14 +151,12 @@ def _interleaved(stored: Samples, page: Any) -> Samples:
     return samples
 
 
-def _palette_colours(colormap: Samples, stored: Samples, page: Any) -> Samples:
+def _palette_colours(indices: Samples, page: Any) -> Samples:
     """The colours and, if any, the alpha of a palette picture as (H, W, C).
 
     They have 8 bits if that is enough for the palette.
     """
-    planes, _, height, width, count = stored.shape
-    indices = stored[:, 0].transpose(1, 2, 0, 3).reshape(height, width, planes * count)
-    table = np.ascontiguousarray(colormap.T).astype(np.uint16)
+    table = np.ascontiguousarray(page.colormap.T).astype(np.uint16)
     if not (table & 0xFF).any() or not (table % 257).any():
         table = (table >> 8).astype(np.uint8)
     colours: Samples = table[indices[:, :, 0].astype(np.intp)]
@@ -173,9 +167,9 @@ def _palette_colours(colormap: Samples, stored: Samples, page: Any) -> Samples:
 
 
 def _resolution(page: Any) -> Resolution | None:
-    values = [page.tags.valueof(code) for code in (282, 283)]
     sides = []
-    for value in values:
+    for code in (282, 283):
+        value = page.tags.valueof(code)
         if not isinstance(value, tuple) or len(value) != 2 or 0 in value:
             return None
         sides.append(value[0] / value[1])

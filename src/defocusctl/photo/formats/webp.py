@@ -41,7 +41,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)
     if samples.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
-    alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
     metadata = Metadata(
         icc=chunks.get(b"ICCP"),
         exif=chunks.get(b"EXIF") or None,
@@ -50,8 +50,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     )
     others = [f"the chunk {left_out.printable(name)}" for name in chunks if name not in HANDLED_CHUNKS]
     lost = [*others, *further, *left_out.after_the_end(data, _end(data))]
-    pixels = np.ascontiguousarray(samples[:, :, :3])
-    return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
+    return Decoded(samples[:, :, :3], alpha, metadata, warnings=left_out.warning(lost))
 
 
 def encode(
