@@ -83,9 +83,7 @@ def identify(head: bytes) -> str:
         raise InputError("videos are out of scope: this program restores single photos", FRAMES)
     if kind:
         article = "an" if kind[0] in "AEIO" else "a"
-        raise InputError(
-            f"{article} {kind} is not supported", REMEDY.get(kind, f"convert it first, or {READABLE}")
-        )
+        raise unsupported(f"{article} {kind}", REMEDY.get(kind, f"convert it first, or {READABLE}"))
     if _looks_like_text(head):
         raise InputError("this is a text file, not a photo", READABLE)
     raise InputError("this is not a photo of a known format", READABLE)
@@ -157,3 +155,8 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 def damaged(detail: str) -> InputError:
     """The error for a broken file of a supported format."""
     return InputError(f"it is damaged or cut short ({detail})", "copy it again from where it came from")
+
+
+def unsupported(kind: str, remedy: str) -> InputError:
+    """The error for what a format allows but this program does not read."""
+    return InputError(f"{kind} is not supported", remedy)

@@ -6,7 +6,6 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
@@ -22,7 +21,7 @@ from defocusctl.photo.formats.boxes import (
     properties_not_carried,
     refuse_other_codecs,
 )
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
@@ -46,14 +45,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     properties = item_properties(data, max_megapixels)
     for name, payload in properties:
         if name == b"av1C" and len(payload) >= 3 and payload[2] & HIGH_BIT_DEPTH:
-            raise InputError(
-                "AVIF of 10 or 12 bits is not supported",
-                "convert it to a 16-bit PNG first, for example with avifdec",
+            raise unsupported(
+                "AVIF of 10 or 12 bits", "convert it to a 16-bit PNG first, for example with avifdec"
             )
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:
-        raise InputError("animated AVIF is not supported", "save the frame you want as a separate AVIF")
+        raise unsupported("animated AVIF", "save the frame you want as a separate AVIF")
     samples = np.asarray(image)
     if samples.dtype != np.uint8:
         raise damaged("unexpected kind of pixels")

@@ -7,9 +7,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin, Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
 FILE_HEADER = 14
@@ -35,7 +34,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     elif image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "RGB", "RGBA"):
-        raise InputError(f"BMP with pixels of the kind {image.mode} is not supported", "save it as PNG first")
+        raise unsupported(f"BMP with pixels of the kind {image.mode}", "save it as PNG first")
     samples = np.asarray(image)
     samples = samples.reshape(*samples.shape[:2], -1)
     alpha = samples[:, :, 3] if samples.shape[2] == 4 else None

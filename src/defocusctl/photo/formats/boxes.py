@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from defocusctl.errors import InputError
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size
+from defocusctl.photo.header import check_size, unsupported
 
 PROPERTY_CONTAINERS = (b"meta", b"iprp", b"ipco")
 KNOWN_BOXES = {
@@ -171,8 +170,8 @@ def refuse_other_codecs(data: bytes, codec: bytes) -> None:
     kinds = {items.kinds.get(item, b"") for item in _whole(items, items.primary)}
     other = next((name for kind, name in CODECS.items() if kind in kinds and kind != codec), None)
     if other:
-        raise InputError(
-            f"a picture in {other} within this kind of file is not supported",
+        raise unsupported(
+            f"a picture in {other} within this kind of file",
             "convert it to PNG or TIFF first, for example with heif-convert or ImageMagick",
         )
 

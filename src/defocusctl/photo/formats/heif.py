@@ -4,7 +4,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
@@ -20,7 +19,7 @@ from defocusctl.photo.formats.boxes import (
     properties_not_carried,
     refuse_other_codecs,
 )
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples, rescaled
 
 FINEST_QUALITY = 100
@@ -60,9 +59,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     names = {box.name for box in boxes(data)}
     if b"meta" not in names:
         if b"moov" in names or data[8:12] in SEQUENCE_BRANDS:
-            raise InputError(
-                "a HEIC image sequence is not supported", "extract its frames first, with ffmpeg"
-            )
+            raise unsupported("a HEIC image sequence", "extract its frames first, with ffmpeg")
         raise damaged("HEIC: the end of the file is missing")
     refuse_other_codecs(data, HEVC)
     properties = item_properties(data, max_megapixels)

@@ -5,11 +5,11 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from defocusctl.errors import InputError, OutputError
+from defocusctl.errors import OutputError
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import KNOWN_BOXES, Box, boxes, not_carried
 from defocusctl.photo.formats.jxl_codestream import SIGNATURE, CodestreamHeader, read_header, with_profile
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples, rescaled
 
 CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -41,7 +41,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     header = read_header(codestream)
     check_size(header.width, header.height, max_megapixels)
     if header.black:
-        raise InputError("CMYK is not supported", "convert the photo to RGB first")
+        raise unsupported("CMYK", "convert the photo to RGB first")
     pixels_only = _pixels_only(data, parts)
     found = pyjpegxl.probe(pixels_only)
     samples = imagecodecs.jpegxl_decode(pixels_only, index=0)
@@ -96,9 +96,7 @@ def _refuse_further_frames(data: bytes, first: Samples) -> None:
     try:
         imagecodecs.jpegxl_decode(data, out=np.empty_like(first))
     except ValueError as error:
-        raise InputError(
-            "animated JPEG XL is not supported", "save the frame you want as a separate file"
-        ) from error
+        raise unsupported("animated JPEG XL", "save the frame you want as a separate file") from error
 
 
 def _interleaved(samples: Samples, header: CodestreamHeader, colours: int) -> Samples:

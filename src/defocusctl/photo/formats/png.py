@@ -7,7 +7,6 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif, xmp
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
@@ -21,7 +20,7 @@ from defocusctl.photo.formats.png_text import (
     raw_profile,
     text_of,
 )
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resolution, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -59,12 +58,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
     if b"fdAT" in names:  # frames in addition to the default picture
-        kind = (
-            "animated PNG"
-            if b"fcTL" in names[: names.index(b"IDAT")]
-            else "a PNG with an animation beside it"
-        )
-        raise InputError(f"{kind} is not supported", "save the frame you want as a separate PNG")
+        animated = b"fcTL" in names[: names.index(b"IDAT")]
+        kind = "animated PNG" if animated else "a PNG with an animation beside it"
+        raise unsupported(kind, "save the frame you want as a separate PNG")
     header = bytes(pieces[0][1])
     width, height = struct.unpack_from(">II", header)
     ordered = [piece for name in PIXEL_CHUNKS for piece in pieces if piece[0] == name]
@@ -169,8 +165,8 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[
 
 def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> None:
     if name == b"CgBI":
-        raise InputError(
-            "a PNG in Apple's own form (CgBI) is not supported",
+        raise unsupported(
+            "a PNG in Apple's own form (CgBI)",
             "convert it first, for example with: pngcrush -revert-iphone-optimizations",
         )
     if name != b"IHDR" or len(payload) != 13:

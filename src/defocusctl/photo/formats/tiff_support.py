@@ -10,7 +10,7 @@ from typing import Any
 from defocusctl.errors import InputError
 from defocusctl.photo import ifd
 from defocusctl.photo.formats.jpeg_segments import read_layout
-from defocusctl.photo.header import damaged
+from defocusctl.photo.header import damaged, unsupported
 
 REDUCED_PAGE = 1
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
@@ -70,33 +70,30 @@ def refuse_several_pages(tiff: Any) -> list[str]:
 def refuse_unsupported(page: Any) -> None:
     """Refuse unsupported colour models, compressions, depths and channels."""
     if name := UNSUPPORTED_COLOURS.get(page.photometric):
-        raise InputError(f"{name} is not supported", "convert the photo to RGB first")
+        raise unsupported(name, "convert the photo to RGB first")
     if page.compression not in (*KEPT_COMPRESSIONS, JPEG, WEBP):
-        raise InputError(
-            f"a TIFF with compression {int(page.compression)} is not supported",
-            "save it with LZW or Deflate first",
+        raise unsupported(
+            f"a TIFF with compression {int(page.compression)}", "save it with LZW or Deflate first"
         )
     if page.photometric == YCBCR and page.compression != JPEG:
-        raise InputError("a TIFF with YCbCr colour is not supported", "convert the photo to RGB first")
+        raise unsupported("a TIFF with YCbCr colour", "convert the photo to RGB first")
     if page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
-        raise InputError("a TIFF of this kind of colour is not supported", "convert the photo to RGB first")
+        raise unsupported("a TIFF of this kind of colour", "convert the photo to RGB first")
     dtype = None if page.dtype is None else page.dtype.name
     packed_depths = (1,) if page.compression == LZW else (1, 2, 4)
     packed = page.bitspersample in packed_depths and page.photometric != RGB
     if not isinstance(page.bitspersample, int):
-        raise InputError(
-            "a TIFF whose channels differ in depth is not supported", "convert it to 8 or 16 bits first"
-        )
+        raise unsupported("a TIFF whose channels differ in depth", "convert it to 8 or 16 bits first")
     whole = dtype in READABLE_TYPES and page.bitspersample == 8 * page.dtype.itemsize
     if not (whole or packed):
-        raise InputError(
-            f"a TIFF with {page.bitspersample}-bit samples of this type is not supported",
+        raise unsupported(
+            f"a TIFF with {page.bitspersample}-bit samples of this type",
             "convert it to 8 or 16 bits or floating point first",
         )
     colours = 3 if page.photometric in (RGB, YCBCR) else 1
     if page.imagedepth != 1 or page.samplesperpixel not in (colours, colours + 1):
-        raise InputError(
-            f"a TIFF with {page.samplesperpixel} channels is not supported",
+        raise unsupported(
+            f"a TIFF with {page.samplesperpixel} channels",
             "save the photo as RGB or grey with at most one alpha channel first",
         )
     if page.photometric == PALETTE and (page.colormap is None or dtype not in ("bool", "uint8", "uint16")):

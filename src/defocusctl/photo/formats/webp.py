@@ -7,10 +7,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
 
 FINEST_QUALITY = 100
@@ -35,7 +34,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             further.append(f"a second chunk {left_out.printable(name)}")
     frames = [payload for name, payload in pieces if name == b"ANMF"]
     if len(frames) > 1:
-        raise InputError("animated WebP is not supported", "save the frame you want as a separate WebP")
+        raise unsupported("animated WebP", "save the frame you want as a separate WebP")
     width, height = _size(chunks)
     check_size(width, height, max_megapixels)
     samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)
