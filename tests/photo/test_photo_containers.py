@@ -14,7 +14,7 @@ from PIL import Image
 
 from defocusctl.errors import InputError
 from defocusctl.photo import Photo, conversion_warnings, ifd, read_photo, write_photo
-from defocusctl.photo.formats.raw_metadata import is_raw
+from defocusctl.photo.formats.raw import is_raw
 from defocusctl.photo.targets import output_path
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files

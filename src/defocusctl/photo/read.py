@@ -11,7 +11,7 @@ from pathlib import Path
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
 from defocusctl.photo import alpha, description, icc
-from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
+from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, tiff, webp
 from defocusctl.photo.header import (
     CAMERA_RAW,
     HEAD_BYTES,
@@ -70,7 +70,7 @@ def read_photo(
     with _naming(whence):
         data = source if isinstance(source, bytes) else _read_file(source)
         kind = identify(data[:HEAD_BYTES])
-        if kind == "TIFF" and raw_metadata.is_raw(data):  # only its directories distinguish it
+        if kind == "TIFF" and raw.is_raw(data):  # only its directories distinguish it
             kind = CAMERA_RAW
         _check_package(kind)
         photo = upright_photo(_decode(data, kind, max_megapixels), kind, white)

@@ -65,7 +65,7 @@ def _exif(block: bytes, kind: str, converted: bool) -> bytes:
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
     parsed = Packet(packet)
     codes = {f"{NAMESPACES.get(code, TIFF)} {name}": code for code, name in STORAGE.items()}
-    for part in (each for description in parsed.descriptions for each in description.properties):
+    for part in parsed.properties:
         fields = [part] if isinstance(part, Field) else list(part.fields())
         if part.name in codes:
             values = {int(each.text) for each in fields if each.text.isdecimal()}

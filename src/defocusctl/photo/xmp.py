@@ -65,13 +65,12 @@ def remove_references(packet: Packet) -> list[str]:
         for part in parts:
             if part.name == PREVIEW or _is_picture(part.text):
                 packet.cut(part)
-    for description in packet.descriptions:
-        for part in description.properties:
-            subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
-            if subject is not None:
-                about.append(subject)
-            if subject is not None or part.name in (THUMBNAILS, EXTENDED):
-                packet.cut(part)
+    for part in packet.properties:
+        subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
+        if subject is not None:
+            about.append(subject)
+        if subject is not None or part.name in (THUMBNAILS, EXTENDED):
+            packet.cut(part)
     return list(dict.fromkeys(about))
 
 

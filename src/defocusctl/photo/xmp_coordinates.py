@@ -82,21 +82,20 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
 
 def _remove_untransformable(parsed: Packet) -> Iterator[str]:
     """Remove the properties that cannot be transformed, and return their names."""
-    for description in parsed.descriptions:
-        for part in description.properties:
-            namespace, _, local = part.name.partition(" ")
-            if namespace == PANORAMA:
-                parsed.cut(part)
-                yield LOST_PANORAMA
-            elif part.name == PAGES:
-                parsed.cut(part)
-                yield LOST_PAGE
-            elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
-                parsed.cut(part)
-                yield LOST_CROP
-            elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
-                parsed.cut(part)
-                yield LOST_APPLE_CROP
+    for part in parsed.properties:
+        namespace, _, local = part.name.partition(" ")
+        if namespace == PANORAMA:
+            lost = LOST_PANORAMA
+        elif part.name == PAGES:
+            lost = LOST_PAGE
+        elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
+            lost = LOST_CROP
+        elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
+            lost = LOST_APPLE_CROP
+        else:
+            continue
+        parsed.cut(part)
+        yield lost
 
 
 def _swap_sides(parsed: Packet) -> None:

@@ -131,6 +131,11 @@ class Packet:
         return [child for child in self.rdf.children if child.name == DESCRIPTION]
 
     @property
+    def properties(self) -> list[Field | Element]:
+        """Those of all Descriptions."""
+        return [part for description in self.descriptions for part in description.properties]
+
+    @property
     def prefix(self) -> str:
         """The prefix of RDF's own names, with its colon."""
         return self.bytes[self.rdf.start + 1 : self.rdf.name_end].removesuffix(b"RDF").decode()
