@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.tiff_support import YCBCR
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
+YCBCR = 6
 
 SUBFILE_TYPE = 254
 NAMED = {
