@@ -125,13 +125,6 @@ def _coordinates_in(
         yield from _coordinates_in(child, item)
 
 
-def _transformed(area: Area, reframing: Reframing) -> Area:
-    found = reframing.area(area)
-    if found is None:
-        raise _OutsideError
-    return found
-
-
 def _scales(reframing: Reframing, unit: str) -> tuple[Size, Size]:
     """The factors that convert this unit to pixels, before and after."""
     return (Size(1, 1), Size(1, 1)) if unit == "pixel" else (reframing.before, reframing.after)
@@ -144,7 +137,9 @@ def _rectangle(
     before, after = _scales(reframing, unit)
     width, height = numbers[2] * before.width, numbers[3] * before.height
     x, y = numbers[0] * before.width + anchor * width, numbers[1] * before.height + anchor * height
-    area = _transformed(Area(x, y, width, height), reframing)
+    area = reframing.area(Area(x, y, width, height))
+    if area is None:
+        raise _OutsideError
     return (
         (area.x - anchor * area.width) / after.width,
         (area.y - anchor * area.height) / after.height,
@@ -207,14 +202,11 @@ def _boundary(texts: list[str], keys: list[str], reframing: Reframing) -> list[s
 
 
 def _subject(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
-    """EXIF's subject area: a point, a circle (centre and diameter) or a rectangle (centre and sides)."""
-    numbers = [float(text) for text in texts]
-    if len(numbers) not in (2, 3, 4):
+    """EXIF's subject area."""
+    subject = reframing.subject([float(text) for text in texts])
+    if subject is None:
         raise _OutsideError
-    sides = {2: [0.0, 0.0], 3: 2 * numbers[2:], 4: numbers[2:]}[len(numbers)]
-    area = _transformed(Area(*numbers[:2], *sides), reframing)
-    values = (area.x, area.y, max(area.width, area.height) if len(numbers) == 3 else area.width, area.height)
-    return [str(round(value)) for value in values[: len(numbers)]]
+    return [str(round(value)) for value in subject]
 
 
 def _applied_to(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
