@@ -63,7 +63,8 @@ def remove_references(packet: Packet) -> list[str]:
     for element in packet.rdf.walk():
         parts: list[Field | Element] = [*element.attributes, element]
         for part in parts:
-            if part.name == PREVIEW or _is_picture(part.text):
+            beginning = part.text.lstrip()[: embedded_pictures.HEAD].encode()
+            if part.name == PREVIEW or embedded_pictures.is_encoded(beginning):
                 packet.cut(part)
     for part in packet.properties:
         subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
@@ -133,10 +134,6 @@ def _xml_name(key: str) -> str:
 def _xml_text(value: str | int | float) -> str:
     """The value without the characters that XML 1.0 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", str(value))
-
-
-def _is_picture(text: str) -> bool:
-    return embedded_pictures.is_encoded(text.lstrip()[: embedded_pictures.HEAD].encode())
 
 
 def _links_credentials(part: Field | Element) -> bool:

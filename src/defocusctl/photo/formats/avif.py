@@ -11,7 +11,6 @@ from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
     AV1,
-    Properties,
     colour_codes,
     has_profile,
     is_srgb,
@@ -61,14 +60,12 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
     if codings and all(payload[2] & MONOCHROME for payload in codings):
         pixels = pixels[:, :, :1]
-    metadata = Metadata(
-        icc=image.info.get("icc_profile"),
-        exif=image.info.get("exif") or None,
-        xmp=image.info.get("xmp"),
-    )
-    warnings: tuple[str, ...] = (
-        ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
-    )
+    info = image.info
+    metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"))
+    warnings: tuple[str, ...] = ()
+    codes = colour_codes(properties)
+    if codes is not None and not has_profile(properties) and not is_srgb(*codes[:2]):
+        warnings = ("the file's colour description is not sRGB and is not kept",)
     light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
     lost = [*light, *properties_not_carried(properties, READ_PROPERTIES)]
     warnings += left_out.warning([*lost, *items_not_carried(data), *not_carried(data, READ_BOXES)])
@@ -100,9 +97,3 @@ def encode(
         exif=exif.without_orientation(metadata.exif) if metadata.exif else b"",
         xmp=metadata.xmp or b"",
     )
-
-
-def _foreign_colours(properties: Properties) -> bool:
-    """Whether colours are described by codes (ITU-T H.273) other than sRGB's, without an ICC profile."""
-    codes = colour_codes(properties)
-    return codes is not None and not has_profile(properties) and not is_srgb(codes[0], codes[1])

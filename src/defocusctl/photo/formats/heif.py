@@ -75,7 +75,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = _to_full_range(samples, depth)
     colours = samples.shape[2] - picture.has_alpha
     alpha = samples[:, :, -1] if picture.has_alpha else None
-    chroma = picture.info.get("chroma")
+    info = picture.info
+    chroma = info.get("chroma")
     pixels = samples[:, :, : colours if chroma else 1]  # grey with alpha is decoded as RGBA
     codes = colour_codes(properties)
     coding = HeifCoding(
@@ -83,24 +84,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         chroma=chroma or FULL_COLOUR,
         lossless=codes is not None and codes[2] == IDENTITY,
         colours=None if codes is None or has_profile(properties) else codes[:2],
-        light=tuple((name, picture.info[name]) for name in LIGHT if name in picture.info),
+        light=tuple((name, info[name]) for name in LIGHT if name in info),
     )
-    metadata = Metadata(
-        icc=picture.info.get("icc_profile"),
-        exif=picture.info.get("exif") or None,
-        xmp=picture.info.get("xmp"),
-        coding=coding,
-    )
+    metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"), coding=coding)
     lost = properties_not_carried(properties, READ_PROPERTIES)
     warnings = left_out.warning([*lost, *items_not_carried(data), *not_carried(data)])
-    return Decoded(
-        pixels,
-        alpha,
-        metadata,
-        orientation=1,
-        warnings=warnings,
-        associated=bool(picture.premultiplied_alpha),
-    )
+    associated = bool(picture.premultiplied_alpha)
+    return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
 
 def encode(
@@ -116,7 +106,9 @@ def encode(
     import pillow_heif
 
     coding = metadata.coding if isinstance(metadata.coding, HeifCoding) else None
-    depth = 8 if pixels.dtype == np.uint8 else stored_bits(metadata)
+    depth = coding.depth if coding and coding.depth > 8 else DEEP_BITS
+    if pixels.dtype == np.uint8:
+        depth = 8
     grey = pixels.shape[2] == 1
     height, width = pixels.shape[:2]
     lossless = coding is not None and coding.lossless and quality is None
@@ -149,12 +141,6 @@ def encode(
         options["xmp"] = metadata.xmp
     stored = samples if depth == 8 else rescaled(samples, 65535, 2**depth - 1).astype("<u2")
     pillow_heif.encode(mode, (width, height), stored.tobytes(), out, **options)
-
-
-def stored_bits(metadata: Metadata) -> int:
-    """The bit depth for 16-bit samples: that of a HEIC source, else 10."""
-    coding = metadata.coding
-    return coding.depth if isinstance(coding, HeifCoding) and coding.depth > 8 else DEEP_BITS
 
 
 def foreign_colours(coding: HeifCoding) -> bool:

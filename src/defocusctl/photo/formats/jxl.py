@@ -54,7 +54,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
     lost = [*_further_boxes(data, parts), *(not_carried(data, READ_BOXES) if parts else ())]
-    warnings = (*_left_out(header, alpha), *left_out.warning(lost))
+    warnings = left_out.warning(lost)
+    if header.extra_channels > (alpha is not None):
+        warnings = ("its channels beside colour and alpha are left out", *warnings)
     pixels, associated = samples[:, :, :colours], header.alpha_associated
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
@@ -178,8 +180,3 @@ def _box(name: bytes, content: bytes) -> bytes:
     if len(content) + 8 < 2**32:
         return (len(content) + 8).to_bytes(4, "big") + name + content
     return b"\0\0\0\1" + name + (len(content) + 16).to_bytes(8, "big") + content
-
-
-def _left_out(header: CodestreamHeader, alpha: Samples | None) -> tuple[str, ...]:
-    further = header.extra_channels - (alpha is not None)
-    return ("its channels beside colour and alpha are left out",) if further > 0 else ()
