@@ -4,7 +4,7 @@ TIFF files have some of the same tags, and those of maps (GeoTIFF) and raw pictu
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from defocusctl.geometry import Size
 from defocusctl.photo import ifd
@@ -169,7 +169,7 @@ def tags_reframed(
         if tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
             kept.append(tag)
         elif moved_subject := _subject(tag, order, reframing):
-            kept.append(TiffTag(tag.code, tag.kind, tag.count, moved_subject))
+            kept.append(replace(tag, value=moved_subject))
         else:
             lost.append(LOST_SUBJECT)
     found = {tag.code for tag in kept} & GEOGRAPHIC
@@ -241,5 +241,5 @@ def _map_position(
         else:  # a matrix from (column, row, height, 1) to map coordinates
             for row in range(0, tag.count, 4):
                 numbers[row + 3] += numbers[row] * left + numbers[row + 1] * top
-        moved.append(TiffTag(tag.code, tag.kind, tag.count, struct.pack(f"{order}{tag.count}d", *numbers)))
+        moved.append(replace(tag, value=struct.pack(f"{order}{tag.count}d", *numbers)))
     return tuple(moved)

@@ -15,7 +15,7 @@ from defocusctl.photo import embedded_pictures, ifd, photoshop
 from defocusctl.photo.embedded_pictures import Span
 from defocusctl.photo.reframing import Reframing
 
-XMP, PHOTOSHOP, MAKER_NOTE = 700, 34377, 37500
+XMP, MAKER_NOTE = 700, 37500
 LONGEST_MAKER = 32  # bytes before the directory in a maker note
 PICTURES = {273, 279, 324, 325, 330, 513, 514}  # where a picture's parts or its directory are
 
@@ -79,7 +79,9 @@ def without_photoshop(block: bytes, reframing: Reframing | None, removed: photos
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    return _edited(block, PHOTOSHOP, lambda resources: photoshop.cleaned(resources, reframing, removed))
+    return _edited(
+        block, photoshop.PHOTOSHOP_TAG, lambda resources: photoshop.cleaned(resources, reframing, removed)
+    )
 
 
 def _edited(block: bytes, code: int, edit: Callable[[bytes], bytes]) -> bytes:

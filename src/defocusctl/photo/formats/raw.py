@@ -266,7 +266,7 @@ def _as_tiff(data: bytes) -> bytes | None:
 
 def _directories(block: bytes) -> Iterator[list[ifd.Entry]]:
     """The chain of directories and their sub-directories, as far as they can be read."""
-    order, budget = ifd.byte_order(block), ifd.ReadBudget.of(block)
+    order, budget = ifd.byte_order(block), ifd.ReadBudget(block)
     try:
         for entries in ifd.chain(block, budget, MAX_DIRECTORIES):
             yield entries

@@ -144,7 +144,7 @@ def _refuse_overlapping_tags(data: bytes) -> None:
 
     tifffile reads every value in full, even if one tag is repeated a thousand times.
     """
-    budget = ifd.ReadBudget.of(data)
+    budget = ifd.ReadBudget(data)
     try:
         for _ in ifd.chain(data, budget, MAX_PAGES + 1):
             if budget.left < 0:
