@@ -124,8 +124,7 @@ def _place(block: bytes, entry: ifd.Entry) -> Span:
 
 def _covered(spans: list[Span], length: int) -> npt.NDArray[np.bool_]:
     """For every byte of a block, whether a span covers it."""
-    limits = np.clip(np.array(spans, np.int64).reshape(-1, 2), 0, length)
-    changes = np.zeros(length + 1, np.int64)
-    np.add.at(changes, limits[:, 0], 1)
-    np.add.at(changes, limits[:, 1], -1)
-    return np.cumsum(changes[:-1]) > 0
+    covered = np.zeros(length, np.bool_)
+    for start, end in spans:
+        covered[start:end] = True
+    return covered

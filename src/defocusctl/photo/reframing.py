@@ -81,12 +81,12 @@ class Reframing:
     def point(self, x: float, y: float) -> tuple[float, float]:
         """The new position of a point, in pixels from the top left corner."""
         height, width = self.before
-        if self.orientation in (2, 3, 6, 7):
-            x, y = (width - x, y) if not self.swaps_sides else (x, height - y)
-        if self.orientation in (3, 4, 7, 8):
-            x, y = (x, height - y) if not self.swaps_sides else (width - x, y)
         if self.swaps_sides:
-            x, y = y, x
+            x, y, width, height = y, x, height, width
+        if self.orientation in (3, 4, 7, 8):
+            y = height - y
+        if self.orientation in (2, 3, 6, 7):
+            x = width - x
         return x - self.box.left, y - self.box.top
 
     def area(self, area: Area) -> Area | None:

@@ -111,22 +111,14 @@ def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
 
 
 def _check_convertible(photo: Photo, target: Path) -> None:
-    """Refuse a target whose suffix names a format that cannot hold the photo.
-
-    Raises:
-        OutputError: if it cannot.
-    """
+    """Raise an OutputError if the target's suffix names a format that cannot hold the photo."""
     if photo.pixels.shape[2] == 3 and target.suffix.lower() == GREYMAP:
         raise OutputError(f"a PGM file such as '{target}' cannot hold colour", "end its name in .ppm")
     _check_fits(photo, format_of_suffix(target.suffix) or photo.format)
 
 
 def _check_fits(photo: Photo, kind: str) -> None:
-    """Refuse a format that cannot hold the photo's alpha or its size.
-
-    Raises:
-        OutputError: if it cannot.
-    """
+    """Raise an OutputError if the format cannot hold the photo's alpha or its size."""
     if photo.alpha is not None and kind in WITHOUT_ALPHA:
         raise OutputError(
             f"{kind} cannot hold the photo's transparency", "write a .png, .tif or .webp with -o"

@@ -23,9 +23,8 @@ from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples, rescaled
 
 FINEST_QUALITY = 100
-FINEST_PRESET = (
-    "ultrafast"  # of x265; at quality 100 five times faster and more accurate, but a quarter larger
-)
+# of x265; at quality 100 five times faster and more accurate, but a quarter larger
+FINEST_PRESET = "ultrafast"
 LOSSLESS_QUALITY = -1
 DEEP_BITS = 10
 LARGEST_SIDE = 32768
