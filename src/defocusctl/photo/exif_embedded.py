@@ -63,14 +63,11 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    packets: list[bytes] = []
-
-    def taken(packet: bytes) -> bytes:
-        packets.append(packet)
-        return b""
-
-    block = _edited(block, XMP, taken)
-    return ifd.without_tags(block, ifd.first_directory(block), {XMP} if packets else set()), packets
+    first = ifd.first_directory(block)
+    entries, _ = ifd.read_directory(block, first)
+    packets = [each.tag.value for each in entries if each.tag.code == XMP and len(each.tag.value) > 4]
+    blanked = _edited(block, XMP, lambda _: b"")
+    return ifd.without_tags(blanked, first, {XMP} if packets else set()), packets
 
 
 def without_photoshop(block: bytes, reframing: Reframing | None, removed: photoshop.Removed) -> bytes:

@@ -4,7 +4,7 @@ What cannot be transformed (Camera Raw's crop and masks, panoramas) is removed, 
 off.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from defocusctl.geometry import Size
 from defocusctl.photo.reframing import Area, Reframing
@@ -29,6 +29,7 @@ CAMERA_RAW_GEOMETRY = (
     *("PaintBased", "GradientBased", "CircularGradientBased", "LensBlur", "Spots"),
 )
 APPLE_GEOMETRY = ("Crop", "Affine", "Straighten")
+RECTANGLE = ("rbX", "rbY", "rbW", "rbH")  # of IPTC
 LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
 LOST_PAGE = "the size of the page"
 LOST_APPLE_CROP = "the crop in Apple's adjustments"
@@ -130,38 +131,38 @@ def _scales(reframing: Reframing, unit: str) -> tuple[Size, Size]:
     return (Size(1, 1), Size(1, 1)) if unit == "pixel" else (reframing.before, reframing.after)
 
 
-def _rectangle(
-    numbers: list[float], unit: str, reframing: Reframing, anchor: float = 0.0
-) -> tuple[float, float, float, float]:
-    """x, y, width and height in their unit; (x, y) lies ``anchor`` times the sides before the centre."""
+def _with_rectangle(
+    names: Sequence[str],
+    texts: list[str],
+    keys: Sequence[str],
+    unit: str,
+    reframing: Reframing,
+    anchor: float = 0.0,
+) -> list[str]:
+    """The texts with the rectangle in these fields (x, y, width, height) transformed; it may lack sides.
+
+    (x, y) lies ``anchor`` times the sides before the centre.
+    """
+    given = dict(zip(keys, texts, strict=True))
     before, after = _scales(reframing, unit)
-    width, height = numbers[2] * before.width, numbers[3] * before.height
-    x, y = numbers[0] * before.width + anchor * width, numbers[1] * before.height + anchor * height
-    area = reframing.area(Area(x, y, width, height))
+    x, y = float(given[names[0]]) * before.width, float(given[names[1]]) * before.height
+    width, height = (
+        float(given.get(names[2], 0)) * before.width,
+        float(given.get(names[3], 0)) * before.height,
+    )
+    area = reframing.area(Area(x + anchor * width, y + anchor * height, width, height))
     if area is None:
         raise _OutsideError
-    return (
-        (area.x - anchor * area.width) / after.width,
-        (area.y - anchor * area.height) / after.height,
-        area.width / after.width,
-        area.height / after.height,
-    )
-
-
-def _with_rectangle(
-    names: list[str], texts: list[str], keys: list[str], unit: str, reframing: Reframing, anchor: float = 0.0
-) -> list[str]:
-    """The texts with the rectangle in these fields (x, y, width, height) transformed; it may lack sides."""
-    given = dict(zip(keys, texts, strict=True))
-    numbers = [float(given[names[0]]), float(given[names[1]]), *(float(given.get(n, 0)) for n in names[2:])]
-    moved = dict(zip(names, _rectangle(numbers, unit, reframing, anchor), strict=True))
-    return [_written(moved[key]) if key in moved else text for key, text in zip(keys, texts, strict=True)]
+    x, y = area.x - anchor * area.width, area.y - anchor * area.height
+    values = (x / after.width, y / after.height, area.width / after.width, area.height / after.height)
+    moved = dict(zip(names, map(_written, values), strict=True))
+    return [moved.get(key, text) for key, text in zip(keys, texts, strict=True)]
 
 
 def _marked_area(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
     """A Metadata Working Group area: centre, and sides or diameter."""
     unit = _text_of("unit", texts, keys)
-    transformed = _with_rectangle(["x", "y", "w", "h"], texts, keys, unit, reframing)
+    transformed = _with_rectangle("xywh", texts, keys, unit, reframing)
     if "d" in keys:
         before, after = _scales(reframing, unit)
         place = keys.index("d")
@@ -171,20 +172,17 @@ def _marked_area(texts: list[str], keys: list[str], reframing: Reframing) -> lis
 
 def _face(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
     """A Microsoft rectangle: left, top, width and height in one text."""
-    numbers = [float(part) for part in texts[0].split(",")]
-    if len(numbers) != 4:
-        raise _OutsideError
-    return [", ".join(_written(value) for value in _rectangle(numbers, "relative", reframing, 0.5))]
+    return [", ".join(_with_rectangle("xywh", texts[0].split(","), "xywh", "relative", reframing, 0.5))]
 
 
 def _boundary(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
     """An IPTC region: rectangle (left, top, sides), circle (centre, radius) or polygon."""
     shape, unit = _text_of("rbShape", texts, keys), _text_of("rbUnit", texts, keys)
     if shape == "rectangle":
-        return _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing, 0.5)
+        return _with_rectangle(RECTANGLE, texts, keys, unit, reframing, 0.5)
     before, after = _scales(reframing, unit)
     if shape == "circle":
-        transformed = _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing)
+        transformed = _with_rectangle(RECTANGLE, texts, keys, unit, reframing)
         place = keys.index("rbRx")
         transformed[place] = _written(float(texts[place]) * before.width / after.width)
         return transformed

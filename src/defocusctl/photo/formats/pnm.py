@@ -85,12 +85,10 @@ def _raw(
     height, width, colours = shape
     wide = 2 if maxval > 255 else 1
     length = height * (-(-width // 8)) if bitmap else height * width * colours * wide
-    stored = np.frombuffer(
-        data, np.uint8, count=min(length, max(len(data) - start, 0)), offset=min(start, len(data))
-    )
-    if stored.size < length:
-        raise damaged("the end of the file is missing")
     end = start + length
+    if end > len(data):
+        raise damaged("the end of the file is missing")
+    stored = np.frombuffer(data, np.uint8, length, start)
     if data[end : end + 2] in (b"P4", b"P5", b"P6"):
         raise InputError(
             "it holds several pictures, which is not supported", "split it into separate files first"
