@@ -72,10 +72,9 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
     """The consecutive boxes from ``start`` on, up to the first invalid one."""
     limit = len(data) if end is None else end
     while start + 8 <= limit:
-        length = int.from_bytes(data[start : start + 4], "big")
-        name, content = data[start + 4 : start + 8], start + 8
+        length, name, content = _number(data, start, 4), data[start + 4 : start + 8], start + 8
         if length == 1:
-            length, content = int.from_bytes(data[content : content + 8], "big"), content + 8
+            length, content = _number(data, content, 8), content + 8
         stop = limit if length == 0 else start + length
         if stop < content:
             return
