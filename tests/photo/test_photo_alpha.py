@@ -22,20 +22,9 @@ from defocusctl.photo.formats.jxl_codestream import (
     read_size,
 )
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 BEYOND = "some of its premultiplied colours exceed their alpha and are clipped to it"
-
-
-def rewritten(photo: Photo, pixels: np.ndarray | None = None, quality: int | None = None) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(
-        photo,
-        photo.pixels if pixels is None else pixels,
-        buffer,
-        quality=quality,
-        provenance=files.PROVENANCE,
-    )
-    return buffer.getvalue()
 
 
 def cutout(dtype: str = "uint8", colours: int = 3) -> tuple[np.ndarray, np.ndarray]:
