@@ -263,6 +263,7 @@ def _long_number(value: int) -> str:
 
 
 def _as_text(data: bytes) -> str:
+    """The bits of bytes, lowest first; ``_as_bytes`` is the reverse."""
     return "".join(f"{byte:08b}"[::-1] for byte in data)
 
 
