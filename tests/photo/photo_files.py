@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
-from defocusctl.photo import Provenance
+from defocusctl.photo import Photo, Provenance, write_photo
 
 DATA = Path(__file__).parent / "data"
 PROVENANCE = Provenance(
@@ -216,3 +216,11 @@ def _repaired(data: bytes) -> bytes:
         out += png_chunk(data[position + 4 : position + 8], data[position + 8 : position + 8 + length])
         position += 12 + length
     return out + data[position:]
+
+
+def rewritten(photo: Photo, pixels: np.ndarray | None = None, quality: int | None = None) -> bytes:
+    """The file that ``write_photo`` makes of a photo, in its own format, by default with its own pixels."""
+    buffer = io.BytesIO()
+    pixels = photo.pixels if pixels is None else pixels
+    write_photo(photo, pixels, buffer, quality=quality, provenance=PROVENANCE)
+    return buffer.getvalue()

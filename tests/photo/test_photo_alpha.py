@@ -11,31 +11,20 @@ import tifffile
 from defocusctl.photo import Metadata, Photo, read_photo, write_photo
 from defocusctl.photo.alpha import BAND, MARGIN, filled
 from defocusctl.photo.formats import jxl
-from defocusctl.photo.formats.jxl_header import (
+from defocusctl.photo.formats.jxl_codestream import (
     ALPHA,
     ENUMERATION,
     EXTRA_CHANNELS,
     NAME_LENGTHS,
     SHIFTS,
     Bits,
+    read_depth,
     read_size,
-    skip_depth,
 )
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 BEYOND = "some of its premultiplied colours exceed their alpha and are clipped to it"
-
-
-def rewritten(photo: Photo, pixels: np.ndarray | None = None, quality: int | None = None) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(
-        photo,
-        photo.pixels if pixels is None else pixels,
-        buffer,
-        quality=quality,
-        provenance=files.PROVENANCE,
-    )
-    return buffer.getvalue()
 
 
 def cutout(dtype: str = "uint8", colours: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -114,11 +103,11 @@ def test_jpeg_xl_with_associated_alpha_becomes_straight() -> None:
     assert bits.take(1) == 0  # not all by default
     if bits.take(1):
         assert bits.take(6) == 0
-    skip_depth(bits)
+    read_depth(bits)
     bits.take(1)
     assert bits.choose(EXTRA_CHANNELS) == 1
     assert bits.take(1) == 0 and bits.choose(ENUMERATION) == ALPHA
-    skip_depth(bits)
+    read_depth(bits)
     bits.choose(SHIFTS)
     assert bits.choose(NAME_LENGTHS) == 0
     assert bits.take(1) == 0

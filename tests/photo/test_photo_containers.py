@@ -13,22 +13,16 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, ifd, read_photo, write_photo
-from defocusctl.photo.convert import conversion_warnings
-from defocusctl.photo.formats.raw_metadata import is_raw
+from defocusctl.photo import conversion_warnings, ifd, read_photo
+from defocusctl.photo.formats.raw import is_raw
 from defocusctl.photo.targets import output_path
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 RGB = files.scene()
 LEFT_OUT = "left out, because the result cannot carry it: "
 MP4 = b"\0\0\0\x18ftypmp42" + bytes(12)
-
-
-def rewritten(photo: Photo) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:

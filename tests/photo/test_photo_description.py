@@ -17,6 +17,7 @@ from defocusctl.photo.model import TiffCoding, TiffTag
 from defocusctl.photo.photoshop import Removed, cleaned_iptc
 from defocusctl.photo.reframing import Area, Reframing, upright
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 THUMBNAIL = files.pillow(files.scene(12, 20), "JPEG", quality=60)
 HEADER = b"Exif\0\0"
@@ -49,12 +50,6 @@ def with_second_directory(first: bytes, *tags: TiffTag, picture: bytes, offset_t
     second = directory(base + len(directory(0)))
     linked = first[:link] + struct.pack("<I", base) + first[link + 4 :]
     return linked.ljust(base, b"\0") + second + picture
-
-
-def rewritten(photo: Photo) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 def file_with(kind: str, *, exif_block: bytes = b"", xmp: bytes = b"") -> bytes:

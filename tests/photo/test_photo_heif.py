@@ -11,21 +11,16 @@ from hypothesis import strategies as st
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
-from defocusctl.photo.formats.heif_items import items_not_carried
+from defocusctl.photo.formats.boxes import items_not_carried
 from defocusctl.photo.model import HeifCoding
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 TARGETS = ["out.jpg", "out.png", "out.tif", "out.webp", "out.avif", "out.heic", "out.jxl"]
 LEFT_OUT = "left out, because the result cannot carry it: "
 LOSSLESS = HeifCoding(8, 444, True, (1, 13), ())
-
-
-def rewritten(photo: Photo, quality: int | None = None) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, quality=quality, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 def deep(bits: int, channels: int) -> np.ndarray:

@@ -7,15 +7,10 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, read_photo, write_photo
+from defocusctl.photo import read_photo
 from defocusctl.photo.formats.jpeg_segments import ZIGZAG, read_layout
 from tests.photo import photo_files as files
-
-
-def rewritten(photo: Photo, quality: int | None = None) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, quality=quality, provenance=files.PROVENANCE)
-    return buffer.getvalue()
+from tests.photo.photo_files import rewritten
 
 
 def tables_of(data: bytes) -> list[np.ndarray]:

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Photo, ifd, read_photo, write_photo
+from defocusctl.photo import ifd, read_photo
 from defocusctl.photo.formats.jpeg_segments import read_layout, write_segment
 from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 NOISE = np.random.default_rng(3).integers(0, 256, (96, 128, 3)).astype(np.uint8)
 DATA = files.pillow(NOISE, "JPEG", quality=90)
@@ -20,12 +21,6 @@ FLAT = files.pillow(np.full((40, 40, 3), 90, np.uint8), "JPEG")
 GREY = files.pillow(NOISE[:, :, 0], "JPEG", quality=90)
 BARE = DATA[:-2]
 MISSING_END = "its end marker is missing; the picture is whole"
-
-
-def rewritten(photo: Photo) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 def with_segments(*segments: tuple[int, bytes], data: bytes = DATA) -> bytes:

@@ -1,6 +1,5 @@
 """JPEG XL in and out: samples of every kind, profile, metadata, orientation; read back by another libjxl."""
 
-import io
 import sys
 from pathlib import Path
 
@@ -13,22 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo, write_photo
-from defocusctl.photo.formats.jxl_header import SIGNATURE, read_header
-from defocusctl.photo.formats.jxl_profile import with_profile
+from defocusctl.photo import Metadata, Photo, conversion_warnings, read_photo
+from defocusctl.photo.formats.jxl_codestream import SIGNATURE, read_header, with_profile
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 with Image.open(files.DATA / "icc-exif.jpg") as image:
     LONG_PROFILE = image.info["icc_profile"]
 GREY_PROFILE = files.ICC[:16] + b"GRAY" + files.ICC[20:]
-
-
-def rewritten(photo: Photo) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """What a result cannot carry is named, and colours and transparency are taken as they are meant."""
 
-import io
 import struct
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import pytest
 
 from defocusctl.errors import InputError
 from defocusctl.geometry import Box
-from defocusctl.photo import cropped, read_photo, write_photo
+from defocusctl.photo import cropped, read_photo
 from defocusctl.photo.targets import is_passed_over
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 from tests.photo.test_photo_description import file_with, packet
 
 
@@ -113,8 +113,6 @@ def test_xmp_about_the_page_and_blur_of_the_whole_picture_goes_with_a_crop() -> 
     assert "a depth map" in photo.warnings[0]
     part = cropped(photo, Box(0, 0, 12, 20))
     assert "the size of the page" in part.warnings[1] and "Camera Raw's crop and masks" in part.warnings[1]
-    buffer = io.BytesIO()
-    write_photo(part, part.pixels, buffer, provenance=files.PROVENANCE)
-    words = buffer.getvalue()
+    words = rewritten(part)
     assert b"<exif:ImageHeight>12<" in words
     assert not any(name in words for name in (b"MaxPageSize", b"LensBlur", b"DepthMapInfo"))

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo import check_is_photo, check_writable_target, ifd, output_path, read_photo, write_photo
-from defocusctl.photo.formats import raw_metadata
+from defocusctl.photo.formats import raw
 from defocusctl.photo.model import TiffTag
 from defocusctl.photo.reframing import upright
 from tests.photo import extra_files as extra
@@ -108,17 +108,17 @@ def test_a_preview_page_before_an_ordinary_one_does_not_make_a_camera_raw() -> N
 
 
 def test_whole_files_are_told_from_cut_ones() -> None:
-    assert raw_metadata.is_whole(DNG) and not raw_metadata.is_whole(DNG.replace(b"II*\0", b"IIRO")[:2000])
+    assert raw.is_whole(DNG) and not raw.is_whole(DNG.replace(b"II*\0", b"IIRO")[:2000])
     fuji = bytearray(b"FUJIFILMCCD-RAW 0201".ljust(200, b"\0"))
     struct.pack_into(">II", fuji, 84, 150, 50)
-    assert raw_metadata.is_whole(bytes(fuji)) and not raw_metadata.is_whole(bytes(fuji[:199]))
+    assert raw.is_whole(bytes(fuji)) and not raw.is_whole(bytes(fuji[:199]))
     canon = extra.box(b"ftyp", b"crx \0\0\0\1crx ") + extra.box(b"mdat", bytes(100))
-    assert raw_metadata.is_whole(canon) and not raw_metadata.is_whole(canon[:-1])
+    assert raw.is_whole(canon) and not raw.is_whole(canon[:-1])
 
 
 def test_exif_of_olympus_and_panasonic_directories() -> None:
     for magic in (b"IIRO", b"IIU\0"):
-        found = raw_metadata.read(magic + DNG[4:], lambda: None)
+        found = raw.read_metadata(magic + DNG[4:], lambda: None)
         assert found.exif is not None and b"Camera One" in found.exif and b"maker note" not in found.exif
 
 
@@ -133,9 +133,9 @@ def test_exif_of_canon_boxes() -> None:
         + extra.box(b"CMT3", directory(1, b"maker note\0"))
         + extra.box(b"CMT4", directory(29, b"2024:05:06\0"))
     )
-    uuid = extra.box(b"uuid", raw_metadata.CANON_BOX + inner)
+    uuid = extra.box(b"uuid", raw.CANON_BOX + inner)
     data = extra.box(b"ftyp", b"crx \0\0\0\1crx ") + extra.box(b"moov", uuid)
-    found = raw_metadata.read(data, lambda: None).exif
+    found = raw.read_metadata(data, lambda: None).exif
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + (found or b""))
     assert exif[272] == "Canon EOS R"
@@ -145,9 +145,9 @@ def test_exif_of_canon_boxes() -> None:
 
 def test_exif_of_the_preview_where_there_is_no_other() -> None:
     preview = files.pillow(files.scene(), "JPEG", exif=b"Exif\0\0" + files.exif_block(6))
-    found = raw_metadata.read(b"FOVb" + bytes(100), lambda: preview).exif
+    found = raw.read_metadata(b"FOVb" + bytes(100), lambda: preview).exif
     assert found is not None and b"Camera" in found and b"maker note" not in found
-    assert raw_metadata.read(b"FOVb" + bytes(100), lambda: b"\xff\xd8 nonsense").exif is None
+    assert raw.read_metadata(b"FOVb" + bytes(100), lambda: b"\xff\xd8 nonsense").exif is None
 
 
 def test_a_developed_raw_does_not_claim_the_colours_of_the_raw() -> None:
@@ -163,7 +163,7 @@ def test_a_developed_raw_does_not_claim_the_colours_of_the_raw() -> None:
         b'xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ColorSpace="65535" exif:Flash="0"',
     )
     block = ifd.build("<", [*main, TiffTag(700, 1, len(words), words)], subs)
-    found = raw_metadata.read(block, lambda: None)
+    found = raw.read_metadata(block, lambda: None)
     assert found.exif is not None and b"R03" not in found.exif
     entries, _ = ifd.read_directory(found.exif, 8)
     assert [each.tag.code for each in entries] == [271, ifd.EXIF_IFD]

@@ -14,6 +14,7 @@ from PIL import Image
 from defocusctl.photo import Photo, conversion_warnings, ifd, read_photo, write_photo
 from defocusctl.photo.model import TiffCoding, TiffTag
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 RGB, GREY = files.scene(), files.scene(channels=1)
 DEEP, DEEP_GREY = files.scene(dtype="uint16"), files.scene(channels=1, dtype="uint16")
@@ -73,12 +74,6 @@ EXACT |= {
     "tiff-rgba-float": with_alpha(files.tiff, "float32", 4, photometric="rgb", extrasamples=["unassalpha"]),
     "webp-rgba-lossless": with_alpha(files.pillow, "uint8", 4, kind="WEBP", lossless=True, exact=True),
 }
-
-
-def rewritten(photo: Photo, pixels: np.ndarray | None = None) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels if pixels is None else pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -317,9 +312,7 @@ def test_avif_heeds_a_quality_with_alpha_too(channels: int) -> None:
     photo = Photo(stored[:, :, : 1 if channels < 3 else 3], alpha, "AVIF")
     sizes = []
     for quality in (30, None):
-        buffer = io.BytesIO()
-        write_photo(photo, photo.pixels, buffer, quality=quality, provenance=files.PROVENANCE)
-        sizes.append(len(buffer.getvalue()))
+        sizes.append(len(rewritten(photo, quality=quality)))
     assert sizes[0] < sizes[1] / 2
 
 

@@ -1,7 +1,6 @@
 """Metadata in unusual places: Photoshop's resources, further directories, beside a maker note, in texts."""
 
 import base64
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -9,21 +8,16 @@ from pathlib import Path
 import pytest
 
 from defocusctl.geometry import Box
-from defocusctl.photo import Photo, cropped, ifd, read_photo, write_photo
+from defocusctl.photo import cropped, ifd, read_photo
 from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
+from tests.photo.photo_files import rewritten
 
 EXIF = ifd.build("<", [TiffTag(315, 2, 8, b"Artist!\0")], {})
 OTHER = ifd.build("<", [TiffTag(315, 2, 8, b"Another\0")], {})
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 LEFT_OUT = "left out, because the result cannot carry it: "
 PREVIEWS = {kind: files.pillow(files.scene(12, 20), kind, quality=60) for kind in ("JPEG", "PNG", "WEBP")}
-
-
-def rewritten(photo: Photo) -> bytes:
-    buffer = io.BytesIO()
-    write_photo(photo, photo.pixels, buffer, provenance=files.PROVENANCE)
-    return buffer.getvalue()
 
 
 def jpeg(*segments: tuple[int, bytes]) -> bytes:

@@ -1,6 +1,5 @@
 """Reads and writes photos with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
-from defocusctl.photo.convert import conversion_warnings
 from defocusctl.photo.description import cropped, is_own
 from defocusctl.photo.mask import Mask, fitted, read_mask
 from defocusctl.photo.model import IN_MEMORY, Decoded, Metadata, Photo, Provenance, Resolution
@@ -12,7 +11,7 @@ from defocusctl.photo.read import (
     upright_photo,
 )
 from defocusctl.photo.targets import backup_path, check_replaceable, check_writable_target, output_path
-from defocusctl.photo.write import write_photo
+from defocusctl.photo.write import conversion_warnings, write_photo
 from defocusctl.photo.xmp import has_provenance
 
 __all__ = [

@@ -26,7 +26,7 @@ def unpremultiplied(pixels: Samples, alpha: Samples, white: float) -> tuple[Samp
     """
     straight = np.zeros_like(pixels)
     lost = False
-    for rows in _bands(len(pixels)):
+    for rows in bands(len(pixels)):
         colours, share = pixels[rows].astype(np.float64), alpha[rows, :, None].astype(np.float64)
         opaque = share > LEAST * white
         quotients = np.zeros_like(colours)
@@ -43,7 +43,7 @@ def unpremultiplied(pixels: Samples, alpha: Samples, white: float) -> tuple[Samp
 def premultiplied(pixels: Samples, alpha: Samples, white: float) -> Samples:
     """The reverse of ``unpremultiplied``: straight colours (H, W, C) times alpha (H, W)."""
     product = np.empty_like(pixels)
-    for rows in _bands(len(pixels)):
+    for rows in bands(len(pixels)):
         values = pixels[rows].astype(np.float64) * alpha[rows, :, None] / white
         product[rows] = np.rint(values) if pixels.dtype.kind == "u" else values
     return product
@@ -59,7 +59,7 @@ def filled(pixels: Samples, alpha: Samples) -> Samples:
     if not hidden.any():
         return pixels
     shown = pixels.copy()
-    for rows in _bands(len(pixels)):
+    for rows in bands(len(pixels)):
         if hidden[rows].any():
             around = slice(max(0, rows.start - MARGIN), rows.stop + MARGIN)
             above = rows.start - around.start
@@ -79,5 +79,6 @@ def _nearest(pixels: Samples, hidden: Samples, rows: slice) -> Samples:
     return colours
 
 
-def _bands(height: int) -> Iterator[slice]:
+def bands(height: int) -> Iterator[slice]:
+    """The rows of a picture in groups of at most ``BAND``."""
     return (slice(top, min(top + BAND, height)) for top in range(0, height, BAND))

@@ -9,16 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from defocusctl.geometry import Box, Size
-from defocusctl.photo import (
-    exif,
-    exif_coordinates,
-    exif_embedded,
-    extended_xmp,
-    ifd,
-    photoshop,
-    xmp,
-    xmp_coordinates,
-)
+from defocusctl.photo import exif, exif_embedded, extended_xmp, ifd, photoshop, xmp, xmp_coordinates
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import is_about_geometry
 from defocusctl.photo.model import JpegCoding, Metadata, Photo, PngCoding, TiffCoding
@@ -114,14 +105,14 @@ def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[
     lost: list[str] = []
     removed = photoshop.Removed()
     if block is not None:
-        block, names = exif_coordinates.reframed(block, reframing)
+        block, names = exif.reframed(block, reframing)
         lost += names
         block = exif_embedded.without_photoshop(block, reframing, removed)
     if packet is not None:
         packet, names = xmp_coordinates.reframed(packet, reframing)
         lost += names
     if isinstance(coding, TiffCoding):
-        tags, names = exif_coordinates.tags_reframed(coding.tags, coding.byte_order, reframing)
+        tags, names = exif.tags_reframed(coding.tags, coding.byte_order, reframing)
         coding = replace(coding, tags=tags)
         lost += names
     if isinstance(coding, PngCoding):

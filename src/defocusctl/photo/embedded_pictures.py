@@ -5,10 +5,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from defocusctl.photo.formats.jpeg_segments import EOI, NEXT_MARKER, SOS
+
 START = b"\xff\xd8\xff"
 FIRST_MARKERS = frozenset((0xC0, 0xC2, 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
-END, SCAN, FILL = 0xD9, 0xDA, 0xFF
-NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart marker
+FILL = 0xFF
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 CONTAINERS = re.compile(re.escape(PNG) + rb".{4}IHDR|RIFF.{4}WEBP", re.DOTALL)
@@ -108,12 +109,12 @@ def _end(data: bytes, position: int, markers: Sequence[int], nowhere: set[int]) 
     passed = set()
     while position not in nowhere and data[position : position + 1] == b"\xff" and position + 2 <= len(data):
         marker = data[position + 1]
-        if marker == END:
+        if marker == EOI:
             return position + 2
         passed.add(position)
         if marker != FILL:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker in (SCAN, FILL):
+        if marker in (SOS, FILL):
             position = _next_marker(position, markers, len(data))
     nowhere |= passed
     return 0

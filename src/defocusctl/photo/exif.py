@@ -1,12 +1,15 @@
-"""EXIF blocks (EXIF 2.32): orientation, size and resolution of the picture, patched in place."""
+"""EXIF blocks (EXIF 2.32): orientation, size, resolution and coordinates of the picture, patched in place.
+
+TIFF files have some of the same tags, and those of maps (GeoTIFF) and raw pictures (DNG).
+"""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from defocusctl.geometry import Size
 from defocusctl.photo import ifd
 from defocusctl.photo.model import Resolution, TiffTag
-from defocusctl.photo.reframing import swaps_sides
+from defocusctl.photo.reframing import Reframing, swaps_sides
 
 HEADER = b"Exif\0\0"  # before a block in a JPEG segment, and in what some programs write elsewhere
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
@@ -15,6 +18,17 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 PIXEL_X, PIXEL_Y = 40962, 40963
 FOCAL_PLANE_X, FOCAL_PLANE_Y = 41486, 41487
 RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
+DESCRIPTION = 270
+SUBJECT_AREA, SUBJECT_LOCATION = 37396, 41492
+OME = b"<OME"
+PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
+GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
+OTHER_GEOREFERENCES = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
+PAGE_POSITION = frozenset((286, 287))
+CROPS = frozenset((50719, 50720, 50829, 50830, 51125))  # DNG: default crop, active and masked areas
+DOUBLE = 12
+LOST_MAP, LOST_PAGE = "the map position (GeoTIFF)", "the page position"
+LOST_SUBJECT, LOST_CROP = "the subject's position", "a crop of the raw picture (DNG tags)"
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,73 @@ def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
     return block if stated is not None and stated.resembles(resolution) else ifd.with_tags(block, tags)
 
 
+def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
+    """The EXIF block with its subject area transformed, and the names of what was removed.
+
+    The subject area may be in the first directory (TIFF/EP) or in the EXIF directory.
+
+    Raises:
+        BrokenExifError: if the first directory cannot be read.
+    """
+    order = ifd.byte_order(block)
+    first = ifd.first_directory(block)
+    entries, _ = ifd.read_directory(block, first)
+    lost = []
+    if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
+        block = ifd.without_tags(block, first, {DESCRIPTION})
+        lost.append("OME-XML")
+    entries, _ = ifd.read_directory(block, first)
+    for directory in (entries, ifd.sub_directories(block, entries).get(ifd.EXIF_IFD, [])):
+        patched, gone = bytearray(block), {each.tag.code for each in directory} & CROPS
+        lost += [LOST_CROP] if gone else []
+        for entry in directory:
+            if entry.tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+                continue
+            moved = _subject(entry.tag, order, reframing)
+            if moved is None:
+                gone.add(entry.tag.code)
+                lost.append(LOST_SUBJECT)
+                continue
+            place = entry.position + 8
+            if len(moved) > 4:
+                (place,) = struct.unpack_from(order + "I", block, place)
+            patched[place : place + len(moved)] = moved
+        block = bytes(patched)
+        if gone:
+            block = ifd.without_tags(block, directory[0].position - 2, gone)
+    return block, list(dict.fromkeys(lost))
+
+
+def tags_reframed(
+    tags: tuple[TiffTag, ...], order: ifd.ByteOrder, reframing: Reframing
+) -> tuple[tuple[TiffTag, ...], list[str]]:
+    """A TIFF's tags with subject and map position transformed, and the names of what was removed.
+
+    The map position of a rotated picture is removed, and so are any page position and a DNG's crop.
+    """
+    unmoved, lost = tags, []
+    for codes, name in ((PAGE_POSITION, LOST_PAGE), (CROPS, LOST_CROP)):
+        if any(tag.code in codes for tag in unmoved):
+            unmoved = tuple(tag for tag in unmoved if tag.code not in codes)
+            lost.append(name)
+    kept: list[TiffTag] = []
+    for tag in unmoved:
+        if tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+            kept.append(tag)
+        elif moved_subject := _subject(tag, order, reframing):
+            kept.append(replace(tag, value=moved_subject))
+        else:
+            lost.append(LOST_SUBJECT)
+    found = {tag.code for tag in kept} & GEOGRAPHIC
+    if not found:
+        return tuple(kept), lost
+    fixed = reframing.rotates or found & OTHER_GEOREFERENCES
+    moved = None if fixed else _map_position(kept, order, reframing)
+    if moved is None:
+        return tuple(tag for tag in kept if tag.code not in GEOGRAPHIC), [*lost, LOST_MAP]
+    return moved, lost
+
+
 def _fraction(value: float) -> tuple[int, int]:
     return min(max(round(value * 10000), 1), 2**32 - 1), 10000
 
@@ -126,3 +207,39 @@ def _resolution(entries: list[ifd.Entry], order: ifd.ByteOrder) -> Resolution | 
         sides.append(numerator / denominator)
     unit = ifd.integer(tags[RESOLUTION_UNIT], order) if RESOLUTION_UNIT in tags else 2
     return Resolution(sides[0], sides[1], {1: "none", 3: "cm"}.get(unit or 2, "inch"))  # type: ignore[arg-type]
+
+
+def _subject(tag: TiffTag, order: ifd.ByteOrder, reframing: Reframing) -> bytes | None:
+    """The transformed value, of the same length, or None if it is cut off or cannot be read."""
+    subject = reframing.subject(ifd.integers(tag, order))
+    if subject is None:
+        return None
+    moved = [max(round(value), 0) for value in subject]
+    try:
+        return struct.pack(f"{order}{len(moved)}{ifd.INTEGER_LETTERS[tag.kind]}", *moved)
+    except struct.error:
+        return None
+
+
+def _map_position(
+    tags: list[TiffTag], order: ifd.ByteOrder, reframing: Reframing
+) -> tuple[TiffTag, ...] | None:
+    """The tags with tie points and transformation adapted to a new top left corner."""
+    moved = []
+    left, top = reframing.box.left, reframing.box.top
+    for tag in tags:
+        if tag.code not in (TIE_POINTS, TRANSFORMATION):
+            moved.append(tag)
+            continue
+        step = 6 if tag.code == TIE_POINTS else 16
+        if tag.kind != DOUBLE or len(tag.value) != 8 * tag.count or tag.count % step:
+            return None
+        numbers = list(struct.unpack(f"{order}{tag.count}d", tag.value))
+        if tag.code == TIE_POINTS:  # column, row, height, and their map coordinates
+            numbers[0::6] = [column - left for column in numbers[0::6]]
+            numbers[1::6] = [row - top for row in numbers[1::6]]
+        else:  # a matrix from (column, row, height, 1) to map coordinates
+            for row in range(0, tag.count, 4):
+                numbers[row + 3] += numbers[row] * left + numbers[row + 1] * top
+        moved.append(replace(tag, value=struct.pack(f"{order}{tag.count}d", *numbers)))
+    return tuple(moved)

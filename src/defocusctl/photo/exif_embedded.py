@@ -15,7 +15,7 @@ from defocusctl.photo import embedded_pictures, ifd, photoshop
 from defocusctl.photo.embedded_pictures import Span
 from defocusctl.photo.reframing import Reframing
 
-XMP, PHOTOSHOP, MAKER_NOTE = 700, 34377, 37500
+XMP, MAKER_NOTE = 700, 37500
 LONGEST_MAKER = 32  # bytes before the directory in a maker note
 PICTURES = {273, 279, 324, 325, 330, 513, 514}  # where a picture's parts or its directory are
 
@@ -63,14 +63,11 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    packets: list[bytes] = []
-
-    def taken(packet: bytes) -> bytes:
-        packets.append(packet)
-        return b""
-
-    block = _edited(block, XMP, taken)
-    return ifd.without_tags(block, ifd.first_directory(block), {XMP} if packets else set()), packets
+    first = ifd.first_directory(block)
+    entries, _ = ifd.read_directory(block, first)
+    packets = [each.tag.value for each in entries if each.tag.code == XMP and len(each.tag.value) > 4]
+    blanked = _edited(block, XMP, lambda _: b"")
+    return ifd.without_tags(blanked, first, {XMP} if packets else set()), packets
 
 
 def without_photoshop(block: bytes, reframing: Reframing | None, removed: photoshop.Removed) -> bytes:
@@ -79,7 +76,9 @@ def without_photoshop(block: bytes, reframing: Reframing | None, removed: photos
     Raises:
         BrokenExifError: if the first directory cannot be read.
     """
-    return _edited(block, PHOTOSHOP, lambda resources: photoshop.cleaned(resources, reframing, removed))
+    return _edited(
+        block, photoshop.PHOTOSHOP_TAG, lambda resources: photoshop.cleaned(resources, reframing, removed)
+    )
 
 
 def _edited(block: bytes, code: int, edit: Callable[[bytes], bytes]) -> bytes:
@@ -122,8 +121,7 @@ def _place(block: bytes, entry: ifd.Entry) -> Span:
 
 def _covered(spans: list[Span], length: int) -> npt.NDArray[np.bool_]:
     """For every byte of a block, whether a span covers it."""
-    limits = np.clip(np.array(spans, np.int64).reshape(-1, 2), 0, length)
-    changes = np.zeros(length + 1, np.int64)
-    np.add.at(changes, limits[:, 0], 1)
-    np.add.at(changes, limits[:, 1], -1)
-    return np.cumsum(changes[:-1]) > 0
+    covered = np.zeros(length, np.bool_)
+    for start, end in spans:
+        covered[start:end] = True
+    return covered

@@ -41,16 +41,15 @@ def joined(packet: bytes, parts: Sequence[bytes]) -> tuple[bytes, bool]:
         LargeXmpError: if they would be too long together.
     """
     main = Packet(packet)
-    names = {part.name: part.text for description in main.descriptions for part in description.properties}
+    names = {part.name: part.text for part in main.properties}
     if EXTENDED not in names:
         raise BrokenXmpError("an unreferenced extended packet")
     name = names[EXTENDED].strip().encode()
     whole = _assembled(name, parts)
     extended = Packet(whole)
-    for description in extended.descriptions:
-        for part in description.properties:
-            if part.name in names:
-                extended.cut(part)
+    for part in extended.properties:
+        if part.name in names:
+            extended.cut(part)
     again = Packet(extended.edited())
     length = len(packet)
     for description in again.descriptions:

@@ -12,61 +12,37 @@ HEAD_BYTES = 4096
 VIDEO = "video"
 TRANSPORT_PACKET, TRANSPORT_SYNC = 188, 0x47  # an MPEG transport stream
 
-MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"BM", "BMP"),
-    (b"\xff\x0a", JPEG_XL),
-    (b"\0\0\0\x0cJXL ", JPEG_XL),
-    (b"FUJIFILMCCD-RAW", CAMERA_RAW),
-    (b"FOVb", CAMERA_RAW),
-    (b"\0MRM", CAMERA_RAW),
-    (b"IIRO", CAMERA_RAW),
-    (b"IIRS", CAMERA_RAW),
-    (b"MMOR", CAMERA_RAW),
-    (b"IIU\0", CAMERA_RAW),
-)
+STARTS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "BMP": (b"BM",),
+    JPEG_XL: (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    CAMERA_RAW: (b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),
+    "GIF": (b"GIF8",),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "Photoshop document": (b"8BPS",),
+    "PDF document": (b"%PDF",),
+    VIDEO: (
+        *(b"\x1aE\xdf\xa3", b"OggS", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV\x01", b"YUV4MPEG2 "),
+        b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    ),
+    "ZIP archive": (b"PK\x03\x04",),
+    "gzip archive": (b"\x1f\x8b",),
+    "7z archive": (b"7z\xbc\xaf",),
+    "PAM picture": (b"P7",),
+    "PFM picture": (b"PF", b"Pf"),
+    "OpenEXR picture": (b"\x76\x2f\x31\x01",),
+    "Radiance HDR picture": (b"#?RADIANCE",),
+    "icon": (b"\0\0\x01\0",),
+    "NumPy array": (b"\x93NUMPY",),
+}
+"""The formats, supported or not, that a file's first bytes tell."""
 
 ISO_BRANDS = {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"heic": HEIC,
-    b"heix": HEIC,
-    b"heim": HEIC,
-    b"heis": HEIC,
-    b"hevc": HEIC,
-    b"hevx": HEIC,
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
     b"crx ": CAMERA_RAW,
-    b"mif1": HEIC,
-    b"msf1": HEIC,
 }
-
-FOREIGN = (
-    (b"GIF8", "GIF"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"8BPS", "Photoshop document"),
-    (b"%PDF", "PDF document"),
-    (b"\x1aE\xdf\xa3", VIDEO),
-    (b"OggS", VIDEO),
-    (b"\0\0\x01\xba", VIDEO),
-    (b"\0\0\x01\xb3", VIDEO),
-    (b"FLV\x01", VIDEO),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", VIDEO),
-    (b"YUV4MPEG2 ", VIDEO),
-    (b"PK\x03\x04", "ZIP archive"),
-    (b"\x1f\x8b", "gzip archive"),
-    (b"7z\xbc\xaf", "7z archive"),
-    (b"P7", "PAM picture"),
-    (b"PF", "PFM picture"),
-    (b"Pf", "PFM picture"),
-    (b"\x76\x2f\x31\x01", "OpenEXR picture"),
-    (b"#?RADIANCE", "Radiance HDR picture"),
-    (b"\0\0\x01\0", "icon"),
-    (b"\x93NUMPY", "NumPy array"),
-)
-
-PNM_VARIANTS = tuple(b"%d" % variant for variant in range(1, 7))
 
 FRAMES = "extract the frames you want, for example with: ffmpeg -i FILE frame_%05d.png"
 REMEDY = {"GIF": f"save it as PNG first, or {FRAMES}"}
@@ -107,17 +83,15 @@ def identify(head: bytes) -> str:
         raise InputError("videos are out of scope: this program restores single photos", FRAMES)
     if kind:
         article = "an" if kind[0] in "AEIO" else "a"
-        raise InputError(
-            f"{article} {kind} is not supported", REMEDY.get(kind, f"convert it first, or {READABLE}")
-        )
+        raise unsupported(f"{article} {kind}", REMEDY.get(kind, f"convert it first, or {READABLE}"))
     if _looks_like_text(head):
         raise InputError("this is a text file, not a photo", READABLE)
     raise InputError("this is not a photo of a known format", READABLE)
 
 
 def _kind(head: bytes) -> str | None:
-    for magic, kind in FOREIGN + MAGIC:
-        if head.startswith(magic):
+    for kind, starts in STARTS.items():
+        if head.startswith(starts):
             return kind
     if head[4:8] == b"ftyp":
         return _iso_kind(head)
@@ -129,7 +103,7 @@ def _kind(head: bytes) -> str | None:
         return VIDEO
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return CAMERA_RAW if head[8:10] == b"CR" else "TIFF"
-    if head[:1] == b"P" and head[1:2] in PNM_VARIANTS and head[2:3] in b" \t\r\n#":
+    if head[:2] in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6") and head[2:3] in b" \t\r\n#":
         return "PPM"
     return None
 
@@ -181,3 +155,8 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 def damaged(detail: str) -> InputError:
     """The error for a broken file of a supported format."""
     return InputError(f"it is damaged or cut short ({detail})", "copy it again from where it came from")
+
+
+def unsupported(kind: str, remedy: str) -> InputError:
+    """The error for what a format allows but this program does not read."""
+    return InputError(f"{kind} is not supported", remedy)

@@ -63,15 +63,11 @@ FORMS = {
 }
 
 
-@dataclass
 class ReadBudget:
     """How many bytes may still be read: at first twice the block's size, because entries may share values."""
 
-    left: int
-
-    @classmethod
-    def of(cls, block: bytes) -> "ReadBudget":
-        return cls(2 * len(block))
+    def __init__(self, block: bytes) -> None:
+        self.left = 2 * len(block)
 
     def take(self, count: int) -> bool:
         """Spend ``count`` bytes; False if fewer were left."""
@@ -103,7 +99,7 @@ def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) 
             budget.
     """
     form, positions = _form(block), _records(block, offset)
-    budget = budget or ReadBudget.of(block)
+    budget = budget or ReadBudget(block)
     if not budget.take(positions.stop - positions.start):
         raise BrokenExifError("its directories overlap")
     entries = []
@@ -169,7 +165,7 @@ def chain(block: bytes, budget: ReadBudget, most: int) -> Iterator[list[Entry]]:
 
 def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
     """The readable EXIF, GPS and interoperability directories, by pointer tag."""
-    order, budget = _form(block).order, ReadBudget.of(block)
+    order, budget = _form(block).order, ReadBudget(block)
     found: dict[int, list[Entry]] = {}
     waiting = list(entries)
     for entry in waiting:  # grows by the entries of the EXIF directory
@@ -279,5 +275,4 @@ def integers(tag: TiffTag, order: ByteOrder) -> list[int]:
 
 def integer(tag: TiffTag, order: ByteOrder) -> int | None:
     """The first integer that a tag holds, if any."""
-    values = integers(tag, order)
-    return values[0] if values else None
+    return next(iter(integers(tag, order)), None)

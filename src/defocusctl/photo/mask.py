@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
-from defocusctl.photo.model import Photo
 from defocusctl.photo.read import read_photo
 
 Mask = npt.NDArray[np.uint8]
@@ -21,7 +20,12 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: if it cannot be read, or is all black or all white.
     """
-    mask = _grey(read_photo(path))
+    photo = read_photo(path)
+    white = np.float32(photo.full_scale)
+    light = photo.pixels.mean(axis=2, dtype=np.float32) / white
+    if photo.transparency is not None:
+        light *= photo.transparency.astype(np.float32) / white
+    mask: Mask = np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
     if mask.min() == mask.max() and mask.max() in (0, 255):
         black = mask.max() == 0
         raise InputError(
@@ -53,11 +57,3 @@ def fitted(mask: Mask, size: Size) -> Mask:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized: Mask = np.asarray(cv2.resize(mask, (size.width, size.height), interpolation=method), np.uint8)
     return resized
-
-
-def _grey(photo: Photo) -> Mask:
-    light = photo.pixels.mean(axis=2, dtype=np.float32) / np.float32(photo.full_scale)
-    if photo.transparency is not None:
-        light *= photo.transparency.astype(np.float32) / np.float32(photo.full_scale)
-    grey: Mask = np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
-    return grey

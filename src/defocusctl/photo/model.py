@@ -5,7 +5,7 @@ Axes: H rows, W columns, C colours (1 grey or 3 RGB).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -59,12 +59,9 @@ class JpegCoding:
     @property
     def transposed(self) -> "JpegCoding":
         """The coding for the picture rotated by 90 degrees, nowhere coarser than this one."""
-        turned = []
-        for table in self.tables:
-            square = np.array(table).reshape(8, 8)
-            turned.append(tuple(np.minimum(square, square.T).ravel().tolist()))
-        subsampling = 0 if self.subsampling == 1 else self.subsampling
-        return JpegCoding(tuple(turned), subsampling, self.rgb, self.segments)
+        squares = (np.array(table).reshape(8, 8) for table in self.tables)
+        tables = tuple(tuple(np.minimum(square, square.T).ravel().tolist()) for square in squares)
+        return replace(self, tables=tables, subsampling=0 if self.subsampling == 1 else self.subsampling)
 
 
 @dataclass(frozen=True)
@@ -224,3 +221,9 @@ def _with_sides_swapped(chunk: Chunk) -> Chunk:
 def full_scale(dtype: np.dtype[Any]) -> float:
     """The value of white in samples of this type."""
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def rescaled(samples: Samples, white: int, wanted: int) -> Samples:
+    """Integers of 0 to ``white`` as integers of 0 to ``wanted``, rounded; both at most 65535."""
+    scaled: Samples = (samples.astype(np.uint32) * wanted + white // 2) // white
+    return scaled.astype(np.uint8 if wanted <= 255 else np.uint16)

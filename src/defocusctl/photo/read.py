@@ -3,14 +3,15 @@
 import re
 import stat
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from defocusctl.errors import InputError
 from defocusctl.geometry import Size
 from defocusctl.photo import alpha, description, icc
-from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, raw_metadata, tiff, webp
+from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, tiff, webp
 from defocusctl.photo.header import (
     CAMERA_RAW,
     HEAD_BYTES,
@@ -23,7 +24,7 @@ from defocusctl.photo.header import (
 )
 from defocusctl.photo.model import Decoded, Photo, full_scale
 from defocusctl.photo.reframing import upright
-from defocusctl.photo.targets import format_of_suffix, read_as, written_format
+from defocusctl.photo.targets import read_as, written_format
 from defocusctl.photo.white import white_of
 
 DEFAULT_MAX_MEGAPIXELS = 300.0
@@ -66,14 +67,14 @@ def read_photo(
     """
     whence = source if isinstance(source, Path) else named
     path = whence if isinstance(whence, Path) else None
-    name = f"'{path}'" if path else str(whence)
-    try:
+    with _naming(whence):
         data = source if isinstance(source, bytes) else _read_file(source)
-        kind = _kind_of(data)
+        kind = identify(data[:HEAD_BYTES])
+        if kind == "TIFF" and raw.is_raw(data):  # only its directories distinguish it
+            kind = CAMERA_RAW
+        _check_package(kind)
         photo = upright_photo(_decode(data, kind, max_megapixels), kind, white)
-    except InputError as error:
-        raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
-    if path is not None and path.suffix and kind not in (format_of_suffix(path.suffix), read_as(path.suffix)):
+    if path is not None and path.suffix and kind != read_as(path.suffix):
         note = f"its name ends in {path.suffix} but it is {kind}"
         return replace(photo, warnings=(*photo.warnings, note))
     return photo
@@ -85,10 +86,8 @@ def read_content(path: Path) -> bytes:
     Raises:
         InputError: if there is no such file, or it is not a photo of a supported kind.
     """
-    try:
+    with _naming(path):
         return _read_file(path)
-    except InputError as error:
-        raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
 
 
 def check_is_photo(path: Path) -> None:
@@ -99,25 +98,25 @@ def check_is_photo(path: Path) -> None:
     """
     try:
         if not path.is_fifo():
-            _read_file(path, HEAD_BYTES)
+            with _naming(path):
+                _read_file(path, HEAD_BYTES)
     except OSError as error:
         raise InputError(f"cannot use '{path}' ({error.strerror})", "check its permissions") from error
+
+
+@contextmanager
+def _naming(source: Path | str) -> Iterator[None]:
+    """Put the name of the file in front of the cause of an InputError."""
+    try:
+        yield
     except InputError as error:
-        raise InputError(f"cannot use '{path}': {error.cause}", error.remedy) from error
+        name = f"'{source}'" if isinstance(source, Path) else source
+        raise InputError(f"cannot use {name}: {error.cause}", error.remedy) from error
 
 
-def _kind_of(data: bytes) -> str:
-    """The format of a complete file; its directories distinguish a camera RAW from other TIFF files."""
-    kind = identify(data[:HEAD_BYTES])
-    if kind == "TIFF" and raw_metadata.is_raw(data):
-        kind = CAMERA_RAW
-    return _with_package(kind)
-
-
-def _with_package(kind: str) -> str:
+def _check_package(kind: str) -> None:
     if lack := missing_package(kind):
         raise InputError(*lack)
-    return kind
 
 
 def _read_file(path: Path, size: int = -1) -> bytes:
@@ -130,7 +129,7 @@ def _read_file(path: Path, size: int = -1) -> bytes:
             raise InputError("it is a device, not a file", READABLE)
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
-            _with_package(identify(head))
+            _check_package(identify(head))
             if not handle.seekable():
                 return head + handle.read()
             handle.seek(0)

@@ -1,5 +1,6 @@
 """Rotating a picture upright and cropping it: EXIF orientations, and what happens to coordinates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,12 +81,12 @@ class Reframing:
     def point(self, x: float, y: float) -> tuple[float, float]:
         """The new position of a point, in pixels from the top left corner."""
         height, width = self.before
-        if self.orientation in (2, 3, 6, 7):
-            x, y = (width - x, y) if not self.swaps_sides else (x, height - y)
-        if self.orientation in (3, 4, 7, 8):
-            x, y = (x, height - y) if not self.swaps_sides else (width - x, y)
         if self.swaps_sides:
-            x, y = y, x
+            x, y, width, height = y, x, height, width
+        if self.orientation in (3, 4, 7, 8):
+            y = height - y
+        if self.orientation in (2, 3, 6, 7):
+            x = width - x
         return x - self.box.left, y - self.box.top
 
     def area(self, area: Area) -> Area | None:
@@ -99,3 +100,17 @@ class Reframing:
         if not self.crops:  # parts that were outside before may stay outside
             return Area(x, y, width, height)
         return Area((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+
+    def subject(self, numbers: Sequence[float]) -> list[float] | None:
+        """EXIF's subject area in the new picture, or None if it is cut off or cannot be read.
+
+        It is a point, a circle (centre and diameter) or a rectangle (centre and sides).
+        """
+        if len(numbers) not in (2, 3, 4):
+            return None
+        width, height = {2: (0, 0), 3: (numbers[-1], numbers[-1]), 4: numbers[2:]}[len(numbers)]
+        area = self.area(Area(numbers[0], numbers[1], width, height))
+        if area is None:
+            return None
+        side = max(area.width, area.height) if len(numbers) == 3 else area.width
+        return [area.x, area.y, side, area.height][: len(numbers)]

@@ -5,9 +5,8 @@ from dataclasses import replace
 from defocusctl.photo import ifd
 from defocusctl.photo.header import HEIC, JPEG_XL
 from defocusctl.photo.model import Metadata
-from defocusctl.photo.xmp_packet import Element, Field, Packet
+from defocusctl.photo.xmp_packet import EXIF, TIFF, Field, Packet
 
-TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 FORMAT = "http://purl.org/dc/elements/1.1/ format"
 MIME_TYPES = {
     "JPEG": "image/jpeg",
@@ -66,8 +65,8 @@ def _exif(block: bytes, kind: str, converted: bool) -> bytes:
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
     parsed = Packet(packet)
     codes = {f"{NAMESPACES.get(code, TIFF)} {name}": code for code, name in STORAGE.items()}
-    for part in (each for description in parsed.descriptions for each in description.properties):
-        fields = _fields(part)
+    for part in parsed.properties:
+        fields = [part] if isinstance(part, Field) else list(part.fields())
         if part.name in codes:
             values = {int(each.text) for each in fields if each.text.isdecimal()}
             if _is_false(codes[part.name], values, kind, converted):
@@ -76,10 +75,6 @@ def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
             if each.name == FORMAT and kind in MIME_TYPES and each.text != MIME_TYPES[kind]:
                 parsed.set(each, MIME_TYPES[kind])
     return parsed.edited() if parsed.changed else packet
-
-
-def _fields(part: Field | Element) -> list[Field]:
-    return [part] if isinstance(part, Field) else list(part.fields())
 
 
 def _is_false(code: int, values: set[int], kind: str, converted: bool) -> bool:

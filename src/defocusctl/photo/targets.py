@@ -19,27 +19,15 @@ SUFFIXES = {
     JPEG_XL: (".jxl",),
     CAMERA_RAW: (
         *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2"),
-        *(
-            ".pef",
-            ".srw",
-            ".rwl",
-            ".iiq",
-            ".3fr",
-            ".fff",
-            ".mos",
-            ".mrw",
-            ".erf",
-            ".kdc",
-            ".dcr",
-            ".mef",
-            ".x3f",
-        ),
+        *(".pef", ".srw", ".rwl", ".iiq", ".3fr", ".fff", ".mos"),
+        *(".mrw", ".erf", ".kdc", ".dcr", ".mef", ".x3f"),
     ),
 }
 _KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 NEVER_WRITTEN = {CAMERA_RAW: "TIFF"}  # and what to write instead
 ONLY_READ = {".mpo": "JPEG", ".jps": "JPEG", ".jif": "JPEG", ".jfi": "JPEG", ".pns": "PNG", ".apng": "PNG"}
 """Suffixes that are never written: stereo pictures and others of which only the first picture is restored."""
+_READ = _KINDS | ONLY_READ
 BITMAP = ".pbm"
 GREYMAP = ".pgm"
 ENDING = "_deblurred"
@@ -62,14 +50,14 @@ def format_of_suffix(suffix: str) -> str | None:
 
 
 def read_as(suffix: str) -> str | None:
-    """The format of files with a suffix that is never written, or None."""
-    return ONLY_READ.get(suffix.lower())
+    """Like ``format_of_suffix``, also for suffixes that are never written."""
+    return _READ.get(suffix.lower())
 
 
 def may_be_photo(path: str | Path) -> bool:
     """Whether a file has the suffix of a supported photo format."""
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - quicker than a Path, for many thousands
-    return suffix in ONLY_READ or suffix in _KINDS
+    suffix = os.path.splitext(path)[1]  # noqa: PTH122 - quicker than a Path, for many thousands
+    return read_as(suffix) is not None
 
 
 def is_passed_over(name: str) -> bool:

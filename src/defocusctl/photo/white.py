@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from defocusctl.errors import InputError, UsageError
+from defocusctl.photo.alpha import bands
 from defocusctl.photo.model import Samples
 
-BAND = 256
 SLIGHTLY_BELOW_BLACK = -0.02
 """Interpolation and colour conversion produce values down to about this."""
 DOUBTFUL = 0.01
@@ -43,9 +43,8 @@ def doubt_of_white(pixels: Samples) -> str | None:
     """
     used = outside = above = 0
     whole, smallest, largest = True, 0.0, 0.0
-    for top in range(0, len(pixels), BAND):
-        band = pixels[top : top + BAND]
-        band = band[np.isfinite(band)]  # the others raise a separate error
+    for rows in bands(len(pixels)):
+        band = pixels[rows][np.isfinite(pixels[rows])]  # the others raise a separate error
         over = int(np.count_nonzero(band > 1))
         used += int(np.count_nonzero(band))
         outside += over + int(np.count_nonzero(band < SLIGHTLY_BELOW_BLACK))

@@ -1,20 +1,63 @@
-"""Writes restored pixels with all metadata of the original, whole or not at all."""
+"""Writes restored pixels with all metadata of the original, whole or not at all.
+
+Another format than the photo's own may hold less of it; warnings say so before any computation.
+"""
 
 import io
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from defocusctl.errors import OutputError
-from defocusctl.photo import description, exif, header, storage_claims, xmp
+from defocusctl.photo import description, exif, extended_xmp, icc, storage_claims, xmp
 from defocusctl.photo.alpha import premultiplied
-from defocusctl.photo.convert import as_stored, check_convertible, check_fits, profile_for
-from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, tiff, webp
-from defocusctl.photo.model import ASSOCIATED_ALPHA, Photo, Provenance, Samples, TiffCoding
-from defocusctl.photo.targets import format_to_write
+from defocusctl.photo.formats import (
+    avif,
+    bmp,
+    heif,
+    jpeg,
+    jpeg_metadata,
+    jpeg_segments,
+    jxl,
+    png,
+    png_text,
+    pnm,
+    tiff,
+    webp,
+)
+from defocusctl.photo.header import HEIC, JPEG_XL
+from defocusctl.photo.model import (
+    ASSOCIATED_ALPHA,
+    HeifCoding,
+    JpegCoding,
+    Metadata,
+    Photo,
+    PngCoding,
+    Provenance,
+    Samples,
+    TiffCoding,
+    full_scale,
+    rescaled,
+)
+from defocusctl.photo.targets import GREYMAP, format_of_suffix, format_to_write
 from defocusctl.system.atomic import atomic_write
 
-RESOLUTION_IN_EXIF = ("WEBP", "AVIF", header.HEIC, header.JPEG_XL)
+EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
+WITH_FLOATS = ("TIFF", JPEG_XL)
+WITHOUT_ALPHA = ("JPEG", "PPM")
+WITHOUT_METADATA = ("BMP", "PPM")
+GREY_ALPHA_AS_RGB = ("AVIF", HEIC)  # as most of their decoders return it
+LARGEST_SIDES = {
+    "JPEG": jpeg.LARGEST_SIDE,
+    "WEBP": webp.LARGEST_SIDE,
+    "AVIF": avif.LARGEST_SIDE,
+    HEIC: heif.LARGEST_SIDE,
+}
+LOSSY = {"WEBP": webp.encode, "AVIF": avif.encode, HEIC: heif.encode}
+LOSSLESS = {"PNG": png.encode, "TIFF": tiff.encode, "BMP": bmp.encode, JPEG_XL: jxl.encode}
+RESOLUTION_IN_EXIF = ("WEBP", "AVIF", HEIC, JPEG_XL)
 
 
 def write_photo(
@@ -46,14 +89,43 @@ def write_photo(
             raise OutputError(
                 f"the name '{target}' does not say which format to write", "end it in .png, say"
             )
-        check_convertible(photo, target)
+        _check_convertible(photo, target)
         with atomic_write(target, force=force, backup=backup) as handle:
             _encode(photo, pixels, kind, quality, provenance, handle)
     else:
-        check_fits(photo, photo.format)
+        _check_fits(photo, photo.format)
         buffer = io.BytesIO()
         _encode(photo, pixels, photo.format, quality, provenance, buffer)
         target.write(buffer.getvalue())
+
+
+def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
+    """Warnings about what writing the photo to ``target`` will lose, for display before any computation.
+
+    Raises:
+        OutputError: if the format named by the target's suffix cannot hold the photo.
+    """
+    _check_convertible(photo, target)
+    kind = format_of_suffix(target.suffix) or photo.format
+    return (*_depth_warnings(photo, kind), *_metadata_warnings(photo, kind))
+
+
+def _check_convertible(photo: Photo, target: Path) -> None:
+    """Raise an OutputError if the target's suffix names a format that cannot hold the photo."""
+    if photo.pixels.shape[2] == 3 and target.suffix.lower() == GREYMAP:
+        raise OutputError(f"a PGM file such as '{target}' cannot hold colour", "end its name in .ppm")
+    _check_fits(photo, format_of_suffix(target.suffix) or photo.format)
+
+
+def _check_fits(photo: Photo, kind: str) -> None:
+    """Raise an OutputError if the format cannot hold the photo's alpha or its size."""
+    if photo.alpha is not None and kind in WITHOUT_ALPHA:
+        raise OutputError(
+            f"{kind} cannot hold the photo's transparency", "write a .png, .tif or .webp with -o"
+        )
+    largest = LARGEST_SIDES.get(kind)
+    if largest is not None and max(photo.size) > largest:
+        raise OutputError(f"{kind} allows at most {largest} pixels per side", "write a .png or .tif with -o")
 
 
 def _encode(
@@ -63,32 +135,110 @@ def _encode(
     associated = isinstance(coding, TiffCoding) and coding.alpha == ASSOCIATED_ALPHA
     if kind == "TIFF" and associated and photo.alpha is not None:
         pixels = premultiplied(pixels, photo.alpha, photo.full_scale)
-    pixels = as_stored(pixels, kind, photo.full_scale)
-    alpha = None if photo.alpha is None else as_stored(photo.alpha, kind, photo.full_scale)
+    pixels = _as_stored(pixels, kind, photo.full_scale)
+    alpha = None if photo.alpha is None else _as_stored(photo.alpha, kind, photo.full_scale)
     packet = xmp.add_provenance(photo.metadata.xmp, provenance)
-    metadata = replace(photo.metadata, xmp=packet, icc=profile_for(photo, kind))
+    metadata = replace(photo.metadata, xmp=packet, icc=_profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
     metadata = storage_claims.corrected(metadata, kind, converted=kind != photo.format)
     if kind in RESOLUTION_IN_EXIF and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, metadata.resolution))
-    match kind:
-        case "JPEG":
-            jpeg.encode(pixels, metadata, quality, out)
-        case "PNG":
-            png.encode(pixels, alpha, metadata, out)
-        case "TIFF":
-            tiff.encode(pixels, alpha, metadata, out)
-        case "WEBP":
-            webp.encode(pixels, alpha, metadata, quality, out)
-        case "BMP":
-            bmp.encode(pixels, alpha, metadata, out)
-        case "PPM":
-            pnm.encode(pixels, metadata, out)
-        case "AVIF":
-            avif.encode(pixels, alpha, metadata, quality, out)
-        case header.HEIC:
-            heif.encode(pixels, alpha, metadata, quality, out)
-        case header.JPEG_XL:
-            jxl.encode(pixels, alpha, metadata, out)
+    if kind == "JPEG":
+        jpeg.encode(pixels, metadata, quality, out)
+    elif kind == "PPM":
+        pnm.encode(pixels, metadata, out)
+    elif lossy := LOSSY.get(kind):
+        lossy(pixels, alpha, metadata, quality, out)
+    elif lossless := LOSSLESS.get(kind):
+        lossless(pixels, alpha, metadata, out)
+    else:
+        raise ValueError(f"no such format: {kind}")
+
+
+def _as_stored(samples: Samples, kind: str, white: float) -> Samples:
+    """The samples in a depth that the format supports: rounded; floats clipped to black and ``white``."""
+    wanted = np.dtype(np.uint8 if kind in EIGHT_BIT else np.uint16)
+    if kind in WITH_FLOATS or samples.dtype == np.uint8 or samples.dtype == wanted:
+        return samples
+    if samples.dtype == np.uint16:
+        return rescaled(samples, 65535, 255)
+    scaled = np.nan_to_num(samples / np.float32(white), nan=0.0, posinf=1.0, neginf=0.0).clip(
+        0.0, 1.0
+    ) * full_scale(wanted)
+    return np.rint(scaled).astype(wanted)
+
+
+def _profile_for(photo: Photo, kind: str) -> bytes | None:
+    """The photo's ICC profile, adapted to the colours that the format stores; None if impossible."""
+    profile = photo.metadata.icc
+    as_rgb = kind == "WEBP" or (kind in GREY_ALPHA_AS_RGB and photo.alpha is not None)
+    return profile and icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
+
+
+def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
+    depth = photo.pixels.dtype
+    if depth == np.uint16 and kind in EIGHT_BIT:
+        return (f"{kind} holds 8 bits: the photo's 16 bits are rounded",)
+    if depth == np.uint16 and kind == HEIC and not isinstance(photo.metadata.coding, HeifCoding):
+        return (f"{kind} is written with {heif.DEEP_BITS} bits: the photo's 16 bits are rounded",)
+    if depth == np.float32 and kind not in WITH_FLOATS:
+        bits = 8 if kind in EIGHT_BIT else heif.DEEP_BITS if kind == HEIC else 16
+        return (
+            f"{kind} holds {bits}-bit integers: the photo's floating-point values are clipped and rounded",
+        )
+    return ()
+
+
+def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
+    metadata = photo.metadata
+    parts = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
+    if kind in WITHOUT_METADATA:
+        lost = [name for name, content in parts.items() if content]
+    elif kind == "JPEG":
+        crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg_metadata.LARGEST_XMP)
+        lost = ["provenance in addition to its XMP"] if crowded else []
+    else:
+        lost = []
+    if metadata.icc and kind not in WITHOUT_METADATA and _profile_for(photo, kind) is None:
+        lost.append("grey ICC profile")
+    if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
+        lost.append("resolution")
+    if kind != photo.format:
+        lost += _bound_to_format(metadata)
+    return (f"{kind} cannot hold the photo's {', '.join(lost)}",) if lost else ()
+
+
+def _bound_to_format(metadata: Metadata) -> list[str]:
+    """What the photo holds that only its own format can store.
+
+    A PNG's gamma and primaries add nothing to an ICC profile, which is kept, or to sRGB, which is assumed for
+    a photo without a profile.
+    """
+    match metadata.coding:
+        case PngCoding(chunks):
+            names = {name for name, _ in chunks}
+            implied = {b"sRGB", b"gAMA", b"cHRM"} if metadata.icc or b"sRGB" in names else set()
+            colours = sorted(name.decode() for name in names.intersection(png.COLOUR_CHUNKS) - implied)
+            parts = {
+                f"colour description ({', '.join(colours)})": bool(colours),
+                "text": not names.isdisjoint(png_text.TEXT_CHUNKS),
+                "calibration (pCAL, sCAL)": not names.isdisjoint(png.CALIBRATION_CHUNKS),
+            }
+        case JpegCoding(segments=segments):
+            markers = {marker for marker, _ in segments}
+            parts = {
+                "IPTC or Photoshop data": jpeg_segments.APP13 in markers,
+                "comment": jpeg_segments.COM in markers,
+                "Meta (APP3) data": jpeg_segments.APP3 in markers,
+                "APP12 data": jpeg_segments.APP12 in markers,
+            }
+        case HeifCoding() as coding:
+            parts = {
+                "colour description (nclx)": heif.foreign_colours(coding),
+                "HDR light levels": bool(coding.light),
+            }
+        case TiffCoding(tags=tags):
+            parts = {"further TIFF tags": bool(tags)}
         case _:
-            raise ValueError(f"no such format: {kind}")
+            parts = {}
+    return [name for name, present in parts.items() if present]

@@ -4,10 +4,9 @@ import re
 
 from defocusctl.photo import embedded_pictures
 from defocusctl.photo.model import Provenance
-from defocusctl.photo.xmp_packet import ABOUT, RDF, Element, Field, Packet, attribute
+from defocusctl.photo.xmp_packet import ABOUT, RDF, TIFF, Element, Field, Packet, attribute
 
 HEADER = b"http://ns.adobe.com/xap/1.0/\0"  # before a packet in a JPEG segment
-TIFF = "http://ns.adobe.com/tiff/1.0/"
 ORIENTATION = f"{TIFF} Orientation"
 NAMESPACE = "urn:defocusctl:1.0#"
 PREFIX = "defocusctl"
@@ -64,15 +63,15 @@ def remove_references(packet: Packet) -> list[str]:
     for element in packet.rdf.walk():
         parts: list[Field | Element] = [*element.attributes, element]
         for part in parts:
-            if part.name == PREVIEW or _is_picture(part.text):
+            beginning = part.text.lstrip()[: embedded_pictures.HEAD].encode()
+            if part.name == PREVIEW or embedded_pictures.is_encoded(beginning):
                 packet.cut(part)
-    for description in packet.descriptions:
-        for part in description.properties:
-            subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
-            if subject is not None:
-                about.append(subject)
-            if subject is not None or part.name in (THUMBNAILS, EXTENDED):
-                packet.cut(part)
+    for part in packet.properties:
+        subject = "Content Credentials" if _links_credentials(part) else _subject(part.name)
+        if subject is not None:
+            about.append(subject)
+        if subject is not None or part.name in (THUMBNAILS, EXTENDED):
+            packet.cut(part)
     return list(dict.fromkeys(about))
 
 
@@ -135,10 +134,6 @@ def _xml_name(key: str) -> str:
 def _xml_text(value: str | int | float) -> str:
     """The value without the characters that XML 1.0 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", str(value))
-
-
-def _is_picture(text: str) -> bool:
-    return embedded_pictures.is_encoded(text.lstrip()[: embedded_pictures.HEAD].encode())
 
 
 def _links_credentials(part: Field | Element) -> bool:

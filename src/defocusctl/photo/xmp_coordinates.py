@@ -4,14 +4,12 @@ What cannot be transformed (Camera Raw's crop and masks, panoramas) is removed, 
 off.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from defocusctl.geometry import Size
 from defocusctl.photo.reframing import Area, Reframing
-from defocusctl.photo.xmp_packet import ITEM, Element, Field, Packet
+from defocusctl.photo.xmp_packet import EXIF, ITEM, TIFF, Element, Field, Packet
 
-TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 REGIONS = "http://www.metadataworkinggroup.com/schemas/regions/"
 ACDSEE = "http://ns.acdsee.com/regions/"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -31,6 +29,7 @@ CAMERA_RAW_GEOMETRY = (
     *("PaintBased", "GradientBased", "CircularGradientBased", "LensBlur", "Spots"),
 )
 APPLE_GEOMETRY = ("Crop", "Affine", "Straighten")
+RECTANGLE = ("rbX", "rbY", "rbW", "rbH")  # of IPTC
 LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
 LOST_PAGE = "the size of the page"
 LOST_APPLE_CROP = "the crop in Apple's adjustments"
@@ -39,15 +38,6 @@ LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject'
 
 class _OutsideError(Exception):
     """Coordinates cannot be read, or are no longer in the picture."""
-
-
-@dataclass(frozen=True)
-class _Coordinates:
-    """Coordinates by name, their fields, and the element to remove if they are no longer in the picture."""
-
-    name: str
-    fields: list[Field]
-    whole: Field | Element
 
 
 def with_size(packet: bytes, size: Size) -> bytes:
@@ -72,22 +62,20 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    if not reframing.changes:
-        return packet, []
     parsed = Packet(packet)
     lost = list(_remove_untransformable(parsed))
     if reframing.swaps_sides:
         _swap_sides(parsed)
-    for place in _coordinates_in(parsed.rdf, None):
-        move, name = TRANSFORMS[place.name]
+    for property_name, fields, whole in _coordinates_in(parsed.rdf, None):
+        move, name = TRANSFORMS[property_name]
         try:
-            keys = [found.name.partition(" ")[2] for found in place.fields]
-            texts = move([found.text for found in place.fields], keys, reframing)
+            keys = [found.name.partition(" ")[2] for found in fields]
+            texts = move([found.text for found in fields], keys, reframing)
         except (_OutsideError, ValueError, KeyError):
-            parsed.cut(place.whole)
+            parsed.cut(whole)
             lost.append(name)
             continue
-        for found, text in zip(place.fields, texts, strict=True):
+        for found, text in zip(fields, texts, strict=True):
             if text != found.text:
                 parsed.set(found, text)
     return parsed.edited(), list(dict.fromkeys(lost))
@@ -95,21 +83,20 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
 
 def _remove_untransformable(parsed: Packet) -> Iterator[str]:
     """Remove the properties that cannot be transformed, and return their names."""
-    for description in parsed.descriptions:
-        for part in description.properties:
-            namespace, _, local = part.name.partition(" ")
-            if namespace == PANORAMA:
-                parsed.cut(part)
-                yield LOST_PANORAMA
-            elif part.name == PAGES:
-                parsed.cut(part)
-                yield LOST_PAGE
-            elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
-                parsed.cut(part)
-                yield LOST_CROP
-            elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
-                parsed.cut(part)
-                yield LOST_APPLE_CROP
+    for part in parsed.properties:
+        namespace, _, local = part.name.partition(" ")
+        if namespace == PANORAMA:
+            lost = LOST_PANORAMA
+        elif part.name == PAGES:
+            lost = LOST_PAGE
+        elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
+            lost = LOST_CROP
+        elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
+            lost = LOST_APPLE_CROP
+        else:
+            continue
+        parsed.cut(part)
+        yield lost
 
 
 def _swap_sides(parsed: Packet) -> None:
@@ -121,24 +108,22 @@ def _swap_sides(parsed: Packet) -> None:
             parsed.set(found[y], found[x].text)
 
 
-def _coordinates_in(element: Element, item: Element | None) -> Iterator[_Coordinates]:
-    """The coordinates in an element and its descendants; ``item`` is the list item that contains it."""
+def _coordinates_in(
+    element: Element, item: Element | None
+) -> Iterator[tuple[str, list[Field], Field | Element]]:
+    """Names and fields of coordinates in an element, at any depth, and what to remove if they are cut off.
+
+    That is the list item that contains them, ``item`` for the element itself, or else the coordinates.
+    """
     item = element if element.name == ITEM else item
     for found in element.attributes:
         if found.name in TRANSFORMS:
-            yield _Coordinates(found.name, [found], item or found)
+            yield found.name, [found], item or found
     if element.name in TRANSFORMS:
-        yield _Coordinates(element.name, list(element.fields()), item or element)
+        yield element.name, list(element.fields()), item or element
         return
     for child in element.children:
         yield from _coordinates_in(child, item)
-
-
-def _transformed(area: Area, reframing: Reframing) -> Area:
-    found = reframing.area(area)
-    if found is None:
-        raise _OutsideError
-    return found
 
 
 def _scales(reframing: Reframing, unit: str) -> tuple[Size, Size]:
@@ -146,36 +131,38 @@ def _scales(reframing: Reframing, unit: str) -> tuple[Size, Size]:
     return (Size(1, 1), Size(1, 1)) if unit == "pixel" else (reframing.before, reframing.after)
 
 
-def _rectangle(
-    numbers: list[float], unit: str, reframing: Reframing, anchor: float = 0.0
-) -> tuple[float, float, float, float]:
-    """x, y, width and height in their unit; (x, y) lies ``anchor`` times the sides before the centre."""
-    before, after = _scales(reframing, unit)
-    width, height = numbers[2] * before.width, numbers[3] * before.height
-    x, y = numbers[0] * before.width + anchor * width, numbers[1] * before.height + anchor * height
-    area = _transformed(Area(x, y, width, height), reframing)
-    return (
-        (area.x - anchor * area.width) / after.width,
-        (area.y - anchor * area.height) / after.height,
-        area.width / after.width,
-        area.height / after.height,
-    )
-
-
 def _with_rectangle(
-    names: list[str], texts: list[str], keys: list[str], unit: str, reframing: Reframing, anchor: float = 0.0
+    names: Sequence[str],
+    texts: list[str],
+    keys: Sequence[str],
+    unit: str,
+    reframing: Reframing,
+    anchor: float = 0.0,
 ) -> list[str]:
-    """The texts with the rectangle in these fields (x, y, width, height) transformed; it may lack sides."""
+    """The texts with the rectangle in these fields (x, y, width, height) transformed; it may lack sides.
+
+    (x, y) lies ``anchor`` times the sides before the centre.
+    """
     given = dict(zip(keys, texts, strict=True))
-    numbers = [float(given[names[0]]), float(given[names[1]]), *(float(given.get(n, 0)) for n in names[2:])]
-    moved = dict(zip(names, _rectangle(numbers, unit, reframing, anchor), strict=True))
-    return [_written(moved[key]) if key in moved else text for key, text in zip(keys, texts, strict=True)]
+    before, after = _scales(reframing, unit)
+    x, y = float(given[names[0]]) * before.width, float(given[names[1]]) * before.height
+    width, height = (
+        float(given.get(names[2], 0)) * before.width,
+        float(given.get(names[3], 0)) * before.height,
+    )
+    area = reframing.area(Area(x + anchor * width, y + anchor * height, width, height))
+    if area is None:
+        raise _OutsideError
+    x, y = area.x - anchor * area.width, area.y - anchor * area.height
+    values = (x / after.width, y / after.height, area.width / after.width, area.height / after.height)
+    moved = dict(zip(names, map(_written, values), strict=True))
+    return [moved.get(key, text) for key, text in zip(keys, texts, strict=True)]
 
 
 def _marked_area(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
     """A Metadata Working Group area: centre, and sides or diameter."""
     unit = _text_of("unit", texts, keys)
-    transformed = _with_rectangle(["x", "y", "w", "h"], texts, keys, unit, reframing)
+    transformed = _with_rectangle("xywh", texts, keys, unit, reframing)
     if "d" in keys:
         before, after = _scales(reframing, unit)
         place = keys.index("d")
@@ -185,20 +172,17 @@ def _marked_area(texts: list[str], keys: list[str], reframing: Reframing) -> lis
 
 def _face(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
     """A Microsoft rectangle: left, top, width and height in one text."""
-    numbers = [float(part) for part in texts[0].split(",")]
-    if len(numbers) != 4:
-        raise _OutsideError
-    return [", ".join(_written(value) for value in _rectangle(numbers, "relative", reframing, 0.5))]
+    return [", ".join(_with_rectangle("xywh", texts[0].split(","), "xywh", "relative", reframing, 0.5))]
 
 
 def _boundary(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:
     """An IPTC region: rectangle (left, top, sides), circle (centre, radius) or polygon."""
     shape, unit = _text_of("rbShape", texts, keys), _text_of("rbUnit", texts, keys)
     if shape == "rectangle":
-        return _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing, 0.5)
+        return _with_rectangle(RECTANGLE, texts, keys, unit, reframing, 0.5)
     before, after = _scales(reframing, unit)
     if shape == "circle":
-        transformed = _with_rectangle(["rbX", "rbY", "rbW", "rbH"], texts, keys, unit, reframing)
+        transformed = _with_rectangle(RECTANGLE, texts, keys, unit, reframing)
         place = keys.index("rbRx")
         transformed[place] = _written(float(texts[place]) * before.width / after.width)
         return transformed
@@ -216,14 +200,11 @@ def _boundary(texts: list[str], keys: list[str], reframing: Reframing) -> list[s
 
 
 def _subject(texts: list[str], _: list[str], reframing: Reframing) -> list[str]:
-    """EXIF's subject area: a point, a circle (centre and diameter) or a rectangle (centre and sides)."""
-    numbers = [float(text) for text in texts]
-    if len(numbers) not in (2, 3, 4):
+    """EXIF's subject area."""
+    subject = reframing.subject([float(text) for text in texts])
+    if subject is None:
         raise _OutsideError
-    sides = {2: [0.0, 0.0], 3: 2 * numbers[2:], 4: numbers[2:]}[len(numbers)]
-    area = _transformed(Area(*numbers[:2], *sides), reframing)
-    values = (area.x, area.y, max(area.width, area.height) if len(numbers) == 3 else area.width, area.height)
-    return [str(round(value)) for value in values[: len(numbers)]]
+    return [str(round(value)) for value in subject]
 
 
 def _applied_to(texts: list[str], keys: list[str], reframing: Reframing) -> list[str]:

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+TIFF, EXIF = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/"
 RDF_ROOT, DESCRIPTION, ABOUT, ITEM = (f"{RDF} {name}" for name in ("RDF", "Description", "about", "li"))
 LARGEST = 16 * 2**20
 MAX_NAMES, MAX_LEVELS = 50_000, 100
@@ -50,7 +51,6 @@ class Field:
     end: int
     value_start: int
     value_end: int
-    attribute: bool
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Element:
             yield from (found for found in element.attributes if not found.name.startswith(RDF))
             if not element.children:
                 span = (element.start, element.end, element.inside, element.inside_end)
-                yield Field(element.name, element.text.strip(), *span, attribute=False)
+                yield Field(element.name, element.text.strip(), *span)
 
 
 class Packet:
@@ -112,7 +112,7 @@ class Packet:
         self._count = 0
         self._pending: dict[str, str] = {}
         self._edits: list[tuple[int, int, bytes]] = []
-        self._root: Element | None = None
+        self.root: Element
         self._parse()
         rdf = next((found for found in self.root.walk() if found.name == RDF_ROOT), None)
         if rdf is None:
@@ -120,14 +120,13 @@ class Packet:
         self.rdf = rdf
 
     @property
-    def root(self) -> Element:
-        if self._root is None:
-            raise BrokenXmpError("there is nothing in it")
-        return self._root
-
-    @property
     def descriptions(self) -> list[Element]:
         return [child for child in self.rdf.children if child.name == DESCRIPTION]
+
+    @property
+    def properties(self) -> list[Field | Element]:
+        """Those of all Descriptions."""
+        return [part for description in self.descriptions for part in description.properties]
 
     @property
     def prefix(self) -> str:
@@ -209,7 +208,7 @@ class Packet:
         if self._open:
             self._open[-1].children.append(element)
         else:
-            self._root = element
+            self.root = element
         self._open.append(element)
 
     def _read_tag(self, element: Element, attributes: dict[str, str]) -> None:
@@ -224,10 +223,10 @@ class Packet:
             position = found.end()
             if found[1] == b"xmlns" or found[1].startswith(b"xmlns:"):
                 uri = element.prefixes.get(found[1].decode().partition(":")[2], "")
-                element.declarations.append(Field(uri, found[1].decode(), *span, attribute=True))
+                element.declarations.append(Field(uri, found[1].decode(), *span))
             else:
                 name, text = next(names)
-                element.attributes.append(Field(name, text, *span, attribute=True))
+                element.attributes.append(Field(name, text, *span))
         end = self.bytes.index(b">", position) + 1
         element.empty = self.bytes[end - 2 : end - 1] == b"/"
         element.inside = element.inside_end = element.end = end

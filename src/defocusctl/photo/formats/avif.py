@@ -6,20 +6,21 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
+    AV1,
     colour_codes,
     has_profile,
     is_srgb,
     item_properties,
+    items_not_carried,
     not_carried,
     properties_not_carried,
+    refuse_other_codecs,
 )
-from defocusctl.photo.formats.heif_items import AV1, items_not_carried, refuse_other_codecs
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
@@ -40,41 +41,35 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             above the limit.
     """
     refuse_other_codecs(data, AV1)
-    properties = item_properties(data)
+    properties = item_properties(data, max_megapixels)
     for name, payload in properties:
-        if name == b"ispe" and len(payload) >= 12:
-            width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
-            check_size(width, height, max_megapixels)
         if name == b"av1C" and len(payload) >= 3 and payload[2] & HIGH_BIT_DEPTH:
-            raise InputError(
-                "AVIF of 10 or 12 bits is not supported",
-                "convert it to a 16-bit PNG first, for example with avifdec",
+            raise unsupported(
+                "AVIF of 10 or 12 bits", "convert it to a 16-bit PNG first, for example with avifdec"
             )
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:
-        raise InputError("animated AVIF is not supported", "save the frame you want as a separate AVIF")
+        raise unsupported("animated AVIF", "save the frame you want as a separate AVIF")
     samples = np.asarray(image)
     if samples.dtype != np.uint8:
         raise damaged("unexpected kind of pixels")
     samples = samples.reshape(*samples.shape[:2], -1)
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples if alpha is None else samples[:, :, :-1]
     codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
     if codings and all(payload[2] & MONOCHROME for payload in codings):
         pixels = pixels[:, :, :1]
-    metadata = Metadata(
-        icc=image.info.get("icc_profile"),
-        exif=image.info.get("exif") or None,
-        xmp=image.info.get("xmp"),
-    )
-    warnings: tuple[str, ...] = (
-        ("the file's colour description is not sRGB and is not kept",) if _foreign_colours(properties) else ()
-    )
+    info = image.info
+    metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"))
+    warnings: tuple[str, ...] = ()
+    codes = colour_codes(properties)
+    if codes is not None and not has_profile(properties) and not is_srgb(*codes[:2]):
+        warnings = ("the file's colour description is not sRGB and is not kept",)
     light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
     lost = [*light, *properties_not_carried(properties, READ_PROPERTIES)]
     warnings += left_out.warning([*lost, *items_not_carried(data), *not_carried(data, READ_BOXES)])
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
+    return Decoded(pixels, alpha, metadata, warnings=warnings)
 
 
 def encode(
@@ -102,9 +97,3 @@ def encode(
         exif=exif.without_orientation(metadata.exif) if metadata.exif else b"",
         xmp=metadata.xmp or b"",
     )
-
-
-def _foreign_colours(properties: list[tuple[bytes, bytes]]) -> bool:
-    """Whether colours are described by codes (ITU-T H.273) other than sRGB's, without an ICC profile."""
-    codes = colour_codes(properties)
-    return codes is not None and not has_profile(properties) and not is_srgb(codes[0], codes[1])

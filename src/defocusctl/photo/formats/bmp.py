@@ -7,9 +7,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import BmpImagePlugin, Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
 FILE_HEADER = 14
@@ -35,16 +34,16 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     elif image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "RGB", "RGBA"):
-        raise InputError(f"BMP with pixels of the kind {image.mode} is not supported", "save it as PNG first")
+        raise unsupported(f"BMP with pixels of the kind {image.mode}", "save it as PNG first")
     samples = np.asarray(image)
     samples = samples.reshape(*samples.shape[:2], -1)
-    alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
     pixels = samples[:, :, :3]
     if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
     metadata = Metadata(icc=_profile(data), resolution=_resolution(data))
     warnings = left_out.warning([*_colours_not_carried(data), *left_out.after_the_end(data, _end(data))])
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=warnings)
+    return Decoded(pixels, alpha, metadata, warnings=warnings)
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
@@ -79,9 +78,14 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     out.write(padded.data)
 
 
+def _header_length(data: bytes) -> int:
+    """The length of the header after the file's, which Pillow has read in full."""
+    return int.from_bytes(data[14:18], "little")
+
+
 def _profile(data: bytes) -> bytes | None:
     """The ICC profile, which only the longest header (124 bytes) can point to."""
-    if len(data) < FILE_HEADER + V5_HEADER or int.from_bytes(data[14:18], "little") < V5_HEADER:
+    if _header_length(data) < V5_HEADER:
         return None
     kind, start, length = (int.from_bytes(data[place : place + 4], "little") for place in (70, 126, 130))
     return data[FILE_HEADER + start : FILE_HEADER + start + length] if kind == EMBEDDED else None
@@ -89,13 +93,12 @@ def _profile(data: bytes) -> bytes | None:
 
 def _colours_not_carried(data: bytes) -> list[str]:
     """Names for descriptions of the colours that only the longer headers can hold, and no profile."""
-    if len(data) < FILE_HEADER + V4_HEADER or int.from_bytes(data[14:18], "little") < V4_HEADER:
+    if _header_length(data) < V4_HEADER:
         return []
     kind = int.from_bytes(data[70:74], "little")
     calibrated = kind == CALIBRATED and any(data[74 : FILE_HEADER + V4_HEADER])
-    return ["its colour description (primaries and gamma)"] * calibrated + ["a link to its ICC profile"] * (
-        kind == LINKED
-    )
+    names = ["its colour description (primaries and gamma)"] if calibrated else []
+    return ["a link to its ICC profile"] if kind == LINKED else names
 
 
 def _end(data: bytes) -> int:
@@ -111,7 +114,7 @@ def _bits(data: bytes) -> int:
 
 
 def _resolution(data: bytes) -> Resolution | None:
-    if len(data) < 46 or int.from_bytes(data[14:18], "little") < INFO_HEADER:
+    if _header_length(data) < INFO_HEADER:
         return None
     x, y = struct.unpack_from("<ii", data, 38)
     return Resolution(x, y, "m") if x > 0 and y > 0 else None

@@ -1,31 +1,30 @@
 """Reads and writes still HEIC of 8, 10 or 12 bits through libheif (pillow-heif, an extra)."""
 
-import struct
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import (
+    HEVC,
     boxes,
     colour_codes,
     has_profile,
     is_srgb,
     item_properties,
+    items_not_carried,
     not_carried,
     properties_not_carried,
+    refuse_other_codecs,
 )
-from defocusctl.photo.formats.heif_items import HEVC, items_not_carried, refuse_other_codecs
-from defocusctl.photo.header import check_size, damaged
-from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples
+from defocusctl.photo.header import check_size, damaged, unsupported
+from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples, rescaled
 
 FINEST_QUALITY = 100
-FINEST_PRESET = (
-    "ultrafast"  # of x265; at quality 100 five times faster and more accurate, but a quarter larger
-)
+# of x265; at quality 100 five times faster and more accurate, but a quarter larger
+FINEST_PRESET = "ultrafast"
 LOSSLESS_QUALITY = -1
 DEEP_BITS = 10
 LARGEST_SIDE = 32768
@@ -59,16 +58,10 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     names = {box.name for box in boxes(data)}
     if b"meta" not in names:
         if b"moov" in names or data[8:12] in SEQUENCE_BRANDS:
-            raise InputError(
-                "a HEIC image sequence is not supported", "extract its frames first, with ffmpeg"
-            )
+            raise unsupported("a HEIC image sequence", "extract its frames first, with ffmpeg")
         raise damaged("HEIC: the end of the file is missing")
     refuse_other_codecs(data, HEVC)
-    properties = item_properties(data)
-    for name, payload in properties:
-        if name == b"ispe" and len(payload) >= 12:  # the size before cropping
-            width, height = struct.unpack_from(">II", payload, 4)
-            check_size(width, height, max_megapixels)
+    properties = item_properties(data, max_megapixels)
     opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     picture = opened[opened.primary_index]
     width, height = picture.size
@@ -80,8 +73,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     depth = int(picture.info["bit_depth"])
     samples = _to_full_range(samples, depth)
     colours = samples.shape[2] - picture.has_alpha
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if picture.has_alpha else None
-    chroma = picture.info.get("chroma")
+    alpha = samples[:, :, -1] if picture.has_alpha else None
+    info = picture.info
+    chroma = info.get("chroma")
     pixels = samples[:, :, : colours if chroma else 1]  # grey with alpha is decoded as RGBA
     codes = colour_codes(properties)
     coding = HeifCoding(
@@ -89,24 +83,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         chroma=chroma or FULL_COLOUR,
         lossless=codes is not None and codes[2] == IDENTITY,
         colours=None if codes is None or has_profile(properties) else codes[:2],
-        light=tuple((name, picture.info[name]) for name in LIGHT if name in picture.info),
+        light=tuple((name, info[name]) for name in LIGHT if name in info),
     )
-    metadata = Metadata(
-        icc=picture.info.get("icc_profile"),
-        exif=picture.info.get("exif") or None,
-        xmp=picture.info.get("xmp"),
-        coding=coding,
-    )
+    metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"), coding=coding)
     lost = properties_not_carried(properties, READ_PROPERTIES)
     warnings = left_out.warning([*lost, *items_not_carried(data), *not_carried(data)])
-    return Decoded(
-        np.ascontiguousarray(pixels),
-        alpha,
-        metadata,
-        orientation=1,
-        warnings=warnings,
-        associated=bool(picture.premultiplied_alpha),
-    )
+    associated = bool(picture.premultiplied_alpha)
+    return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
 
 def encode(
@@ -122,7 +105,9 @@ def encode(
     import pillow_heif
 
     coding = metadata.coding if isinstance(metadata.coding, HeifCoding) else None
-    depth = 8 if pixels.dtype == np.uint8 else stored_bits(metadata)
+    depth = coding.depth if coding and coding.depth > 8 else DEEP_BITS
+    if pixels.dtype == np.uint8:
+        depth = 8
     grey = pixels.shape[2] == 1
     height, width = pixels.shape[:2]
     lossless = coding is not None and coding.lossless and quality is None
@@ -153,14 +138,8 @@ def encode(
         options["exif"] = exif.HEADER + metadata.exif
     if metadata.xmp:
         options["xmp"] = metadata.xmp
-    stored = _from_full_range(samples, depth)
-    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(stored).tobytes(), out, **options)
-
-
-def stored_bits(metadata: Metadata) -> int:
-    """The bit depth for 16-bit samples: that of a HEIC source, else 10."""
-    coding = metadata.coding
-    return coding.depth if isinstance(coding, HeifCoding) and coding.depth > 8 else DEEP_BITS
+    stored = samples if depth == 8 else rescaled(samples, 65535, 2**depth - 1).astype("<u2")
+    pillow_heif.encode(mode, (width, height), stored.tobytes(), out, **options)
 
 
 def foreign_colours(coding: HeifCoding) -> bool:
@@ -175,14 +154,4 @@ def _to_full_range(samples: Samples, depth: int) -> Samples:
     top = 2**depth - 1
     if samples.size and int(samples.max()) > top:
         raise damaged("a value is above the largest")
-    scaled: Samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
-    return scaled
-
-
-def _from_full_range(samples: Samples, depth: int) -> Samples:
-    """The reverse of ``_to_full_range``, rounded."""
-    if depth == 8:
-        return samples
-    top = 2**depth - 1
-    reduced: Samples = ((samples.astype(np.uint32) * top + 32767) // 65535).astype("<u2")
-    return reduced
+    return rescaled(samples, top, 65535)

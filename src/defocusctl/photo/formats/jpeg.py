@@ -8,10 +8,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo.formats import jpeg_metadata, left_out
 from defocusctl.photo.formats import jpeg_segments as jpeg
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Samples
 
 LARGEST_SIDE = 65500
@@ -82,25 +81,17 @@ def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: Binary
 def _refuse_unsupported(layout: jpeg.JpegLayout) -> None:
     frame = layout.frame
     if frame.height == 0 and any(marker == jpeg.DNL for marker, _ in layout.segments):
-        raise InputError(
-            "a JPEG that gives its height after its pixels is not supported", "convert it to PNG first"
-        )
+        raise unsupported("a JPEG that gives its height after its pixels", "convert it to PNG first")
     if layout.scans > MAX_SCANS:  # each scan costs as much as the whole picture
-        raise InputError(f"a JPEG of {layout.scans} scans is not supported", "convert it to PNG first")
+        raise unsupported(f"a JPEG of {layout.scans} scans", "convert it to PNG first")
     if frame.marker not in (jpeg.BASELINE, jpeg.EXTENDED, jpeg.PROGRESSIVE):
-        raise InputError(
-            "lossless or arithmetic-coded JPEG is not supported", "convert it to PNG or TIFF first"
-        )
+        raise unsupported("lossless or arithmetic-coded JPEG", "convert it to PNG or TIFF first")
     if len(frame.components) == 4:
-        raise InputError("CMYK is not supported", "convert the photo to RGB first")
+        raise unsupported("CMYK", "convert the photo to RGB first")
     if len(frame.components) not in (1, 3):
-        raise InputError(
-            f"a JPEG with {len(frame.components)} colour channels is not supported", "convert it to RGB first"
-        )
+        raise unsupported(f"a JPEG with {len(frame.components)} colour channels", "convert it to RGB first")
     if frame.precision != 8:
-        raise InputError(
-            f"{frame.precision}-bit JPEG is not supported", "convert it to 16-bit PNG or TIFF first"
-        )
+        raise unsupported(f"{frame.precision}-bit JPEG", "convert it to 16-bit PNG or TIFF first")
 
 
 def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:

@@ -2,35 +2,31 @@
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from defocusctl.photo.header import damaged
 
 DHT, EOI, SOS, DQT, DNL, DRI, COM = 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE
-APP0, APP1, APP2, APP3, APP11, APP12, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xE3, 0xEB, 0xEC, 0xED, 0xEE
+APP0, APP1, APP2, APP3, APP12, APP13, APP14 = 0xE0, 0xE1, 0xE2, 0xE3, 0xEC, 0xED, 0xEE
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # the last is JPEG-LS
 BETWEEN_SCANS = {DHT, DQT, DRI, SOS, DNL, COM, *range(APP0, APP0 + 16)}
-NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart marker
 LAST_DATA = re.compile(rb"(?:\xff\x00)*\x00?")
 COEFFICIENTS = 64
-MAX_COMPONENTS_PER_SCAN = 4  # components
+MAX_COMPONENTS_PER_SCAN = 4
 LARGEST_PAYLOAD = 65533
 MAX_SEGMENTS = 10_000
 
 
-def _zigzag() -> tuple[int, ...]:
-    """The row-major position of the n-th coefficient in zigzag order."""
-    cells = [(row, column) for row in range(8) for column in range(8)]
-
-    def along_diagonals(cell: tuple[int, int]) -> tuple[int, int]:
-        diagonal = sum(cell)
-        return diagonal, cell[0] if diagonal % 2 else cell[1]
-
-    return tuple(8 * row + column for row, column in sorted(cells, key=along_diagonals))
+def _along_diagonals(place: int) -> tuple[int, int]:
+    row, column = divmod(place, 8)
+    diagonal = row + column
+    return diagonal, row if diagonal % 2 else column
 
 
-ZIGZAG = _zigzag()
+ZIGZAG = tuple(sorted(range(64), key=_along_diagonals))
+"""The row-major position of the n-th coefficient in zigzag order."""
 
 
 @dataclass(frozen=True)
@@ -65,43 +61,15 @@ class JpegLayout:
     """
 
     frame: Frame
-    segments: tuple[tuple[int, bytes], ...]
+    segments: list[tuple[int, bytes]]
     end: int
     closing: int | None
     after: int
-    strays: tuple[int, ...]
+    strays: list[int]
     complete: bool
     scans: int
     further: int
-    tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
-
-
-class _Walk:
-    """What has been found so far while walking through the markers."""
-
-    def __init__(self) -> None:
-        self.segments: list[tuple[int, bytes]] = []
-        self.tables: dict[int, tuple[int, ...]] = {}
-        self.frame: Frame | None = None
-        self.further = 0
-        self.scans = 0
-        self.strays: list[int] = []
-        self.finished: set[tuple[int, int]] = set()
-
-    def take(self, marker: int, payload: bytes) -> None:
-        """Record a segment that is where it belongs."""
-        if marker in FRAMES:
-            self.frame = self.frame or _read_frame(marker, payload)
-        elif marker == DQT:
-            self.tables.update(_read_tables(payload))
-        elif marker == SOS:
-            self.scans += 1
-            self.finished |= _finished_by(payload)
-        elif marker >= APP0 or marker == DNL:
-            if len(self.segments) < MAX_SEGMENTS:
-                self.segments.append((marker, payload))
-            else:
-                self.further += 1
+    tables: dict[int, tuple[int, ...]]
 
 
 def read_layout(data: bytes) -> JpegLayout:
@@ -112,43 +80,50 @@ def read_layout(data: bytes) -> JpegLayout:
     Raises:
         InputError: if the frame header is missing or truncated.
     """
-    walk = _Walk()
+    segments: list[tuple[int, bytes]] = []
+    tables: dict[int, tuple[int, ...]] = {}
+    strays: list[int] = []
+    finished: set[tuple[int, int]] = set()
+    frame, scans, further = None, 0, 0
     position, end, closing, after = 2, len(data), None, len(data)
     within_scan = False
     while found := NEXT_MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
         length = int.from_bytes(data[position : position + 2], "big")
-        possible = marker in BETWEEN_SCANS or not walk.scans
+        possible = marker in BETWEEN_SCANS or not scans
         if marker != EOI and not (possible and 2 <= length <= len(data) - position):
-            if walk.scans:
-                walk.strays.append(found.start())
+            if scans:
+                strays.append(found.start())
             continue
         if within_scan:
-            end, closing, within_scan = found.start(), marker, False
+            end, closing = found.start(), marker
         if marker == EOI:
             after = position
             break
-        walk.take(marker, data[position + 2 : position + length])
+        payload = data[position + 2 : position + length]
         position += length
         within_scan = marker == SOS
+        if marker in FRAMES:
+            frame = frame or _read_frame(marker, payload)
+        elif marker == DQT:
+            tables |= _read_tables(payload)
+        elif marker == SOS:
+            scans += 1
+            finished |= _finished_by(payload)
+        elif marker < APP0 and marker != DNL:
+            continue
+        elif len(segments) < MAX_SEGMENTS:
+            segments.append((marker, payload))
+        else:
+            further += 1
     else:  # the end marker is missing
         closing = None
         end = _without_padding(data, position) if within_scan else end
-    if walk.frame is None:
+    if frame is None:
         raise damaged("there is no picture in it")
-    complete = len(walk.finished) >= COEFFICIENTS * len(walk.frame.components)
-    return JpegLayout(
-        walk.frame,
-        tuple(walk.segments),
-        _without_fill(data, end),
-        closing,
-        after,
-        tuple(walk.strays),
-        complete,
-        walk.scans,
-        walk.further,
-        walk.tables,
-    )
+    complete = len(finished) >= COEFFICIENTS * len(frame.components)
+    end = _without_fill(data, end)
+    return JpegLayout(frame, segments, end, closing, after, strays, complete, scans, further, tables)
 
 
 def _without_fill(data: bytes, end: int) -> int:

@@ -5,13 +5,12 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from defocusctl.errors import InputError, OutputError
+from defocusctl.errors import OutputError
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.boxes import KNOWN_BOXES, Box, boxes, not_carried
-from defocusctl.photo.formats.jxl_header import SIGNATURE, CodestreamHeader, read_header
-from defocusctl.photo.formats.jxl_profile import with_profile
-from defocusctl.photo.header import check_size, damaged
-from defocusctl.photo.model import Decoded, Metadata, Samples
+from defocusctl.photo.formats.jxl_codestream import SIGNATURE, CodestreamHeader, read_header, with_profile
+from defocusctl.photo.header import check_size, damaged, unsupported
+from defocusctl.photo.model import Decoded, Metadata, Samples, rescaled
 
 CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
@@ -42,7 +41,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     header = read_header(codestream)
     check_size(header.width, header.height, max_megapixels)
     if header.black:
-        raise InputError("CMYK is not supported", "convert the photo to RGB first")
+        raise unsupported("CMYK", "convert the photo to RGB first")
     pixels_only = _pixels_only(data, parts)
     found = pyjpegxl.probe(pixels_only)
     samples = imagecodecs.jpegxl_decode(pixels_only, index=0)
@@ -52,12 +51,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     samples = _full_range(_interleaved(samples, header, colours), header)
     if sorted(samples.shape[:2]) != sorted((header.height, header.width)):
         raise damaged("its header contradicts itself")
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     metadata = Metadata(icc=found.icc, exif=_exif(data, parts), xmp=_content(data, parts, XMP))
-    pixels = np.ascontiguousarray(samples[:, :, :colours])
     lost = [*_further_boxes(data, parts), *(not_carried(data, READ_BOXES) if parts else ())]
-    warnings = (*_left_out(header, alpha), *left_out.warning(lost))
-    associated = header.alpha_associated
+    warnings = left_out.warning(lost)
+    if header.extra_channels > (alpha is not None):
+        warnings = ("its channels beside colour and alpha are left out", *warnings)
+    pixels, associated = samples[:, :, :colours], header.alpha_associated
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
 
@@ -98,9 +98,7 @@ def _refuse_further_frames(data: bytes, first: Samples) -> None:
     try:
         imagecodecs.jpegxl_decode(data, out=np.empty_like(first))
     except ValueError as error:
-        raise InputError(
-            "animated JPEG XL is not supported", "save the frame you want as a separate file"
-        ) from error
+        raise unsupported("animated JPEG XL", "save the frame you want as a separate file") from error
 
 
 def _interleaved(samples: Samples, header: CodestreamHeader, colours: int) -> Samples:
@@ -119,9 +117,7 @@ def _full_range(samples: Samples, header: CodestreamHeader) -> Samples:
         return samples.astype(np.float32)
     if samples.dtype == np.uint8 and header.bits == 8:
         return samples
-    top = 2**header.bits - 1
-    scaled: Samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
-    return scaled
+    return rescaled(samples, 2**header.bits - 1, 65535)
 
 
 def _codestream(data: bytes, parts: list[Box]) -> bytes:
@@ -184,8 +180,3 @@ def _box(name: bytes, content: bytes) -> bytes:
     if len(content) + 8 < 2**32:
         return (len(content) + 8).to_bytes(4, "big") + name + content
     return b"\0\0\0\1" + name + (len(content) + 16).to_bytes(8, "big") + content
-
-
-def _left_out(header: CodestreamHeader, alpha: Samples | None) -> tuple[str, ...]:
-    further = header.extra_channels - (alpha is not None)
-    return ("its channels beside colour and alpha are left out",) if further > 0 else ()

@@ -7,7 +7,6 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from defocusctl.errors import InputError
 from defocusctl.photo import exif, xmp
 from defocusctl.photo import icc as icc_profile
 from defocusctl.photo.formats import left_out
@@ -21,7 +20,7 @@ from defocusctl.photo.formats.png_text import (
     raw_profile,
     text_of,
 )
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resolution, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -59,12 +58,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if b"IDAT" not in names:
         raise damaged("there is no picture in it")
     if b"fdAT" in names:  # frames in addition to the default picture
-        kind = (
-            "animated PNG"
-            if b"fcTL" in names[: names.index(b"IDAT")]
-            else "a PNG with an animation beside it"
-        )
-        raise InputError(f"{kind} is not supported", "save the frame you want as a separate PNG")
+        animated = b"fcTL" in names[: names.index(b"IDAT")]
+        kind = "animated PNG" if animated else "a PNG with an animation beside it"
+        raise unsupported(kind, "save the frame you want as a separate PNG")
     header = bytes(pieces[0][1])
     width, height = struct.unpack_from(">II", header)
     ordered = [piece for name in PIXEL_CHUNKS for piece in pieces if piece[0] == name]
@@ -76,7 +72,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if decoded.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
     samples = decoded.reshape(height, width, -1)
-    alpha = np.ascontiguousarray(samples[:, :, -1]) if samples.shape[2] in (2, 4) else None
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples[:, :, :-1] if alpha is not None else samples
     chunks = [(name, bytes(payload)) for name, payload in pieces if name != b"IDAT"]
     metadata = _metadata(chunks, warnings)
@@ -84,7 +80,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
     warnings += left_out.warning([*_not_carried(names), *left_out.after_the_end(data, end)])
-    return Decoded(np.ascontiguousarray(pixels), alpha, metadata, warnings=tuple(warnings))
+    return Decoded(pixels, alpha, metadata, warnings=tuple(warnings))
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
@@ -169,8 +165,8 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[
 
 def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> None:
     if name == b"CgBI":
-        raise InputError(
-            "a PNG in Apple's own form (CgBI) is not supported",
+        raise unsupported(
+            "a PNG in Apple's own form (CgBI)",
             "convert it first, for example with: pngcrush -revert-iphone-optimizations",
         )
     if name != b"IHDR" or len(payload) != 13:

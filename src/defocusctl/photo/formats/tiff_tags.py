@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 from defocusctl.photo import exif, ifd
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.tiff_support import YCBCR
 from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
+YCBCR = 6
 
 SUBFILE_TYPE = 254
 NAMED = {
@@ -75,7 +75,11 @@ def read(data: bytes, page: Any) -> Directory:
     orientation = next((found[0] for found in numbers if found and found[0] in range(1, 9)), 1)
     unread = ["its orientation cannot be read"] if numbers and not any(numbers) else []
     dropped: list[str] = []
-    tags = [tag for tag in _tags(data, order, entries, dropped) if not _describes_shape(tag)]
+    tags = [
+        tag
+        for tag in _tags(data, order, entries, dropped)
+        if tag.code != DESCRIPTION or not tag.value.startswith(SHAPE_DESCRIPTION)
+    ]
     values = [tag for tag in tags if 0 < len(tag.value) <= LARGEST_TAG]
     icc, xmp = (next((tag.value for tag in tags if tag.code == code), None) or None for code in (ICC, XMP))
     descriptive = [tag for tag in values if tag.code in DESCRIPTIVE]
@@ -177,10 +181,6 @@ class Carried:
         out.write(ifd.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
         out.seek(4)
         out.write(struct.pack(self.byte_order + "I", base))
-
-
-def _describes_shape(tag: TiffTag) -> bool:
-    return tag.code == DESCRIPTION and tag.value.startswith(SHAPE_DESCRIPTION)
 
 
 def _is_storable(tag: TiffTag) -> bool:

@@ -7,10 +7,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from defocusctl.errors import InputError
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size, damaged
+from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples, WebpCoding
 
 FINEST_QUALITY = 100
@@ -35,13 +34,13 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             further.append(f"a second chunk {left_out.printable(name)}")
     frames = [payload for name, payload in pieces if name == b"ANMF"]
     if len(frames) > 1:
-        raise InputError("animated WebP is not supported", "save the frame you want as a separate WebP")
+        raise unsupported("animated WebP", "save the frame you want as a separate WebP")
     width, height = _size(chunks)
     check_size(width, height, max_megapixels)
     samples = np.asarray(Image.open(io.BytesIO(data))) if frames else imagecodecs.webp_decode(data)
     if samples.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
-    alpha = np.ascontiguousarray(samples[:, :, 3]) if samples.shape[2] == 4 else None
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
     metadata = Metadata(
         icc=chunks.get(b"ICCP"),
         exif=chunks.get(b"EXIF") or None,
@@ -50,8 +49,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     )
     others = [f"the chunk {left_out.printable(name)}" for name in chunks if name not in HANDLED_CHUNKS]
     lost = [*others, *further, *left_out.after_the_end(data, _end(data))]
-    pixels = np.ascontiguousarray(samples[:, :, :3])
-    return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
+    return Decoded(samples[:, :, :3], alpha, metadata, warnings=left_out.warning(lost))
 
 
 def encode(
