@@ -22,10 +22,9 @@ from defocusctl.models.blocks import (
     reverse_colours,
     up_block,
 )
-from defocusctl.models.choices import check_choice
 from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
 from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
-from defocusctl.models.prediction import Network, Prediction, TrainingOutput
+from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
 from defocusctl.models.scale_order import ORDERS, SCALES, Coefficients, resized
 
 DICTIONARIES: dict[str, type[InverseDictionary]] = {
