@@ -15,12 +15,16 @@ def unshuffled(image: Tensor, factor: int) -> Tensor:
     return image if factor == 1 else pixel_unshuffle(image, factor)
 
 
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear resizing by ``factor`` without antialiasing, corners not aligned."""
+    return interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 def enlarged(maps: Tensor, factor: int, like: Tensor) -> Tensor:
     """Feature maps at 1/``factor`` of the size of the image ``like``, bilinearly enlarged to its size."""
     if factor == 1:
         return maps
-    maps = interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
-    return maps[..., : like.shape[-2], : like.shape[-1]]  # crop what `padded` added
+    return resize(maps, factor)[..., : like.shape[-2], : like.shape[-1]]  # crop what `padded` added
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from defocusctl.models.blocks import reflect_conv, res_blocks
-from defocusctl.models.recurrence import lstm_step, resize
+from defocusctl.models.blocks import reflect_conv, res_blocks, resize
+from defocusctl.models.recurrence import lstm_step
 
 
 class CoefficientModule(nn.Module):

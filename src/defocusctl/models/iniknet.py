@@ -22,8 +22,14 @@ from defocusctl.models.blocks import (
     reverse_colours,
     up_block,
 )
-from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
-from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
+from defocusctl.models.inverse_atoms import (
+    AtomMLP,
+    InverseAtoms,
+    InverseDictionary,
+    InverseFiltering,
+    PlainAtoms,
+    SeparateAtoms,
+)
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
 from defocusctl.models.scale_order import ORDERS, SCALES, Coefficients, resized
 
@@ -147,14 +153,12 @@ class INIKNet(Network):
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
-        inputs = [resized(blurred, scale) for scale in SCALES]
-        coefficients = self._coefficients(blurred)
+        coefficients = zip(SCALES, self._coefficients(blurred), strict=True)
         estimates = [
-            self.restored(image, mu, omega) for image, (mu, omega) in zip(inputs, coefficients, strict=True)
+            (1.0, self.restored(resized(blurred, scale), mu, omega), resized(sharp, scale))
+            for scale, (mu, omega) in coefficients
         ]
-        targets = [resized(sharp, scale) for scale in SCALES]
-        pairs = reversed(list(zip(estimates, targets, strict=True)))
-        return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
+        return TrainingOutput(restored=tuple(reversed(estimates)))
 
     def restored(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
         """The estimate at one scale, (B, 3, H, W), from its image and coefficients."""

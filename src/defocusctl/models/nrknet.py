@@ -19,15 +19,21 @@ from defocusctl.models.blocks import (
     conv_block,
     enlarged,
     padded,
+    resize,
     reverse_colours,
     unshuffled,
     up_block,
 )
+from defocusctl.models.blur_atoms import (
+    BlurKernels,
+    BlurringOperator,
+    FreeKernels,
+    GaussianKernels,
+    IndependentKernels,
+    RecursiveKernels,
+)
 from defocusctl.models.coefficients import COEFFICIENTS
-from defocusctl.models.other_blur_atoms import FreeKernels, GaussianKernels, IndependentKernels
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
-from defocusctl.models.recurrence import resize
-from defocusctl.models.recursive_atoms import BlurKernels, BlurringOperator, RecursiveKernels
 
 KERNELS: dict[str, type[BlurKernels]] = {
     "recursive": RecursiveKernels,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from defocusctl.models.blocks import unshuffled
-from defocusctl.models.recurrence import DuplexRecurrence, StackedRecurrence, resize
+from defocusctl.models.blocks import resize, unshuffled
+from defocusctl.models.recurrence import DuplexRecurrence, StackedRecurrence
 
 if TYPE_CHECKING:
     from defocusctl.models.iniknet import INIKNet
@@ -24,9 +23,7 @@ Coefficients = list[tuple[Tensor, Tensor]]
 
 def resized(image: Tensor, scale: float) -> Tensor:
     """Resize the full-size image bilinearly in one step, without antialiasing."""
-    if scale == 1.0:
-        return image
-    return interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+    return image if scale == 1.0 else resize(image, scale)
 
 
 class ScaleOrder(ABC):

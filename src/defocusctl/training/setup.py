@@ -8,8 +8,7 @@ import torch
 from defocusctl.data.batches import PairSource, RenderedSource
 from defocusctl.data.pairs import pairs_in, photos_in
 from defocusctl.errors import DataError
-from defocusctl.models.catalogue import model_class
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import model_class, network_errors
 from defocusctl.models.prediction import Model, Network
 from defocusctl.training.radius_validation import RadiusValidation
 from defocusctl.training.recipe import Recipe

@@ -14,7 +14,7 @@ from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, pho
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import network_errors
 from defocusctl.models.prediction import Model, Network
 from defocusctl.training.recipe import RENDERED, Validation
 

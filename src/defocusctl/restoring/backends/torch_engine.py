@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from defocusctl.models.catalogue import broken
+from defocusctl.models.catalogue import broken, network_errors
 from defocusctl.models.fast_layers import for_inference
-from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import plugin_of
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.restoring.backends.engine import EngineOutput
