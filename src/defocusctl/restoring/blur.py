@@ -41,12 +41,11 @@ def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     colours /= np.float32(seen.full_scale)
     np.clip(colours, 0.0, 1.0, out=colours)
     image = torch.from_numpy(colours).expand(3, -1, -1)[None]
-    rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in area.slices)
     detailed = _has_detail(colours)
     maps = []
     for found in network(image):
         values = np.zeros((-(-photo.size.height // CELL), -(-photo.size.width // CELL)), np.float32)
-        place = values[rows, columns]
+        place = values[area.in_blocks(CELL).slices]
         cells = (enlarged * found[0, 0].numpy() * detailed).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
         place[:] = cells[: place.shape[0], : place.shape[1]]
         maps.append(values)

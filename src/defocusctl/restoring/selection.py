@@ -153,9 +153,7 @@ def _cells_of(mask: Mask) -> Floats:
 
 def _only_inside(shares: Floats, wanted: Box) -> Floats:
     """The shares with those of cells far from the wanted part of the photo set to 0."""
-    rows, columns = (
-        slice(max(0, s.start // CELL - MARGIN), -(-s.stop // CELL) + MARGIN) for s in wanted.slices
-    )
+    near = wanted.in_blocks(CELL).grown(MARGIN).within(Size(*shares.shape[1:]))
     kept = np.zeros_like(shares)
-    kept[:, rows, columns] = shares[:, rows, columns]
+    kept[:, *near.slices] = shares[:, *near.slices]
     return kept
