@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache, photos_in
+from defocusctl.data.pairs import PixelCache, photos_below
 from defocusctl.data.settings import Rendering
 from defocusctl.models.blur_radius import CELL
 from defocusctl.models.prediction import Model
@@ -58,8 +58,7 @@ class RadiusValidation:
         cache = PixelCache(0, white)
         self.sets: dict[str, list[Scene]] = {}
         if settings.sharp:
-            photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
-            photos = photos[: settings.limit]
+            photos = photos_below(root, settings.sharp)[: settings.limit]
             seeds = range(SEED, SEED + 2 * len(photos))
             self.sets[RENDERED] = [
                 _scene(photo, rendering, settings.crop, seed, cache)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from defocusctl.data.batches import PairSource, RenderedSource
-from defocusctl.data.pairs import pairs_in, photos_in
+from defocusctl.data.pairs import pairs_in, photos_below
 from defocusctl.errors import DataError
 from defocusctl.models.catalogue import model_class, network_errors
 from defocusctl.models.prediction import Model, Network
@@ -63,7 +63,6 @@ def sources_of(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
         PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
     ]
     if data.sharp:
-        photos = [path for folder in data.sharp for path in photos_in(root / folder)]
-        depth = [path for folder in data.depth for path in photos_in(root / folder)]
+        photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
         sources.append(RenderedSource(photos, depth, data.rendered_weight))
     return sources

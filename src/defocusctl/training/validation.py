@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_in
+from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_below
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality
@@ -57,9 +57,9 @@ class ValidationSets:
         cache = PixelCache(0, white)
         self.sets: dict[str, list[ValidationPair]] = {}
         if settings.sharp:
-            photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
+            photos = photos_below(root, settings.sharp)[: settings.limit]
             rendering = rendering.model_copy(update={"sharp": 0.0})
-            self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop, cache)
+            self.sets[RENDERED] = _rendered(photos, rendering, settings.crop, cache)
         for name, folder in settings.pairs.items():
             pairs = pairs_in(root / folder / "source", root / folder / "target")[: settings.limit]
             self.sets[name] = [_central(pair, settings.crop, cache) for pair in pairs]
