@@ -54,7 +54,6 @@ class StripedCell(ResidualCell):
     """A cell that finds the gates, the largest tensor of all, for some rows after others. No gradients."""
 
     def forward(self, seen: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """As the base says."""
         x = self.blocks(seen)
         height = x.shape[-2]
         rows = max(1, -(-height // STRIPES))
@@ -103,22 +102,10 @@ def for_inference(
 
 
 def _replace_layers(network: Network) -> None:
-    for parent in list(network.modules()):
-        if type(parent) in LEANER:
-            parent.__class__ = LEANER[type(parent)]  # the same layers and weights, another forward pass
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.ReLU):
-                setattr(parent, name, nn.ReLU(inplace=True))
-            elif (
-                isinstance(layer, nn.Conv2d)
-                and layer.padding_mode == "reflect"
-                and layer.kernel_size == (3, 3)
-            ):
-                setattr(parent, name, _bordered(layer))
-
-
-def _bordered(layer: nn.Conv2d) -> BorderedConv2d:
-    stride = layer.stride[0]
-    bordered = BorderedConv2d(layer.in_channels, layer.out_channels, 3, stride, bias=False, device="meta")
-    bordered.weight = layer.weight
-    return bordered
+    for layer in network.modules():
+        if type(layer) in LEANER:
+            layer.__class__ = LEANER[type(layer)]  # the same parts and weights, another forward pass
+        elif isinstance(layer, nn.ReLU):
+            layer.inplace = True
+        elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "reflect" and layer.kernel_size == (3, 3):
+            layer.__class__ = BorderedConv2d

@@ -17,22 +17,6 @@ from defocusctl.models.prediction import Model
 class MixedLayoutConv2d(nn.Conv2d):
     """A convolution without groups or dilation; its layout changes between forward and backward pass."""
 
-    @classmethod
-    def of(cls, layer: nn.Conv2d) -> "MixedLayoutConv2d":
-        """A replacement that shares the parameters of ``layer``."""
-        mixed = cls(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            bias=layer.bias is not None,
-            padding_mode=layer.padding_mode,
-            device="meta",
-        )
-        mixed.weight, mixed.bias = layer.weight, layer.bias
-        return mixed
-
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H/stride, W/stride), channels_last."""
         if self.kernel_size == (1, 1):
@@ -88,8 +72,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def mix_layouts(network: Model) -> None:
-    """Replace the network's convolutions in place; its parameters keep their identity and names."""
-    for parent in list(network.modules()):
-        for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1):
-                setattr(parent, name, MixedLayoutConv2d.of(layer))
+    """Replace the network's convolutions in place."""
+    for layer in network.modules():
+        if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1):
+            layer.__class__ = MixedLayoutConv2d  # the same parameters, another forward pass
