@@ -164,13 +164,7 @@ def _maybe_jpeg(camera: Camera, pixels: Tensor, generator: torch.Generator) -> T
     chosen = draw() < camera.jpeg
     if camera.jpeg == 0:
         return pixels
-    drawn = zip(
-        pixels,
-        chosen.flatten().tolist(),
-        quality.flatten().tolist(),
-        subsampled.flatten().tolist(),
-        strict=True,
-    )
+    drawn = zip(pixels, *(values.flatten().tolist() for values in (chosen, quality, subsampled)), strict=True)
     return torch.stack(
         [jpeg(photo, int(q), subsampled=half) if take else photo for photo, take, q, half in drawn]
     )

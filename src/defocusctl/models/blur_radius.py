@@ -161,7 +161,8 @@ class BlurRadius(Model):
     def _level(self, image: Tensor) -> LogRadius:
         """The estimate of an image (B, 3, h, w) that fits into memory with its features."""
         cells = grid_of(image)
-        image = _padded(image)
+        height, width = image.shape[-2:]
+        image = pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         fine = self.fine(self.enter(_normalised(image)))
         x = self.middle(self.shrink(fine) + self.measure(_measures(image)))
         coarse = resize(self.coarse(self.shrink_again(x)), 2)
@@ -229,11 +230,6 @@ def _mixture(logs: list[Tensor], variances: list[Tensor], weights: list[Tensor])
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
     return (maps if factor == 1 else resize(maps, factor))[..., : grid[0], : grid[1]]
-
-
-def _padded(image: Tensor) -> Tensor:
-    height, width = image.shape[-2:]
-    return pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
 
 
 def _measures(image: Tensor) -> Tensor:

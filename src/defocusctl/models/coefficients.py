@@ -75,7 +75,6 @@ class PlainCoefficients(CoefficientModule):
         self.predictor = nn.Conv2d(width, atoms, kernel_size=1)
 
     def forward(self, features: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        """Passes on no states."""
         return self.predictor(self.blocks(features)), states
 
     @torch.no_grad()

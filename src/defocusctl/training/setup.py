@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from defocusctl.data.batches import PairSource, RenderedSource
+from defocusctl.data.batches import PairSource, RenderedSource, Source
 from defocusctl.data.pairs import pairs_in, photos_below
 from defocusctl.errors import DataError
 from defocusctl.models.catalogue import model_class, network_errors
@@ -52,14 +52,14 @@ def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     return network, False
 
 
-def sources_of(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
+def sources_of(recipe: Recipe, root: Path) -> list[Source]:
     """The photos to train on: pairs, and sharp ones to render from.
 
     Raises:
         DataError: if a folder is missing or empty.
     """
     data = recipe.data
-    sources: list[RenderedSource | PairSource] = [
+    sources: list[Source] = [
         PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
     ]
     if data.sharp:

@@ -83,7 +83,6 @@ class GraphEngine:
         self._graph = OnnxRuntimeGraph(path) if backend == "onnxruntime" else OpenVinoGraph(path)
 
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
-        """See ``Engine``."""
         del exactly
         try:
             restored, *coefficients = self._graph.run(tiles)

@@ -31,7 +31,6 @@ class TorchEngine:
 
     @torch.inference_mode()
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
-        """See ``Engine``."""
         images = torch.from_numpy(tiles).to(self._device)
         reduced = self.has_exact and not exactly
         precision = PRECISIONS[self.precision] if reduced else None
