@@ -21,6 +21,10 @@ class Size(NamedTuple):
     def megapixels(self) -> float:
         return self.pixels / 1e6
 
+    def in_blocks(self, side: int) -> "Size":
+        """The number of blocks of ``side`` x ``side`` pixels along each axis, incomplete ones included."""
+        return Size(-(-self.height // side), -(-self.width // side))
+
 
 @dataclass(frozen=True)
 class Box:

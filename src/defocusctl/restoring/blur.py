@@ -35,8 +35,7 @@ class BlurMap(NamedTuple):
 def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     """The blur map of a photo, estimated in ``area`` (which begins at multiples of 8) and 0 elsewhere."""
     enlarged = enlargement(photo)
-    part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
-    seen = part if enlarged == 1 else shrunken(part, enlarged)
+    seen = shrunken(Photo.of_pixels(photo.pixels[area.slices], photo.full_scale), enlarged)
     colours = seen.pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     colours /= np.float32(seen.full_scale)
     np.clip(colours, 0.0, 1.0, out=colours)
@@ -44,7 +43,7 @@ def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     detailed = _has_detail(colours)
     maps = []
     for found in network(image):
-        values = np.zeros((-(-photo.size.height // CELL), -(-photo.size.width // CELL)), np.float32)
+        values = np.zeros(photo.size.in_blocks(CELL), np.float32)
         place = values[area.in_blocks(CELL).slices]
         cells = (enlarged * found[0, 0].numpy() * detailed).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
         place[:] = cells[: place.shape[0], : place.shape[1]]

@@ -49,18 +49,18 @@ def make_levels(photo: Photo, areas: dict[int, Box]) -> list[Level]:
     The level at scale 1 keeps the photo's own pixels; the others are float32 with a white of 1, clipped to
     what the network sees.
     """
-    levels = []
-    for scale, area in sorted(areas.items()):
-        part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
-        levels.append(Level(scale, area, part if scale == 1 else shrunken(part, scale)))
-    return levels
+    return [
+        Level(scale, area, shrunken(Photo.of_pixels(photo.pixels[area.slices], photo.full_scale), scale))
+        for scale, area in sorted(areas.items())
+    ]
 
 
 def shrunken(photo: Photo, scale: int) -> Photo:
     """The means over blocks of ``scale`` x ``scale`` pixels, a power of 2; incomplete blocks are extended."""
-    height, width, colours = photo.pixels.shape
-    small = np.empty((-(-height // scale), -(-width // scale), colours), np.float32)
-    for top in range(0, height, BAND):
+    if scale == 1:
+        return photo
+    small = np.empty((*photo.size.in_blocks(scale), photo.pixels.shape[2]), np.float32)
+    for top in range(0, photo.size.height, BAND):
         band = photo.pixels[top : top + BAND].astype(np.float32)
         band /= np.float32(photo.full_scale)
         np.clip(band, 0.0, 1.0, out=band)
@@ -81,8 +81,6 @@ def _halved(pixels: Floats) -> Floats:
 
 def areas_for(wanted: Box, photo: Size, overlap: int, step: int, scales: tuple[int, ...]) -> dict[int, Box]:
     """What each level must show for the part ``wanted`` of a photo, with ``overlap`` pixels of context."""
-    if wanted == Box(0, 0, *photo):
-        return dict.fromkeys(scales, wanted)
     return {
         scale: wanted.grown(overlap * scale).in_blocks(step * scale).times(step * scale).within(photo)
         for scale in scales

@@ -130,11 +130,10 @@ def select_levels(
     scale = "1" if settings.scale == "auto" and available == (1,) else settings.scale
     if scale == "1" and settings.max_blur is None and mask is None:
         return None
-    grid = tuple(-(-side // CELL) for side in size)
     if scale == "auto" and blur is not None:
         values = worthwhile(_shares_of(blur, measured, available))
     else:
-        values = np.zeros((len(SCALES), *grid), np.float32)
+        values = np.zeros((len(SCALES), *size.in_blocks(CELL)), np.float32)
         values[SCALES.index(SCALE_OF[scale])] = 1
     if settings.max_blur is not None and blur is not None:
         values *= np.clip((settings.max_blur - blur.radius) / (FADE * settings.max_blur), 0, 1)
