@@ -173,12 +173,7 @@ class Restorer:
         return (time.perf_counter() - started) / PROBE**2
 
     def _prepare(
-        self,
-        photo: Photo,
-        wanted: Box,
-        mask: Mask | None,
-        map_reduction: int | None,
-        kept: KeptPieces | None,
+        self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None, kept: KeptPieces | None
     ) -> PhotoPyramid:
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
         blur = None
@@ -199,10 +194,7 @@ class Restorer:
         return partial(self._threads.adapt, threads)
 
     def _fill(
-        self,
-        photos: Sequence[PhotoPyramid],
-        on_progress: Progress | None,
-        before_tile: Callable[[], None],
+        self, photos: Sequence[PhotoPyramid], on_progress: Progress | None, before_tile: Callable[[], None]
     ) -> list[RestoreReport]:
         """Restore into the photos' buffers, with smaller tiles or batches if memory runs out."""
         started = time.perf_counter()

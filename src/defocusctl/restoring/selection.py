@@ -63,10 +63,7 @@ def check_scale(scale: str, size: Size) -> None:
 
 
 def shares_by_radius(
-    radius: Floats,
-    sigma: Floats,
-    measured: LevelShares,
-    available: Sequence[int],
+    radius: Floats, sigma: Floats, measured: LevelShares, available: Sequence[int]
 ) -> Floats:
     """The shares of the levels (L, h, w) for estimated blur radii and their deviations (h, w), in pixels.
 
