@@ -15,7 +15,7 @@ from torch import Tensor
 
 from defocusctl.evaluation.lpips import Lpips
 from defocusctl.models.catalogue import network_errors
-from defocusctl.models.mixed_layout import mix_layouts
+from defocusctl.models.fast_layers import mix_layouts
 from defocusctl.models.prediction import Model
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe
