@@ -15,7 +15,7 @@ import torch
 from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.photo import Photo
-from defocusctl.restoring.levels import CELL, shrunken
+from defocusctl.restoring.levels import CELL, part_at
 from defocusctl.restoring.tiles import Floats
 
 ONE_STEP = 1.5 / 255
@@ -59,7 +59,7 @@ class BlurMap(NamedTuple):
 def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     """The blur map of a photo, estimated in ``area`` (which begins at multiples of 8) and 0 elsewhere."""
     enlarged = enlargement(photo)
-    seen = shrunken(Photo.of_pixels(photo.pixels[area.slices], photo.full_scale), enlarged)
+    seen = part_at(photo, area, enlarged)
     colours = seen.pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     colours /= np.float32(seen.full_scale)
     np.clip(colours, 0.0, 1.0, out=colours)
