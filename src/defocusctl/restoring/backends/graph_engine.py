@@ -24,7 +24,6 @@ class OnnxRuntimeGraph:
 
     Raises:
         DeviceError: if ONNX Runtime is not installed.
-        WeightsError: if it cannot run the graph in the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +37,6 @@ class OnnxRuntimeGraph:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.outputs = tuple(output.name for output in self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
 
