@@ -18,7 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.data.batches import Crops, RenderedSource, Samples, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache, photos_in
+from defocusctl.data.pairs import PixelCache, photos_below
 from defocusctl.models.catalogue import model_class
 from defocusctl.training.execution import clock_of
 from defocusctl.training.recipe import Recipe, read_recipe
@@ -98,8 +98,7 @@ def state(recipe: Recipe, device: torch.device) -> TrainingState:
 
 def step_crops(recipe: Recipe, root: Path) -> StepCrops:
     data, stage = recipe.data, recipe.stages[-1]
-    photos = [path for folder in data.sharp for path in photos_in(root / folder)]
-    depth = [path for folder in data.depth for path in photos_in(root / folder)]
+    photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
     source = RenderedSource(photos, depth, 1.0)
     cache = PixelCache(CACHE)
     return StepCrops([source], stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed)

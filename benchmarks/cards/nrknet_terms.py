@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from defocusctl.models.blocks import resize
 from defocusctl.models.nrknet import NRKNet, pyramid
-from defocusctl.models.recurrence import resize
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.validation import ValidationPair, ValidationSets
 from defocusctl.weights.checkpoint import load_checkpoint

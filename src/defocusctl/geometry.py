@@ -21,6 +21,10 @@ class Size(NamedTuple):
     def megapixels(self) -> float:
         return self.pixels / 1e6
 
+    def in_blocks(self, side: int) -> "Size":
+        """The number of blocks of ``side`` x ``side`` pixels along each axis, incomplete ones included."""
+        return Size(-(-self.height // side), -(-self.width // side))
+
 
 @dataclass(frozen=True)
 class Box:
@@ -45,9 +49,22 @@ class Box:
         """``WxH+X+Y``, the notation that ``parse_region`` reads."""
         return f"{self.size.width}x{self.size.height}+{self.left}+{self.top}"
 
-    def shifted(self, by: int) -> "Box":
-        """The box moved down and right by ``by`` pixels."""
-        return Box(self.top + by, self.left + by, self.bottom + by, self.right + by)
+    def shifted(self, down: int, right: int | None = None) -> "Box":
+        """The box moved down and right; with one number, by as much in both directions."""
+        right = down if right is None else right
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def grown(self, by: int) -> "Box":
+        """The box with ``by`` more pixels on each side."""
+        return Box(self.top - by, self.left - by, self.bottom + by, self.right + by)
+
+    def times(self, factor: int) -> "Box":
+        """The same part of an image that is ``factor`` times as large."""
+        return Box(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
+
+    def in_blocks(self, side: int) -> "Box":
+        """The blocks of ``side`` x ``side`` pixels that the box touches, in units of blocks."""
+        return Box(self.top // side, self.left // side, -(-self.bottom // side), -(-self.right // side))
 
     def within(self, size: Size) -> "Box":
         """The part of the box inside an image of this size; empty if there is none."""
@@ -66,9 +83,7 @@ class Box:
 
     def relative_to(self, outer: "Box") -> "Box":
         """The same box in the coordinates of ``outer``."""
-        return Box(
-            self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left
-        )
+        return self.shifted(-outer.top, -outer.left)
 
 
 def round_up(value: int, multiple: int) -> int:

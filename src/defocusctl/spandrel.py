@@ -25,6 +25,12 @@ class _DefocusArch(Architecture):  # type: ignore[misc]  # spandrel says nothing
     """A network that removes defocus blur: RGB in, RGB of the same size out."""
 
     kind: ClassVar[type[Network]]
+    our_keys: ClassVar[tuple[str, ...]]
+    authors_keys: ClassVar[tuple[str, ...]]
+
+    def __init__(self) -> None:
+        either = (KeyCondition.has_all(*keys) for keys in (self.our_keys, self.authors_keys))
+        super().__init__(id=self.kind.__name__, detect=KeyCondition.has_any(*either))
 
     def load(self, state_dict: Mapping[str, Tensor]) -> Any:
         """The network with these weights, for RGB images.
@@ -74,26 +80,16 @@ class INIKNetArch(_DefocusArch):
     """INIKNet of any size."""
 
     kind = INIKNet
-
-    def __init__(self) -> None:
-        ours = KeyCondition.has_all(
-            "unet.enter1.0.weight", "atoms.mlps.0.first.weight", "mu_predictor.weight"
-        )
-        authors = KeyCondition.has_all(
-            "unet.feat_extract.0.main.0.weight", "inr_conv.kernelINR_list.0.layers.0.weight"
-        )
-        super().__init__(id="INIKNet", detect=KeyCondition.has_any(ours, authors))
+    our_keys = "unet.enter1.0.weight", "atoms.mlps.0.first.weight", "mu_predictor.weight"
+    authors_keys = "unet.feat_extract.0.main.0.weight", "inr_conv.kernelINR_list.0.layers.0.weight"
 
 
 class NRKNetArch(_DefocusArch):
     """NRKNet of any size."""
 
     kind = NRKNet
-
-    def __init__(self) -> None:
-        ours = KeyCondition.has_all("unet.enter1.0.weight", "blurring.kernels.logits")
-        authors = KeyCondition.has_all("feat_extract.0.main.0.weight", "GCM.kernels")
-        super().__init__(id="NRKNet", detect=KeyCondition.has_any(ours, authors))
+    our_keys = "unet.enter1.0.weight", "blurring.kernels.logits"
+    authors_keys = "feat_extract.0.main.0.weight", "GCM.kernels"
 
 
 def install() -> None:

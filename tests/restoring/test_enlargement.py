@@ -8,7 +8,7 @@ import pytest
 
 from defocusctl.geometry import Size
 from defocusctl.photo import Photo, read_photo
-from defocusctl.restoring.enlargement import enlargement
+from defocusctl.restoring.blur import enlargement
 from tests.restoring.test_levels import NATIVE, QUARTERS, constant, noise, restored
 
 SAMPLES = Path(__file__).parents[2] / "samples"

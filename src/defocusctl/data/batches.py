@@ -46,6 +46,9 @@ class PairSource:
     weight: float
 
 
+Source = RenderedSource | PairSource
+
+
 class StepCrops(Dataset[Crops]):
     """Item ``step`` is the whole batch of that step: one source, random crops, flips and quarter turns.
 
@@ -54,7 +57,7 @@ class StepCrops(Dataset[Crops]):
 
     def __init__(
         self,
-        sources: Sequence[RenderedSource | PairSource],
+        sources: Sequence[Source],
         rendering: Rendering,
         cache: PixelCache,
         *,
@@ -86,7 +89,7 @@ class StepCrops(Dataset[Crops]):
     def _pair(self, source: PairSource, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         pair = source.pairs[int(random.integers(len(source.pairs)))]
         both = self._cache.both(pair)
-        top, left = _corner(both[0].shape[0], both[0].shape[1], crop, random)
+        top, left = _corner(both[0], crop, random)
         turn = int(random.integers(8))
         blurred, sharp = (_turned(_cut(image, top, left, crop), turn) for image in both)
         return blurred, sharp
@@ -94,7 +97,7 @@ class StepCrops(Dataset[Crops]):
     def _photo(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
         image = self._cache.rgb(source.photos[int(random.integers(len(source.photos)))])
         side = self._side(min(image.shape[:2]), size, random)
-        top, left = _corner(image.shape[0], image.shape[1], side, random)
+        top, left = _corner(image, side, random)
         cut = _cut(image, top, left, side)
         if side > size:
             cut = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
@@ -111,7 +114,7 @@ class StepCrops(Dataset[Crops]):
         """A window of random size of a random map, between a quarter of the map and the whole."""
         grey = self._cache.rgb(source.depth[int(random.integers(len(source.depth)))])[..., :1]
         side = max(int(min(grey.shape[:2]) * random.uniform(0.25, 1)), 1)
-        top, left = _corner(grey.shape[0], grey.shape[1], side, random)
+        top, left = _corner(grey, side, random)
         window = _cut(grey, top, left, side)
         resized = cv2.resize(as_float(window), (size, size), interpolation=cv2.INTER_LINEAR)
         return _turned(resized[..., None], int(random.integers(8)))[0]
@@ -133,7 +136,9 @@ def render_crops(crops: Crops, rendering: Rendering, seed: int) -> Samples:
     return Samples(*render(rendering, crops.sharp, crops.depth, generator))
 
 
-def _corner(height: int, width: int, size: int, random: np.random.Generator) -> tuple[int, int]:
+def _corner(image: Pixels, size: int, random: np.random.Generator) -> tuple[int, int]:
+    """Where a square of the image begins."""
+    height, width, _ = image.shape
     return int(random.integers(max(height - size, 0) + 1)), int(random.integers(max(width - size, 0) + 1))
 
 
@@ -150,7 +155,7 @@ def _cut(image: Pixels, top: int, left: int, size: int) -> Pixels:
 def _turned(image: Pixels | NDArray[np.float32], turn: int) -> Tensor:
     """One of the eight symmetries of a square, as a float tensor (C, H, W) in [0, 1]."""
     values = image if image.dtype == np.float32 else as_float(image)  # type: ignore[arg-type]
-    values = np.rot90(values, k=int(turn) % 4)
+    values = np.rot90(values, k=turn % 4)
     if turn >= 4:
         values = values[:, ::-1]
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))

@@ -6,6 +6,7 @@ and JPEG. All but JPEG is batched and on the device.
 Axes: B scenes, L blur levels, C colour (RGB), H rows, W columns.
 """
 
+from functools import partial
 from math import ceil
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from defocusctl.data.scenes import (
     gaussian_blurred,
     point_spread,
     receptive_radius,
+    uniform,
 )
 from defocusctl.data.settings import Camera, Rendering
 from defocusctl.geometry import round_up
@@ -104,7 +106,7 @@ def _levels(c: Tensor, levels: int) -> Tensor:
 def _soften(rendering: Rendering, photos: Tensor, generator: torch.Generator) -> Tensor:
     """Blur some photos slightly: real scenes are seldom as crisp as the training photos."""
     batch = photos.shape[0]
-    chance = torch.rand(2, batch, generator=generator, device=photos.device)
+    chance = uniform(generator, 2, batch)
     sigma = torch.where(chance[0] < rendering.soft_scenes, rendering.scene_softness * chance[1], 0.0)
     return gaussian_blurred(photos, sigma.view(batch, 1, 1, 1)).clamp(0, 1)
 
@@ -121,9 +123,9 @@ def to_pixels(light: Tensor) -> Tensor:
 
 def lift_highlights(camera: Camera, light: Tensor, generator: torch.Generator) -> Tensor:
     """Give clipped highlights back some of the light the file lost, so that they blur as bright discs."""
-    batch = light.shape[0]
-    chosen = _uniform(batch, generator) < camera.highlights
-    gain = 1 + (camera.highlight_gain - 1) * _uniform(batch, generator)
+    draw = partial(uniform, generator, light.shape[0], 1, 1, 1)
+    chosen = draw() < camera.highlights
+    gain = 1 + (camera.highlight_gain - 1) * draw()
     brightness = light.amin(dim=1, keepdim=True)
     lifted = light * (1 + (gain - 1) * ((brightness - 0.85) / 0.15).clamp(0, 1) ** 2)
     return torch.where(chosen, lifted, light)
@@ -142,33 +144,27 @@ def _with_noise(camera: Camera, light: Tensor, generator: torch.Generator) -> Te
     The variance is sigma^2 (0.2 s + (1 - s) light) with a random share s: sigma is pure shot noise at white,
     and read noise is as strong as shot noise at a light of 0.2.
     """
-    batch = light.shape[0]
-    chosen = (_uniform(batch, generator) < camera.noise).float()
-    sigma = camera.noise_sigma * _uniform(batch, generator) * chosen
-    read_share = _uniform(batch, generator)
+    draw = partial(uniform, generator, light.shape[0], 1, 1, 1)
+    chosen = (draw() < camera.noise).float()
+    sigma = camera.noise_sigma * draw() * chosen
+    read_share = draw()
     noise = torch.randn(light.shape, generator=generator, device=light.device)
     smoothing = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], device=light.device) / 6  # keeps sigma
     smooth = conv2d(noise, smoothing.expand(3, 1, 3, 3), padding=1, groups=3)
-    noise = torch.where(_uniform(batch, generator) < camera.correlated_noise, smooth, noise)
+    noise = torch.where(draw() < camera.correlated_noise, smooth, noise)
     variance = read_share * 0.2 + (1 - read_share) * light.clamp(min=0)
     return light + sigma * torch.sqrt(variance) * noise
 
 
 def _maybe_jpeg(camera: Camera, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    batch = pixels.shape[0]
+    draw = partial(uniform, generator, pixels.shape[0], 1, 1, 1)
     low, high = camera.jpeg_quality
-    quality = torch.floor(low + (high + 1 - low) * _uniform(batch, generator)).clamp(max=high)
-    subsampled = _uniform(batch, generator) < 0.5
-    chosen = _uniform(batch, generator) < camera.jpeg
+    quality = torch.floor(low + (high + 1 - low) * draw()).clamp(max=high)
+    subsampled = draw() < 0.5
+    chosen = draw() < camera.jpeg
     if camera.jpeg == 0:
         return pixels
-    drawn = zip(
-        pixels,
-        chosen.flatten().tolist(),
-        quality.flatten().tolist(),
-        subsampled.flatten().tolist(),
-        strict=True,
-    )
+    drawn = zip(pixels, *(values.flatten().tolist() for values in (chosen, quality, subsampled)), strict=True)
     return torch.stack(
         [jpeg(photo, int(q), subsampled=half) if take else photo for photo, take, q, half in drawn]
     )
@@ -185,7 +181,3 @@ def jpeg(pixels: Tensor, quality: int, *, subsampled: bool) -> Tensor:
     _, file = cv2.imencode(".jpg", np.ascontiguousarray(bgr), options)
     decoded = torch.from_numpy(cv2.imdecode(file, cv2.IMREAD_COLOR)).to(pixels.device)
     return decoded.permute(2, 0, 1).flip(0) / 255
-
-
-def _uniform(batch: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from defocusctl.data.pairs import photos_in
+from defocusctl.data.pairs import photos_in, visible_in
 from defocusctl.errors import DataError, InputError
 from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
-from defocusctl.photo.targets import is_passed_over
 
 SHOWN = 4
 
@@ -70,12 +69,7 @@ def folders_in(folder: Path) -> list[Path]:
     Raises:
         DataError: if it cannot be read.
     """
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
-        ) from error
+    return visible_in(folder, Path.is_dir)
 
 
 def some_photos_in(folder: Path) -> list[Path]:

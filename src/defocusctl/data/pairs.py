@@ -1,5 +1,6 @@
 """The photos of a folder, pairs of them, and their pixels as RGB arrays, decoded once where there is room."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,20 @@ class PhotoPair(NamedTuple):
     sharp: Path
 
 
+def visible_in(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The wanted files or folders in ``folder``, sorted by name; hidden ones are left out.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not is_passed_over(path.name) and wanted(path))
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
+        ) from error
+
+
 def photos_in(folder: Path) -> list[Path]:
     """The photo files of ``folder``, sorted by name.
 
@@ -28,16 +43,20 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder '{folder}'", "check the path in the recipe, or --data")
-    try:
-        photos = sorted(path for path in folder.iterdir() if _is_photo(path))
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
-        ) from error
+    photos = visible_in(folder, lambda path: may_be_photo(path) and path.is_file())
     if not photos:
         known = sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
         raise DataError(f"there is no photo in '{folder}'", f"it should hold {', '.join(known)} files")
     return photos
+
+
+def photos_below(root: Path, folders: Iterable[Path]) -> list[Path]:
+    """The photos of several folders, whose paths are relative to ``root``.
+
+    Raises:
+        DataError: as ``photos_in``.
+    """
+    return [path for folder in folders for path in photos_in(root / folder)]
 
 
 def pairs_in(blurred: Path, sharp: Path) -> list[PhotoPair]:
@@ -59,10 +78,6 @@ def pairs_in(blurred: Path, sharp: Path) -> list[PhotoPair]:
             "give both photos of a pair the same name",
         )
     return [PhotoPair(stem, path, partners[stem]) for stem, path in inputs.items()]
-
-
-def _is_photo(path: Path) -> bool:
-    return may_be_photo(path) and not is_passed_over(path.name) and path.is_file()
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

@@ -23,7 +23,7 @@ def same_names(blurred: Path, sharp: Path) -> Reading:
 
 def noise_levels(blurred: Path, sharp: Path) -> Reading:
     """RTF: ``image/0/image_01.png`` with ``GT/sharp_01.png``; beside ``0`` are other noise levels."""
-    reading = _by_key(blurred, sharp, _number_after("image"), _number_after("sharp"))
+    reading = _by_key(blurred, sharp, _matching(r"(?i)image_0*(\d+)"), _matching(r"(?i)sharp_0*(\d+)"))
     others = [folder for folder in folders_in(blurred.parent) if folder != blurred]
     ignored = tuple(f"{blurred.parent.name}/{folder.name} (another noise level)" for folder in others)
     return reading._replace(ignored=ignored)
@@ -55,7 +55,7 @@ def apertures(blurred: Path, sharp: Path) -> Reading:
 
 def stops(blurred: Path, sharp: Path) -> Reading:
     """RealDefocus: all ``gt/12/12_f2.0.JPG``, the targets of bokeh rendering, share ``in/12_f22.JPG``."""
-    return _by_scene(blurred, sharp, _before_the_stop, "_f", "12/12_f2.0.JPG")
+    return _by_scene(blurred, sharp, _matching(r"(.+)_f[\d.]+"), "_f", "12/12_f2.0.JPG")
 
 
 def _by_scene(
@@ -152,16 +152,11 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
-def _before_the_stop(path: Path) -> str | None:
-    match = re.fullmatch(r"(.+)_f[\d.]+", path.stem)
-    return match and match[1]
-
-
-def _number_after(word: str) -> Callable[[Path], str | None]:
-    pattern = re.compile(rf"{word}_0*(\d+)", re.IGNORECASE)
+def _matching(pattern: str) -> Callable[[Path], str | None]:
+    """What the group of a pattern matches, if the pattern is that of a file's whole stem."""
 
     def key(path: Path) -> str | None:
-        match = pattern.fullmatch(path.stem)
+        match = re.fullmatch(pattern, path.stem)
         return match and match[1]
 
     return key

@@ -6,6 +6,7 @@ Disparity is 1 / distance, larger is nearer. The thin-lens law makes the circle 
 Axes: B scenes, L blur levels, H rows, W columns; disparity fields lie in [0, 1]."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import pi, sin, sqrt
 
 import torch
@@ -13,6 +14,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from defocusctl.data.settings import Aperture, Geometry, Rendering
+
+
+def uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    """Numbers drawn from [0, 1), on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def draw_disparity(
@@ -41,27 +47,23 @@ def circles_of_confusion(rendering: Rendering, disparity: Tensor, generator: tor
     the depth of field is exactly zero. The lens is focused on something in the crop, on a random pixel of
     it, but for the share ``off_focus`` of crops, which stand for parts of a photo far from its focus.
     """
-    batch = disparity.shape[0]
-
-    def uniform() -> Tensor:
-        return torch.rand(batch, 1, 1, generator=generator, device=generator.device)
-
+    draw = partial(uniform, generator, disparity.shape[0], 1, 1)
     low, high = rendering.max_radius
-    max_radius = low * (high / low) ** uniform()
-    pixel = (uniform().flatten() * disparity[0].numel()).long()
+    max_radius = low * (high / low) ** draw()
+    pixel = (draw().flatten() * disparity[0].numel()).long()
     inside = disparity.flatten(1).gather(1, pixel.unsqueeze(1)).unsqueeze(2)
-    outside = torch.where(uniform() < 0.5, -0.05 - uniform(), 1.05 + uniform())
-    focus = torch.where(uniform() < rendering.off_focus, outside, inside)
+    outside = torch.where(draw() < 0.5, -0.05 - draw(), 1.05 + draw())
+    focus = torch.where(draw() < rendering.off_focus, outside, inside)
     offset = disparity - focus
     c = max_radius * offset / offset.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-    tolerance = rendering.depth_of_field * uniform()
+    tolerance = rendering.depth_of_field * draw()
     c = torch.sign(c) * (c.abs() - tolerance).clamp(min=0)
-    return torch.where(uniform() < rendering.sharp, 0.0, c)
+    return torch.where(draw() < rendering.sharp, 0.0, c)
 
 
 def _planes(batch: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Planes slanted in a random direction; a plane is linear in disparity."""
-    angle = 2 * torch.pi * torch.rand(batch, 1, 1, generator=generator, device=generator.device)
+    angle = 2 * torch.pi * uniform(generator, batch, 1, 1)
     y = torch.linspace(-0.5, 0.5, size[0], device=generator.device).view(1, -1, 1)
     x = torch.linspace(-0.5, 0.5, size[1], device=generator.device).view(1, 1, -1)
     return _normalised(y * torch.sin(angle) + x * torch.cos(angle))
@@ -69,7 +71,7 @@ def _planes(batch: int, size: tuple[int, int], generator: torch.Generator) -> Te
 
 def _smooth(batch: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Smooth random fields: a coarse grid of noise, enlarged bicubically."""
-    grid = torch.rand(batch, 1, 5, 5, generator=generator, device=generator.device)
+    grid = uniform(generator, batch, 1, 5, 5)
     field = interpolate(grid, size=size, mode="bicubic", align_corners=True)
     return _normalised(field.squeeze(1))
 
@@ -77,9 +79,9 @@ def _smooth(batch: int, size: tuple[int, int], generator: torch.Generator) -> Te
 def _layers(smooth: Tensor, plane: Tensor, generator: torch.Generator) -> Tensor:
     """Objects with hard edges: a smooth field cut at random heights, each part with its own slight slant."""
     batch = smooth.shape[0]
-    cuts = torch.rand(batch, 3, generator=generator, device=generator.device)
-    heights = torch.rand(batch, 4, generator=generator, device=generator.device)
-    slant = 0.3 * torch.rand(batch, 4, generator=generator, device=generator.device)
+    cuts = uniform(generator, batch, 3)
+    heights = uniform(generator, batch, 4)
+    slant = 0.3 * uniform(generator, batch, 4)
     part = (smooth.unsqueeze(1) > cuts.view(batch, 3, 1, 1)).sum(dim=1)  # (B, H, W), 0 ... 3
     flat = part.flatten(1)
     shape = smooth.shape
@@ -110,20 +112,17 @@ class ApertureShapes:
 
 def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> ApertureShapes:
     """Random lenses within the recipe's ranges."""
-
-    def uniform() -> Tensor:
-        return torch.rand(batch, 1, 1, 1, generator=generator, device=generator.device)
-
+    draw = partial(uniform, generator, batch, 1, 1, 1)
     low, high = settings.blades
     least, most = settings.gaussian_edge
-    blades = torch.floor(low + uniform() * (high - low + 1)).clamp(max=high)
+    blades = torch.floor(low + draw() * (high - low + 1)).clamp(max=high)
     return ApertureShapes(
-        blades=torch.where(uniform() < settings.polygon, blades, 0.0),
-        rotation=uniform() * 2 * pi,
-        soft_edge=settings.soft_edge * uniform() ** 2,
-        aberration=settings.aberration * (2 * uniform() - 1),
-        ellipticity=settings.ellipticity * uniform(),
-        gaussian_edge=least + (most - least) * uniform() if most > 0 else None,
+        blades=torch.where(draw() < settings.polygon, blades, 0.0),
+        rotation=draw() * 2 * pi,
+        soft_edge=settings.soft_edge * draw() ** 2,
+        aberration=settings.aberration * (2 * draw() - 1),
+        ellipticity=settings.ellipticity * draw(),
+        gaussian_edge=least + (most - least) * draw() if most > 0 else None,
     )
 
 

@@ -42,14 +42,12 @@ class Aperture(Table):
 
     polygon: Probability = 0.3
     blades: Annotated[tuple[Blades, Blades], AfterValidator(_rising)] = (5, 9)
-    soft_edge: Annotated[float, Field(ge=0, description="largest width of the soft edge, relative to r")] = (
-        0.5
-    )
+    soft_edge: Annotated[float, Field(ge=0)] = 0.5
+    """Largest width of the soft edge, relative to r."""
     gaussian_edge: Annotated[tuple[Softness, Softness], AfterValidator(_rising)] = (0.0, 0.0)
     """Sigma of a Gaussian that the whole disc is convolved with, relative to r."""
-    aberration: Annotated[float, Field(ge=0, le=0.9, description="largest brightening of rim or centre")] = (
-        0.4
-    )
+    aberration: Annotated[float, Field(ge=0, le=0.9)] = 0.4
+    """Largest brightening of rim or centre."""
     ellipticity: Annotated[float, Field(ge=0, le=0.5)] = 0.12
 
 
@@ -59,7 +57,8 @@ class Camera(Table):
     highlights: Probability = 0.3
     highlight_gain: Annotated[float, Field(ge=1)] = 4.0
     noise: Probability = 0.6
-    noise_sigma: Annotated[float, Field(ge=0, description="largest shot noise at white, linear")] = 0.01
+    noise_sigma: Annotated[float, Field(ge=0)] = 0.01
+    """Largest shot noise at white, linear."""
     correlated_noise: Probability = 0.3
     jpeg: Probability = 0.3
     jpeg_quality: Annotated[tuple[Quality, Quality], AfterValidator(_rising)] = (70, 96)

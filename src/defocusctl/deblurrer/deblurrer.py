@@ -27,11 +27,11 @@ from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, read_mask
-from defocusctl.restoring.adjusting import adjusted
 from defocusctl.restoring.backends.choose import check_backend
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.pyramid import Progress
+from defocusctl.restoring.restored import adjusted
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.devices import memory_errors

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import DeviceError, UsageError
 from defocusctl.evaluation.results import Method
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
 from defocusctl.system.devices import is_out_of_memory

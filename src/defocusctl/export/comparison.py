@@ -10,7 +10,7 @@ import torch
 from defocusctl.errors import InputError, OutputError
 from defocusctl.export.graph import smallest_side
 from defocusctl.geometry import Box, Size, round_up
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import network_errors
 from defocusctl.photo import read_photo
 from defocusctl.restoring.tile_runner import read_tile
 from defocusctl.restoring.tiles import Floats

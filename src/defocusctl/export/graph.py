@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from defocusctl import __version__
+from defocusctl.models.catalogue import network_errors
 from defocusctl.models.constant_folding import with_constant_dictionary
-from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.backends.engine import missing_extra
 from defocusctl.weights.metadata import WeightsMetadata

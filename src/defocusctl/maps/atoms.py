@@ -8,10 +8,10 @@ import torch
 
 from defocusctl.maps.reduction import Array, FloatArray
 from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet
+from defocusctl.models.blur_atoms import RecursiveKernels
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
-from defocusctl.models.recursive_atoms import RecursiveKernels
 
 SPECTRUM = 64  # samples along each axis of a spectrum
 

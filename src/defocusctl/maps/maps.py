@@ -139,7 +139,7 @@ def mu_sheet(photo: Photo, mu: Array) -> Sheet:
     maps = _reduced(mu, photo, panel_area=PANEL_AREA)
     labels = [rf"$\mu_{{{r}}}$  {2 * r - 1} × {2 * r - 1}" for r in range(1, len(mu) + 1)]
     labels[0] += " (δ)"
-    scale = ColourScale.sequential(maps, "viridis", floor=0.0)
+    scale = ColourScale.sequential(maps, "viridis")
     heading = r"INIKNet: share $\mu_r$ of each kernel size"
     return _sheet(photo, [_Family("photo", maps, labels)], scale, PANEL_AREA, heading, r"$\mu_r$")
 
@@ -177,7 +177,7 @@ def blur_radius_sheet(photo: Photo, radius: FloatArray, shares: FloatArray) -> S
     stacked = panel[0] > 1.7 * panel[1]
     longest = _longest_side(photo.size, RADIUS_AREA)
     values = reduced_map(radius, longest)
-    scale = ColourScale.sequential([values], "magma", floor=0.0, least_span=MIN_RADIUS_SPAN)
+    scale = ColourScale.sequential([values], "magma", least_span=MIN_RADIUS_SPAN)
     row = LABEL_ROW + panel[1] + GAP
     column = max(panel[0], 420.0) + 2 * GAP
     rows, columns = (3, 1) if stacked else (1, 3)

@@ -52,15 +52,13 @@ def area_mean(image: Array, factor: int) -> FloatArray:
 
 
 def reduced_map(values: Array, longest: int) -> FloatArray:
-    """A map (H, W), reduced until its longer side is one to two times ``longest`` pixels."""
-    height, width = values.shape
-    return area_mean(values, reduction_factor(Size(height, width), longest))
+    """A map (H, W, ...), reduced until its longer side is one to two times ``longest`` pixels."""
+    return area_mean(values, reduction_factor(Size(*values.shape[:2]), longest))
 
 
 def reduced_photo(pixels: Array, full_scale: float, longest: int) -> Rgb:
     """A photo (H, W, 1 or 3) reduced like a map, as 8-bit RGB."""
-    height, width = pixels.shape[:2]
-    return rgb8(area_mean(pixels, reduction_factor(Size(height, width), longest)), full_scale)
+    return rgb8(reduced_map(pixels, longest), full_scale)
 
 
 def rgb8(pixels: Array, full_scale: float) -> Rgb:

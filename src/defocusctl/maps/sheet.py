@@ -36,25 +36,19 @@ class ColourScale:
 
     @classmethod
     def sequential(
-        cls,
-        maps: Sequence[FloatArray],
-        colours: str,
-        floor: float | None = None,
-        *,
-        least_span: float = 0.0,
+        cls, maps: Sequence[FloatArray], colours: str, *, least_span: float = 0.0
     ) -> "ColourScale":
-        """From ``floor`` (or the 0.5th percentile) to the 99.5th percentile of all values.
+        """From 0 to the 99.5th percentile of all values.
 
         A scale that would span less than ``least_span`` is widened around its middle.
         """
         values = _finite(maps)
-        low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-        low = low if floor is None else floor
+        low, high = 0.0, float(np.percentile(values, 99.5))
         if high - low < least_span:
             middle = (low + high) / 2
             low, high = middle - least_span / 2, middle + least_span / 2
         if high - low < 1e-6 * max(1.0, abs(high)):  # all values are equal
-            return cls(colours, low if floor is not None else low - 0.5, high + 0.5)
+            return cls(colours, low, high + 0.5)
         ends = bool(values.min() < low), bool(values.max() > high)
         return cls(colours, low, high, _EXTEND[ends])
 

@@ -15,12 +15,16 @@ def unshuffled(image: Tensor, factor: int) -> Tensor:
     return image if factor == 1 else pixel_unshuffle(image, factor)
 
 
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear resizing by ``factor`` without antialiasing, corners not aligned."""
+    return interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 def enlarged(maps: Tensor, factor: int, like: Tensor) -> Tensor:
     """Feature maps at 1/``factor`` of the size of the image ``like``, bilinearly enlarged to its size."""
     if factor == 1:
         return maps
-    maps = interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
-    return maps[..., : like.shape[-2], : like.shape[-1]]  # crop what `padded` added
+    return resize(maps, factor)[..., : like.shape[-2], : like.shape[-1]]  # crop what `padded` added
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:
@@ -42,16 +46,14 @@ def reverse_colours(tensor: Tensor | None, shape: tuple[int, ...], *dims: int) -
         view.copy_(view.flip(dims))
 
 
-def conv_block(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def conv_block(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
     """Reflect-padded convolution without bias, then ReLU: (B, C, H, W) -> (B, C', H/stride, W/stride)."""
-    return nn.Sequential(reflect_conv(in_channels, out_channels, kernel=kernel, stride=stride), nn.ReLU())
+    return nn.Sequential(reflect_conv(in_channels, out_channels, stride=stride), nn.ReLU())
 
 
-def reflect_conv(in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Reflect-padded convolution without bias (the edge pixel is not repeated)."""
-    return nn.Conv2d(
-        in_channels, out_channels, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False
-    )
+def reflect_conv(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
+    """Reflect-padded 3 x 3 convolution without bias (the edge pixel is not repeated)."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="reflect", bias=False)
 
 
 def up_block(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad, pixel_unshuffle, relu, softplus
 
+from defocusctl.models.blocks import resize
 from defocusctl.models.prediction import Model, RadiusOutput
 
 CELL = 8
@@ -160,11 +161,11 @@ class BlurRadius(Model):
     def _level(self, image: Tensor) -> LogRadius:
         """The estimate of an image (B, 3, h, w) that fits into memory with its features."""
         cells = grid_of(image)
-        image = _padded(image)
+        height, width = image.shape[-2:]
+        image = pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         fine = self.fine(self.enter(_normalised(image)))
         x = self.middle(self.shrink(fine) + self.measure(_measures(image)))
-        coarse = self.coarse(self.shrink_again(x))
-        coarse = interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+        coarse = resize(self.coarse(self.shrink_again(x)), 2)
         x = self.last(self.merge(torch.cat([x, coarse], dim=1)))
         found = self.head(relu(x))[..., : cells[0], : cells[1]].float()
         median, log_scale = found.chunk(2, dim=1)
@@ -228,14 +229,7 @@ def _mixture(logs: list[Tensor], variances: list[Tensor], weights: list[Tensor])
 
 
 def _enlarged(maps: Tensor, factor: int, grid: tuple[int, int]) -> Tensor:
-    if factor > 1:
-        maps = interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
-    return maps[..., : grid[0], : grid[1]]
-
-
-def _padded(image: Tensor) -> Tensor:
-    height, width = image.shape[-2:]
-    return pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+    return (maps if factor == 1 else resize(maps, factor))[..., : grid[0], : grid[1]]
 
 
 def _measures(image: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
-"""Networks by their command-line names: the built-in ones, and those of installed packages."""
+"""Networks by their command-line names, the built-in ones and those of installed packages."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from defocusctl.errors import ModelError
+from defocusctl.errors import DefocusctlError, ModelError
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.plugins import Plugin, plugin_of
 from defocusctl.models.prediction import Model, Network
+from defocusctl.system.devices import is_out_of_memory
 
 NETWORKS: dict[str, type[Network]] = {network.name: network for network in (INIKNet, NRKNet)}
 """The built-in networks that restore photos."""
@@ -58,3 +61,23 @@ def broken(plugin: Plugin, reason: str) -> ModelError:
         f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})",
         "fix or uninstall that package",
     )
+
+
+@contextmanager
+def network_errors(network: str) -> Iterator[None]:
+    """Wrap calls into the network called ``network``: if a package provides it, exceptions name the package.
+
+    Out-of-memory errors and exceptions in built-in networks pass unchanged.
+
+    Raises:
+        ModelError: for any other exception from a package.
+    """
+    try:
+        yield
+    except DefocusctlError:
+        raise
+    except Exception as error:  # a package may raise anything
+        if network in NETWORKS or network in ESTIMATORS or is_out_of_memory(error):
+            raise
+        said = str(error).strip().partition("\n")[0]
+        raise broken(plugin_of(network), f"{type(error).__name__}: {said}") from error

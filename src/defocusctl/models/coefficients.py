@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from defocusctl.models.blocks import reflect_conv, res_blocks
-from defocusctl.models.recurrence import lstm_step, resize
+from defocusctl.models.blocks import reflect_conv, res_blocks, resize
+from defocusctl.models.recurrence import lstm_step
 
 
 class CoefficientModule(nn.Module):
@@ -75,7 +75,6 @@ class PlainCoefficients(CoefficientModule):
         self.predictor = nn.Conv2d(width, atoms, kernel_size=1)
 
     def forward(self, features: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-        """Passes on no states."""
         return self.predictor(self.blocks(features)), states
 
     @torch.no_grad()

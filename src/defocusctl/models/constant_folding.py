@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from defocusctl.models.blur_atoms import BlurringOperator, RecursiveKernels
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
-from defocusctl.models.recursive_atoms import BlurringOperator, RecursiveKernels
 
 
 class ConstantAtoms(nn.Module):

@@ -19,22 +19,39 @@ from defocusctl.models.blocks import (
     enlarged,
     padded,
     res_blocks,
+    resize,
     reverse_colours,
+    unshuffled,
     up_block,
 )
-from defocusctl.models.choices import check_choice
-from defocusctl.models.inverse_atoms import AtomMLP, InverseAtoms, InverseDictionary, InverseFiltering
-from defocusctl.models.other_inverse_atoms import PlainAtoms, SeparateAtoms
-from defocusctl.models.prediction import Network, Prediction, TrainingOutput
-from defocusctl.models.scale_order import ORDERS, SCALES, Coefficients, resized
+from defocusctl.models.inverse_atoms import (
+    AtomMLP,
+    InverseAtoms,
+    InverseDictionary,
+    InverseFiltering,
+    PlainAtoms,
+    SeparateAtoms,
+)
+from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
+from defocusctl.models.recurrence import DuplexRecurrence, StackedRecurrence
 
 DICTIONARIES: dict[str, type[InverseDictionary]] = {
     "implicit": InverseAtoms,
     "separate": SeparateAtoms,
     "plain": PlainAtoms,
 }
+ORDERS: dict[str, tuple[type[nn.Module], int]] = {
+    "duplex": (DuplexRecurrence, 1),
+    "unidirectional": (StackedRecurrence, 2),
+}
+"""For each order of the scales (section 4.1), the class of the two recurrences, for mu and for omega, and how
+many images the U-Net sees at once."""
+SCALES = (0.25, 0.5, 1.0)
 STEP = 16
 """Sides are multiples of this: the U-Net halves the coarsest scale twice."""
+
+Coefficients = list[tuple[Tensor, Tensor]]
+"""Mu (B, R, h, w) and omega (B, N, h, w) of every scale, from its features of the size h, w."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +128,11 @@ class INIKNet(Network):
         self.multiple = STEP * config.feature_scale
         if config.feature_scale > 1:
             self.default_overlap, self.bytes_per_pixel = 64, 700
-        self.order = ORDERS[config.order]
-        channels = 3 * self.order.images * config.feature_scale**2
+        recurrence, self.images = ORDERS[config.order]
+        channels = 3 * self.images * config.feature_scale**2
         self.unet = FeatureUNet(channels, config.width, config.blocks_per_stage)
-        self.mu_recurrence = self.order.recurrence(config.width)
-        self.omega_recurrence = self.order.recurrence(config.width)
+        self.mu_recurrence = recurrence(config.width)
+        self.omega_recurrence = recurrence(config.width)
         self.mu_predictor = nn.Conv2d(config.width, config.kernel_sizes, kernel_size=1)
         self.omega_predictor = nn.Conv2d(config.width, config.atoms, kernel_size=1)
         dictionary = DICTIONARIES[config.dictionary]
@@ -137,7 +154,7 @@ class INIKNet(Network):
             atoms=state["omega_predictor.weight"].shape[0],
             kernel_sizes=state["mu_predictor.weight"].shape[0],
             atom_width=state[f"atoms.{width_key}"].shape[0] if width_key else chosen.atom_width,
-            feature_scale=isqrt(channels // (3 * ORDERS[order].images)),
+            feature_scale=isqrt(channels // (3 * ORDERS[order][1])),
         )
         return cls(config)
 
@@ -148,14 +165,12 @@ class INIKNet(Network):
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
-        inputs = [resized(blurred, scale) for scale in SCALES]
-        coefficients = self._coefficients(blurred)
+        coefficients = zip(SCALES, self._coefficients(blurred), strict=True)
         estimates = [
-            self.restored(image, mu, omega) for image, (mu, omega) in zip(inputs, coefficients, strict=True)
+            (1.0, self.restored(resized(blurred, scale), mu, omega), resized(sharp, scale))
+            for scale, (mu, omega) in coefficients
         ]
-        targets = [resized(sharp, scale) for scale in SCALES]
-        pairs = reversed(list(zip(estimates, targets, strict=True)))
-        return TrainingOutput(restored=tuple((1.0, estimate, target) for estimate, target in pairs))
+        return TrainingOutput(restored=tuple(reversed(estimates)))
 
     def restored(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
         """The estimate at one scale, (B, 3, H, W), from its image and coefficients."""
@@ -173,7 +188,7 @@ class INIKNet(Network):
     def reverse_colours(self) -> None:
         config = self.config
         entry = self.unet.get_parameter("enter1.0.weight")
-        reverse_colours(entry, (config.width, self.order.images, 3, -1, 3, 3), 2)
+        reverse_colours(entry, (config.width, self.images, 3, -1, 3, 3), 2)
         reverse_colours(self.filtering.sum.weight, (3, config.kernel_sizes, 3, config.atoms), 0, 2)
         reverse_colours(self.filtering.sum.bias, (3,), 0)
 
@@ -199,12 +214,46 @@ class INIKNet(Network):
         """Mu and omega of every scale, at the size of its features."""
         if self.config.feature_scale > 1:
             x = padded(x, self.multiple)
-        return self.order.coefficients(self, x)
+        return self._duplex(x) if self.config.order == "duplex" else self._unidirectional(x)
+
+    def _duplex(self, x: Tensor) -> Coefficients:
+        """All scales at once, then fine to coarse and coarse to fine: nothing waits for a restored image."""
+        factor = self.config.feature_scale
+        features = [self.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
+        # Mu takes a fraction of the memory of the features that it comes from.
+        mus = [self.mu(refined) for refined in self.mu_recurrence(features)]
+        omegas = [self.omega(refined) for refined in self.omega_recurrence(features)]
+        return list(zip(mus, omegas, strict=True))
+
+    def _unidirectional(self, x: Tensor) -> Coefficients:
+        """Coarse to fine only: beside its photo, each scale sees the restored image of the one before.
+
+        The coarsest scale has none, and sees its photo twice.
+        """
+        image = attached = resized(x, SCALES[0])
+        mu_states: list[Tensor] = []
+        omega_states: list[Tensor] = []
+        found: Coefficients = []
+        for scale in SCALES:
+            if found:
+                attached = resize(self.restored(image, *found[-1]), 2.0)
+                image = resized(x, scale)
+            both = torch.cat([image, attached], dim=1)
+            features = self.unet(unshuffled(both, self.config.feature_scale))
+            mu_features, mu_states = self.mu_recurrence(features, mu_states)
+            omega_features, omega_states = self.omega_recurrence(features, omega_states)
+            found.append((self.mu(mu_features), self.omega(omega_features)))
+        return found
 
     def _filter(self, image: Tensor, mu: Tensor, omega: Tensor) -> Tensor:
         """Eq. (8) in float32, whatever the precision of the coefficients: pixels need more than 8 bits."""
         with torch.autocast(image.device.type, enabled=False):
             return self.filtering.forward(image, self.atoms(), mu, omega)
+
+
+def resized(image: Tensor, scale: float) -> Tensor:
+    """The full-size image at this scale, resized in one step."""
+    return image if scale == 1.0 else resize(image, scale)
 
 
 def _predicted(predictor: nn.Conv2d, features: Tensor) -> Tensor:

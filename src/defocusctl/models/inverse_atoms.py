@@ -1,5 +1,7 @@
 """INIKNet's dictionary: inverse kernels as implicit neural representations, and how they filter an image.
 
+The dictionaries of the ablation study (section 5.2) are here as well.
+
 Axes: B batch, C colour, N atoms, R kernel sizes (1 x 1, 3 x 3, ...), H rows, W columns.
 """
 
@@ -8,7 +10,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, interpolate
 
 
 def polar_features(size: int) -> Tensor:
@@ -86,6 +88,47 @@ class InverseAtoms(InverseDictionary):
         return [
             flat.reshape(-1, size, size) * area_factor(size)
             for flat, size in zip(per_size, self.sizes, strict=True)
+        ]
+
+
+class SeparateAtoms(InverseDictionary):
+    """Ablation "Non-MS Dict": an implicit atom of its own for every kernel size."""
+
+    width_key = "by_size.0.mlps.0.first.weight"
+
+    def __init__(self, count: int, sizes: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.by_size = nn.ModuleList(InverseAtoms(count, [size], width) for size in self.sizes)
+
+    def forward(self) -> list[Tensor]:
+        return [kernels for atoms in self.by_size for kernels in atoms()]
+
+
+class PlainAtoms(InverseDictionary):
+    """Ablation "Non-INR Dict": learnable 3 x 3 matrices, bilinearly upsampled to the larger sizes.
+
+    The corners of all sizes coincide, as the coordinates of the implicit atoms do. The paper does not say how
+    the matrices begin; here like the weights of a 3 x 3 convolution.
+    """
+
+    width_key = None
+
+    def __init__(self, count: int, sizes: Sequence[int], width: int) -> None:
+        del width  # of MLPs
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.base = nn.Parameter(torch.empty(count, 1, 3, 3))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.base, -1 / 3, 1 / 3)
+
+    def forward(self) -> list[Tensor]:
+        return [
+            interpolate(self.base, size=(size, size), mode="bilinear", align_corners=True).squeeze(1)
+            * area_factor(size)
+            for size in self.sizes
         ]
 
 

@@ -19,17 +19,21 @@ from defocusctl.models.blocks import (
     conv_block,
     enlarged,
     padded,
+    resize,
     reverse_colours,
     unshuffled,
     up_block,
 )
-from defocusctl.models.choices import check_choice
+from defocusctl.models.blur_atoms import (
+    BlurKernels,
+    BlurringOperator,
+    FreeKernels,
+    GaussianKernels,
+    IndependentKernels,
+    RecursiveKernels,
+)
 from defocusctl.models.coefficients import COEFFICIENTS
-from defocusctl.models.neumann import EXPANSIONS
-from defocusctl.models.other_blur_atoms import FreeKernels, GaussianKernels, IndependentKernels
-from defocusctl.models.prediction import Network, Prediction, TrainingOutput
-from defocusctl.models.recurrence import resize
-from defocusctl.models.recursive_atoms import BlurKernels, BlurringOperator, RecursiveKernels
+from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
 
 KERNELS: dict[str, type[BlurKernels]] = {
     "recursive": RecursiveKernels,
@@ -37,6 +41,9 @@ KERNELS: dict[str, type[BlurKernels]] = {
     "independent": IndependentKernels,
     "free": FreeKernels,
 }
+EXPANSIONS = ("cross-scale", "full")
+"""Eq. (10): scale t adds its term k = t alone, so that high powers are computed at small sizes only. Ablation
+"FullExp": every scale adds all its terms, as many as there are scales (eq. (9))."""
 STEP = 16
 """Sides of photos are multiples of this."""
 LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.125)
@@ -120,7 +127,6 @@ class NRKNet(Network):
         self.unet = AdditiveUNet(3 * config.feature_scale**2, config.width)
         self.coefficients = COEFFICIENTS[config.recurrence](config.width, config.atoms)
         self.blurring = BlurringOperator(KERNELS[config.kernels](config.atoms), config.atoms)
-        self.expansion = EXPANSIONS[config.expansion]
         self.scales = range(1, config.scales + 1)
         self.coefficient_names = tuple(f"gamma_{t}" for t in self.scales)
 
@@ -136,7 +142,7 @@ class NRKNet(Network):
         gammas = self._gammas(images)
         z0 = x
         for t, image, gamma in zip(self.scales, images, gammas, strict=True):
-            z0 = z0 + _enlarged(self.expansion.part(self._neumann_terms(image, gamma, t)), t)
+            z0 = z0 + _enlarged(self._part(self._neumann_terms(image, gamma, t)), t)
         return Prediction(z0, dict(zip(self.coefficient_names, gammas, strict=True)))
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
@@ -153,7 +159,7 @@ class NRKNet(Network):
         reblurred = []
         for t, y, x, gamma in zip(self.scales, images, targets, gammas, strict=True):
             terms = self._neumann_terms(y, gamma, t)
-            z0 = z0 + _enlarged(self.expansion.part(terms), t)
+            z0 = z0 + _enlarged(self._part(terms), t)
             z_t = y + torch.stack(terms).sum(dim=0)
             restored.append((LOSS_WEIGHTS[t], z_t, x))
             reblurred.append((LOSS_WEIGHTS[t], self.reblur(x, gamma), y))
@@ -182,8 +188,7 @@ class NRKNet(Network):
         """Xavier weights, then D_t close to the identity so that the output starts near x.
 
         The first gamma belongs to the delta atom: it is made nearly constant, and the 1 x 1 convolution
-        divides by that constant. The paper does not do this; short
-        training runs need the head start.
+        divides by that constant. The paper does not do this; short training runs need the head start.
         """
         self._draw_xavier()
         self.blurring.kernels.reset_parameters()
@@ -220,10 +225,14 @@ class NRKNet(Network):
         """(I - D) Y, (I - D)^2 Y, ... of scale t, to the order of the expansion (eq. (8))."""
         terms: list[Tensor] = []
         z = image
-        for _ in range(self.expansion.order(t, len(self.scales))):
+        for _ in range(len(self.scales) if self.config.expansion == "full" else t):
             z = z - self.reblur(z, gamma)
             terms.append(z)
         return terms
+
+    def _part(self, terms: list[Tensor]) -> Tensor:
+        """What a scale adds to the result, from its terms."""
+        return torch.stack(terms).sum(dim=0) if self.config.expansion == "full" else terms[-1]
 
 
 def pyramid(image: Tensor, scales: int = 3) -> list[Tensor]:

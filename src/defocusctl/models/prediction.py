@@ -1,6 +1,6 @@
 """The interface of restoration networks (docs/adding-a-model.md)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -122,3 +122,13 @@ class Network(Model):
         A network without this method accepts only RGB weights.
         """
         raise NotImplementedError(f"{self.name} accepts no weights for BGR images")
+
+
+def check_choice(key: str, value: object, known: Collection[object]) -> None:
+    """Check the field ``key`` of a configuration that names one of several parts.
+
+    Raises:
+        ValueError: if ``value`` is not one of ``known``; the message names the key and what there is.
+    """
+    if value not in list(known):
+        raise ValueError(f"{key} is {value!r}, not one of {', '.join(map(repr, known))}")

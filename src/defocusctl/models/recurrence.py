@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, layer_norm
+from torch.nn.functional import layer_norm
 
-from defocusctl.models.blocks import res_blocks
+from defocusctl.models.blocks import res_blocks, resize
 
 
 def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,11 +22,6 @@ def lstm_step(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, o, _ = gates.sigmoid_().chunk(4, dim=1)
     c = (f * c).add_(i * candidate)
     return o * torch.tanh(c), c
-
-
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear resizing by ``factor`` without antialiasing, corners not aligned."""
-    return interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class ResidualCell(nn.Module):

@@ -143,7 +143,7 @@ def choose_pictures(evaluation: Evaluation, method: str, protocol: str) -> list[
 def _errors(before: Rgb, after: Rgb, reference: Rgb) -> Errors:
     block = reduction_factor(Size(*reference.shape[:2]), LEAST_MAP)
     maps = [area_mean(_error_map(image, reference), block) for image in (before, after)]
-    scale = ColourScale.sequential(maps, COLOURS, floor=0.0)
+    scale = ColourScale.sequential(maps, COLOURS)
     shares = [np.clip(values / scale.high, 0, 1) for values in maps]
     ticks = [number(share * scale.high, 0 if scale.high >= 20 else 1) for share in (0.0, 0.5, 1.0)]
     if scale.extend in ("max", "both"):

@@ -1,5 +1,11 @@
-"""The blur radius of a photo, estimated in pixels on a grid."""
+"""The blur radius of a photo, estimated in pixels on a grid, and whether the photo was enlarged.
 
+An enlarged photo has no detail as fine as its pixels, and no finer level helps it. Halving a photo loses what
+is finer than two pixels. In a photo as a camera made it, even a blurred one, the first halving loses some of
+what the second one does; in one enlarged bicubically, next to nothing.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -9,8 +15,7 @@ import torch
 from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.photo import Photo
-from defocusctl.restoring.enlargement import enlargement
-from defocusctl.restoring.levels import CELL, shrunken
+from defocusctl.restoring.levels import CELL, part_at
 from defocusctl.restoring.tiles import Floats
 
 ONE_STEP = 1.5 / 255
@@ -18,6 +23,25 @@ ONE_STEP = 1.5 / 255
 
 REACH = 3
 """Cells on each side of one without detail that must have none either."""
+
+WINDOW, WINDOWS = 256, 8
+"""Side of the windows in which enlargement is sought, in pixels, and at most how many in each direction."""
+
+BLOCK = 32
+"""Side of the blocks whose losses by halving are compared, in pixels."""
+
+LEAST_LOSS = 4.0
+"""Mean square, in levels of 255, that halving a block must lose for it to count."""
+
+FEWEST_BLOCKS = 3
+"""How many blocks must count to tell."""
+
+MOST_LOST = 0.05
+"""Of the loss of the next halving, as the median of all blocks, in an enlarged photo.
+
+Measured: mostly 0.02 to 0.045 in photos enlarged bicubically, 0.10 and more in 84 photos out of focus, 0.065
+and more in photos blurred everywhere by discs of 1.75 to 5 pixels.
+"""
 
 
 class BlurMap(NamedTuple):
@@ -35,18 +59,16 @@ class BlurMap(NamedTuple):
 def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     """The blur map of a photo, estimated in ``area`` (which begins at multiples of 8) and 0 elsewhere."""
     enlarged = enlargement(photo)
-    part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
-    seen = part if enlarged == 1 else shrunken(part, enlarged)
+    seen = part_at(photo, area, enlarged)
     colours = seen.pixels.transpose(2, 0, 1).astype(np.float32, order="C")
     colours /= np.float32(seen.full_scale)
     np.clip(colours, 0.0, 1.0, out=colours)
     image = torch.from_numpy(colours).expand(3, -1, -1)[None]
-    rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in area.slices)
     detailed = _has_detail(colours)
     maps = []
     for found in network(image):
-        values = np.zeros((-(-photo.size.height // CELL), -(-photo.size.width // CELL)), np.float32)
-        place = values[rows, columns]
+        values = np.zeros(photo.size.in_blocks(CELL), np.float32)
+        place = values[area.in_blocks(CELL).slices]
         cells = (enlarged * found[0, 0].numpy() * detailed).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
         place[:] = cells[: place.shape[0], : place.shape[1]]
         maps.append(values)
@@ -63,3 +85,41 @@ def _has_detail(colours: Floats) -> Floats:
     varies = ((highest - lowest).max(axis=0) > ONE_STEP).astype(np.float32)
     near: Floats = cv2.dilate(varies, np.ones((2 * REACH + 1,) * 2))
     return near
+
+
+def enlargement(photo: Photo) -> int:
+    """How many times a photo was enlarged bicubically: 4, 2 or 1. Noise and JPEG afterwards hide it."""
+    losses = np.concatenate([_losses(window) for window in _windows(photo)], axis=1)
+    for factor, (finer, coarser) in ((4, losses[1:3]), (2, losses[:2])):
+        counted = coarser > LEAST_LOSS
+        if counted.sum() >= FEWEST_BLOCKS and np.median(finer[counted] / coarser[counted]) < MOST_LOST:
+            return factor
+    return 1
+
+
+def _windows(photo: Photo) -> Iterator[Floats]:
+    """Evenly spread parts of the photo, (h, w) in levels of 255."""
+    rows, columns = (
+        np.linspace(0, side - min(side, WINDOW), min(WINDOWS, -(-side // WINDOW))).astype(int)
+        for side in photo.size
+    )
+    for top in rows:
+        for left in columns:
+            part = photo.pixels[top : top + WINDOW, left : left + WINDOW].astype(np.float32)
+            yield part.mean(axis=2) * np.float32(255 / photo.full_scale)
+
+
+def _losses(plane: Floats) -> Floats:
+    """What three halvings lose in each whole block: mean squares, (3, blocks)."""
+    height, width = (length // BLOCK for length in plane.shape)
+    plane = plane[: height * BLOCK, : width * BLOCK]
+    losses = []
+    for side in (BLOCK, BLOCK // 2, BLOCK // 4):
+        if not plane.size:
+            losses.append(np.zeros(0, np.float32))
+            continue
+        half = cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        lost = plane - cv2.resize(half, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        losses.append((lost**2).reshape(height, side, width, side).mean(axis=(1, 3)).ravel())
+        plane = half
+    return np.stack(losses)

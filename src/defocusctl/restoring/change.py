@@ -62,7 +62,7 @@ class KeptPieces:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """Everything that ``restoring.adjusting`` needs besides the photo, of ``size``, that was restored.
+    """All that ``restoring.restored.adjusted`` needs besides the photo, of ``size``, that was restored.
 
     ``settings`` and ``report`` are those of the restoration, ``region`` and ``mask`` what it was limited to;
     ``measured`` are the shares of levels by blur radius, ``blur`` is the blur map of the whole photo.

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from defocusctl.geometry import Box, Size, round_up
+from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo
 from defocusctl.restoring.tiles import Floats
 
@@ -50,18 +49,19 @@ def make_levels(photo: Photo, areas: dict[int, Box]) -> list[Level]:
     The level at scale 1 keeps the photo's own pixels; the others are float32 with a white of 1, clipped to
     what the network sees.
     """
-    levels = []
-    for scale, area in sorted(areas.items()):
-        part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
-        levels.append(Level(scale, area, part if scale == 1 else shrunken(part, scale)))
-    return levels
+    return [Level(scale, area, part_at(photo, area, scale)) for scale, area in sorted(areas.items())]
+
+
+def part_at(photo: Photo, area: Box, scale: int) -> Photo:
+    """The part ``area`` of a photo, shrunken by ``scale``; at scale 1 with its own pixels."""
+    part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
+    return part if scale == 1 else shrunken(part, scale)
 
 
 def shrunken(photo: Photo, scale: int) -> Photo:
     """The means over blocks of ``scale`` x ``scale`` pixels, a power of 2; incomplete blocks are extended."""
-    height, width, colours = photo.pixels.shape
-    small = np.empty((-(-height // scale), -(-width // scale), colours), np.float32)
-    for top in range(0, height, BAND):
+    small = np.empty((*photo.size.in_blocks(scale), photo.pixels.shape[2]), np.float32)
+    for top in range(0, photo.size.height, BAND):
         band = photo.pixels[top : top + BAND].astype(np.float32)
         band /= np.float32(photo.full_scale)
         np.clip(band, 0.0, 1.0, out=band)
@@ -82,15 +82,8 @@ def _halved(pixels: Floats) -> Floats:
 
 def areas_for(wanted: Box, photo: Size, overlap: int, step: int, scales: tuple[int, ...]) -> dict[int, Box]:
     """What each level must show for the part ``wanted`` of a photo, with ``overlap`` pixels of context."""
-    if wanted == Box(0, 0, *photo):
-        return dict.fromkeys(scales, wanted)
     return {
-        scale: Box(
-            top=max(0, wanted.top - overlap * scale) // (step * scale) * (step * scale),
-            left=max(0, wanted.left - overlap * scale) // (step * scale) * (step * scale),
-            bottom=min(photo.height, round_up(wanted.bottom + overlap * scale, step * scale)),
-            right=min(photo.width, round_up(wanted.right + overlap * scale, step * scale)),
-        )
+        scale: wanted.grown(overlap * scale).in_blocks(step * scale).times(step * scale).within(photo)
         for scale in scales
     }
 
@@ -123,18 +116,20 @@ class Shares:
 
         Both are in pixels of the level; ``box`` may reach beyond the photo.
         """
-        factor = CELL // scale
-        rows, columns = (slice(max(0, s.start // factor - 1), -(-s.stop // factor) + 1) for s in box.slices)
-        there = self._plane(scale)[rows, columns] > 0
+        factor, plane = CELL // scale, self._plane(scale)
+        near = box.in_blocks(factor).grown(1).within(Size(*plane.shape))
+        there = plane[near.slices] > 0
         if not there.any():
             return None
         down, across = (np.flatnonzero(there.any(axis=axis)) for axis in (1, 0))
+        cells = Box(int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1)
         # Interpolation carries a share into the cells around.
+        reached = cells.shifted(near.top, near.left).grown(1).times(factor)
         return Box(
-            top=max(box.top, (rows.start + int(down[0]) - 1) * factor),
-            left=max(box.left, (columns.start + int(across[0]) - 1) * factor),
-            bottom=min(box.bottom, (rows.start + int(down[-1]) + 2) * factor),
-            right=min(box.right, (columns.start + int(across[-1]) + 2) * factor),
+            top=max(box.top, reached.top),
+            left=max(box.left, reached.left),
+            bottom=min(box.bottom, reached.bottom),
+            right=min(box.right, reached.right),
         )
 
     def _plane(self, scale: int) -> Floats:
@@ -143,32 +138,23 @@ class Shares:
 
 
 def cells_at(cells: Floats, factor: int, box: Box) -> Floats:
-    """The part ``box`` (h, w) of (H, W) cells enlarged ``factor`` times, bilinearly."""
-    rows, columns = (slice(edge.start // factor, -(-edge.stop // factor)) for edge in box.slices)
-    near = cells[_clamped(rows, cells.shape[0])[:, None], _clamped(columns, cells.shape[1])]
-    fine = (
-        near if factor == 1 else cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    """The part ``box`` (h, w) of (H, W) cells enlarged ``factor`` times, bilinearly; edge cells repeat."""
+    around = box.in_blocks(factor).grown(1)
+    rows, columns = (
+        np.clip(np.arange(edge.start, edge.stop), 0, length - 1)
+        for edge, length in zip(around.slices, cells.shape, strict=True)
     )
-    top, left = box.top - (rows.start - 1) * factor, box.left - (columns.start - 1) * factor
-    part: Floats = fine[top : top + box.size.height, left : left + box.size.width]
+    near = cells[rows[:, None], columns]
+    if factor > 1:
+        near = cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    part: Floats = near[box.relative_to(around.times(factor)).slices]
     return part
-
-
-def _clamped(cells: slice, length: int) -> npt.NDArray[np.int64]:
-    """The indices of the cells and of one more on each side, with the edge cells repeated."""
-    return np.clip(np.arange(cells.start - 1, cells.stop + 1), 0, length - 1)
 
 
 def doubled(values: Floats, box: Box) -> Floats:
     """(H, W, C) values enlarged bicubically to double size, in ``box``, which begins at even pixels."""
-    rows, columns = box.slices
-    top, left = rows.start // 2, columns.start // 2
-    first_row, first_column = max(0, top - CUBIC_SUPPORT), max(0, left - CUBIC_SUPPORT)
-    near = values[
-        first_row : -(-rows.stop // 2) + CUBIC_SUPPORT, first_column : -(-columns.stop // 2) + CUBIC_SUPPORT
-    ]
-    large = cv2.resize(near, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    around = box.in_blocks(2).grown(CUBIC_SUPPORT).within(Size(*values.shape[:2]))
+    large = cv2.resize(values[around.slices], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     large = large.reshape(*large.shape[:2], values.shape[2])  # OpenCV drops a single colour
-    down, across = 2 * (top - first_row), 2 * (left - first_column)
-    part: Floats = large[down : down + box.size.height, across : across + box.size.width]
+    part: Floats = large[box.relative_to(around.times(2)).slices]
     return part

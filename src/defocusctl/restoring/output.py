@@ -74,9 +74,7 @@ class LevelBuffer(ABC):
         if used is None:
             return None
         top, left = self.level.origin
-        context = self._plan.context
-        place = Box(used.top - top, used.left - left, used.bottom - top, used.right - left).shifted(context)
-        return with_context(place, tile, self._plan)
+        return with_context(used.shifted(-top, -left).shifted(self._plan.context), tile, self._plan)
 
     def add(self, tile: Tile, part: Box, result: TileResult | None) -> None:
         """Write what this tile completes. ``result`` is that of ``part`` of it; None if it is not needed."""
@@ -99,19 +97,13 @@ class LevelBuffer(ABC):
 
     def coefficients(self, part: Box) -> Mapping[str, HalfArray]:
         """The maps of a part of the photo, rounded outwards to whole map pixels."""
-        scale = self.level.scale
-        inside = Box(
-            *(edge // scale for edge in (part.top, part.left)),
-            *(-(-edge // scale) for edge in (part.bottom, part.right)),
-        )
-        place = inside.shifted(self._plan.context)
+        place = part.in_blocks(self.level.scale).shifted(self._plan.context)
         return {name: coefficients.cut(place) for name, coefficients in self._maps.items()}
 
     def in_photo(self, keep: Box) -> Box:
         """The part of the photo that a tile provides."""
         inside = keep.shifted(-self._plan.context).within(self.level.photo.size)
-        part, scale = self._in_level(inside), self.level.scale
-        return Box(part.top * scale, part.left * scale, part.bottom * scale, part.right * scale)
+        return self._in_level(inside).times(self.level.scale)
 
     @abstractmethod
     def _write(self, box: Box, change: Floats) -> None:
@@ -130,8 +122,7 @@ class LevelBuffer(ABC):
 
     def _in_level(self, box: Box) -> Box:
         """From the pixels of the level's area to those of the whole photo at this level."""
-        top, left = self.level.origin
-        return Box(box.top + top, box.left + left, box.bottom + top, box.right + left)
+        return box.shifted(*self.level.origin)
 
 
 class CoarseBuffer(LevelBuffer):
@@ -144,10 +135,7 @@ class CoarseBuffer(LevelBuffer):
     def doubled(self, box: Box) -> Floats:
         """The change enlarged to twice the size, in ``box`` of the next finer level."""
         top, left = self.level.origin
-        return doubled(
-            self._values,
-            Box(box.top - 2 * top, box.left - 2 * left, box.bottom - 2 * top, box.right - 2 * left),
-        )
+        return doubled(self._values, box.shifted(-2 * top, -2 * left))
 
     def _write(self, box: Box, change: Floats) -> None:
         self._values[box.slices] = change
@@ -213,12 +201,10 @@ class Map:
         """Write what this tile completes."""
         box, piece = self._stitcher.join(tile, values)
         b = self._block
-        rows, columns = (slice(span.start // b, span.stop // b) for span in box.slices)
         count, height, width = piece.shape
         blocks = piece.reshape(count, height // b, b, width // b, b)
-        self._values[:, rows, columns] = blocks.mean(axis=(2, 4))
+        self._values[:, *box.in_blocks(b).slices] = blocks.mean(axis=(2, 4))
 
     def cut(self, part: Box) -> HalfArray:
         """The map of a part of the photo, rounded outwards to whole map pixels."""
-        s = self._scale
-        return self._values[:, part.top // s : -(-part.bottom // s), part.left // s : -(-part.right // s)]
+        return self._values[:, *part.in_blocks(self._scale).slices]

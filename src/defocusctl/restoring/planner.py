@@ -71,7 +71,7 @@ class TilePlanner:
         scale = self._settings.scale
         check_scale(scale, size)
         scales = levels_for(size) if scale == "auto" else (SCALE_OF[scale],)
-        return [self.plan(Size(*(-(-side // factor) for side in size)), factor) for factor in scales]
+        return [self.plan(size.in_blocks(factor), factor) for factor in scales]
 
     def max_concurrency(self) -> int:
         """How many photos fit into free memory at once without smaller tiles; at least one."""

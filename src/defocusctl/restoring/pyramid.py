@@ -44,8 +44,10 @@ class PhotoPyramid:
         map_reduction: int | None,
         kept: KeptPieces | None = None,
     ) -> None:
+        self.wanted = wanted
         self.blur = blur
         self.kept = kept
+        self._map_reduction = map_reduction
         self.masked = mask is not None
         self._shares = shares
         scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
@@ -71,27 +73,30 @@ class PhotoPyramid:
         for buffer in self.buffers.values():
             buffer.kept = kept
 
-    def pixels(self, wanted: Box) -> Pixels:
-        """The restored pixels of a part of the photo."""
-        return np.ascontiguousarray(self._output.pixels[wanted.relative_to(self._output.level.area).slices])
+    def pixels(self) -> Pixels:
+        """The restored pixels of the wanted part."""
+        part = self.wanted.relative_to(self._output.level.area)
+        return np.ascontiguousarray(self._output.pixels[part.slices])
 
-    def coefficients(self, wanted: Box) -> Mapping[str, HalfArray]:
-        """The maps of a part of the photo, rounded outwards to whole map pixels."""
+    def coefficients(self) -> Mapping[str, HalfArray] | None:
+        """The maps of the wanted part, rounded outwards to whole map pixels; None if they are not kept."""
+        if self._map_reduction is None:
+            return None
         buffer = self.buffers[self._mapped]
-        return buffer.coefficients(wanted.relative_to(buffer.level.area))
+        return buffer.coefficients(self.wanted.relative_to(buffer.level.area))
 
-    def shares(self, wanted: Box) -> Floats:
-        """The shares of the levels in a part of the photo, (L, h, w), rounded outwards to whole cells."""
-        rows, columns = (slice(edge.start // CELL, -(-edge.stop // CELL)) for edge in wanted.slices)
+    def shares(self) -> Floats:
+        """The shares of the levels in the wanted part, (L, h, w), rounded outwards to whole cells."""
+        cells = self.wanted.in_blocks(CELL)
         if self._shares is not None:
-            return self._shares.values[:, rows, columns]
-        shares = np.zeros((len(SCALES), rows.stop - rows.start, columns.stop - columns.start), np.float32)
+            return self._shares.values[:, *cells.slices]
+        shares = np.zeros((len(SCALES), *cells.size), np.float32)
         shares[0] = 1
         return shares
 
-    def mean_shares(self, wanted: Box) -> dict[str, float]:
-        """The mean share of each level that is used in a part of the photo, by the name of its scale."""
-        means = zip(SCALE_OF, self.shares(wanted).mean(axis=(1, 2)), strict=True)
+    def mean_shares(self) -> dict[str, float]:
+        """The mean share of each level that is used in the wanted part, by the name of its scale."""
+        means = zip(SCALE_OF, self.shares().mean(axis=(1, 2)), strict=True)
         return {name: round(float(mean), 3) for name, mean in means if mean > 0}
 
 

@@ -7,23 +7,23 @@ seams stay in memory, and what coarser levels add.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 
 import numpy as np
+import torch
 
 from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
-from defocusctl.photo import Mask, Photo, cropped, fitted
+from defocusctl.photo import Mask, Photo, fitted
 from defocusctl.restoring.backends.choose import open_engine
 from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.change import Change, KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at
-from defocusctl.restoring.parts import check_pixels, region_inside, visible, with_hidden
+from defocusctl.restoring.parts import check_pixels, region_inside, visible
 from defocusctl.restoring.planner import TilePlanner
 from defocusctl.restoring.pyramid import PhotoPyramid, Progress, run_tiles
 from defocusctl.restoring.restored import Restored
@@ -40,7 +40,7 @@ from defocusctl.system.devices import (
     reset_peak_memory,
     return_freed_memory,
 )
-from defocusctl.system.threads import ThreadsForIdleProcessors, compute_threads, torch_threads
+from defocusctl.system.threads import ThreadsForIdleProcessors, torch_threads
 
 PROBE = 192
 """The side, in pixels, of the tile that is timed for estimates."""
@@ -118,7 +118,7 @@ class Restorer:
         With a ``region``, only that part is restored (with context around it) and returned. ``mask``, of the
         photos' shape at any size, scales the change: 255 is all of it, 0 leaves the pixel alone.
         ``map_reduction`` (1, 2, 4 or 8) stores the maps as means over blocks of that many pixels each way.
-        ``keep_change`` keeps the change on the disk (``restoring.adjusting``), up to 16 bytes per pixel.
+        ``keep_change`` keeps the change on the disk (``restoring.restored``), up to 16 bytes per pixel.
         ``on_progress`` is called with the number of tiles done and their total; after running out of memory
         it restarts from 0.
 
@@ -143,22 +143,17 @@ class Restorer:
                 self._prepare(photo, wanted, whole_mask, reduction, KeptPieces() if keep_change else None)
                 for photo in photos
             ]
-            threads = compute_threads()
+            threads = torch.get_num_threads()
             with torch_threads(threads):
-                reports = self._fill(prepared, wanted, on_progress, self._adapting(threads))
+                reports = self._fill(prepared, on_progress, self._adapting(threads))
         restored = []
         for photo, each, report in zip(photos, prepared, reports, strict=True):
-            before = photo if region is None else cropped(photo, region)
-            pixels = with_hidden(before, each.pixels(wanted))
-            coefficients = each.coefficients(wanted) if keep_coefficients else None
             change = None
             if each.kept is not None and each.blur is not None:
                 change = Change(
                     size, self.settings, report, region, mask, self._level_shares, each.blur, each.kept
                 )
-            restored.append(
-                Restored(before, region, pixels, each.shares(wanted), coefficients, each.blur, report, change)
-            )
+            restored.append(Restored.of(each, photo, region, report, change))
         return restored
 
     def blur_radius(self, photo: Photo) -> Floats:
@@ -178,12 +173,7 @@ class Restorer:
         return (time.perf_counter() - started) / PROBE**2
 
     def _prepare(
-        self,
-        photo: Photo,
-        wanted: Box,
-        mask: Mask | None,
-        map_reduction: int | None,
-        kept: KeptPieces | None,
+        self, photo: Photo, wanted: Box, mask: Mask | None, map_reduction: int | None, kept: KeptPieces | None
     ) -> PhotoPyramid:
         seen = Photo.of_pixels(visible(photo), photo.full_scale)
         blur = None
@@ -204,11 +194,7 @@ class Restorer:
         return partial(self._threads.adapt, threads)
 
     def _fill(
-        self,
-        photos: Sequence[PhotoPyramid],
-        wanted: Box,
-        on_progress: Progress | None,
-        before_tile: Callable[[], None],
+        self, photos: Sequence[PhotoPyramid], on_progress: Progress | None, before_tile: Callable[[], None]
     ) -> list[RestoreReport]:
         """Restore into the photos' buffers, with smaller tiles or batches if memory runs out."""
         started = time.perf_counter()
@@ -226,36 +212,31 @@ class Restorer:
             release_memory(self.device)
             if len(photos) > 1:
                 middle = len(photos) // 2
-                first = self._fill(photos[:middle], wanted, on_progress, before_tile)
-                return first + self._fill(photos[middle:], wanted, on_progress, before_tile)
+                first = self._fill(photos[:middle], on_progress, before_tile)
+                return first + self._fill(photos[middle:], on_progress, before_tile)
             tried = max(max(plan.tile) for plan in plans.values())
             largest = self.planner.smaller_tile(tried)
             warnings.append(
                 f"{self.device} ran out of memory with tiles of {tried} pixels, went on with {largest}"
             )
-        report = RestoreReport(
-            strength=self.settings.strength,
-            scale=self.settings.scale,
-            max_blur=self.settings.max_blur,
-            masked=False,
-            backend=self.settings.backend,
-            device=str(self.device),
-            precision=self.precision,
-            levels={},
-            tile=max(max(plan.tile) for plan in plans.values()),
-            overlap=self.planner.overlap,
-            tiles=0,
-            seconds=(time.perf_counter() - started) / len(photos),
-            megapixels=wanted.size.megapixels,
-            peak_memory=peak_memory(self.device),
-            warnings=(),
-        )
+        seconds = (time.perf_counter() - started) / len(photos)
+        memory = peak_memory(self.device)
         return [
-            replace(
-                report,
-                levels=photo.mean_shares(wanted),
+            RestoreReport(
+                strength=self.settings.strength,
+                scale=self.settings.scale,
+                max_blur=self.settings.max_blur,
                 masked=photo.masked,
+                levels=photo.mean_shares(),
+                backend=self.settings.backend,
+                device=str(self.device),
+                precision=self.precision,
+                tile=max(max(plan.tile) for plan in plans.values()),
+                overlap=self.planner.overlap,
                 tiles=tiles.computed,
+                seconds=seconds,
+                megapixels=photo.wanted.size.megapixels,
+                peak_memory=memory,
                 warnings=(*warnings, *tiles.warnings),
             )
             for photo, tiles in zip(photos, done, strict=True)

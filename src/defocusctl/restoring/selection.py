@@ -63,10 +63,7 @@ def check_scale(scale: str, size: Size) -> None:
 
 
 def shares_by_radius(
-    radius: Floats,
-    sigma: Floats,
-    measured: LevelShares,
-    available: Sequence[int],
+    radius: Floats, sigma: Floats, measured: LevelShares, available: Sequence[int]
 ) -> Floats:
     """The shares of the levels (L, h, w) for estimated blur radii and their deviations (h, w), in pixels.
 
@@ -130,11 +127,10 @@ def select_levels(
     scale = "1" if settings.scale == "auto" and available == (1,) else settings.scale
     if scale == "1" and settings.max_blur is None and mask is None:
         return None
-    grid = tuple(-(-side // CELL) for side in size)
     if scale == "auto" and blur is not None:
         values = worthwhile(_shares_of(blur, measured, available))
     else:
-        values = np.zeros((len(SCALES), *grid), np.float32)
+        values = np.zeros((len(SCALES), *size.in_blocks(CELL)), np.float32)
         values[SCALES.index(SCALE_OF[scale])] = 1
     if settings.max_blur is not None and blur is not None:
         values *= np.clip((settings.max_blur - blur.radius) / (FADE * settings.max_blur), 0, 1)
@@ -153,9 +149,7 @@ def _cells_of(mask: Mask) -> Floats:
 
 def _only_inside(shares: Floats, wanted: Box) -> Floats:
     """The shares with those of cells far from the wanted part of the photo set to 0."""
-    rows, columns = (
-        slice(max(0, s.start // CELL - MARGIN), -(-s.stop // CELL) + MARGIN) for s in wanted.slices
-    )
+    near = wanted.in_blocks(CELL).grown(MARGIN).within(Size(*shares.shape[1:]))
     kept = np.zeros_like(shares)
-    kept[:, rows, columns] = shares[:, rows, columns]
+    kept[:, *near.slices] = shares[:, *near.slices]
     return kept

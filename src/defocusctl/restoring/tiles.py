@@ -213,8 +213,8 @@ class Stitcher:
         The box is in pixels of the map, that is, of the photo divided by ``divisor``.
         """
         ramp = len(self._rising)
-        keep = self._scaled(tile.keep)
-        block = values[:, *keep.relative_to(self._scaled(tile.read)).slices].astype(np.float32, copy=True)
+        keep, read = tile.keep.in_blocks(self._divisor), tile.read.in_blocks(self._divisor)
+        block = values[:, *keep.relative_to(read).slices].astype(np.float32, copy=True)
         top, left, bottom, right = keep.top, keep.left, keep.bottom, keep.right
         if left > 0:
             block[:, :, :ramp] = block[:, :, :ramp] * self._rising + self._right_seam
@@ -227,6 +227,3 @@ class Stitcher:
             self._lower_seam[:, :, left:right] = block[:, -ramp:] * self._falling[:, None]
             block, bottom = block[:, :-ramp], bottom - ramp
         return Box(top, left, bottom, right), block
-
-    def _scaled(self, box: Box) -> Box:
-        return Box(*(edge // self._divisor for edge in (box.top, box.left, box.bottom, box.right)))

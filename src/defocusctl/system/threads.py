@@ -19,11 +19,6 @@ NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
 """A processor's times that are no work, or work that is counted among others too."""
 
 
-def compute_threads() -> int:
-    """How many threads PyTorch computes with."""
-    return torch.get_num_threads()
-
-
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Limit PyTorch in this block to ``count`` threads for each thread that computes.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from defocusctl.data.batches import RenderedSource, StepCrops
 from defocusctl.data.defocus import render
-from defocusctl.data.pairs import PixelCache, photos_in
+from defocusctl.data.pairs import PixelCache, photos_below
 from defocusctl.errors import DataError, OutputError, UsageError
 from defocusctl.system.atomic import atomic_write
 from defocusctl.training.recipe import Recipe, Stage
@@ -35,10 +35,7 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
     data = recipe.data
     if not data.sharp:
         raise DataError("this recipe renders no defocus", "give it 'sharp' folders under [data]")
-    photos, depth = (
-        [path for folder in folders for path in photos_in(root / folder)]
-        for folders in (data.sharp, data.depth)
-    )
+    photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
     if target.exists() and any(target.samefile(path) for path in (*photos, *depth)):
         raise OutputError(f"'{target}' is a photo of the recipe", "give another name with -o")
     source = RenderedSource(photos, depth, 1.0)

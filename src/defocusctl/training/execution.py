@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from defocusctl.evaluation.lpips import Lpips
-from defocusctl.models.mixed_layout import mix_layouts
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import network_errors
+from defocusctl.models.fast_layers import mix_layouts
 from defocusctl.models.prediction import Model
 from defocusctl.training.losses import total_loss
 from defocusctl.training.recipe import Recipe

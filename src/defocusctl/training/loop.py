@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
 
-from defocusctl.data.batches import Crops, PairSource, RenderedSource, StepCrops, render_crops
+from defocusctl.data.batches import Crops, Source, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.lpips import Lpips
@@ -132,10 +132,7 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
 
 
 def _follow(
-    state: TrainingState,
-    sources: list[RenderedSource | PairSource],
-    processes: Processes,
-    deadline: float,
+    state: TrainingState, sources: list[Source], processes: Processes, deadline: float
 ) -> TrainingState:
     """What all processes but the first do: the same steps, and nothing else."""
     with Interruption() as interruption:
@@ -149,7 +146,7 @@ def _follow(
 
 def _run(
     state: TrainingState,
-    sources: list[RenderedSource | PairSource],
+    sources: list[Source],
     validation: ValidationSets | RadiusValidation,
     journal: Journal,
     out: Path,
@@ -187,9 +184,7 @@ def _run(
             saved = time.monotonic()
 
 
-def _steps(
-    state: TrainingState, sources: list[RenderedSource | PairSource], processes: Processes
-) -> Iterator[float]:
+def _steps(state: TrainingState, sources: list[Source], processes: Processes) -> Iterator[float]:
     """Take the steps that are left, stage by stage; yields the loss of each."""
     data = state.recipe.data
     cache = PixelCache(int(data.cache_gib * 2**30), data.white)

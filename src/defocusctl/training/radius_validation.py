@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache, photos_in
+from defocusctl.data.pairs import PixelCache, photos_below
 from defocusctl.data.settings import Rendering
 from defocusctl.models.blur_radius import CELL
 from defocusctl.models.prediction import Model
 from defocusctl.training.recipe import RENDERED, Validation
 
+DRAWN = 6  # of each set, in a picture
 SEED = 20_232
 IN_FOCUS, BLURRED = 0.25, 1.5  # pixels; cells in between are neither
 TEXTURED = 0.04  # contrast (standard deviation of the sharp pixels of a cell) from which on there is texture
@@ -58,8 +59,7 @@ class RadiusValidation:
         cache = PixelCache(0, white)
         self.sets: dict[str, list[Scene]] = {}
         if settings.sharp:
-            photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
-            photos = photos[: settings.limit]
+            photos = photos_below(root, settings.sharp)[: settings.limit]
             seeds = range(SEED, SEED + 2 * len(photos))
             self.sets[RENDERED] = [
                 _scene(photo, rendering, settings.crop, seed, cache)
@@ -75,11 +75,11 @@ class RadiusValidation:
         }
 
     @torch.inference_mode()
-    def strips(self, network: Model, device: torch.device, count: int = 6) -> NDArray[np.uint8]:
-        """A picture: ``count`` scenes of every set, each photo | estimated radius | true radius."""
+    def strips(self, network: Model, device: torch.device) -> NDArray[np.uint8]:
+        """A picture: a few scenes of every set, each photo | estimated radius | true radius."""
         rows = []
         for scenes in self.sets.values():
-            for scene in scenes[:: max(len(scenes) // count, 1)][:count]:
+            for scene in scenes[:: max(len(scenes) // DRAWN, 1)][:DRAWN]:
                 radius, _ = _estimated(network, scene, device)
                 parts = [scene.photo, _picture(radius), _picture(scene.radius)]
                 rows.append(

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from defocusctl.data.batches import PairSource, RenderedSource
-from defocusctl.data.pairs import pairs_in, photos_in
+from defocusctl.data.batches import PairSource, RenderedSource, Source
+from defocusctl.data.pairs import pairs_in, photos_below
 from defocusctl.errors import DataError
-from defocusctl.models.catalogue import model_class
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import model_class, network_errors
 from defocusctl.models.prediction import Model, Network
 from defocusctl.training.radius_validation import RadiusValidation
 from defocusctl.training.recipe import Recipe
@@ -53,18 +52,17 @@ def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     return network, False
 
 
-def sources_of(recipe: Recipe, root: Path) -> list[RenderedSource | PairSource]:
+def sources_of(recipe: Recipe, root: Path) -> list[Source]:
     """The photos to train on: pairs, and sharp ones to render from.
 
     Raises:
         DataError: if a folder is missing or empty.
     """
     data = recipe.data
-    sources: list[RenderedSource | PairSource] = [
+    sources: list[Source] = [
         PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
     ]
     if data.sharp:
-        photos = [path for folder in data.sharp for path in photos_in(root / folder)]
-        depth = [path for folder in data.depth for path in photos_in(root / folder)]
+        photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
         sources.append(RenderedSource(photos, depth, data.rendered_weight))
     return sources

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_in
+from defocusctl.data.pairs import PhotoPair, PixelCache, as_float, pairs_in, photos_below
 from defocusctl.data.settings import Rendering
 from defocusctl.errors import DataError
 from defocusctl.evaluation.metrics import Quality, quality
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import network_errors
 from defocusctl.models.prediction import Model, Network
 from defocusctl.training.recipe import RENDERED, Validation
 
+DRAWN = 3  # of each set, in a picture
 SEED = 20_231
 PSNR_CEILING = 60.0  # dB; a restored crop can equal its target, and infinity has no mean
 NOTHING_TO_GAIN = 45.0  # dB; rendered scenes nearer to their target than this are drawn again ...
@@ -57,9 +58,12 @@ class ValidationSets:
         cache = PixelCache(0, white)
         self.sets: dict[str, list[ValidationPair]] = {}
         if settings.sharp:
-            photos = [path for folder in settings.sharp for path in photos_in(root / folder)]
+            photos = photos_below(root, settings.sharp)[: settings.limit]
             rendering = rendering.model_copy(update={"sharp": 0.0})
-            self.sets[RENDERED] = _rendered(photos[: settings.limit], rendering, settings.crop, cache)
+            self.sets[RENDERED] = [
+                _rendered(photo, rendering, settings.crop, SEED + index, cache)
+                for index, photo in enumerate(photos)
+            ]
         for name, folder in settings.pairs.items():
             pairs = pairs_in(root / folder / "source", root / folder / "target")[: settings.limit]
             self.sets[name] = [_central(pair, settings.crop, cache) for pair in pairs]
@@ -73,11 +77,11 @@ class ValidationSets:
         }
 
     @torch.inference_mode()
-    def strips(self, network: Model, device: torch.device, count: int = 3) -> NDArray[np.uint8]:
-        """A picture: ``count`` crops of every set, each blurred | restored | sharp, (H, W, 3)."""
+    def strips(self, network: Model, device: torch.device) -> NDArray[np.uint8]:
+        """A picture: a few crops of every set, each blurred | restored | sharp, (H, W, 3)."""
         rows = []
         for pairs in self.sets.values():
-            for pair in pairs[:: max(len(pairs) // count, 1)][:count]:
+            for pair in pairs[:: max(len(pairs) // DRAWN, 1)][:DRAWN]:
                 restored = _restored(network, pair.blurred, device)
                 row = torch.cat([pair.blurred, restored.clamp(0, 1), pair.sharp], dim=2)
                 rows.append((_array(row) * 255).round().astype(np.uint8))
@@ -85,14 +89,8 @@ class ValidationSets:
         return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
-def _rendered(photos: list[Path], rendering: Rendering, crop: int, cache: PixelCache) -> list[ValidationPair]:
-    """One rendered crop per photo, each with a seed of its own, and with something to gain."""
-    return [_rendered_pair(photo, rendering, crop, SEED + index, cache) for index, photo in enumerate(photos)]
-
-
-def _rendered_pair(
-    photo: Path, rendering: Rendering, crop: int, seed: int, cache: PixelCache
-) -> ValidationPair:
+def _rendered(photo: Path, rendering: Rendering, crop: int, seed: int, cache: PixelCache) -> ValidationPair:
+    """A rendered crop of the photo with something to gain."""
     source = RenderedSource([photo], [], 1.0)
     crops = StepCrops([source], rendering, cache, batch=1, crop=crop, seed=seed)[0]
     for attempt in range(ATTEMPTS):

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from defocusctl.errors import OutputError, WeightsError
-from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, model_class
-from defocusctl.models.plugin_faults import network_errors
+from defocusctl.models.catalogue import ESTIMATORS, NETWORKS, model_class, network_errors
 from defocusctl.models.plugins import model_names
 from defocusctl.models.prediction import Model, Network
 from defocusctl.models.shape_check import Builder, built_without_numbers

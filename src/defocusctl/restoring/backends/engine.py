@@ -19,20 +19,15 @@ class EngineOutput(NamedTuple):
 class Engine(Protocol):
     """A network ready to run on any backend."""
 
-    @property
-    def precision(self) -> str:
-        """``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``."""
-
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Memory per pixel of a tile."""
-
-    @property
-    def has_exact(self) -> bool:
-        """Whether ``exactly`` makes a difference to ``predict``."""
+    precision: str
+    """``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``."""
+    bytes_per_pixel: int
+    """Memory per pixel of a tile."""
+    has_exact: bool
+    """Whether ``exactly`` makes a difference to ``predict``."""
 
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
-        """Restore (B, 3, h, w) tiles in [0, 1] in the weights' channel order, h and w multiples of 16.
+        """Restore (B, 3, h, w) RGB tiles in [0, 1], h and w multiples of 16.
 
         With ``exactly``, it computes in float32 if the backend can.
 

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from defocusctl.models.catalogue import broken
+from defocusctl.models.catalogue import broken, network_errors
 from defocusctl.models.fast_layers import for_inference
-from defocusctl.models.plugin_faults import network_errors
 from defocusctl.models.plugins import plugin_of
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.restoring.backends.engine import EngineOutput
@@ -32,7 +31,6 @@ class TorchEngine:
 
     @torch.inference_mode()
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
-        """See ``Engine``."""
         images = torch.from_numpy(tiles).to(self._device)
         reduced = self.has_exact and not exactly
         precision = PRECISIONS[self.precision] if reduced else None

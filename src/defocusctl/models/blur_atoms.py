@@ -1,15 +1,23 @@
-"""NRKNet's dictionary: recursive, separable, positive kernels, and the blurring operator built from them.
+"""NRKNet's dictionaries of blur atoms and the blurring operator built from them.
+
+The recursive, separable, positive kernels are the paper's own. The others are those of its ablation study
+(section 4.3): as many, and of the same sizes 3, 5, ..., 2J - 1 (the Gaussian ones excepted), beside the
+delta; they continue the border by its outermost pixels, since reflection needs an image larger than the
+kernels.
 
 Axes: B batch, C colour, J atoms, H rows, W columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from defocusctl.models.blocks import reverse_colours
+
+GAUSSIAN_SIZES = range(3, 22, 2)
+SIGMA_STEP = 0.25
 
 
 class BlurKernels(nn.Module):
@@ -24,8 +32,9 @@ class BlurKernels(nn.Module):
         raise NotImplementedError
 
     def reverse_colours(self) -> None:
-        """Swap red and blue, in place."""
-        raise NotImplementedError
+        """Swap red and blue, in place; by default, the first axis of every parameter is the colour."""
+        for logits in self.parameters():
+            reverse_colours(logits, tuple(logits.shape), 0)
 
     def reset_parameters(self) -> None:
         """Make every learnable kernel flat."""
@@ -78,6 +87,77 @@ class RecursiveKernels(BlurKernels):
         return torch.cat(atoms)
 
 
+class SeparableKernels(BlurKernels):
+    """Base of the dictionaries A_j = a_j a_j^T in which every atom has taps of its own."""
+
+    def taps(self) -> list[Tensor]:
+        """a_2, ..., a_J, each (C, k)."""
+        raise NotImplementedError
+
+    def responses(self, image: Tensor) -> Iterator[Tensor]:
+        for a in self.taps():
+            rows = conv2d(_extended(image, a), a[:, None, None, :], groups=3)
+            yield conv2d(rows, a[:, None, :, None], groups=3)
+
+    def atoms(self) -> Tensor:
+        return _centred([a[:, :, None] * a[:, None, :] for a in self.taps()])
+
+
+class GaussianKernels(SeparableKernels):
+    """Ablation "NonAdaptive": Gaussians that are not learned, as in GKMNet (Quan, Wu, Ji: NeurIPS 2021).
+
+    Their sigmas are 0.25, 0.5, ... pixels; the sizes, by GKMNet's release, 3 for the first three and from
+    there on two pixels more for every second one, at most 21. All colours have the same kernels.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        self.count = atoms - 1
+        for n in range(1, atoms):
+            self.register_buffer(f"taps_{n}", _gaussian(n).expand(3, -1).contiguous(), persistent=False)
+
+    def taps(self) -> list[Tensor]:
+        return [self.get_buffer(f"taps_{n}") for n in range(1, self.count + 1)]
+
+
+class IndependentKernels(SeparableKernels):
+    """Ablation "NonRecursive": 2j - 1 taps for every atom A_j and colour.
+
+    Softmax makes the taps positive, with sum 1.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        self.logits = nn.ParameterList(nn.Parameter(torch.empty(3, 2 * j + 1)) for j in range(1, atoms))
+        self.reset_parameters()
+
+    def taps(self) -> list[Tensor]:
+        return [torch.softmax(logits, dim=1) for logits in self.logits]
+
+
+class FreeKernels(BlurKernels):
+    """Ablation "NonSeparable": every A_j has (2j - 1) x (2j - 1) positive taps of its own, for every colour.
+
+    Softmax makes them positive, with sum 1.
+    """
+
+    def __init__(self, atoms: int) -> None:
+        super().__init__()
+        sizes = [2 * j + 1 for j in range(1, atoms)]
+        self.logits = nn.ParameterList(nn.Parameter(torch.empty(3, size, size)) for size in sizes)
+        self.reset_parameters()
+
+    def responses(self, image: Tensor) -> Iterator[Tensor]:
+        for kernel in self._kernels():
+            yield conv2d(_extended(image, kernel), kernel.unsqueeze(1), groups=3)
+
+    def atoms(self) -> Tensor:
+        return _centred(self._kernels())
+
+    def _kernels(self) -> list[Tensor]:
+        return [torch.softmax(logits.flatten(1), dim=1).view_as(logits) for logits in self.logits]
+
+
 class BlurringOperator(nn.Module):
     """D = sum_j Gamma_j (. * A_j), the per-pixel blur of one scale (NRKNet, eq. (4) and (11)).
 
@@ -118,3 +198,25 @@ def _separable(image: Tensor, a: Tensor) -> Tensor:
     padded = pad(image, (1, 1, 1, 1), mode="reflect")
     rows = p * (padded[..., :width] + padded[..., 2:]) + q * padded[..., 1:-1]
     return p * (rows[..., :height, :] + rows[..., 2:, :]) + q * rows[..., 1:-1, :]
+
+
+def _gaussian(number: int) -> Tensor:
+    """The taps of the ``number``-th Gaussian, from 1, with sum 1: (1, size)."""
+    size = GAUSSIAN_SIZES[min(max((number - 2) // 2, 0), len(GAUSSIAN_SIZES) - 1)]
+    x = torch.arange(size, dtype=torch.float32) - size // 2
+    taps = torch.exp(-(x**2) / (2 * (SIGMA_STEP * number) ** 2))
+    return (taps / taps.sum()).unsqueeze(0)
+
+
+def _extended(image: Tensor, kernel: Tensor) -> Tensor:
+    """The image with its outermost pixels repeated as far as the kernel (..., k) reaches."""
+    half = kernel.shape[-1] // 2
+    return pad(image, (half, half, half, half), mode="replicate")
+
+
+def _centred(kernels: Sequence[Tensor]) -> Tensor:
+    """A delta and the kernels (C, k, k), all with zeros around them to the size of the largest."""
+    largest = max(kernel.shape[-1] for kernel in kernels)
+    delta = torch.ones_like(kernels[0][:, :1, :1])
+    surplus = [(largest - kernel.shape[-1]) // 2 for kernel in (delta, *kernels)]
+    return torch.stack([pad(k, (s, s, s, s)) for k, s in zip((delta, *kernels), surplus, strict=True)])
