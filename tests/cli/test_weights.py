@@ -65,6 +65,7 @@ def test_list_shows_every_entry_and_its_state() -> None:
     assert result.exit_code == 0
     for word in ("iniknet", "dpdd", "LFDOF", "my photos", "CC0", "downloadable", "missing"):
         assert word in result.stdout
+    assert "without --weights, iniknet takes dpdd, else bundled" in result.stdout.splitlines()
 
 
 def test_list_as_json() -> None:
@@ -79,6 +80,8 @@ def test_list_as_json() -> None:
     assert listed["iniknet/dpdd"]["state"] == "downloadable"
     assert listed["iniknet/dpdd"]["digest"] == "git-blob:a8887a1faac5f5e1b0b1fefbe1b1630124ab5695"
     assert listed["iniknet/dpdd"]["path"] is None
+    assert listed["iniknet/dpdd"]["default"] == 1
+    assert listed["iniknet/fast"]["default"] is None
 
 
 def test_alexnet_is_listed_like_the_others() -> None:

@@ -9,6 +9,8 @@ from defocusctl.errors import UsageError, WeightsError
 from defocusctl.models.plugins import model_names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from defocusctl.weights.registry import WeightsEntry
 
 app = typer.Typer(help="List, fetch, verify and remove weights.", no_args_is_help=True)
@@ -24,9 +26,15 @@ def list_weights(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only this model's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
-    """List all weights: what sets them apart, their training data and licence, and whether they are here."""
+    """List all weights: what sets them apart, their training data and licence, and whether they are here.
+
+    Below, which of them each model takes without --weights.
+    """
+    from defocusctl.weights.registry import load_registry
+
     entries = _chosen([model] if model else None, everything=model is None)
-    facts = [_facts(entry) for entry in entries]
+    orders = load_registry().orders
+    facts = [{**_facts(entry), "default": _place(entry, orders)} for entry in entries]
     if as_json:
         put_json(facts, indent=2)
         return
@@ -40,6 +48,9 @@ def list_weights(
         cells = (entry["model"], entry["name"], training, entry["licence"], size, entry["state"])
         table.add_row(*map(plain, cells))
     put_table(table)
+    for name in dict.fromkeys(entry.model for entry in entries if entry.model in model_names()):
+        if name in orders:
+            put(f"without --weights, {name} takes {', else '.join(orders[name])}")
 
 
 @app.command()
@@ -148,6 +159,12 @@ def _chosen(labels: list[str] | None, *, everything: bool) -> "tuple[WeightsEntr
     if not labels:
         return registry.entries
     return tuple(entry for label in labels for entry in registry.select(label))
+
+
+def _place(entry: "WeightsEntry", orders: "Mapping[str, Sequence[str]]") -> int | None:
+    """From 1, which of its model's weights are tried when no --weights are given."""
+    order = orders.get(entry.model, ())
+    return order.index(entry.name) + 1 if entry.name in order else None
 
 
 def _facts(entry: "WeightsEntry") -> dict[str, Any]:
