@@ -15,7 +15,7 @@ metadata.
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,11 +31,11 @@ from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 LEVELS, KNOTS = len(SCALE_OF), len(RADII)
 
-USEFUL = ((1.0, 4.0), (1.5, 6.0), (6.0, 24.0), (8.0, 32.0))
-"""The radii at which each level may have a share, so that a level far outside its range is not computed.
+RANGES = ((1.0, 2.0), (1.5, 6.0), (6.0, 24.0), (8.0, 32.0))
+"""The radii at which each level may have a share, so that a level is not computed where it gains little.
 
 Below 1 pixel, a share would gain at most 0.02 dB on the real pairs, and photos in focus would have to be
-computed.
+computed. A disc of more than 2 pixels leaves nothing that scale 1/2 does not show.
 """
 
 SMOOTHNESS = 0.2
@@ -60,12 +60,21 @@ def main() -> None:
     parser.add_argument("--examples", type=Path, required=True, help="where restored examples are kept")
     parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--pair-weight", type=float, default=6.0)
+    parser.add_argument(
+        "--ranges",
+        type=radii,
+        nargs=LEVELS,
+        default=RANGES,
+        metavar="LOW-HIGH",
+        help="radii at which the levels may have shares [default: 1-2 1.5-6 6-24 8-32]",
+    )
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     examples = Examples(given.model, given.weights, given.examples)
     normal, right = equations(examples.rendered(given.photos, given.scenes))
     normal_pairs, right_pairs = equations(examples.pairs(given.pairs))
-    found = solve(normal + given.pair_weight * normal_pairs, right + given.pair_weight * right_pairs)
+    both = normal + given.pair_weight * normal_pairs, right + given.pair_weight * right_pairs
+    found = solve(*both, given.ranges)
     shares = LevelShares(RADII, tuple(map(tuple, found.round(2).tolist())))
     print(json.dumps(asdict(shares)))
     print("    ", *(f"{radius:5.1f}" for radius in RADII))
@@ -78,6 +87,12 @@ def main() -> None:
         checkpoint = load_checkpoint(examples.weights)
         metadata = replace(checkpoint.metadata, level_shares=shares)
         save_checkpoint(given.write, checkpoint.model, metadata, dtype=torch.float16)
+
+
+def radii(text: str) -> tuple[float, float]:
+    """``LOW-HIGH`` as two numbers."""
+    low, high = map(float, text.split("-"))
+    return low, high
 
 
 def show_gains(name: str, group: Iterable[Example], shares: LevelShares) -> None:
@@ -120,14 +135,14 @@ def basis(example: Example, knot: int) -> Array:
     return np.asarray(shares[0])
 
 
-def solve(normal: Array, right: Array) -> Array:
-    """The shares (4, R), within bounds and smooth over the radius; 0 where a level is not useful."""
+def solve(normal: Array, right: Array, ranges: Sequence[tuple[float, float]]) -> Array:
+    """The shares (4, R), within bounds and smooth over the radius; 0 outside a level's range."""
     scale = np.trace(normal) / len(normal)
     regular = normal + 1e-4 * scale * np.eye(len(normal))
     for start in range(0, len(normal), KNOTS):
         for k in range(start, start + KNOTS - 1):
             regular[k : k + 2, k : k + 2] += SMOOTHNESS * scale * np.array([[1, -1], [-1, 1]])
-    free = np.array([low <= radius <= high for low, high in USEFUL for radius in RADII])
+    free = np.array([low <= radius <= high for low, high in ranges for radius in RADII])
     lower = np.linalg.cholesky(regular[np.ix_(free, free)])
     shares = np.zeros(len(right))
     bounds = (0.0, LARGEST_SHARE)
