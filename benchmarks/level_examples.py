@@ -10,9 +10,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from defocusctl.data.batches import RenderedSource, StepCrops, render_crops
-from defocusctl.data.pairs import PixelCache
+from defocusctl.data.defocus import to_light, to_pixels
+from defocusctl.data.pairs import PixelCache, as_float
+from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.data.settings import Aperture, Geometry, Rendering
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Box, Size
@@ -30,6 +34,7 @@ from defocusctl.weights.resolve import resolve_weights
 Array = npt.NDArray[Any]
 
 CROP = 416
+DISC_CROP, BORDER = 320, 16
 LARGEST = 2.0
 """Megapixels; larger pairs are left out, because scale 1 takes minutes for each."""
 
@@ -42,6 +47,15 @@ RENDERING = Rendering(
     geometry=Geometry(depth=0, plane=1, layers=1, smooth=1),
     aperture=Aperture(soft_edge=0.0, gaussian_edge=(0.15, 0.6)),
 )
+
+DISCS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""Radii in pixels that sharp photos are blurred by."""
+
+SOFT_EDGES = (0.0, 0.15, 0.3)
+"""Sigma of the Gaussian that a disc is convolved with, relative to its radius."""
+
+NOISE = 0.005
+"""Shot noise at white, in linear light."""
 
 
 class Example(NamedTuple):
@@ -123,6 +137,12 @@ class Examples:
             file = self._folder / "rendered" / f"{number:03d}.npz"
             yield self._kept(file) or self._made(file, *scene(photo, number))
 
+    def discs(self, folder: Path) -> Iterator[Example]:
+        """The photos of a folder, each blurred by a disc."""
+        for number, photo in enumerate(sorted(folder.iterdir())):
+            file = self._folder / "discs" / f"{photo.stem}.npz"
+            yield self._kept(file) or self._made(file, *disc_blurred(photo, number))
+
     def pairs(self, folder: Path) -> Iterator[Example]:
         """The pairs of ``folder / "source"`` and ``folder / "target"`` that are not too large."""
         for source in sorted((folder / "source").iterdir()):
@@ -145,11 +165,11 @@ class Examples:
 
     def _made(self, file: Path, blurred: Array, sharp: Array) -> Example:
         photo = Photo.of_pixels(np.ascontiguousarray(blurred), 1.0)
-        radius, sigma = estimate_blur(self._blur_radius, photo, Box(0, 0, *photo.size))
+        blur = estimate_blur(self._blur_radius, photo, Box(0, 0, *photo.size))
         changes = [np.zeros_like(blurred)] * len(SCALES)
         for scale in levels_for(photo.size):
             changes[SCALES.index(scale)] = self._restorers[scale].restore([photo])[0].pixels - blurred
-        example = Example(file.stem, blurred, sharp, radius, sigma, np.stack(changes))
+        example = Example(file.stem, blurred, sharp, blur.radius, blur.sigma, np.stack(changes))
         file.parent.mkdir(parents=True, exist_ok=True)
         arrays = {
             name: value.astype(np.float16) for name, value in example._asdict().items() if name != "name"
@@ -167,3 +187,24 @@ def scene(photo: Path, seed: int) -> tuple[Array, Array]:
     samples = render_crops(crops, RENDERING, seed)
     blurred, sharp = (part[0].permute(1, 2, 0).numpy() for part in (samples.blurred, samples.sharp))
     return blurred, sharp
+
+
+def disc_blurred(photo: Path, number: int) -> tuple[Array, Array]:
+    """The middle of a photo, blurred by one of the discs and noisy, and as it was (H, W, 3)."""
+    pixels = as_float(PixelCache(0).rgb(photo))
+    top, left = ((length - DISC_CROP) // 2 for length in pixels.shape[:2])
+    sharp = torch.from_numpy(pixels[top : top + DISC_CROP, left : left + DISC_CROP]).permute(2, 0, 1)[None]
+    radius, soft_edge = DISCS[number % len(DISCS)], SOFT_EDGES[number % len(SOFT_EDGES)]
+    zero = torch.zeros(1, 1, 1, 1)
+    shape = ApertureShapes(zero, zero, zero, zero, zero, zero + soft_edge)
+    kernel = torch.fft.rfft2(point_spread(shape, torch.tensor([[radius]]), DISC_CROP, DISC_CROP)[0])
+    light = torch.fft.irfft2(torch.fft.rfft2(to_light(sharp)) * kernel, s=(DISC_CROP, DISC_CROP)).clamp(0, 1)
+    noise = torch.randn(light.shape, generator=torch.Generator().manual_seed(number))
+    blurred = to_pixels(light + NOISE * light.sqrt() * noise)
+    seen = slice(BORDER, DISC_CROP - BORDER)  # beyond, the borders wrap around
+
+    def file(part: Tensor) -> Array:
+        """What an 8-bit file holds of it."""
+        return np.asarray(((part * 255).round() / 255)[0, :, seen, seen].permute(1, 2, 0))
+
+    return file(blurred), file(sharp)

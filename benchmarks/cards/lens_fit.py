@@ -37,10 +37,10 @@ class Patch(NamedTuple):
     sharp: Tensor
 
 
-def lens(*, soft_edge: float = 0.0, aberration: float = 0.0) -> Tensor:
+def lens(*, soft_edge: float = 0.0, aberration: float = 0.0, gaussian_edge: float = 0.0) -> Tensor:
     """Spectra (radii, FULL, FULL // 2 + 1) of the renderer's kernels."""
     zero = torch.zeros(1, 1, 1, 1)
-    shape = ApertureShapes(zero, zero, zero + soft_edge, zero + aberration, zero)
+    shape = ApertureShapes(zero, zero, zero + soft_edge, zero + aberration, zero, zero + gaussian_edge)
     return torch.fft.rfft2(point_spread(shape, RADII, FULL, FULL)[0])
 
 
@@ -55,6 +55,7 @@ LENSES = {
     "bright rim": lens(aberration=0.4),
     "dim rim": lens(aberration=-0.4),
     "soft edge": lens(soft_edge=0.5),
+    **{f"Gaussian edge {sigma}": lens(gaussian_edge=sigma) for sigma in (0.15, 0.3, 0.45, 0.6)},
     "Gaussian": gaussian(),
 }
 

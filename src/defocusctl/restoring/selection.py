@@ -18,11 +18,8 @@ SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}
 SMALLEST_FOR_LEVELS = 64
 """The smallest side of a photo that is restored at several scales."""
 
-LEAST_SHARE = 0.15
+LEAST_SHARE = 0.25
 """Smaller shares are not worth computing a level for."""
-
-LEAST_FINE_SHARE = 0.2
-"""Smaller shares of scale 1 are not worth computing where a coarser level has a share."""
 
 SMALLEST_PATCH = 8
 """Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
@@ -99,9 +96,7 @@ def _shares_of(blur: BlurMap, measured: LevelShares, available: Sequence[int]) -
 def worthwhile(shares: Floats) -> Floats:
     """The shares of the levels (L, h, w), with those that gain too little for their time set to 0."""
     kept = np.where(shares < LEAST_SHARE, np.float32(0), shares)
-    fine, coarser = kept[0], kept[1:]
-    fine[(fine < LEAST_FINE_SHARE) & coarser.any(axis=0)] = 0
-    side = min(SMALLEST_PATCH, max(1, min(fine.shape) // PATCHES))
+    side = min(SMALLEST_PATCH, max(1, min(kept.shape[1:]) // PATCHES))
     square = np.ones((side, side), np.uint8)
     for plane in kept:
         used = (plane > 0).astype(np.uint8)
