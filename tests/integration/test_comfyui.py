@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -54,8 +55,9 @@ def executed(module: ModuleType, **inputs: Any) -> tuple[torch.Tensor, ...]:
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    """Two images, (2, 80, 96, 3)."""
-    picture = torch.from_numpy(textured(80, 96).astype(np.float32) / 255)
+    """Two images out of focus, (2, 80, 96, 3)."""
+    blurred = cv2.GaussianBlur(textured(80, 96), (0, 0), 2)
+    picture = torch.from_numpy(blurred.astype(np.float32) / 255)
     return torch.stack([picture, picture.flip(1)])
 
 

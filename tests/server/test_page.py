@@ -124,7 +124,7 @@ def test_a_photo_is_dropped_looked_at_adjusted_and_downloaded(fresh: Any, tmp_pa
     press(fresh, "full")
     assert fresh.find_element("id", "zoom").text == "100 %"
     before, after = pixels(photo.read_bytes()), pixels(by_command(photo))
-    assert np.abs(after - before).max() > 20
+    assert np.abs(after - before).max() > 10
     divider = fresh.find_element("css selector", "#viewer .slider input")
     for value, expected in ((0, after), (100, before)):
         fresh.execute_script(
