@@ -33,7 +33,7 @@ def command_of(run: Callable[[Any], None]) -> Callable[..., None]:
         run(options(**values))
 
     parameters = inspect.signature(options).parameters
-    order = [name for kind in options.__mro__ for name in vars(kind).get("__annotations__", ())]
+    order = [name for kind in options.__mro__ for name in inspect.get_annotations(kind)]
     own_first = [parameters[name] for name in dict.fromkeys(order)]
     command.__signature__ = inspect.Signature(own_first)  # type: ignore[attr-defined]
     command.__annotations__ = get_type_hints(options, include_extras=True)
