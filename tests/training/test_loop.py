@@ -19,7 +19,7 @@ from defocusctl.training.state import FILE, PART, TrainingState
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
 from defocusctl.weights.checksums import checked_metadata
 from defocusctl.weights.metadata import WeightsMetadata
-from tests.training.tiny import tiny_network, write_data, write_weights
+from tests.training.tiny import tiny_network, write_data, write_photo, write_weights
 
 CPU = torch.device("cpu")
 
@@ -202,6 +202,30 @@ def test_a_restart_is_a_run_that_starts_from_the_weights(tmp_path: Path) -> None
     three = with_stages(recipe, f"[[stages]]{PART_THREE}\n", tmp_path / "last.safetensors")
     run(three, tmp_path / "three")
     assert_same_state(tmp_path / "staged", tmp_path / "three")
+
+
+@pytest.mark.slow
+def test_a_stage_can_learn_from_other_sharp_photos(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    recipe.write_text(re.sub(r"\[\[data.pairs\]\][^[]*", "", recipe.read_text()))
+    (tmp_path / "sharp").rename(tmp_path / "other")
+    write_photo(tmp_path / "sharp" / "grey.png", seed=1, size=64)
+    own, other = (
+        with_stages(recipe, f"{PART_ONE}\n[[stages]]\nsteps = 1\ncrop = 32\n{sharp}")
+        for sharp in ("", 'sharp = ["other"]\n')
+    )
+    run(own, tmp_path / "own")
+    run(other, tmp_path / "two")
+    losses = [
+        [
+            line["loss"]
+            for line in map(json.loads, (tmp_path / out / "log.jsonl").read_text().splitlines())
+            if "loss" in line
+        ]
+        for out in ("own", "two")
+    ]
+    assert losses[0][:3] == losses[1][:3]
+    assert losses[0][3] != losses[1][3]
 
 
 @pytest.mark.slow

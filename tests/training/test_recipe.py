@@ -41,6 +41,7 @@ MISTAKES = {
     "[[stages]]\nsteps = 1\ncrop = 40": "stages entry 2, crop = 40",
     "[[stages]]\nsteps = 1\noptimiser = { learning_rate = -1.0 }": "stages entry 2, optimiser.learning_rate",
     "[[stages]]\nsteps = 1\nrendering = { sharpness = 1 }": "stages entry 2, rendering: unknown key",
+    "[[stages]]\nsteps = 1\nsharp = []": "stages entry 2 has no folder in 'sharp'",
     "[[stages]]\nsteps = 1\nrestart_from = 'best'": "stages entry 2, restart_from",
     "[[stages]]\nsteps = 1\noptimiser = { algorithm = 'muon' }": "stages entry 2 changes 'algorithm'",
     "[[stages]]\nsteps = 1\noptimiser = { weight_decay = 0.1 }": "stages entry 2 changes 'weight_decay'",
@@ -107,6 +108,7 @@ def test_shipped_recipes_are_valid() -> None:
     assert all(stem.startswith(model) for stem, model in models.items() if stem not in own)
 
 
+SHARP = (Path("sharp"),)
 STAGES = """
 model = "iniknet"
 seed = 2
@@ -121,6 +123,7 @@ steps = 10
 [[stages]]
 steps = 20
 seed = 3
+sharp = ["sharp", "more"]
 rendering = { levels = 5, camera = { jpeg = 0.1 } }
 optimiser = { learning_rate = 2e-3 }
 [[stages]]
@@ -142,6 +145,7 @@ def test_a_stage_says_only_what_it_changes(tmp_path: Path) -> None:
     assert (second.seed, second.rendering.levels, second.optimiser.clip_norm) == (3, 5, 0.5)
     assert (second.rendering.camera.noise, second.rendering.camera.jpeg) == (0.5, 0.1)
     assert second.optimiser.learning_rate == 2e-3
+    assert [stage.sharp for stage in (first, second, third)] == [SHARP, (*SHARP, Path("more")), SHARP]
     assert (third.seed, third.rendering) == (2, recipe.data.rendering), "not those of the stage before"
     assert third.optimiser == recipe.optimiser.model_copy(update={"algorithm": "muon", "schedule_steps": 50})
     assert (last.batch, last.crop) == (4, 256)
@@ -190,7 +194,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object
     for name, field in model.model_fields.items():
         candidates = (field.annotation, *get_args(field.annotation))
         table = next((t for t in candidates if isinstance(t, type) and issubclass(t, BaseModel)), None)
-        if model is Stage and name in ("seed", "rendering", "optimiser"):
+        if model is Stage and name in ("seed", "sharp", "rendering", "optimiser"):
             yield f"{prefix}{name}", INHERITED
         elif table is None:
             default = "required" if field.is_required() else field.get_default(call_default_factory=True)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import inf
@@ -132,7 +132,7 @@ def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
 
 
 def _follow(
-    state: TrainingState, sources: list[Source], processes: Processes, deadline: float
+    state: TrainingState, sources: Sequence[Sequence[Source]], processes: Processes, deadline: float
 ) -> TrainingState:
     """What all processes but the first do: the same steps, and nothing else."""
     with Interruption() as interruption:
@@ -146,7 +146,7 @@ def _follow(
 
 def _run(
     state: TrainingState,
-    sources: list[Source],
+    sources: Sequence[Sequence[Source]],
     validation: ValidationSets | RadiusValidation,
     journal: Journal,
     out: Path,
@@ -184,19 +184,19 @@ def _run(
             saved = time.monotonic()
 
 
-def _steps(state: TrainingState, sources: list[Source], processes: Processes) -> Iterator[float]:
+def _steps(
+    state: TrainingState, sources: Sequence[Sequence[Source]], processes: Processes
+) -> Iterator[float]:
     """Take the steps that are left, stage by stage; yields the loss of each."""
     data = state.recipe.data
     cache = PixelCache(int(data.cache_gib * 2**30), data.white)
-    for span in state.recipe.spans:
+    for span, photos in zip(state.recipe.spans, sources, strict=True):
         if state.step >= span.end:
             continue
         stage = span.stage
         if state.step == span.start:
             state.enter(stage)
-        crops = StepCrops(
-            sources, stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed
-        )
+        crops = StepCrops(photos, stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed)
         for batch in _batches(crops, range(state.step - span.origin, span.end - span.origin), data.workers):
             yield _step(state, batch, span, processes)
 

@@ -71,7 +71,7 @@ class Optimiser(Table):
 
 
 class Stage(Table):
-    """A part of the training. Its seed and its tables lie over those at the top of the recipe."""
+    """A part of the training. Its seed, sharp photos and tables lie over those at the top of the recipe."""
 
     steps: Count
     batch: Count = 4
@@ -82,6 +82,8 @@ class Stage(Table):
     """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before:
     with a new optimiser, a new running mean, and steps that count from 0 for seed and schedule."""
     seed: Seed = 0
+    sharp: tuple[Path, ...] = ()
+    """Folders of sharp photos, instead of those under ``data``."""
     rendering: Rendering = Rendering()
     optimiser: Optimiser = Optimiser()
 
@@ -162,9 +164,11 @@ class Recipe(Table):
         match content:
             case {"stages": [*stages]}:
                 data = content.get("data")
+                of_data = data if isinstance(data, dict) else {}
                 shared = {
                     "seed": content.get("seed", 0),
-                    "rendering": data.get("rendering", {}) if isinstance(data, dict) else {},
+                    "sharp": of_data.get("sharp", ()),
+                    "rendering": of_data.get("rendering", {}),
                     "optimiser": content.get("optimiser", {}),
                 }
                 return {**content, "stages": [_laid_over(shared, stage) for stage in stages]}
@@ -215,6 +219,10 @@ class Recipe(Table):
                 "stages entry 1 has nothing to restart from; weights of another run are 'start_from'"
             )
         for number, span in enumerate(self.spans, 1):
+            if self.data.sharp and not span.stage.sharp:
+                raise ValueError(
+                    f"stages entry {number} has no folder in 'sharp'; leave it out for data.sharp"
+                )
             if span.end - span.origin > span.schedule_steps:
                 raise ValueError(f"stages entry {number} goes on after the end of its 'schedule_steps'")
         for number, (before, stage) in enumerate(pairwise(self.stages), 2):

@@ -52,17 +52,19 @@ def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
     return network, False
 
 
-def sources_of(recipe: Recipe, root: Path) -> list[Source]:
-    """The photos to train on: pairs, and sharp ones to render from.
+def sources_of(recipe: Recipe, root: Path) -> list[list[Source]]:
+    """The photos that each stage trains on: pairs, and sharp ones to render from.
 
     Raises:
         DataError: if a folder is missing or empty.
     """
     data = recipe.data
-    sources: list[Source] = [
-        PairSource(pairs_in(root / pairs.blurred, root / pairs.sharp), pairs.weight) for pairs in data.pairs
+    pairs: list[Source] = [
+        PairSource(pairs_in(root / each.blurred, root / each.sharp), each.weight) for each in data.pairs
     ]
-    if data.sharp:
-        photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
-        sources.append(RenderedSource(photos, depth, data.rendered_weight))
-    return sources
+    depth = photos_below(root, data.depth)
+
+    def rendered(folders: tuple[Path, ...]) -> list[Source]:
+        return [RenderedSource(photos_below(root, folders), depth, data.rendered_weight)] if folders else []
+
+    return [[*pairs, *rendered(stage.sharp)] for stage in recipe.stages]
