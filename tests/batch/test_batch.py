@@ -223,6 +223,18 @@ def test_files_of_others_are_not_replaced() -> None:
 
 
 @pytest.mark.slow
+def test_a_file_url_is_a_folder(tree: Path) -> None:
+    urls = f"file://{tree}", f"file://{tree.parent}/out"
+    answer = batch(
+        *urls, "--report", "--compare-to", f"file://{tree.parent}/compared", "--exclude", "[acd].*"
+    )
+    assert answer.code == ExitCode.OK, answer.err
+    assert Path("out/2024/b.jpg").exists()
+    assert Path("out/defocusctl-report/index.html").exists()
+    assert Path("compared/2024/b_compare.png").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 def test_results_inside_the_inputs_are_no_inputs() -> None:
     pictures = ["--maps-dir", "in/maps", "--compare-to", "in/compared", "--maps-data", "--exclude", "[acd].*"]

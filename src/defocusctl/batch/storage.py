@@ -127,7 +127,7 @@ def opened_stores(inputs: Sequence[str], out: str) -> Iterator[tuple[list[str], 
         InputError: if objects cannot be listed.
     """
     target = out.rstrip("/") if is_url(out) else None
-    paths, local_out = list(map(_as_path, inputs)), Path(_as_path(out))
+    paths, local_out = list(map(without_scheme, inputs)), Path(without_scheme(out))
     if target is None and not any(map(is_url, inputs)):
         yield paths, local_out, LOCAL
         return
@@ -160,7 +160,8 @@ def is_url(text: str) -> bool:
     return bool(separator) and protocol not in FOLDERS
 
 
-def _as_path(text: str) -> str:
+def without_scheme(text: str) -> str:
+    """The path of a local ``file://`` URL; other text as it is."""
     protocol, separator, rest = text.partition("://")
     return rest if separator and protocol in FOLDERS else text
 

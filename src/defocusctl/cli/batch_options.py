@@ -129,14 +129,16 @@ class BatchCall(PhotoOptions):
         Raises:
             UsageError: if there are any, or a format needs a package that is not installed.
         """
+        from defocusctl.batch.storage import is_url, without_scheme
+
         if not self.inputs and self.listed is None:
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
         check_above_zero("--max-megapixels", self.max_megapixels)
-        stored = any(map(_is_url, self.inputs))
-        folders = all(Path(text).is_dir() for text in self.inputs)
-        if self.watch and (self.listed is not None or _is_url(self.out) or not folders):
+        stored = any(map(is_url, self.inputs))
+        folders = all(Path(without_scheme(text)).is_dir() for text in self.inputs)
+        if self.watch and (self.listed is not None or is_url(self.out) or not folders):
             raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
-        if self.report and (stored or _is_url(self.out)):
+        if self.report and (stored or is_url(self.out)):
             raise UsageError(
                 "--report shows folders only", "leave it out, or copy photos and results to folders"
             )
@@ -150,7 +152,7 @@ class BatchCall(PhotoOptions):
             ("--maps-dir", self.maps_dir, "--maps"),
             ("--compare-to", self.compare_to, "--compare"),
         ):
-            if folder is not None and _is_url(folder):
+            if folder is not None and is_url(folder):
                 raise UsageError(
                     f"{option} draws in no store", f"give {instead} instead: pictures beside the results"
                 )
@@ -161,9 +163,10 @@ class BatchCall(PhotoOptions):
     def options(self, out: Path) -> "BatchOptions":
         """What to do with each photo, with results in ``out``."""
         from defocusctl.batch.jobs import BatchOptions
+        from defocusctl.batch.storage import without_scheme
 
         def tree(wanted: bool, folder: str | None) -> Path | None:
-            return Path(folder) if folder is not None else out if wanted else None
+            return Path(without_scheme(folder)) if folder is not None else out if wanted else None
 
         return BatchOptions(
             model=self.model,
@@ -177,10 +180,6 @@ class BatchCall(PhotoOptions):
             mask=self.read_mask(),
             max_megapixels=self.max_megapixels,
         )
-
-
-def _is_url(text: str) -> bool:
-    return "://" in text
 
 
 def _check_writable(chosen: Format) -> None:
