@@ -97,8 +97,8 @@ def state(recipe: Recipe, device: torch.device) -> TrainingState:
 
 
 def step_crops(recipe: Recipe, root: Path) -> StepCrops:
-    data, stage = recipe.data, recipe.stages[-1]
-    photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
+    stage = recipe.stages[-1]
+    photos, depth = photos_below(root, stage.sharp), photos_below(root, recipe.data.depth)
     source = RenderedSource(photos, depth, 1.0)
     cache = PixelCache(CACHE)
     return StepCrops([source], stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed)

@@ -32,15 +32,14 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
     """
     if target.suffix.lower() != ".png":
         raise UsageError(f"'{target}' does not end in .png", "the contact sheet is a PNG")
-    data = recipe.data
-    if not data.sharp:
+    stage = recipe.stages[-1]
+    if not stage.sharp:
         raise DataError("this recipe renders no defocus", "give it 'sharp' folders under [data]")
-    photos, depth = photos_below(root, data.sharp), photos_below(root, data.depth)
+    photos, depth = photos_below(root, stage.sharp), photos_below(root, recipe.data.depth)
     if target.exists() and any(target.samefile(path) for path in (*photos, *depth)):
         raise OutputError(f"'{target}' is a photo of the recipe", "give another name with -o")
     source = RenderedSource(photos, depth, 1.0)
-    cache = PixelCache(0, data.white)
-    stage = recipe.stages[-1]
+    cache = PixelCache(0, recipe.data.white)
     side = tile_side(stage)
     crops = StepCrops([source], stage.rendering, cache, batch=count, crop=side, seed=stage.seed)[0]
     generator = torch.Generator().manual_seed(stage.seed)
