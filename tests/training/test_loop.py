@@ -204,6 +204,47 @@ def test_a_restart_is_a_run_that_starts_from_the_weights(tmp_path: Path) -> None
     assert_same_state(tmp_path / "staged", tmp_path / "three")
 
 
+def souped(recipe: Path, stages: int = 4) -> Path:
+    """The first of four stages, of which two begin with the mean of earlier ones."""
+    parts = (
+        f"{PART_ONE}",
+        f"[[stages]]\nrestart_from = [1, 2]{PART_TWO}",
+        f"[[stages]]\nrestart_from = [1, 3]{PART_THREE}",
+    )
+    return with_stages(recipe, "".join(parts[: stages - 1]) + "\n")
+
+
+def weights_in(out: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(out / "weights.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["iniknet", "nrknet"])  # batch normalisation counts batches
+def test_a_run_ends_with_the_mean_of_stages(tmp_path: Path, model: str) -> None:
+    recipe = write_data(tmp_path, model)
+    run(souped(recipe, stages=3), tmp_path / "third")
+    fourth = souped(recipe)
+    run(fourth, tmp_path / "fourth")
+    mean = fourth.with_stem("mean")
+    mean.write_text(f"mean_of = [3, 4]\n{fourth.read_text()}")
+    for step in range(1, 8):
+        assert run(mean, tmp_path / "mean", resume=True, max_minutes=0).step == step
+    third, last = weights_in(tmp_path / "third"), weights_in(tmp_path / "fourth")
+    for key, value in weights_in(tmp_path / "mean").items():
+        expected = (third[key] + last[key]) / 2 if value.is_floating_point() else last[key]
+        assert torch.allclose(value, expected, atol=1e-6), key
+
+
+def test_a_stage_begins_with_the_mean_of_earlier_ones(tmp_path: Path) -> None:
+    state = TrainingState(read_recipe(souped(write_data(tmp_path, "iniknet"))), tiny_network("iniknet"), CPU)
+    for number, value in ((1, 1.0), (2, 5.0)):
+        for parameter in state.ema.module.parameters():
+            torch.nn.init.constant_(parameter, value)
+        state.enter(number + 1)
+    assert all(bool((parameter == 3).all()) for parameter in state.network.parameters())
+    assert state.ends.keys() == {1, 2}
+
+
 @pytest.mark.slow
 def test_a_stage_can_learn_from_other_sharp_photos(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")

@@ -190,12 +190,12 @@ def _steps(
     """Take the steps that are left, stage by stage; yields the loss of each."""
     data = state.recipe.data
     cache = PixelCache(int(data.cache_gib * 2**30), data.white)
-    for span, photos in zip(state.recipe.spans, sources, strict=True):
+    for number, (span, photos) in enumerate(zip(state.recipe.spans, sources, strict=True), 1):
         if state.step >= span.end:
             continue
         stage = span.stage
         if state.step == span.start:
-            state.enter(stage)
+            state.enter(number)
         crops = StepCrops(photos, stage.rendering, cache, batch=stage.batch, crop=stage.crop, seed=stage.seed)
         for batch in _batches(crops, range(state.step - span.origin, span.end - span.origin), data.workers):
             yield _step(state, batch, span, processes)

@@ -1,7 +1,7 @@
 """Training recipes: TOML in, typed and checked settings out."""
 
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from defocusctl.system.toml import Table, read_toml
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+StageNumbers = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 RENDERED = "rendered"
 """What the validation set of rendered photos is called."""
@@ -78,14 +79,20 @@ class Stage(Table):
     accumulate: Count = 1
     """Parts that the batch of every process is computed in, one after the other, to save memory."""
     crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
-    restart_from: Literal["averaged", "last"] | None = None
-    """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before:
-    with a new optimiser, a new running mean, and steps that count from 0 for seed and schedule."""
+    restart_from: Literal["averaged", "last"] | StageNumbers | None = None
+    """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before, or
+    the mean of the averaged weights at the end of earlier stages, counted from 1: with a new optimiser, a new
+    running mean, and steps that count from 0 for seed and schedule."""
     seed: Seed = 0
     sharp: tuple[Path, ...] = ()
     """Folders of sharp photos, instead of those under ``data``."""
     rendering: Rendering = Rendering()
     optimiser: Optimiser = Optimiser()
+
+
+def earlier(stage: Stage) -> tuple[int, ...]:
+    """The stages, counted from 1, with whose mean this one begins."""
+    return stage.restart_from if isinstance(stage.restart_from, tuple) else ()
 
 
 class Span(NamedTuple):
@@ -148,6 +155,9 @@ class Recipe(Table):
     """Random weights that make the output start near the photo, or those of the network's paper."""
     trained_on: str = "not stated"
     licence: str = "not stated"
+    mean_of: StageNumbers | None = None
+    """Stages, counted from 1, whose averaged weights at their ends have the mean that the run ends with
+    (Wortsman et al., Model soups, ICML 2022); by default the last stage alone."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     log_every: Count = 20
     data: Data
@@ -218,7 +228,11 @@ class Recipe(Table):
             raise ValueError(
                 "stages entry 1 has nothing to restart from; weights of another run are 'start_from'"
             )
+        if max(self.mean_of or (), default=0) > len(self.stages):
+            raise ValueError(f"'mean_of' names stages that are not there; there are {len(self.stages)}")
         for number, span in enumerate(self.spans, 1):
+            if max(earlier(span.stage), default=0) >= number:
+                raise ValueError(f"stages entry {number} can only restart from stages before it")
             if self.data.sharp and not span.stage.sharp:
                 raise ValueError(
                     f"stages entry {number} has no folder in 'sharp'; leave it out for data.sharp"
@@ -234,6 +248,11 @@ class Recipe(Table):
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def kept(self) -> set[int]:
+        """The numbers of the stages whose weights are needed after they have ended."""
+        return {*(self.mean_of or ()), *chain.from_iterable(map(earlier, self.stages))}
 
     @property
     def spans(self) -> list[Span]:

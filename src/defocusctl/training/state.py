@@ -1,9 +1,12 @@
 """Everything a training run needs to go on as if it had never stopped, in one file."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -13,7 +16,9 @@ from defocusctl.models.prediction import Model
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
 from defocusctl.training.optimisers import optimiser_of
-from defocusctl.training.recipe import Optimiser, Recipe, Stage
+from defocusctl.training.recipe import Optimiser, Recipe
+
+Weights = dict[str, Tensor]
 
 FILE = "checkpoint.pt"
 PART = f".{FILE}.part"
@@ -31,6 +36,7 @@ class TrainingState:
         self.device = device
         self.step = 0
         self.seconds = 0.0
+        self.ends: dict[int, Weights] = {}  # averaged weights of stages by number, if the recipe needs them
         for stage in recipe.stages:  # a missing package is an error now, not hours later
             optimiser_of(stage.optimiser, self.network)
         self._begin(recipe.stages[0].optimiser)
@@ -42,19 +48,30 @@ class TrainingState:
         self.optimiser = optimiser_of(settings, self.network)
         self.scaler = GradScaler(self.device.type, enabled=self.recipe.precision == "fp16")
 
-    def enter(self, stage: Stage) -> None:
-        """Restart if the stage that begins now says so; otherwise everything goes on."""
-        if stage.restart_from == "averaged":
-            self.network.load_state_dict(self.ema.module.state_dict())
-        if stage.restart_from is not None:
-            self._begin(stage.optimiser)
+    def enter(self, number: int) -> None:
+        """Restart if the stage that begins now, counted from 1, says so; otherwise everything goes on."""
+        if number - 1 in self.recipe.kept:
+            self.ends[number - 1] = _copied(self.ema.module)
+        match self.recipe.stages[number - 1].restart_from:
+            case None:
+                return
+            case "averaged":
+                self.network.load_state_dict(self.ema.module.state_dict())
+            case (*numbers,):
+                self.network.load_state_dict(_mean([self.ends[each] for each in numbers]))
+        self._begin(self.recipe.stages[number - 1].optimiser)
 
     @property
     def averaged(self) -> Model:
-        """The averaged network, in evaluation mode."""
+        """The averaged network, in evaluation mode; at the end of the run, the recipe's mean of stages."""
         network = self.ema.module.eval()
         assert isinstance(network, Model)
-        return network
+        if self.recipe.mean_of is None or self.step < self.recipe.steps:
+            return network
+        ends = {**self.ends, len(self.recipe.stages): _copied(network)}
+        mean = deepcopy(network)
+        mean.load_state_dict(_mean([ends[number] for number in self.recipe.mean_of]))
+        return mean
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint whole or not at all, replacing the last one.
@@ -69,6 +86,7 @@ class TrainingState:
             "seconds": self.seconds,
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
+            "ends": self.ends,
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -115,7 +133,21 @@ class TrainingState:
             self.optimiser.load_state_dict(saved["optimiser"])
             self.scaler.load_state_dict(saved["scaler"])
             self.seconds = saved["seconds"]
+            self.ends = saved.get("ends", {})  # absent in older checkpoints
         except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
             raise DataError(
                 f"the checkpoint '{path}' does not fit its recipe", "start again in a new folder"
             ) from error
+
+
+def _copied(network: torch.nn.Module) -> Weights:
+    """A copy of the tensors, on the CPU."""
+    return {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _mean(states: Sequence[Weights]) -> Weights:
+    """The mean of several networks' tensors; counters, which have none, are those of the last."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if last.is_floating_point() else last
+        for name, last in states[-1].items()
+    }
