@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from defocusctl.data.batches import Crops, RenderedSource, Samples, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache, photos_below
-from defocusctl.models.catalogue import model_class
 from defocusctl.training.execution import clock_of
 from defocusctl.training.recipe import Recipe, read_recipe
+from defocusctl.training.setup import network_of
 from defocusctl.training.state import TrainingState
 
 CACHE = 2 * 2**30  # bytes, as in recipes
@@ -65,7 +65,10 @@ def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: flo
     recipe = read_recipe(path)
     fixed = recipe.model_copy(update={"precision": "fp32", "layout": "channels_last"})
     auto = recipe.model_copy(update={"precision": "auto", "layout": "auto"})
-    contenders = [Contender("fixed", state(fixed, device)), Contender("auto", state(auto, device))]
+    contenders = [
+        Contender("fixed", state(fixed, root, device)),
+        Contender("auto", state(auto, root, device)),
+    ]
     chosen = contenders[1].state.execution
     contenders[1].name = f"auto: {chosen.precision}, {chosen.layout}"
     crops = step_crops(recipe, root)
@@ -89,10 +92,8 @@ def compare(path: Path, root: Path, rounds: int, device: torch.device, peak: flo
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def state(recipe: Recipe, device: torch.device) -> TrainingState:
-    torch.manual_seed(recipe.seed)
-    network = model_class(recipe.model)()
-    network.initialise()
+def state(recipe: Recipe, root: Path, device: torch.device) -> TrainingState:
+    network, _ = network_of(recipe.model_copy(update={"start_from": None}), root)
     return TrainingState(recipe, network, device)
 
 

@@ -21,7 +21,7 @@ SMALLEST_FOR_LEVELS = 64
 LEAST_SHARE = 0.25
 """Smaller shares are not worth computing a level for."""
 
-SMALLEST_PATCH = 8
+SMALLEST_PATCH = 16
 """Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
 
 PATCHES = 16
