@@ -3,12 +3,12 @@
     python benchmarks/batch.py [--model iniknet] [--photos 16] [--width 960] [--height 640] [--rounds 3]
     python benchmarks/batch.py --memory
 
-Each round measures the following, each in its own process and on the same JPEG photos: the bare network (all
-tiles of all photos as `batch` runs them, without files or blending; one photo on all threads or one per
-thread, whichever is faster), `batch` with one photo at a time on all threads, `batch` with its own choice,
-and one `deblur` for each of the first photos. Times of network and `batch` start when the network is loaded,
-and `batch` ends when the last photo is on the disk; `deblur` includes everything. The table shows medians
-over the rounds; shares are relative to the bare network in the same round.
+Each round measures the following, each in its own process, at scale 1 and on the same JPEG photos: the bare
+network (all tiles of all photos as `batch` runs them, without files or blending; one photo on all threads or
+one per thread, whichever is faster), `batch` with one photo at a time on all threads, `batch` with its own
+choice, and one `deblur` for each of the first photos. Times of network and `batch` start when the network is
+loaded, and `batch` ends when the last photo is on the disk; `deblur` includes everything. The table shows
+medians over the rounds; shares are relative to the bare network in the same round.
 
 `--memory` instead prints the peak memory of `batch` for 10 and for 600 photos of 32 x 32 pixels.
 """
@@ -167,7 +167,7 @@ def deblur(photos: list[Path], folder: Path, model: str) -> Timing:
 
 def command(name: str, model: str) -> list[str]:
     program = [sys.executable, "-m", "defocusctl", name]
-    return [*program, "--model", model, "--weights", "bundled", "--offline"]
+    return [*program, "--model", model, "--weights", "bundled", "--scale", "1", "--offline"]
 
 
 def make_photos(folder: Path, count: int, size: Size) -> None:

@@ -3,8 +3,8 @@
     python benchmarks/scaling.py [--model iniknet] [--photos 12] [--width 480] [--height 320]
                                  [--engines local ray] [--cores 1 2] [--rounds 1]
 
-Every line is one run of the command on the given cores, with the bundled weights, on JPEG files of noise:
-once with a single worker for all cores, once with one worker per core. A worker (`--jobs`) is a thread
+Every line is one run of the command on the given cores, with the bundled weights at scale 1, on JPEG files of
+noise: once with a single worker for all cores, once with one worker per core. A worker (`--jobs`) is a thread
 (local) or a process (ray) that restores one photo at a time. "steady" excludes startup and each worker's
 first photo; "whole" is from the start of the command to the end of the last photo. The table shows medians
 over the rounds.
@@ -83,7 +83,7 @@ def make_photos(folder: Path, count: int, width: int, height: int) -> None:
 def measure(photos: Path, out: Path, model: str, setup: Setup) -> Measurement:
     """Run the command on the first cores and record when each photo is done."""
     command = [sys.executable, "-m", "defocusctl", "batch", str(photos), str(out), "--model", model]
-    command += ["--weights", "bundled", "--offline", "--json"]
+    command += ["--weights", "bundled", "--scale", "1", "--offline", "--json"]
     command += ["--engine", setup.engine, "--jobs", str(setup.workers)]
     cores = sorted(os.sched_getaffinity(0))[: setup.cores]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
