@@ -41,7 +41,7 @@ MISTAKES = {
     "[[stages]]\nsteps = 1\ncrop = 40": "stages entry 2, crop = 40",
     "[[stages]]\nsteps = 1\noptimiser = { learning_rate = -1.0 }": "stages entry 2, optimiser.learning_rate",
     "[[stages]]\nsteps = 1\nrendering = { sharpness = 1 }": "stages entry 2, rendering: unknown key",
-    "[[stages]]\nsteps = 1\nsharp = []": "stages entry 2 has no folder in 'sharp'",
+    "[[stages]]\nsteps = 1\nsharp = []": "stages entry 2 has an empty 'sharp'",
     "[[stages]]\nsteps = 1\nrestart_from = 'best'": "stages entry 2, restart_from",
     "[[stages]]\nsteps = 1\noptimiser = { algorithm = 'muon' }": "stages entry 2 changes 'algorithm'",
     "[[stages]]\nsteps = 1\noptimiser = { weight_decay = 0.1 }": "stages entry 2 changes 'weight_decay'",

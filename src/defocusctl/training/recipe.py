@@ -235,7 +235,7 @@ class Recipe(Table):
                 raise ValueError(f"stages entry {number} can only restart from stages before it")
             if self.data.sharp and not span.stage.sharp:
                 raise ValueError(
-                    f"stages entry {number} has no folder in 'sharp'; leave it out for data.sharp"
+                    f"stages entry {number} has an empty 'sharp'; leave it out to use data.sharp"
                 )
             if span.end - span.origin > span.schedule_steps:
                 raise ValueError(f"stages entry {number} goes on after the end of its 'schedule_steps'")
