@@ -116,7 +116,7 @@ def main() -> None:
     for folder in given.sets:
         found = sets[folder.name] = {}
         for pair in pairs_in(folder / "source", folder / "target")[: given.limit]:
-            blurred, sharp = (pixels(image) for image in cache.both(pair))
+            blurred, sharp = (pixels(image) for image in cache.both(pair.blurred, pair.sharp))
             found[pair.name] = fits_of(blurred, sharp, given.step)
         radii = [fit.radius for fits in found.values() for fit in fits]
         quantiles = " / ".join(f"{value:.1f}" for value in np.quantile(radii, (0.1, 0.5, 0.9)))

@@ -166,6 +166,9 @@ def test_a_dry_run_writes_nothing_and_estimates() -> None:
     assert estimate["megapixels"] == pytest.approx(5 * 32 * 40 / 1e6)
     assert estimate["seconds"] > 0
     assert estimate["memory"] > 2**20
+    scaled = batch("in", "out", "--dry-run", "--scale", "1/2")
+    assert scaled.code == ExitCode.OK
+    assert "an estimate: 0.0 MP (1 files could not be read)" in scaled.out
 
 
 @pytest.mark.usefixtures("tree")

@@ -46,7 +46,7 @@ def test_every_bad_pair_is_named_and_the_others_are_scored(root: Path) -> None:
     assert answer.code == ExitCode.DATA
     *warnings, error = answer.err.splitlines()
     assert [line.split(":")[1].strip() for line in warnings] == ["02", "03", "04", "05"]
-    assert "the pair differs in size, 48x40 and 40x40" in warnings[0]
+    assert "differ in size, 48x40 and 40x40" in warnings[0]
     assert "cannot be cropped to multiples of 32" in warnings[3]
     assert error.startswith("error: 4 problems with pairs of photos, the first: 02: ")
     assert {row["image"] for row in scores(root / "run")} == {"01", "06"}

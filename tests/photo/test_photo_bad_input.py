@@ -51,6 +51,8 @@ VIDEO = r"videos are out of scope.*ffmpeg -i FILE frame_%05d\.png"
 REFUSED = {
     "empty": (b"", "the file is empty"),
     "text": (b"This is a shopping list: milk, bread.\n" * 200, "text file"),
+    "text like a BMP": (b"BMW and PFAFF\n", "text file"),
+    "text like a PFM": (b"PFAFF\n", "text file"),
     "unicode text": ("Größe: 5 µm\n".encode() * 1000, "text file"),
     "unknown": (bytes(range(128, 256)) * 4, "not a photo of a known format"),
     "gif": (files.pillow(RGB, "GIF"), "GIF is not supported.*ffmpeg"),

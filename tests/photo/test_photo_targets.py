@@ -48,8 +48,9 @@ def test_the_content_decides_about_a_wrong_suffix(tmp_path: Path) -> None:
     photo = read_photo(tmp_path / "a.jpg")
     assert photo.format == "PNG" and "it is PNG" in photo.warnings[0]
     bitmap = tmp_path / "d.pbm"
-    bitmap.write_bytes(b"P1 1 1 1")
-    assert output_path(bitmap, None).name == "d_deblurred.pgm"
+    for content, suffix in ((b"P1 1 1 1", "pgm"), (b"P6 1 1 255 abc", "ppm"), (data, "png")):
+        bitmap.write_bytes(content)
+        assert output_path(bitmap, None).name == f"d_deblurred.{suffix}"
 
 
 def test_existing_files_need_force(photo_path: Path, tmp_path: Path) -> None:

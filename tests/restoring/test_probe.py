@@ -1,15 +1,18 @@
 """How a network is computed fastest: measured once per machine and network, on CPUs and for ``auto`` only."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from defocusctl.errors import DeviceError
+from defocusctl.models.fast_layers import nnpack_helps
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.restoring.backends import probe
-from defocusctl.restoring.backends.probe import SWITCH, Way, fastest_way
+from defocusctl.restoring.backends.probe import MEASURED, SWITCH, Way, fastest_way
 from defocusctl.restoring.backends.torch_engine import LAYOUTS, TorchEngine
 from tests.cli.command import small_network, textured
 
@@ -18,8 +21,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def measured(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Way]:
-    """Every way that is measured, in order; NCHW takes half the time."""
+    """Every way that is measured, in order; NCHW takes half the time. The processor has AVX-512."""
     monkeypatch.delenv(SWITCH)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     ways: list[Way] = []
 
     def seconds(network: object, device: torch.device, way: Way) -> float:
@@ -34,7 +38,7 @@ def test_the_fastest_is_remembered_by_network(measured: list[Way]) -> None:
     network = small_network("iniknet")
     way = fastest_way(network, CPU, "auto")
     assert way.layout == "nchw"
-    assert {each.layout for each in measured} == set(LAYOUTS)
+    assert {each.layout for each in measured} == set(MEASURED)
     count = len(measured)
     assert fastest_way(network, CPU, "auto") == way
     assert len(measured) == count
@@ -59,6 +63,19 @@ def test_what_is_chosen_is_not_measured(measured: list[Way], monkeypatch: pytest
     assert measured == []
 
 
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_nnpack_is_the_choice_with_avx2(
+    measured: list[Way], monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(probe, "choose_precision", lambda *_: "fp32")
+    monkeypatch.setattr(torch, "_nnpack_available", lambda: True)
+    assert fastest_way(small_network("nrknet"), CPU, precision) == Way("fp32", "nnpack")
+    monkeypatch.setattr(torch, "_nnpack_available", lambda: False)
+    assert fastest_way(small_network("nrknet"), CPU, "fp32") == Way("fp32", "channels_last")
+    assert measured == []
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 3}', '{"x": ["fp64", "nchw"]}', '{"x": ["fp32"]}'])
 def test_a_damaged_file_is_measured_again(measured: list[Way], home: Path, content: str) -> None:
     file = home.parent / "home" / "cache" / "fastest.json"
@@ -78,13 +95,21 @@ def test_without_a_cache_it_is_measured_every_time(measured: list[Way], home: Pa
 
 
 @pytest.mark.slow
-def test_all_ways_give_the_same_photo(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the real measurement chooses one of them."""
+def test_the_real_measurement_chooses_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SWITCH)
     assert fastest_way(small_network("iniknet"), CPU, "auto").layout in LAYOUTS
+
+
+@pytest.mark.parametrize("name", ["iniknet", "nrknet"])
+@pytest.mark.parametrize("layout", ["nchw", "nnpack"])
+def test_all_layouts_give_the_same_photo(name: str, layout: str) -> None:
+    network = small_network(name)
+    if layout == "nnpack" and not nnpack_helps(network):
+        pytest.skip("this PyTorch or processor is without NNPACK")
     tile = textured(48, 64).transpose(2, 0, 1)[None].astype("float32") / 255
-    images = [
-        torch.from_numpy(TorchEngine(small_network("iniknet"), CPU, "fp32", layout).predict(tile).image)
-        for layout in LAYOUTS
-    ]
-    torch.testing.assert_close(images[0], images[1], rtol=0, atol=1e-5)
+    tiles = np.concatenate([tile, tile[:, :, ::-1]])
+    image, expected = (
+        TorchEngine(deepcopy(network), CPU, "fp32", each).predict(tiles).image
+        for each in (layout, "channels_last")
+    )
+    np.testing.assert_allclose(image, expected, rtol=0, atol=1e-5)

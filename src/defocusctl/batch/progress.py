@@ -21,6 +21,7 @@ from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
+from defocusctl.restoring.selection import leaves_enough
 from defocusctl.system.threads import torch_threads
 
 BYTES_PER_PIXEL = 12
@@ -112,26 +113,29 @@ class Estimate(NamedTuple):
 def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency) -> Estimate:
     """Estimate the cost of restoring all jobs' photos on this machine now.
 
-    With a scale of ``auto``, it is that of photos which need every level everywhere; most take less.
+    With a scale of ``auto``, it is that of photos which need every level everywhere; most take less. Photos
+    too small for the scale will fail and cost nothing.
     """
     restorer = deblurrer.restorer
-    sizes = [size for size in (photo_size(job.source) for job in jobs) if size is not None]
+    found = [photo_size(job.source) for job in jobs]
+    count = sum(size is None or leaves_enough(restorer.settings.scale, size) for size in found)
+    sizes = [size for size in found if size is not None and leaves_enough(restorer.settings.scale, size)]
     if not sizes:
-        return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, len(jobs))
+        return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, count)
     with torch_threads(concurrency.threads):
         seconds_per_pixel = restorer.seconds_per_pixel()
         plans = [plan for size in sizes for plan in restorer.planner.possible_plans(size)]
-    computed = sum(plan.count * plan.tile.pixels for plan in plans) * len(jobs) / len(sizes)
+    computed = sum(plan.count * plan.tile.pixels for plan in plans) * count / len(sizes)
     tile = max(plan.tile.pixels for plan in plans)
     largest = sorted((size.pixels for size in sizes), reverse=True)[: concurrency.photos]
     memory = psutil.Process().memory_info().rss + sum(largest) * BYTES_PER_PIXEL
     if restorer.device.type == "cpu":
         memory += concurrency.computing * tile * restorer.planner.bytes_per_pixel
     return Estimate(
-        megapixels=mean(size.megapixels for size in sizes) * len(jobs),
+        megapixels=mean(size.megapixels for size in sizes) * count,
         seconds=computed * seconds_per_pixel / concurrency.computing,
         memory=memory,
-        unknown=len(jobs) - len(sizes),
+        unknown=count - len(sizes),
     )
 
 

@@ -88,7 +88,7 @@ class StepCrops(Dataset[Crops]):
 
     def _pair(self, source: PairSource, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         pair = source.pairs[int(random.integers(len(source.pairs)))]
-        both = self._cache.both(pair)
+        both = self._cache.both(pair.blurred, pair.sharp)
         top, left = _corner(both[0], crop, random)
         turn = int(random.integers(8))
         blurred, sharp = (_turned(_cut(image, top, left, crop), turn) for image in both)

@@ -124,17 +124,17 @@ class PixelCache:
             self._kept[path] = rgb
         return rgb
 
-    def both(self, pair: PhotoPair) -> tuple[Pixels, Pixels]:
-        """The blurred and the sharp photo of a pair.
+    def both(self, blurred: Path, sharp: Path) -> tuple[Pixels, Pixels]:
+        """A blurred photo and its sharp reference.
 
         Raises:
             DataError: if they differ in size, because then nobody knows how they lie on each other.
         """
-        blurred, sharp = self.rgb(pair.blurred), self.rgb(pair.sharp)
-        if blurred.shape != sharp.shape:
-            sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (blurred, sharp))
-            raise DataError(f"'{pair.blurred}' and '{pair.sharp}' differ in size, {sizes}", "crop them alike")
-        return blurred, sharp
+        both = self.rgb(blurred), self.rgb(sharp)
+        if both[0].shape != both[1].shape:
+            sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in both)
+            raise DataError(f"'{blurred}' and '{sharp}' differ in size, {sizes}", "crop them alike")
+        return both
 
 
 def as_float(pixels: Pixels) -> NDArray[np.float32]:

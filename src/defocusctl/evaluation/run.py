@@ -193,15 +193,9 @@ def read_pair(image: EvaluationImage) -> tuple[Pixels, Pixels | None]:
         DataError: if they differ in size, or the white of floating-point pixels is unclear.
     """
     cache = PixelCache(0, image.white)
-    blurred = cache.rgb(image.blurred)
-    sharp = None if image.sharp is None else cache.rgb(image.sharp)
-    if sharp is not None and sharp.shape != blurred.shape:
-        sizes = " and ".join(f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (blurred, sharp))
-        raise DataError(
-            f"the pair differs in size, {sizes}",
-            f"crop '{image.blurred}' and '{image.sharp}' to the same size",
-        )
-    return blurred, sharp
+    if image.sharp is None:
+        return cache.rgb(image.blurred), None
+    return cache.both(image.blurred, image.sharp)
 
 
 def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:

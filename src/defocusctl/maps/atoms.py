@@ -34,7 +34,7 @@ def atom_arrays(network: Network) -> dict[str, FloatArray]:
             dictionary = network.blurring.kernels
             atoms = _array(dictionary.atoms())
             if isinstance(dictionary, RecursiveKernels):
-                return {"recursive_kernels": _array(dictionary()), "atoms": _centre(atoms)}
+                return {"recursive_kernels": _array(dictionary()), "atoms": atoms}
             return {"atoms": atoms}
     raise TypeError(f"{type(network).__name__} has no known dictionary")
 
@@ -54,13 +54,6 @@ def decibels(magnitudes: FloatArray, reference: float, floor: float) -> FloatArr
 
 def _array(tensor: torch.Tensor) -> FloatArray:
     return np.asarray(tensor.float().cpu().numpy(), dtype=np.float32)
-
-
-def _centre(atoms: FloatArray) -> FloatArray:
-    """The central 2J - 1 taps along both axes; everything outside is zero."""
-    size = atoms.shape[-1]
-    surplus = (size - (2 * len(atoms) - 1)) // 2
-    return atoms[..., surplus : size - surplus, surplus : size - surplus]
 
 
 FLOOR_DB = -40.0

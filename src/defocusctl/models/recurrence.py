@@ -80,9 +80,10 @@ class StackedRecurrence(nn.Module):
 
 
 def _normalised(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """Layer normalisation over the channels of each pixel."""
+    """Layer normalisation over the channels of each pixel, in the layout of x."""
     last = x.permute(0, 2, 3, 1)
-    return layer_norm(last, norm.normalized_shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
+    y = layer_norm(last, norm.normalized_shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
+    return y.contiguous() if x.is_contiguous() else y
 
 
 def _pass(cell: ResidualCell, features: list[Tensor], factor: float) -> list[Tensor]:

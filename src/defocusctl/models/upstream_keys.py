@@ -26,17 +26,18 @@ def _cells(theirs: str, ours: str) -> list[tuple[str, str]]:
     return rules
 
 
+def _convolutions(theirs: str, ours: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Rules for the numbered convolution blocks ``theirs``."""
+    return [(rf"{theirs}\.{n}\.main\.0\.weight", f"unet.{name}.0.weight") for n, name in enumerate(ours)]
+
+
 _INIKNET = [
     *_res_blocks(r"unet\.Encoder\.0", "unet.encode1"),
     *_res_blocks(r"unet\.Encoder\.1", "unet.encode2"),
     *_res_blocks(r"unet\.Encoder\.2", "unet.encode3"),
     *_res_blocks(r"unet\.Decoder\.0", "unet.decode2"),
     *_res_blocks(r"unet\.Decoder\.1", "unet.decode1"),
-    (r"unet\.feat_extract\.0\.main\.0\.weight", "unet.enter1.0.weight"),
-    (r"unet\.feat_extract\.1\.main\.0\.weight", "unet.enter2.0.weight"),
-    (r"unet\.feat_extract\.2\.main\.0\.weight", "unet.enter3.0.weight"),
-    (r"unet\.feat_extract\.3\.main\.0\.weight", "unet.merge2.0.weight"),
-    (r"unet\.feat_extract\.4\.main\.0\.weight", "unet.merge1.0.weight"),
+    *_convolutions(r"unet\.feat_extract", ("enter1", "enter2", "enter3", "merge2", "merge1")),
     (r"unet\.up1\.main\.0\.weight", "unet.up2.0.weight"),
     (r"unet\.up2\.main\.0\.weight", "unet.up1.0.weight"),
     *_cells("lstms_scale_select", "mu_recurrence"),
@@ -60,12 +61,8 @@ _NRKNET = [
     *_res_blocks(r"Decoder\.1", "unet.decode2", single=True),
     *_res_blocks(r"Decoder\.2", "unet.decode1", single=True),
     *_res_blocks(r"bottleneck\.1", "unet.bottleneck.1", single=True),
-    (r"bottleneck\.0\.main\.0\.weight", "unet.bottleneck.0.0.weight"),
-    (r"feat_extract\.0\.main\.0\.weight", "unet.enter1.0.weight"),
-    (r"feat_extract\.1\.main\.0\.weight", "unet.enter2.0.weight"),
-    (r"feat_extract\.2\.main\.0\.weight", "unet.enter3.0.weight"),
-    (r"feat_extract\.3\.main\.0\.weight", "unet.up2.0.weight"),
-    (r"feat_extract\.4\.main\.0\.weight", "unet.up1.0.weight"),
+    *_convolutions("bottleneck", ("bottleneck.0",)),
+    *_convolutions("feat_extract", ("enter1", "enter2", "enter3", "up2", "up1")),
     (r"APU\.conv\.main\.0\.weight", "coefficients.attention.0.weight"),
     (
         r"APU\.conv\.main\.1\.(weight|bias|running_mean|running_var|num_batches_tracked)",

@@ -29,15 +29,14 @@ STARTS = {
     "ZIP archive": (b"PK\x03\x04",),
     "gzip archive": (b"\x1f\x8b",),
     "7z archive": (b"7z\xbc\xaf",),
-    "PAM picture": (b"P7",),
-    "PFM picture": (b"PF", b"Pf"),
+    "PAM picture": (b"P7\n",),
+    "PFM picture": (b"PF\n", b"Pf\n"),
     "OpenEXR picture": (b"\x76\x2f\x31\x01",),
     "Radiance HDR picture": (b"#?RADIANCE",),
     "icon": (b"\0\0\x01\0",),
     "NumPy array": (b"\x93NUMPY",),
 }
 """The formats, supported or not, that a file's first bytes tell."""
-
 ISO_BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
@@ -77,6 +76,8 @@ def identify(head: bytes) -> str:
     if not head:
         raise InputError("the file is empty", "copy it again from where it came from")
     kind = _kind(head)
+    if kind == "BMP" and _looks_like_text(head):
+        kind = None
     if kind in KINDS:
         return kind
     if kind == VIDEO:

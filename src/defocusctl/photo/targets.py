@@ -175,7 +175,7 @@ def suffix_by_content(suffix: str, head: bytes) -> str:
         kind = identify(head)
     except InputError:
         return suffix
-    if suffix.lower() == BITMAP:
-        return GREYMAP
     written = written_format(kind)
+    if suffix.lower() == BITMAP and written == "PPM":
+        return SUFFIXES["PPM"][0] if head.startswith((b"P3", b"P6")) else GREYMAP
     return suffix if format_of_suffix(suffix) == written else SUFFIXES[written][0]

@@ -43,23 +43,17 @@ class Level:
         return self.area.top // self.scale, self.area.left // self.scale
 
 
-def make_levels(photo: Photo, areas: dict[int, Box]) -> list[Level]:
-    """The levels whose scales and areas are given, the finest first.
-
-    The level at scale 1 keeps the photo's own pixels; the others are float32 with a white of 1, clipped to
-    what the network sees.
-    """
-    return [Level(scale, area, part_at(photo, area, scale)) for scale, area in sorted(areas.items())]
-
-
 def part_at(photo: Photo, area: Box, scale: int) -> Photo:
-    """The part ``area`` of a photo, shrunken by ``scale``; at scale 1 with its own pixels."""
+    """The part ``area`` of a photo: at scale 1 with its own pixels, else shrunken by ``scale``."""
     part = Photo.of_pixels(photo.pixels[area.slices], photo.full_scale)
     return part if scale == 1 else shrunken(part, scale)
 
 
 def shrunken(photo: Photo, scale: int) -> Photo:
-    """The means over blocks of ``scale`` x ``scale`` pixels, a power of 2; incomplete blocks are extended."""
+    """The means over blocks of ``scale`` x ``scale`` pixels, a power of 2; incomplete blocks are extended.
+
+    The result is float32 with a white of 1, clipped to what the network sees.
+    """
     small = np.empty((*photo.size.in_blocks(scale), photo.pixels.shape[2]), np.float32)
     for top in range(0, photo.size.height, BAND):
         band = photo.pixels[top : top + BAND].astype(np.float32)

@@ -11,7 +11,7 @@ from defocusctl.geometry import Box
 from defocusctl.photo import Mask, Photo
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.change import KeptPieces
-from defocusctl.restoring.levels import CELL, SCALES, Shares, areas_for, make_levels
+from defocusctl.restoring.levels import CELL, SCALES, Level, Shares, areas_for, part_at
 from defocusctl.restoring.output import CoarseBuffer, HalfArray, LevelBuffer, OutputBuffer, Pixels
 from defocusctl.restoring.parts import is_neutral
 from defocusctl.restoring.selection import SCALE_OF
@@ -53,7 +53,8 @@ class PhotoPyramid:
         scales = tuple(scale for scale in SCALES if scale <= (1 if shares is None else shares.coarsest))
         self._mapped = 1 if shares is None else shares.largest
         neutral = is_neutral(photo.pixels, photo.full_scale)
-        finest, *coarse = make_levels(photo, areas_for(wanted, photo.size, overlap, step, scales))
+        areas = areas_for(wanted, photo.size, overlap, step, scales)
+        finest, *coarse = (Level(scale, area, part_at(photo, area, scale)) for scale, area in areas.items())
         coarser: CoarseBuffer | None = None
         self.buffers: dict[int, LevelBuffer] = {}
         for level in reversed(coarse):

@@ -44,14 +44,19 @@ def levels_for(size: Size) -> tuple[int, ...]:
     return tuple(scale for scale in SCALES if min(size) // scale >= SMALLEST)
 
 
+def leaves_enough(scale: str, size: Size) -> bool:
+    """Whether a photo is large enough for ``--scale``; it always is for 1 and ``auto``."""
+    factor = SCALE_OF.get(scale, 1)
+    return factor == 1 or min(size) // factor >= SMALLEST
+
+
 def check_scale(scale: str, size: Size) -> None:
     """Refuse a scale that leaves too little of the photo.
 
     Raises:
         UsageError: if fewer than 32 pixels would remain on a side.
     """
-    factor = SCALE_OF.get(scale, 1)
-    if factor > 1 and min(size) // factor < SMALLEST:
+    if not leaves_enough(scale, size):
         raise UsageError(
             f"at a scale of {scale}, a photo of {size.width}x{size.height} pixels has fewer than {SMALLEST} "
             "on a side",

@@ -49,7 +49,7 @@ class TileRunner:
         images = np.stack([np.broadcast_to(tile, (3, *tile.shape[1:])) for tile in tiles])
         results = self._predict(images, exactly=False)
         for i, result in enumerate(results):
-            if result.rejected and self._engine.has_exact:
+            if result.rejected and self._engine.precision != "fp32":
                 results[i] = self._predict(images[i : i + 1], exactly=True)[0]
         return results
 

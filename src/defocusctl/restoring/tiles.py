@@ -39,16 +39,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Span:
-    """One tile along one axis: the pixels it reads and those it provides (ends exclusive)."""
-
-    start: int
-    stop: int
-    keep_start: int
-    keep_stop: int
-
-
-@dataclass(frozen=True)
 class Tile:
     """The part of the padded photo that is read, and the part whose result is used."""
 
@@ -140,22 +130,19 @@ def plan_tiles(size: Size, tile: Size, overlap: int, context: int = 0, step: int
     padded = padded_size(size, context, step)
     rows, columns = (_spans(length, side, overlap, step) for length, side in zip(padded, tile, strict=True))
     tiles = tuple(
-        Tile(
-            read=Box(row.start, column.start, row.stop, column.stop),
-            keep=Box(row.keep_start, column.keep_start, row.keep_stop, column.keep_stop),
-        )
+        Tile(*(Box(y.start, x.start, y.stop, x.stop) for y, x in zip(row, column, strict=True)))
         for row in rows
         for column in columns
     )
     return TilePlan(padded, tiles[0].read.size, overlap, tiles, context, step)
 
 
-def _spans(length: int, tile: int, overlap: int, step: int) -> list[Span]:
-    """Tiles of equal size along one axis of ``length`` pixels, a multiple of ``step``."""
+def _spans(length: int, tile: int, overlap: int, step: int) -> list[tuple[slice, slice]]:
+    """What equal tiles read and keep along one axis of ``length`` pixels, a multiple of ``step``."""
     whole = tile == 0
     tile = max(2 * step, round_up(tile, step))
     if whole or tile >= length:
-        return [Span(0, length, 0, length)]
+        return [(slice(0, length), slice(0, length))]
     shared = _shared(overlap, step)
     if tile < smallest_tile(overlap, step):
         raise UsageError(
@@ -169,7 +156,7 @@ def _spans(length: int, tile: int, overlap: int, step: int) -> list[Span]:
     kept_from = [0, *(seam - RAMP // 2 for seam in seams)]
     kept_to = [*(seam + RAMP // 2 for seam in seams), length]
     return [
-        Span(start, start + tile, first, last)
+        (slice(start, start + tile), slice(first, last))
         for start, first, last in zip(starts, kept_from, kept_to, strict=True)
     ]
 

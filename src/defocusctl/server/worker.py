@@ -39,7 +39,8 @@ class Worker:
         self._settings = settings
         self._reading: dict[str, Any] = {"max_megapixels": settings.max_megapixels, "white": settings.white}
         self._on_bug = on_bug
-        self._deblurrer = lru_cache(maxsize=4)(self._load)
+        self._loaded = lru_cache(maxsize=4)(self._load)
+        self._loading = Lock()
         self._preparing = Lock()
 
     def check(self, model: str, scale: str) -> None:
@@ -66,6 +67,10 @@ class Worker:
                 bug = BugError(error)
                 self._on_bug(str(bug))
                 photo.fail(bug)
+
+    def _deblurrer(self, model: str, scale: str) -> Deblurrer:
+        with self._loading:  # or two threads would each load the same network
+            return self._loaded(model, scale)
 
     def _load(self, model: str, scale: str) -> Deblurrer:
         settings = self._settings

@@ -162,7 +162,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     said = str(error)
-    phrases = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+    phrases = ("DefaultCPUAllocator", "not enough memory", "out of memory", "Cannot allocate memory")
     return isinstance(error, RuntimeError) and any(phrase in said for phrase in phrases)
 
 

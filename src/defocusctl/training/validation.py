@@ -103,7 +103,7 @@ def _rendered(photo: Path, rendering: Rendering, crop: int, seed: int, cache: Pi
 
 def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
     """The middle of a pair, at most ``crop`` on a side and a multiple of 16."""
-    images = [as_float(image) for image in cache.both(pair)]
+    images = [as_float(image) for image in cache.both(pair.blurred, pair.sharp)]
     full_height, full_width, _ = images[0].shape
     height, width = (min(crop, side) // 16 * 16 for side in (full_height, full_width))
     if min(height, width) < Network.minimum_size:

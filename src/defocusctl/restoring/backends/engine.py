@@ -23,8 +23,6 @@ class Engine(Protocol):
     """``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``."""
     bytes_per_pixel: int
     """Memory per pixel of a tile."""
-    has_exact: bool
-    """Whether ``exactly`` makes a difference to ``predict``."""
 
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
         """Restore (B, 3, h, w) RGB tiles in [0, 1], h and w multiples of 16.

@@ -50,16 +50,11 @@ class OpenVinoGraph:
     """An exported graph in OpenVINO, with as many threads as PyTorch would use.
 
     By default, OpenVINO would compute in bfloat16 where the processor can, even the filtering.
-
-    Raises:
-        DeviceError: if OpenVINO is not installed.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise missing_extra("openvino", "openvino") from error
+        import openvino
+
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self._compiled = openvino.compile_model(path, "CPU", settings)
         self.outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
@@ -74,7 +69,6 @@ class GraphEngine:
     """Runs a float32 graph, so there is nothing more exact to fall back to."""
 
     precision = "fp32"
-    has_exact = False
 
     def __init__(self, backend: str, network: Network, path: Path) -> None:
         self.bytes_per_pixel = MEMORY[backend] * network.bytes_per_pixel

@@ -1,7 +1,7 @@
 """How a network is computed fastest on this processor: measured once per machine and network, and remembered.
 
 Processors differ: the memory layout that suits one slows another down, and bfloat16 pays only where the
-processor computes in it.
+processor computes in it. One case is clear without measuring: with AVX2 but not AVX-512, NNPACK is fastest.
 """
 
 import json
@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from defocusctl.errors import OutputError
+from defocusctl.models.fast_layers import nnpack_helps
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.torch_engine import LAYOUTS, TorchEngine
+from defocusctl.restoring.backends.torch_engine import TorchEngine
 from defocusctl.system import paths
 from defocusctl.system.atomic import atomic_write
 from defocusctl.system.devices import PRECISIONS, choose_precision
@@ -29,24 +30,28 @@ SWITCH = "DEFOCUSCTL_PROBE"
 
 SIDE = 128  # pixels; large enough to rank the ways
 RUNS = 2  # after one to warm up
+MEASURED = ("channels_last", "nchw")
 MARGIN = 0.9
 """Another way than the default one must take less than this share of its time."""
 
 
 class Way(NamedTuple):
-    """A precision, and a memory layout of ``LAYOUTS``."""
+    """A precision, and a layout of ``LAYOUTS``."""
 
     precision: str
     layout: str
 
 
 def fastest_way(network: Network, device: torch.device, precision: str) -> Way:
-    """How to compute with ``precision``, which is measured on a CPU if it is ``auto``.
+    """How to compute with ``precision``, which is measured on most CPUs if it is ``auto``.
 
     Raises:
         DeviceError: if the device does not have the precision.
     """
     default = Way(choose_precision(precision, device), "nchw" if device.type == "mps" else "channels_last")
+    avx2 = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    if avx2 and default.precision == "fp32" and nnpack_helps(network):
+        return Way("fp32", "nnpack")
     if device.type != "cpu" or precision != "auto" or os.environ.get(SWITCH) == "off":
         return default
     key = f"{_processor()}, PyTorch {torch.__version__}, {network.name} {network.config}"
@@ -61,7 +66,7 @@ def fastest_way(network: Network, device: torch.device, precision: str) -> Way:
 
 
 def _measured(network: Network, device: torch.device, default: Way) -> Way:
-    ways = {Way(precision, layout) for precision in (default.precision, "fp32") for layout in LAYOUTS}
+    ways = {Way(precision, layout) for precision in (default.precision, "fp32") for layout in MEASURED}
     seconds = {way: _seconds(network, device, way) for way in sorted(ways)}
     fastest = min(seconds, key=seconds.__getitem__)
     return fastest if seconds[fastest] < MARGIN * seconds[default] else default
@@ -91,7 +96,7 @@ def _remembered() -> dict[str, Way]:
         ways = {key: Way(*way) for key, way in found.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {key: way for key, way in ways.items() if way.precision in PRECISIONS and way.layout in LAYOUTS}
+    return {key: way for key, way in ways.items() if way.precision in PRECISIONS and way.layout in MEASURED}
 
 
 def _processor() -> str:
