@@ -218,7 +218,7 @@ def test_files_of_others_are_not_replaced() -> None:
     before = Path("out/a.png").read_bytes()
     answer = batch("in", "out")
     assert answer.code == ExitCode.OUTPUT
-    assert "such as 'out/a.png'" in answer.err
+    assert "would replace 'out/a.png'" in answer.err
     assert Path("out/a.png").read_bytes() == before
     assert not Path("out/2024").exists()
     assert batch("in", "out", "--force").code == ExitCode.OK

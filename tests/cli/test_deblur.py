@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from defocusctl.errors import ExitCode
+from defocusctl.errors import ExitCode, OutputError
 from defocusctl.photo import icc
 from tests.cli.command import defocusctl, photo_file, small_weights
 from tests.photo import photo_files
@@ -88,6 +88,41 @@ def test_outputs_are_never_overwritten_without_force(home: Path) -> None:
     assert defocusctl("deblur", photo, "--weights", weights, "--force").code == ExitCode.OK
     with Image.open(taken) as result:
         assert result.size == (64, 48)
+
+
+def test_a_folder_that_ends_in_a_slash_is_made(home: Path) -> None:
+    photo, weights = photo_file(home / "photo.png"), small_weights(home, "iniknet")
+    answer = defocusctl("deblur", photo, "-o", "new/folder/", "--weights", weights)
+    assert answer.code == ExitCode.OK, answer.err
+    assert (home / "new" / "folder" / "photo_deblurred.png").is_file()
+
+
+def test_a_failed_picture_does_not_hide_the_finished_photo(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("cannot write 'c.png' (No space left on device)", "free some space")
+
+    monkeypatch.setattr("defocusctl.deblurrer.outputs.write_comparison", fail)
+    photos = [photo_file(home / name) for name in ("a.png", "b.png")]
+    answer = defocusctl("deblur", *photos, "--compare", "--weights", small_weights(home, "iniknet"))
+    assert answer.code == ExitCode.SOME_FAILED
+    assert answer.err.count("; the deblurred photo itself is written: free some space") == 2
+    assert "nothing was written" not in answer.err
+    assert (home / "a_deblurred.png").is_file()
+
+
+def test_ctrl_c_is_reported_for_each_input_in_json(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    weights = small_weights(home, "iniknet")
+    photos = [photo_file(home / name) for name in ("a.png", "b.png")]
+    monkeypatch.setattr("defocusctl.deblurrer.outputs.deblur_photo", interrupt)
+    answer = defocusctl("deblur", *photos, "--json", "--weights", weights)
+    assert answer.code == ExitCode.INTERRUPTED
+    found = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(each["input"], each["exit_code"]) for each in found] == [(str(path), 130) for path in photos]
 
 
 def test_the_input_is_never_the_output(home: Path) -> None:
@@ -193,7 +228,7 @@ def test_weights_of_the_other_model_are_refused(home: Path) -> None:
     photo = photo_file(home / "photo.png")
     answer = defocusctl("deblur", photo, "-m", "nrknet", "--weights", small_weights(home, "iniknet"))
     assert answer.code == ExitCode.WEIGHTS
-    assert "--model iniknet" in answer.err
+    assert "the model iniknet" in answer.err
 
 
 def test_the_provenance_is_in_the_output(home: Path) -> None:

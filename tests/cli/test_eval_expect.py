@@ -111,7 +111,11 @@ def test_an_earlier_summary(root: Path) -> None:
         (None, "cannot read"),
         ("{", "is not the summary of a run"),
         ('{"methods": [{"label": "input"}]}', "is not the summary of a run"),
-        ('{"methods": [{"label": "other", "means": {}}]}', "has no method and protocol of this run"),
+        ('{"methods": [{"label": "other", "means": {}}]}', "has no figures of"),
+        (
+            '{"methods": [{"label": "input", "means": {"iniknet": {"psnr": 20.0}}}]}',
+            "has no figures of unsharp (2 px)",
+        ),
     ],
 )
 def test_files_that_cannot_be_expected_are_refused_at_once(

@@ -201,7 +201,7 @@ def test_where_no_backup_can_be_made_nothing_is_computed(tmp_path: Path) -> None
     (tmp_path / "folder").chmod(0o555)
     lines = in_a_child(WITHOUT_PERMISSION, folder=tmp_path)
     assert lines == [
-        "the folder 'folder' is read-only: change its permissions, or write elsewhere with -o",
+        "the folder 'folder' is read-only: change its permissions, or use another folder",
         "'photo.png' is read-only: change its permissions, or leave out --in-place",
     ]
 

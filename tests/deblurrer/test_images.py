@@ -31,6 +31,20 @@ def test_an_array_becomes_what_its_file_becomes(deblurrer: Deblurrer, expected: 
     assert np.array_equal(deblurrer.deblur(np.asfortranarray(RGB)).image, expected)
 
 
+def test_masks_are_bytes_or_truths_and_nothing_else(deblurrer: Deblurrer, expected: np.ndarray) -> None:
+    left = np.zeros((32, 48), np.uint8)
+    left[:, :24] = 255
+    masked = deblurrer.deblur(RGB, mask=left).image
+    assert not np.array_equal(masked, RGB)
+    assert np.array_equal(masked[:, 32:], RGB[:, 32:])
+    assert np.array_equal(deblurrer.deblur(RGB, mask=left > 0).image, masked)
+    for wrong in (left / 255, left.astype(np.uint16), np.dstack([left] * 3), Image.fromarray(left)):
+        with pytest.raises(InputError, match="is not a mask"):
+            deblurrer.deblur(RGB, mask=wrong)
+    with pytest.raises(UsageError, match="is not a region"):
+        deblurrer.deblur(RGB, region=(0, 0, 8, 8))  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("dtype", ["uint16", ">u2", "float16", "float32", "float64"])
 def test_types_are_kept_and_white_is_theirs(deblurrer: Deblurrer, expected: np.ndarray, dtype: str) -> None:
     white = 65535 if "u" in dtype else 1

@@ -167,7 +167,7 @@ def test_foreign_objects_in_the_store_stay(home: Path, bucket: str, weights: Pat
     fsspec.filesystem("s3").pipe_file(f"{bucket}/out/a.png", b"mine")
     answer = defocusctl("batch", f"{bucket}/in", f"{bucket}/out", "--weights", weights)
     assert answer.code == ExitCode.OUTPUT
-    assert f"such as '{bucket}/out/a.png'" in answer.err
+    assert f"would replace '{bucket}/out/a.png'" in answer.err
     assert objects(f"{bucket}/out")["a.png"] == b"mine"
 
 

@@ -401,9 +401,10 @@ def test_devices_and_precisions_that_are_not_there() -> None:
     for name in ("tpu", "cpu:1", "cuda:x"):
         with pytest.raises(DeviceError, match="is not a device"):
             choose_device(name)
-    for name in ("fp8", "fp16"):
-        with pytest.raises(DeviceError):
-            choose_precision(name, cpu)
+    with pytest.raises(UsageError, match="'fp8' is not a precision"):
+        choose_precision("fp8", cpu)
+    with pytest.raises(DeviceError, match="not for CPUs"):
+        choose_precision("fp16", cpu)
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="--device auto"):
             choose_device("cuda:3")

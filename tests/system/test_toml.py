@@ -58,7 +58,7 @@ def test_tables_become_models(tmp_path: Path) -> None:
         ),
         ('title = "x"\n[[some-parts]]\nsize = 2', "some-parts entry 1, name is missing"),
         ('title = "x"\n[[some-parts]]\nname = "one"\nsize = 3', "some-parts entry 1 (one), size: 3 is odd"),
-        ('title = "x"\nsome-parts = 3', "some-parts = 3: input should be a valid tuple"),
+        ('title = "x"\nsome-parts = 3', "some-parts = 3 must be a list"),
         ('title = "x"\n[sizes]\na = "b"', "sizes.a = 'b': input should be a valid integer"),
     ],
 )

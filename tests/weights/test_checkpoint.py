@@ -279,7 +279,7 @@ def test_a_pickle_that_carries_code_is_refused_and_does_not_run(tmp_path: Path) 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.safetensors", "nrknet")
-    with pytest.raises(WeightsError, match="holds weights of nrknet, not iniknet: use --model nrknet"):
+    with pytest.raises(WeightsError, match="holds weights of nrknet, not iniknet: use the model nrknet"):
         load_checkpoint(path, model_name="iniknet")
 
 

@@ -112,7 +112,7 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
         ("@v1", "", "is not hf://owner/repo/file@revision"),
         (".safetensors?x=1", ".zip", "does not name a file ending in .safetensors, .pth, .pt"),
         ("https:", "ftp:", "is none of 'bundled', https://"),
-        ('"from shapes"', '"guess"', "configuration = 'guess': input should be a valid dictionary"),
+        ('"from shapes"', '"guess"', "configuration = 'guess' must be a table"),
         ('licence = "CC0"', 'licence = "CC0"\nsize = -3', "size = -3: input should be greater than 0"),
         (
             'licence = "CC0"',
@@ -120,7 +120,7 @@ def test_the_config_directory_is_read_too(tmp_path: Path) -> None:
             "scores entry 1: unknown key 'pnsr'",
         ),
         ('licence = "CC0"', "licence =", "is not valid TOML"),
-        ("[[weights]]", "[weights]", "weights: input should be a valid tuple"),
+        ("[[weights]]", "[weights]", "weights must be a list"),
         (
             "[[weights]]",
             '[default-order]\nnrknet = ["dpd"]\n[[weights]]',

@@ -218,7 +218,12 @@ def check_foreign(jobs: Sequence[Job], model: str, out: Path, reserved: Collecti
     foreign = [path for path in files if os.path.lexists(path) and manifest_path(out, path) not in reserved]
     if foreign:
         raise OutputError(
-            f"{len(foreign)} results would replace files that no batch wrote, such as '{foreign[0]}'",
+            f"results would replace '{foreign[0]}'"
+            + (
+                f" and {len(foreign) - 1} more that no batch wrote"
+                if foreign[1:]
+                else ", which no batch wrote"
+            ),
             "choose another folder for the results, or use --force",
         )
 

@@ -87,8 +87,9 @@ class Entry:
                     raise TypeError(f"{name} is not an object")
             return cls(**known)
         except (KeyError, ValueError, TypeError) as error:
+            photo = values.get("input")
             raise OutputError(
-                f"the manifest has an invalid line ({error})", "fix or remove that line"
+                f"the line of {photo!r} in '{FILE}' is invalid ({error})", "fix or remove that line"
             ) from error
 
 

@@ -135,8 +135,8 @@ class BatchCall(PhotoOptions):
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
         check_above_zero("--max-megapixels", self.max_megapixels)
         stored = any(map(is_url, self.inputs))
-        folders = all(Path(without_scheme(text)).is_dir() for text in self.inputs)
-        if self.watch and (self.listed is not None or is_url(self.out) or not folders):
+        files = any(Path(without_scheme(text)).is_file() for text in self.inputs)
+        if self.watch and (self.listed is not None or is_url(self.out) or stored or files):
             raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
         if self.report and (stored or is_url(self.out)):
             raise UsageError(

@@ -60,7 +60,8 @@ class BatchReporter:
         )
         if self._plain:
             before = f", {progress.before} are done already" if progress.before else ""
-            say(f"{progress.total} photos to do{before}; {_concurrency_text(concurrency)}")
+            photos = "1 photo" if progress.total == 1 else f"{progress.total} photos"
+            say(f"{photos} to do{before}; {_concurrency_text(concurrency)}")
 
     @contextmanager
     def live(self, progress: "Progress") -> Iterator[None]:

@@ -5,12 +5,13 @@ with it: it would take a third of the time of ``--help``.
 """
 
 import json
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from typer import TyperException
 
-from defocusctl.errors import BugError, DefocusctlError, UsageError, printable
+from defocusctl.errors import BugError, DefocusctlError, InterruptedByUserError, UsageError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,14 +72,17 @@ def plain(text: str, style: str = "") -> "Text":
     return Text(printable(text), style)
 
 
-def as_problem(error: Exception) -> DefocusctlError:
+def as_problem(error: Exception | KeyboardInterrupt) -> DefocusctlError:
     """Errors of this program unchanged, those of the command-line parser in our form, others as bugs."""
     if isinstance(error, DefocusctlError):
         return error
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedByUserError()
     if isinstance(error, TyperException):
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "defocusctl"
+        message = re.sub(r"\. (Did you mean .*)\?$", r" (\1?)", message)
         return UsageError(message[:1].lower() + message[1:], f"see '{command} --help'")
     return BugError(error)
 

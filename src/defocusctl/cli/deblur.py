@@ -106,7 +106,7 @@ class Reporter:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             for text in self._pending:
                 self._report_failure(text, as_problem(error))
             raise
@@ -114,7 +114,7 @@ class Reporter:
             failed = len(self._failures)
             raise SomeFailedError(
                 f"{failed} of {self._count} inputs failed",
-                "the others are done" if failed < self._count else "nothing was written for them",
+                "the others are done" if failed < self._count else "see above",
             ) from ExceptionGroup("inputs that failed", self._failures)
 
     @contextmanager

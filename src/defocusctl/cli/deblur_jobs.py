@@ -13,6 +13,7 @@ import typer
 from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
 from defocusctl.geometry import Box
+from defocusctl.system.atomic import make_folder
 from defocusctl.system.paths import matches
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class DeblurCall(PhotoOptions):
             "--output",
             "-o",
             metavar="FILE|DIR",
-            help="Where to write; '-' is stdout. [default: photo_deblurred.jpg beside photo.jpg]",
+            help="Where to write; DIR/ is made if missing, '-' is stdout. "
+            "[default: photo_deblurred.jpg beside photo.jpg]",
             show_default=False,
         ),
     ] = None
@@ -127,6 +129,8 @@ def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
     else:
         source = named = Path(text)
         check_is_photo(source)
+    if call.output is not None and call.output.endswith((os.sep, os.altsep or os.sep)):
+        make_folder(Path(call.output))
     to_stream = call.output == STREAM or (call.output is None and text == STREAM)
     target: Path | None
     if call.in_place:

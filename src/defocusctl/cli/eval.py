@@ -31,6 +31,7 @@ def evaluate(call: EvalCall) -> None:
     from defocusctl.cli.bars import doing
 
     check_above_zero("--white", call.white)
+    check_above_zero("--disc-radius", call.disc_radius)
     with doing(f"looking for {call.dataset}", quiet=call.quiet):
         from defocusctl.evaluation.protocols import PROTOCOLS
         from defocusctl.evaluation.run import Run, select_images

@@ -95,7 +95,8 @@ def _devices() -> dict[str, str]:
     from defocusctl.system.limits import total_memory
 
     limit_threads()
-    found = {"cpu": f"{torch.get_num_threads()} threads, {total_memory() / 2**30:.1f} GiB"}
+    threads = torch.get_num_threads()
+    found = {"cpu": f"{threads} thread{'' if threads == 1 else 's'}, {total_memory() / 2**30:.1f} GiB"}
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
         found[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB"

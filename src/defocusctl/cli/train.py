@@ -41,7 +41,7 @@ def train(
     from defocusctl.cli.bars import doing, step_bar
 
     with doing("starting"):
-        from defocusctl.system.devices import choose_device
+        from defocusctl.system.devices import choose_device, memory_errors
         from defocusctl.training.loop import train as run
         from defocusctl.training.processes import started_processes
         from defocusctl.training.recipe import read_recipe
@@ -58,17 +58,18 @@ def train(
             for name, score in (progress.scores or {}).items():
                 say(f"step {progress.step}: {name} {score}")
 
-        state = run(
-            settings,
-            data_root=data or recipe.parent,
-            out=out,
-            device=processes.device,
-            resume=resume,
-            max_minutes=max_minutes,
-            on_progress=show,
-            lpips=lpips,
-            processes=processes,
-        )
+        with memory_errors("the crops of this recipe"):
+            state = run(
+                settings,
+                data_root=data or recipe.parent,
+                out=out,
+                device=processes.device,
+                resume=resume,
+                max_minutes=max_minutes,
+                on_progress=show,
+                lpips=lpips,
+                processes=processes,
+            )
     if not processes.is_first:
         return
     done = f"{state.step} of {settings.steps} steps, {state.seconds / 60:.1f} minutes"

@@ -50,6 +50,8 @@ def find_data(dataset: str, root: Path, split: str = "test") -> FoundData:
         UsageError: if there is no such set, or it has no such split.
         DataError: if nothing is there, with what was looked for and who offers it, or a folder has no photo.
     """
+    if dataset in (PAIRS, PHOTOS) and split != "test":
+        raise UsageError(f"the dataset '{dataset}' has no splits", "leave out --split")
     if dataset == PHOTOS:
         return photos_data(root)
     if dataset == PAIRS:

@@ -21,12 +21,13 @@ from defocusctl.deblurrer.images import (
     numbered_errors,
 )
 from defocusctl.deblurrer.result import DeblurResult
+from defocusctl.errors import UsageError
 from defocusctl.export.run import cached_graph
 from defocusctl.geometry import Box, parse_region
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
-from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, read_mask
+from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, mask_of, read_mask
 from defocusctl.restoring.backends.choose import check_backend
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.parts import check_pixels
@@ -107,7 +108,7 @@ class Deblurrer:
             overlap=overlap,
             device=str(device),
             precision=precision,
-            scale=scale,
+            scale=str(scale),  # 1 is as good as "1"
             max_blur=max_blur,
             strength=strength,
             backend=backend,
@@ -179,7 +180,8 @@ class Deblurrer:
         - A tensor (C, H, W) with C = 1, 3 or 4, or (B, C, H, W), on any device; dtypes as for arrays.
 
         Colours are RGB; alpha is left unchanged. ``region`` ("WxH+X+Y" or a Box) deblurs only that part.
-        ``mask``, a file or (H, W) uint8 of the images' shape at any size, deblurs only what is white in it.
+        ``mask``, a file or (H, W) uint8 or bool, at any size of the images' shape, deblurs only its white
+        part.
         ``coefficients`` keeps the network's coefficients at full size: 36 bytes per pixel for INIKNet, 57.75
         for NRKNet. ``keep_change`` keeps the change on the disk for ``apply_change``, up to 16 bytes per
         pixel. Files above ``max_megapixels`` are refused. ``white`` is the value of white in
@@ -195,7 +197,10 @@ class Deblurrer:
         """
         box = parse_region(region) if isinstance(region, str) else region
         is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
-        mask = read_mask(Path(mask)) if isinstance(mask, str | os.PathLike) else mask
+        if box is not None and not isinstance(box, Box):
+            raise UsageError(f"{region!r} is not a region", "give a Box, or text such as '800x600+100+50'")
+        if mask is not None:
+            mask = read_mask(Path(mask)) if isinstance(mask, str | os.PathLike) else mask_of(mask)
         images = list(image) if is_batch or isinstance(image, list | tuple) else [image]
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):

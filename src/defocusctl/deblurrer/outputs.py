@@ -213,16 +213,29 @@ def write_result(
     Raises:
         OutputError: if something cannot be written; what was written before it is whole.
     """
-    force = outputs.force
     write_restored(
-        restored, deblurrer.weights, target, quality=outputs.quality, force=force, backup=outputs.backup
+        restored,
+        deblurrer.weights,
+        target,
+        quality=outputs.quality,
+        force=outputs.force,
+        backup=outputs.backup,
     )
-    before, coefficients = restored.before, restored.coefficients
+    try:
+        return _write_pictures(deblurrer, restored, stem_of(target), outputs)
+    except OutputError as error:
+        raise OutputError(f"{error.cause}; the deblurred photo itself is written", error.remedy) from error
+
+
+def _write_pictures(
+    deblurrer: Deblurrer, restored: Restored, stem: str, outputs: Outputs
+) -> tuple[Path, ...]:
+    before, coefficients, force = restored.before, restored.coefficients, outputs.force
     pictures: list[Path] = []
     if coefficients is not None and (radius := restored.blur_radius) is not None:
         maps = deblurrer.network, coefficients, radius, restored.shares
         if outputs.maps is not None:
-            pictures += write_maps(outputs.maps, stem_of(target), before, *maps, force=force)
+            pictures += write_maps(outputs.maps, stem, before, *maps, force=force)
         if outputs.maps_data is not None:
             write_maps_data(outputs.maps_data, *maps, force=force)
             pictures.append(outputs.maps_data)

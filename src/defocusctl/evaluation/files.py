@@ -220,9 +220,10 @@ def expected_from_file(path: Path, methods: Sequence[Method], protocols: Sequenc
         raise DataError(f"'{path}' is not the summary of a run", "give a summary.json from eval") from error
     labels = {method.label for method in methods}
     shared = [row for row in expected if row.method in labels and row.protocol in protocols]
-    if not shared:
+    if lacking := labels - {row.method for row in shared}:
         raise DataError(
-            f"'{path}' has no method and protocol of this run", "give the summary of a similar run"
+            f"'{path}' has no figures of {min(lacking)} with the protocols of this run",
+            "give the summary of a run that has them",
         )
     return shared
 

@@ -105,7 +105,7 @@ def export_network(
     """
     suffix = SUFFIXES[settings.format]
     if target.suffix.lower() != suffix:
-        raise OutputError(f"'{target}' does not end in {suffix}", f"that is what {settings.format} files do")
+        raise OutputError(f"'{target}' does not end in {suffix}", "give such a name, or another --format")
     if target.exists() and not force:
         raise write_error(target, FileExistsError())
     if target.exists() and any(

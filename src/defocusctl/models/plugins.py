@@ -82,7 +82,12 @@ def check_trainable(name: str) -> str:
     Raises:
         ModelError: as ``check_model``.
     """
-    return name if name in ESTIMATORS else check_model(name)
+    if name in ESTIMATORS:
+        return name
+    try:
+        return check_model(name)
+    except ModelError as error:
+        raise ModelError(error.cause, f"{error.remedy}, {', '.join(ESTIMATORS)}") from error
 
 
 def plugin_of(name: str) -> Plugin:

@@ -1,7 +1,7 @@
 """Reads and writes photos with everything that must survive: depth, alpha, ICC, EXIF, XMP, resolution."""
 
 from defocusctl.photo.description import cropped, is_own
-from defocusctl.photo.mask import Mask, fitted, read_mask
+from defocusctl.photo.mask import Mask, fitted, mask_of, read_mask
 from defocusctl.photo.model import IN_MEMORY, Decoded, Metadata, Photo, Provenance, Resolution
 from defocusctl.photo.read import (
     DEFAULT_MAX_MEGAPIXELS,
@@ -32,6 +32,7 @@ __all__ = [
     "fitted",
     "has_provenance",
     "is_own",
+    "mask_of",
     "output_path",
     "read_content",
     "read_mask",

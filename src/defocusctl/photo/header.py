@@ -76,7 +76,7 @@ def identify(head: bytes) -> str:
     if not head:
         raise InputError("the file is empty", "copy it again from where it came from")
     kind = _kind(head)
-    if kind == "BMP" and _looks_like_text(head):
+    if kind == "BMP" and head[2:] and _looks_like_text(head):
         kind = None
     if kind in KINDS:
         return kind
@@ -155,7 +155,9 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 
 def damaged(detail: str) -> InputError:
     """The error for a broken file of a supported format."""
-    return InputError(f"it is damaged or cut short ({detail})", "copy it again from where it came from")
+    return InputError(
+        f"it is damaged or cut short ({' '.join(detail.split())})", "copy it again from where it came from"
+    )
 
 
 def unsupported(kind: str, remedy: str) -> InputError:

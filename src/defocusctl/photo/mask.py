@@ -1,6 +1,7 @@
 """A picture that says where a photo is deblurred: white is, black is not."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from defocusctl.photo.read import read_photo
 
 Mask = npt.NDArray[np.uint8]
 
+PICTURE = "give a picture of 8 or 16 bits, white where the photo is to be deblurred"
+
 
 def read_mask(path: Path) -> Mask:
     """The mask in a picture of any format that photos have: (h, w), 0 black to 255 white, upright.
@@ -20,7 +23,10 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: if it cannot be read, or is all black or all white.
     """
-    photo = read_photo(path)
+    try:
+        photo = read_photo(path)
+    except InputError as error:
+        raise InputError(f"the mask '{path}' cannot be used ({error.cause})", PICTURE) from error
     white = np.float32(photo.full_scale)
     light = photo.pixels.mean(axis=2, dtype=np.float32) / white
     if photo.transparency is not None:
@@ -32,6 +38,23 @@ def read_mask(path: Path) -> Mask:
             f"the mask '{path}' is all {'black, so nothing would be deblurred' if black else 'white'}",
             "paint white what is to be deblurred" if black else "leave out --mask to deblur the whole photo",
         )
+    return mask
+
+
+def mask_of(array: Any) -> Mask:
+    """The mask in an array (h, w), ``uint8`` with 255 for white, or ``bool``.
+
+    Raises:
+        InputError: if it is anything else.
+    """
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"a {type(array).__name__} is not a mask", "give a file or an array (height, width)")
+    if array.ndim != 2 or array.dtype not in (np.uint8, np.bool_) or 0 in array.shape:
+        raise InputError(
+            f"an array of shape {array.shape} and type {array.dtype} is not a mask",
+            "give (height, width) of uint8, 255 for white, or of bool",
+        )
+    mask: Mask = array.astype(np.uint8) * np.uint8(255) if array.dtype == np.bool_ else array
     return mask
 
 

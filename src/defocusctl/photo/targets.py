@@ -130,7 +130,7 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
             )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            f"the folder '{folder}' is read-only", "change its permissions, or write elsewhere with -o"
+            f"the folder '{folder}' is read-only", "change its permissions, or use another folder"
         )
 
 

@@ -46,7 +46,7 @@ class RestoreSettings:
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
         if (self.tile or 0) < 0 or (self.overlap or 0) < 0:
-            raise UsageError("a tile or an overlap cannot be negative", "use 0 or more pixels, or auto")
+            raise UsageError("a tile or an overlap cannot be negative", "use 0 or more pixels")
 
     @property
     def needs_blur(self) -> bool:

@@ -139,14 +139,14 @@ def plan_tiles(size: Size, tile: Size, overlap: int, context: int = 0, step: int
 
 def _spans(length: int, tile: int, overlap: int, step: int) -> list[tuple[slice, slice]]:
     """What equal tiles read and keep along one axis of ``length`` pixels, a multiple of ``step``."""
-    whole = tile == 0
+    asked, whole = tile, tile == 0
     tile = max(2 * step, round_up(tile, step))
     if whole or tile >= length:
         return [(slice(0, length), slice(0, length))]
     shared = _shared(overlap, step)
     if tile < smallest_tile(overlap, step):
         raise UsageError(
-            f"tiles of {tile} pixels have no room for an overlap of {overlap} on both sides",
+            f"tiles of {asked} pixels have no room for an overlap of {overlap} on both sides",
             f"use tiles of at least {smallest_tile(overlap, step)} pixels or a smaller overlap",
         )
     count = -(-(length - shared) // (tile - shared))

@@ -43,6 +43,7 @@ def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: C
 
     Raises:
         UsageError: if the address cannot be used.
+        WeightsError, DeviceError: as ``Worker.load``.
         OutputError: if there is no place for the photos.
     """
     check_model(settings.model)
@@ -50,6 +51,7 @@ def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: C
     with _listening(settings.host, settings.port) as listener, _private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
         worker = Worker(photos, settings, on_bug)
+        worker.load()
         site = Site(photos, worker, _html(settings), settings, on_bug)
         config = uvicorn.Config(
             site.app(token),

@@ -53,6 +53,15 @@ class Worker:
         check_model(model)
         replace(self._settings.restoring, scale=scale)
 
+    def load(self) -> None:
+        """Load the network that pages begin with.
+
+        Raises:
+            WeightsError: if its weights are not available.
+            DeviceError: if the device, precision or backend is not.
+        """
+        self._deblurrer(self._settings.model, self._settings.restoring.scale)
+
     def work(self) -> None:
         """Restore photos until they are closed; what is wrong with one is said on the page."""
         for photo in self._photos.turns():

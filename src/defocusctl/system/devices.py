@@ -14,7 +14,7 @@ from functools import cache
 import psutil
 import torch
 
-from defocusctl.errors import DeviceError
+from defocusctl.errors import DeviceError, UsageError
 from defocusctl.system.limits import available_memory, processor_quota
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -59,12 +59,13 @@ def choose_precision(name: str, device: torch.device) -> str:
     """``auto``, ``fp32``, ``bf16`` or ``fp16`` -> one of the last three.
 
     Raises:
-        DeviceError: if the name is unknown or the device cannot compute in that precision.
+        UsageError: if there is no such precision.
+        DeviceError: if the device cannot compute in it.
     """
     if name == "auto":
         return _fastest_precision(device)
     if name not in PRECISIONS:
-        raise DeviceError(f"'{name}' is not a precision", "use auto, fp32, bf16 or fp16")
+        raise UsageError(f"'{name}' is not a precision", "use auto, fp32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
         raise DeviceError("fp16 is not for CPUs", "use --precision auto, fp32 or bf16")
     if name == "bf16" and device.type == "mps":
@@ -176,14 +177,16 @@ def release_memory(device: torch.device) -> None:
 
 @contextmanager
 def memory_errors(name: str) -> Iterator[None]:
-    """Turn a MemoryError in this block into a DeviceError about ``name``.
+    """Turn running out of memory in this block into a DeviceError about ``name``.
 
     Raises:
         DeviceError: if memory runs out.
     """
     try:
         yield
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise DeviceError(
             f"there is not enough memory for {name}",
             "close other programs, or use a machine with more memory",

@@ -26,6 +26,14 @@ class Table(BaseModel):
 
 Model = TypeVar("Model", bound=Table)
 
+KINDS = {
+    "tuple_type": "a list: [ ] of values, [[ ]] of tables",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "path_type": "a path, in quotes",
+}
+"""What pydantic calls by the names of Python types."""
+
 
 def read_toml(path: Path, kind: type[Model], error: type[DefocusctlError], remedy: str) -> Model:
     """The content of the file ``path`` as a model of type ``kind``.
@@ -55,7 +63,7 @@ def _place(content: Any, location: tuple[int | str, ...]) -> list[str]:
     words = [""]
     for part in location:
         if isinstance(part, int):
-            content = content[part]
+            content = content[part] if part < len(content) else None
             words[-1] += f" entry {part + 1}{_name(content)}"
             words.append("")
             continue
@@ -77,4 +85,6 @@ def _complaint(error: Any) -> str:
     if error["type"] == "value_error":
         return f": {error['ctx']['error']}"
     value = f" = {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
+    if error["type"] in KINDS:
+        return f"{value} must be {KINDS[error['type']]}"
     return f"{value}: {error['msg'][0].lower()}{error['msg'][1:]}"

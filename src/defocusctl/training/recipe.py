@@ -13,9 +13,9 @@ from defocusctl.models.plugins import ESTIMATORS, check_trainable
 from defocusctl.models.variants import find_variant
 from defocusctl.system.toml import Table, read_toml
 
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Weight = Annotated[float, Field(strict=True, ge=0)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 StageNumbers = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 RENDERED = "rendered"
@@ -41,10 +41,10 @@ class Data(Table):
     rendered_weight: Weight = 1.0
     rendering: Rendering = Rendering()
     pairs: tuple[Pairs, ...] = ()
-    white: Annotated[float, Field(gt=0)] | None = None
+    white: Annotated[float, Field(strict=True, gt=0)] | None = None
     """White in floating-point photos, those for validation too; 1 by default."""
     cache_gib: Weight = 2.0
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(strict=True, ge=0)] = 0
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> "Data":
@@ -60,15 +60,15 @@ class Optimiser(Table):
     """Adam (AdamW where ``weight_decay`` is above 0) or Muon, and the course of its learning rate."""
 
     algorithm: Literal["adam", "muon"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    learning_rate: Annotated[float, Field(strict=True, gt=0)] = 2e-4
     schedule: Literal["iniknet", "nrknet", "cosine"] = "cosine"
     """The papers' halvings, scaled to the number of steps, or a warm-up and half a cosine down to zero."""
     schedule_steps: Count | None = None
     """Where the schedule ends; by default at the next restart, or with the run."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(strict=True, ge=0)] = 0
     weight_decay: Weight = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    clip_norm: Annotated[float, Field(strict=True, gt=0)] | None = None
+    ema_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.999
 
 
 class Stage(Table):
@@ -78,7 +78,7 @@ class Stage(Table):
     batch: Count = 4
     accumulate: Count = 1
     """Parts that the batch of every process is computed in, one after the other, to save memory."""
-    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
+    crop: Annotated[int, Field(strict=True, ge=32, multiple_of=16)] = 256
     restart_from: Literal["averaged", "last"] | StageNumbers | None = None
     """Begin as a run does whose ``start_from`` is the averaged, or the last, weights of the stage before, or
     the mean of the averaged weights at the end of earlier stages, counted from 1: with a new optimiser, a new
@@ -125,7 +125,7 @@ class Validation(Table):
     every_steps: Count = 1000
     sharp: tuple[Path, ...] = ()
     pairs: dict[str, Path] = Field(default_factory=dict)
-    crop: Annotated[int, Field(ge=32, multiple_of=16)] = 256
+    crop: Annotated[int, Field(strict=True, ge=32, multiple_of=16)] = 256
     limit: Count | None = None
 
     @model_validator(mode="after")
@@ -158,7 +158,7 @@ class Recipe(Table):
     mean_of: StageNumbers | None = None
     """Stages, counted from 1, whose averaged weights at their ends have the mean that the run ends with
     (Wortsman et al., Model soups, ICML 2022); by default the last stage alone."""
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    checkpoint_minutes: Annotated[float, Field(strict=True, gt=0)] = 5.0
     log_every: Count = 20
     data: Data
     optimiser: Optimiser = Optimiser()
@@ -203,6 +203,14 @@ class Recipe(Table):
             return check_trainable(model)
         except ModelError as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("network")
+    @classmethod
+    def _sizes_are_positive(cls, network: dict[str, int | float | str]) -> dict[str, int | float | str]:
+        for key, value in network.items():
+            if not isinstance(value, str) and not value > 0:
+                raise ValueError(f"'{key}' must be above 0")
+        return network
 
     @model_validator(mode="after")
     def _layout_fits(self) -> "Recipe":

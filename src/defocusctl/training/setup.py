@@ -1,6 +1,6 @@
 """What a recipe asks for: the network to begin with, the photos to train on, and the sets to measure."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +36,11 @@ def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
         raise DataError(
             f"{recipe.model} cannot be trained here: it does not say what its loss compares",
             "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
+        )
+    if unknown := recipe.network.keys() - (known := {field.name for field in fields(kind().config)}):
+        raise DataError(
+            f"[network] has the unknown key '{min(unknown)}'",
+            f"{recipe.model} has {', '.join(sorted(known))}",
         )
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:

@@ -62,7 +62,9 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
         checkpoint = _load_pickle(path) if suffix in PICKLE_SUFFIXES else _load_safetensors(path)
     if model_name is not None and checkpoint.metadata.model != model_name:
         found = checkpoint.metadata.model
-        raise WeightsError(f"{path} holds weights of {found}, not {model_name}", f"use --model {found}")
+        raise WeightsError(
+            f"{path} holds weights of {found}, not {model_name}", f"use the model {found}, or other weights"
+        )
     return checkpoint
 
 
