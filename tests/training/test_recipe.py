@@ -172,7 +172,7 @@ def test_the_cards_have_the_steps_and_seeds_of_the_bundled_recipes(model: str) -
     for span in recipe.spans:
         parts.setdefault(span.origin, []).append(span)
     card = (ROOT / "docs" / "weights" / f"{model}.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \d \| (\d+)(?: of (\d+))? \| ([\d,]+) \| (\d+) \|", card, flags=re.MULTILINE)
+    rows = re.findall(r"^\| \d+ \| (\d+)(?: of (\d+))? \| ([\d,]+) \| (\d+) \|", card, flags=re.MULTILINE)
     assert len(rows) == len(parts)
     for (steps, planned, samples, seed), spans in zip(rows, parts.values(), strict=True):
         assert sum(span.stage.steps for span in spans) == int(steps)
