@@ -1,6 +1,6 @@
 """Compares the default path with the plain float32 network on a whole photo, on the CPU.
 
-    python benchmarks/speed.py [--width 1200] [--height 800] [--rounds 3]
+    python benchmarks/speed.py [--width 1200] [--height 800] [--rounds 3] [--precision auto]
 
 Times do not depend on the weights, so initial ones are used. Each round runs both, one after the other, in
 separate processes (the default path makes the C library keep freed memory, which would also help the plain
@@ -53,11 +53,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1200)
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="of the default path")
     parser.add_argument("--only", nargs=2, metavar=("MODEL", "PATH"), help="one timing: 'plain' or 'default'")
     arguments = parser.parse_args()
     if arguments.only:
         model, path = arguments.only
-        timing = timed(model, path, Size(arguments.height, arguments.width))
+        timing = timed(model, path, Size(arguments.height, arguments.width), arguments.precision)
         print(json.dumps(asdict(timing)))
         return
     print(f"{arguments.width}x{arguments.height} pixels, {torch.get_num_threads()} threads\n")
@@ -88,14 +89,14 @@ def one_process(model: str, path: str) -> Timing:
     return Timing(**json.loads(answer))
 
 
-def timed(model: str, path: str, size: Size) -> Timing:
+def timed(model: str, path: str, size: Size, precision: str) -> Timing:
     """Time one photo after a warm-up on a small one."""
     torch.manual_seed(0)
     network = NETWORKS[model]()
     network.initialise()
     generator = np.random.default_rng(0)
     photo = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
-    run = plain_runner(network) if path == "plain" else default_runner(network)
+    run = plain_runner(network) if path == "plain" else default_runner(network, precision)
     run(photo[:128, :128])
     started, processor_started = time.perf_counter(), time.process_time()
     settings = run(photo)
@@ -114,8 +115,8 @@ def plain_runner(network: Network) -> Run:
     return run
 
 
-def default_runner(network: Network) -> Run:
-    restorer = Restorer(network, RestoreSettings(device="cpu"))
+def default_runner(network: Network, precision: str) -> Run:
+    restorer = Restorer(network, RestoreSettings(device="cpu", precision=precision))
 
     def run(photo: Pixels) -> str:
         report = restorer.restore([Photo.of_pixels(photo, 255.0)])[0].report
