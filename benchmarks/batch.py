@@ -31,8 +31,8 @@ import torch
 from PIL import Image
 
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.geometry import Size
 from defocusctl.photo import Photo, read_photo
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.limits import processors
 

@@ -19,10 +19,10 @@ from defocusctl.data.pairs import PixelCache, as_float
 from defocusctl.data.scenes import ApertureShapes, point_spread
 from defocusctl.data.settings import Aperture, Geometry, Rendering
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.geometry import Box, Size
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.photo import Photo, read_photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import CELL, SCALES
 from defocusctl.restoring.restorer import Restorer

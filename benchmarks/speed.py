@@ -24,10 +24,10 @@ import numpy.typing as npt
 import torch
 
 from defocusctl.__main__ import SPINS
-from defocusctl.geometry import Box, Size
 from defocusctl.models.catalogue import NETWORKS
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tile_runner import read_tile

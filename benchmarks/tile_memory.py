@@ -11,8 +11,8 @@ import numpy as np
 from torch.profiler import ProfilerActivity, profile
 
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.geometry import Box
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.threads import torch_threads
 

@@ -3,7 +3,7 @@
 from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 try:
-    from defocusctl.spandrel import install
+    from defocusctl.export.spandrel import install
 except ImportError:  # spandrel comes with ComfyUI; without it, our own node still works
     pass
 else:

@@ -21,7 +21,7 @@ from defocusctl.batch.restore_queue import AbandonedError, RestoreQueue
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import ExitCode
-from defocusctl.evaluation.lpips import Lpips
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.evaluation.protocols import PROTOCOLS
 from tests.cli.command import Answer, defocusctl
 from tests.cli.eval_data import make_realdof, scores

@@ -13,7 +13,7 @@ from defocusctl.data.catalogue import SETS
 from defocusctl.data.found import EvaluationImage, read_headers
 from defocusctl.data.search import data_root, find_data, pairs_data, photos_data, present_data
 from defocusctl.errors import DataError, UsageError
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 
 DPDD_TEST = [900 + 10 * scene for scene in range(76)]
 """The numbers of the blurred photos: far apart, as the scenes of one split are."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from defocusctl.errors import DataError, WeightsError
-from defocusctl.evaluation.lpips import HEADS, Lpips, load_lpips, perceptual_distance
+from defocusctl.evaluation.metrics import HEADS, Lpips, load_lpips, perceptual_distance
 from tests.evaluation.alexnet import SHAPES, recipe_alexnet, register, saved
 from tests.loopback import Loopback, serving
 from tests.machine import make_fresh_machine

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.lpips import Lpips, perceptual_distance
+from defocusctl.evaluation.metrics import Lpips, perceptual_distance
 from defocusctl.evaluation.protocols import PROTOCOLS, Protocol, Resize
 from tests.evaluation.alexnet import recipe_alexnet
 from tests.evaluation.images import pair

@@ -20,9 +20,8 @@ from defocusctl.export.graph import PhotoGraph, write_onnx
 from defocusctl.models.blocks import padded
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
-from defocusctl.restoring.backends.engine import BACKENDS
 from defocusctl.restoring.restorer import Restorer
-from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.restoring.settings import BACKENDS, RestoreSettings
 from defocusctl.weights.checkpoint import load_checkpoint
 from tests.cli.command import defocusctl, photo_file, small_network, textured
 from tests.export.conftest import Graphs

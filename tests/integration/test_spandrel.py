@@ -35,10 +35,10 @@ def spandrel() -> Iterator[ModuleType]:
             for function in ("InterpolationMode", "rotate", "normalize"):
                 patch.setattr(sys.modules[UNUSED[-1]], function, None, raising=False)
         found = pytest.importorskip("spandrel", reason="no spandrel here: see the Makefile")
-        import defocusctl.spandrel
+        import defocusctl.export.spandrel
 
-    defocusctl.spandrel.install()
-    defocusctl.spandrel.install()
+    defocusctl.export.spandrel.install()
+    defocusctl.export.spandrel.install()
     yield found
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from defocusctl.errors import InputError
-from defocusctl.geometry import Size
 from defocusctl.photo import fitted, read_mask
+from defocusctl.photo.geometry import Size
 
 
 def saved(path: Path, pixels: np.ndarray, **options: object) -> Path:

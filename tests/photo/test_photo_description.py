@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo, cropped, exif_embedded, ifd, read_photo, write_photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.photo.ifd import EXIF_IFD, GPS_IFD, INTEROP_IFD
 from defocusctl.photo.model import TiffCoding, TiffTag
 from defocusctl.photo.photoshop import Removed, cleaned_iptc

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from defocusctl.errors import InputError
-from defocusctl.geometry import Box
 from defocusctl.photo import cropped, read_photo
+from defocusctl.photo.geometry import Box
 from defocusctl.photo.targets import is_passed_over
 from tests.photo import photo_files as files
 from tests.photo.photo_files import rewritten

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from defocusctl.geometry import Box
 from defocusctl.photo import cropped, ifd, read_photo
+from defocusctl.photo.geometry import Box
 from defocusctl.photo.model import TiffTag
 from tests.photo import photo_files as files
 from tests.photo.photo_files import rewritten

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from defocusctl.geometry import Size
 from defocusctl.photo import Photo, read_photo
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.blur import enlargement
 from tests.restoring.test_levels import NATIVE, QUARTERS, constant, noise, restored
 

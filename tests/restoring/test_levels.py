@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.geometry import Box, Size
 from defocusctl.models.blur_radius import BlurEstimate, BlurRadius
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.levels import SCALES, cells_at, doubled, shrunken
 from defocusctl.restoring.restored import Restored

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from defocusctl.errors import DeviceError
-from defocusctl.geometry import Box, Size
 from defocusctl.maps.maps import picture_reduction
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import LARGEST_REDUCTION, Map, OutputBuffer
 from defocusctl.restoring.tile_runner import TileResult

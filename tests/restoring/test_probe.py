@@ -11,9 +11,9 @@ import torch
 from defocusctl.errors import DeviceError
 from defocusctl.models.fast_layers import nnpack_helps
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
-from defocusctl.restoring.backends import probe
-from defocusctl.restoring.backends.probe import MEASURED, SWITCH, Way, fastest_way
-from defocusctl.restoring.backends.torch_engine import LAYOUTS, TorchEngine
+from defocusctl.restoring import backends
+from defocusctl.restoring.backends import MEASURED, SWITCH, Way, fastest_way
+from defocusctl.restoring.engines import LAYOUTS, TorchEngine
 from tests.cli.command import small_network, textured
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def measured(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Way]:
         ways.append(way)
         return 0.5 if way.layout == "nchw" else 1.0
 
-    monkeypatch.setattr(probe, "_seconds", seconds)
+    monkeypatch.setattr(backends, "_seconds", seconds)
     return ways
 
 
@@ -48,7 +48,7 @@ def test_the_fastest_is_remembered_by_network(measured: list[Way]) -> None:
 
 
 def test_a_small_gain_changes_nothing(measured: list[Way], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "MARGIN", 0.4)
+    monkeypatch.setattr(backends, "MARGIN", 0.4)
     assert fastest_way(small_network("iniknet"), CPU, "auto").layout == "channels_last"
 
 
@@ -68,7 +68,7 @@ def test_nnpack_is_the_choice_with_avx2(
     measured: list[Way], monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    monkeypatch.setattr(probe, "choose_precision", lambda *_: "fp32")
+    monkeypatch.setattr(backends, "choose_precision", lambda *_: "fp32")
     monkeypatch.setattr(torch, "_nnpack_available", lambda: True)
     assert fastest_way(small_network("nrknet"), CPU, precision) == Way("fp32", "nnpack")
     monkeypatch.setattr(torch, "_nnpack_available", lambda: False)

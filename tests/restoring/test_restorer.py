@@ -11,12 +11,12 @@ import torch
 from benchmarks.receptive_field import receptive_radius
 
 from defocusctl.errors import DeviceError, InputError, UsageError
-from defocusctl.geometry import Box, Size
 from defocusctl.models.fast_layers import for_inference
 from defocusctl.models.iniknet import INIKNet, INIKNetConfig
 from defocusctl.models.nrknet import NRKNet, NRKNetConfig
 from defocusctl.models.prediction import Network, Prediction
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.levels import Level
 from defocusctl.restoring.output import OutputBuffer
 from defocusctl.restoring.restored import Restored

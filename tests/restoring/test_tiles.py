@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defocusctl.errors import UsageError
-from defocusctl.geometry import Box, Size
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.tiles import (
     RAMP,
     STEP,

@@ -7,8 +7,8 @@ import psutil
 import pytest
 import torch
 
-from defocusctl.geometry import Size
 from defocusctl.models.nrknet import NRKNet
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system import limits

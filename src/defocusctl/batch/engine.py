@@ -15,7 +15,7 @@ import torch
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.restore_queue import AbandonedError, OnStart, OnTile, RestoreQueue
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.system.interruption import next_of
 from defocusctl.system.threads import torch_threads

@@ -19,7 +19,7 @@ from defocusctl.batch.engine import Concurrency
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.deblurrer import Deblurrer
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.photo.targets import format_of_suffix
 from defocusctl.restoring.selection import leaves_enough
 from defocusctl.system.threads import torch_threads

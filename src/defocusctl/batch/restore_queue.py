@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restored import Restored
 
 OnStart = Callable[[Job], None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from defocusctl.cli.console import as_problem, put_json, say, say_error, say_warning
 from defocusctl.cli.deblur_jobs import STREAM, DeblurCall, Job, check_conflicts, expanded, plan_job
 from defocusctl.errors import DefocusctlError, SomeFailedError
-from defocusctl.geometry import parse_region
+from defocusctl.photo.geometry import parse_region
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer

@@ -12,7 +12,7 @@ import typer
 
 from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
-from defocusctl.geometry import Box
+from defocusctl.photo.geometry import Box
 from defocusctl.system.atomic import make_folder
 from defocusctl.system.paths import matches
 

@@ -13,8 +13,8 @@ from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsEr
 if TYPE_CHECKING:
     from defocusctl.data.found import FoundData
     from defocusctl.evaluation.files import Expectation
-    from defocusctl.evaluation.lpips import Lpips
     from defocusctl.evaluation.methods import Candidate
+    from defocusctl.evaluation.metrics import Lpips
     from defocusctl.evaluation.results import Evaluation, Method
     from defocusctl.evaluation.run import Run
 
@@ -90,7 +90,7 @@ def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "
 def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
     """LPIPS, or None and a warning if AlexNet's weights are not available."""
     from defocusctl.cli.bars import doing, download_bar
-    from defocusctl.evaluation.lpips import load_lpips
+    from defocusctl.evaluation.metrics import load_lpips
 
     try:
         with (

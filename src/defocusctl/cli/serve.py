@@ -61,7 +61,7 @@ def serve(call: ServeCall) -> None:
         if error.name in PACKAGES:
             raise UsageError(f"{error.name} is not installed", "pip install 'defocusctl[serve]'") from error
         raise
-    from defocusctl.server.guard import is_loopback
+    from defocusctl.server.requests import is_loopback
 
     settings = ServeSettings(
         host=call.host,

@@ -10,7 +10,7 @@ from defocusctl.cli.options import DeviceOption, ForceOption, OfflineOption
 from defocusctl.errors import WeightsError
 
 if TYPE_CHECKING:
-    from defocusctl.evaluation.lpips import Lpips
+    from defocusctl.evaluation.metrics import Lpips
     from defocusctl.training.loop import Progress
 
 RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The training recipe.")]
@@ -81,7 +81,7 @@ def train(
 def _lpips(offline: bool) -> "Lpips":
     """The metric for the loss: an error now if its weights cannot be had, not hours later."""
     from defocusctl.cli.bars import download_bar
-    from defocusctl.evaluation.lpips import load_lpips
+    from defocusctl.evaluation.metrics import load_lpips
 
     try:
         with download_bar("AlexNet for LPIPS", quiet=False) as on_download:

@@ -27,7 +27,7 @@ from defocusctl.data.scenes import (
     uniform,
 )
 from defocusctl.data.settings import Camera, Rendering
-from defocusctl.geometry import round_up
+from defocusctl.photo.geometry import round_up
 
 GAMMA = 2.2
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from defocusctl.data.pairs import photos_in, visible_in
 from defocusctl.errors import DataError, InputError
-from defocusctl.geometry import Size
 from defocusctl.photo import read_photo
+from defocusctl.photo.geometry import Size
 
 SHOWN = 4
 

@@ -23,12 +23,12 @@ from defocusctl.deblurrer.images import (
 from defocusctl.deblurrer.result import DeblurResult
 from defocusctl.errors import UsageError
 from defocusctl.export.run import cached_graph
-from defocusctl.geometry import Box, parse_region
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.plugins import check_model
 from defocusctl.models.prediction import Network
 from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask, mask_of, read_mask
-from defocusctl.restoring.backends.choose import check_backend
+from defocusctl.photo.geometry import Box, parse_region
+from defocusctl.restoring.backends import check_backend
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.parts import check_pixels
 from defocusctl.restoring.pyramid import Progress

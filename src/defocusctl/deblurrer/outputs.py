@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Self
 from defocusctl.deblurrer.deblurrer import Deblurrer
 from defocusctl.deblurrer.result import write_restored
 from defocusctl.errors import OutputError
-from defocusctl.geometry import Box
 from defocusctl.maps.compare import write_comparison
 from defocusctl.maps.maps import map_paths, picture_reduction, write_maps, write_maps_data
 from defocusctl.photo import (
@@ -23,6 +22,7 @@ from defocusctl.photo import (
     output_path,
     read_photo,
 )
+from defocusctl.photo.geometry import Box
 from defocusctl.restoring.output import LARGEST_REDUCTION
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreReport

@@ -1,16 +1,34 @@
-"""Image quality against a reference: PSNR and SSIM as scikit-image computes them, in float64.
+"""Image quality against a reference: PSNR and SSIM as scikit-image computes them, in float64, and LPIPS.
 
-Images are (H, W, 3) arrays.
+LPIPS is the learned perceptual distance of Zhang et al. (CVPR 2018), version 0.1 on AlexNet. The weights of
+AlexNet's five convolutions are torchvision's public ones, downloaded and verified as in ``weights.toml``, but
+torchvision is not needed. The five linear heads are bundled (see lpips_heads.LICENSE.txt).
+
+Axes: B batch, C channels, H rows, W columns; the images of PSNR and SSIM are (H, W, 3) arrays.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, max_pool2d
+
+from defocusctl.errors import DataError, WeightsError
+from defocusctl.weights.hub import OnProgress
+from defocusctl.weights.resolve import resolve_weights
+
+HEADS = Path(__file__).with_name("lpips_heads.npz")
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+TINY = 1e-10
+SMALLEST_SIDE = 31  # a smaller image leaves no pixels for the last convolutions
 
 
 @dataclass(frozen=True)
@@ -72,3 +90,130 @@ def peak_signal_to_noise(image: NDArray[np.floating], reference: NDArray[np.floa
         return inf
     first, second = reference.astype(np.float64), image.astype(np.float64)
     return float(peak_signal_noise_ratio(first, second, data_range=1.0))
+
+
+class Convolution(NamedTuple):
+    """One of AlexNet's convolutions: its number among torchvision's ``features`` and its geometry."""
+
+    number: int
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    padding: int
+    pooled: bool  # whether 3x3 max pooling with stride 2 precedes it
+
+
+CONVOLUTIONS = (
+    Convolution(0, 3, 64, 11, 4, 2, False),
+    Convolution(3, 64, 192, 5, 1, 2, True),
+    Convolution(6, 192, 384, 3, 1, 1, True),
+    Convolution(8, 384, 256, 3, 1, 1, False),
+    Convolution(10, 256, 256, 3, 1, 1, False),
+)
+
+
+class Lpips(nn.Module):
+    """The distance in float32, from the tensors of AlexNet by torchvision's names; nothing of it learns."""
+
+    variant = "LPIPS v0.1 alex, torchvision's AlexNet (7be5be79) and the heads of lpips 0.1.4, no padding"
+
+    def __init__(self, alexnet: Mapping[str, Tensor]) -> None:
+        """Take the convolutions' weights from ``alexnet``; other entries are ignored.
+
+        Raises:
+            WeightsError: if one is missing, has another shape, or is not finite.
+        """
+        super().__init__()
+        self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1))
+        self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1))
+        with np.load(HEADS) as heads:
+            for n, layer in enumerate(CONVOLUTIONS):
+                kernels = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
+                for part, shape in {"weight": kernels, "bias": (layer.outputs,)}.items():
+                    tensor = _checked(alexnet, f"features.{layer.number}.{part}", shape)
+                    self.register_buffer(f"{part}_{n}", tensor)
+                self.register_buffer(f"head_{n}", torch.from_numpy(heads[f"lin{n}"]).view(-1, 1, 1))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """The distances (B,) of images (B, 3, H, W), normally RGB in [-1, 1].
+
+        Raises:
+            DataError: if a side is shorter than 31 pixels.
+            ValueError: if the shapes differ.
+        """
+        if a.shape != b.shape:
+            raise ValueError(f"the images differ in shape, {tuple(a.shape)} and {tuple(b.shape)}")
+        if min(a.shape[-2:]) < SMALLEST_SIDE:
+            size = f"{a.shape[-1]}x{a.shape[-2]}"
+            raise DataError(
+                f"an image of {size} pixels is too small for LPIPS", "leave it out, or train on larger crops"
+            )
+        distances = [
+            (self.get_buffer(f"head_{n}") * (_unit(first) - _unit(second)) ** 2).sum(dim=1).mean(dim=(1, 2))
+            for n, (first, second) in enumerate(zip(self._features(a), self._features(b), strict=True))
+        ]
+        return torch.stack(distances).sum(dim=0)
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        """AlexNet's five features after their ReLUs, (B, C, H', W') each."""
+        x = (x - self.get_buffer("shift")) / self.get_buffer("scale")
+        features = []
+        for n, layer in enumerate(CONVOLUTIONS):
+            if layer.pooled:
+                x = max_pool2d(x, kernel_size=3, stride=2)
+            weight, bias = self.get_buffer(f"weight_{n}"), self.get_buffer(f"bias_{n}")
+            x = conv2d(x, weight, bias, stride=layer.stride, padding=layer.padding).relu()
+            features.append(x)
+        return features
+
+
+def perceptual_distance(lpips: Lpips, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """LPIPS of two (H, W, 3) images on the CPU, normally RGB in [-1, 1].
+
+    Raises:
+        DataError, ValueError: as the metric.
+    """
+    channels_first = (np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) for image in (a, b))
+    with torch.inference_mode():
+        return float(lpips(*(torch.from_numpy(image)[None] for image in channels_first)))
+
+
+def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips:
+    """LPIPS with AlexNet's public weights, from the first source in the registry that is available.
+
+    ``on_progress`` is called with the bytes done and the total (None where unknown) during a download.
+
+    Raises:
+        WeightsError: if they cannot be downloaded, or are not AlexNet's.
+    """
+    try:
+        weights = resolve_weights("alexnet", None, offline=offline, on_progress=on_progress)
+    except WeightsError as error:
+        remedy = "run 'defocusctl weights fetch alexnet' while online, or do without LPIPS"
+        raise WeightsError(f"LPIPS needs AlexNet: {error.cause}", remedy) from error
+    try:
+        content = torch.load(weights.path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles and archives raise nearly everything
+        cause = f"{weights.path} is not a PyTorch checkpoint of plain tensors, or is damaged"
+        raise WeightsError(cause, "remove the file and fetch it again") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{weights.path} holds no state dict", "remove the file and fetch it again")
+    return Lpips(content)
+
+
+def _checked(alexnet: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:
+    tensor = alexnet.get(key)
+    if not isinstance(tensor, Tensor) or tensor.shape != shape or not tensor.isfinite().all():
+        remedy = "give torchvision's alexnet-owt-7be5be79.pth"
+        raise WeightsError(f"these are not AlexNet's weights: {key} is not {list(shape)} numbers", remedy)
+    return tensor.float()
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Every pixel's features scaled to length 1, (B, C, H, W).
+
+    Where all are zero, the gradient of ``vector_norm`` is zero; that of a square root would not be a number.
+    """
+    unit: Tensor = features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + TINY)
+    return unit

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocusctl.errors import DataError
-from defocusctl.evaluation.lpips import Lpips, perceptual_distance
 from defocusctl.evaluation.metrics import (
     GAUSSIAN_SSIM,
     UNIFORM_SSIM,
+    Lpips,
     StructuralSimilarity,
     peak_signal_to_noise,
+    perceptual_distance,
 )
 
 Samples = NDArray[np.uint8 | np.uint16]

@@ -20,8 +20,8 @@ from defocusctl.data.found import EvaluationImage, FoundData
 from defocusctl.data.pairs import PixelCache, Pixels, as_float
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.files import CSV, SUMMARY, Journal
-from defocusctl.evaluation.lpips import Lpips
 from defocusctl.evaluation.methods import Candidate
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.evaluation.protocols import Protocol, Scores
 from defocusctl.evaluation.results import RADIUS_EDGES, Evaluation, Method, Row, compare
 from defocusctl.evaluation.table import published_rows

@@ -9,9 +9,9 @@ import torch
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.export.graph import smallest_side
-from defocusctl.geometry import Box, Size, round_up
 from defocusctl.models.catalogue import network_errors
 from defocusctl.photo import read_photo
+from defocusctl.photo.geometry import Box, Size, round_up
 from defocusctl.restoring.tile_runner import read_tile
 from defocusctl.restoring.tiles import Floats
 from defocusctl.weights.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from defocusctl import __version__
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.graph_engine import MEMORY
+from defocusctl.restoring.engines import MEMORY
 
 OPSET = 17
 """darktable may be built with an ONNX Runtime that knows no later one."""

@@ -20,7 +20,7 @@ from defocusctl import __version__
 from defocusctl.models.catalogue import network_errors
 from defocusctl.models.constant_folding import with_constant_dictionary
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.engine import missing_extra
+from defocusctl.restoring.engines import missing_extra
 from defocusctl.weights.metadata import WeightsMetadata
 from defocusctl.weights.resolve import ResolvedWeights
 

@@ -23,7 +23,7 @@ from defocusctl.export.graph import (
     write_program,
 )
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.graph_engine import OnnxRuntimeGraph
+from defocusctl.restoring.engines import OnnxRuntimeGraph
 from defocusctl.restoring.tiles import Floats
 from defocusctl.system import paths
 from defocusctl.system.atomic import publish, write_error

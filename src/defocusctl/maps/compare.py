@@ -6,10 +6,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from defocusctl.geometry import Box, Size
 from defocusctl.maps.reduction import Array, FloatArray, reduced_photo, rgb8
 from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
 from defocusctl.photo import Photo, icc
+from defocusctl.photo.geometry import Box, Size
 
 MARGIN = 36.0
 GAP = 16.0

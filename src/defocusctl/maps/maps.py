@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from defocusctl.geometry import Size
 from defocusctl.maps.atoms import atom_arrays, atoms_sheet
 from defocusctl.maps.reduction import (
     Array,
@@ -24,6 +23,7 @@ from defocusctl.maps.reduction import (
 from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet, grid, panel_size
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Size
 from defocusctl.system.atomic import atomic_write, make_folder
 
 MARGIN = 36.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 
 Array = npt.NDArray[np.generic]
 FloatArray = npt.NDArray[np.float32]

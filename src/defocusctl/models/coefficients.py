@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from defocusctl.models.blocks import reflect_conv, res_blocks, resize
-from defocusctl.models.recurrence import lstm_step
+from defocusctl.models.blocks import lstm_step, reflect_conv, res_blocks, resize
 
 
 class CoefficientModule(nn.Module):

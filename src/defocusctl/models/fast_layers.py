@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
-from defocusctl.models.blocks import ResBlock
+from defocusctl.models.blocks import ResBlock, ResidualCell, lstm_step
 from defocusctl.models.prediction import Model, Network
-from defocusctl.models.recurrence import ResidualCell, lstm_step
 
 STRIPES = 8
 """Into how many parts the gates of a cell are cut."""

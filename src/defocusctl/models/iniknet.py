@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from defocusctl.models.blocks import (
+    DuplexRecurrence,
+    StackedRecurrence,
     conv_block,
     enlarged,
     padded,
@@ -33,7 +35,6 @@ from defocusctl.models.inverse_atoms import (
     SeparateAtoms,
 )
 from defocusctl.models.prediction import Network, Prediction, TrainingOutput, check_choice
-from defocusctl.models.recurrence import DuplexRecurrence, StackedRecurrence
 
 DICTIONARIES: dict[str, type[InverseDictionary]] = {
     "implicit": InverseAtoms,

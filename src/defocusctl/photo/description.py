@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import exif, exif_embedded, extended_xmp, ifd, photoshop, xmp, xmp_coordinates
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.formats.png_text import is_about_geometry
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.photo.model import JpegCoding, Metadata, Photo, PngCoding, TiffCoding
 from defocusctl.photo.reframing import Reframing, swaps_sides
 from defocusctl.photo.xmp_packet import BrokenXmpError, LargeXmpError, Packet

@@ -6,8 +6,8 @@ TIFF files have some of the same tags, and those of maps (GeoTIFF) and raw pictu
 import struct
 from dataclasses import dataclass, replace
 
-from defocusctl.geometry import Size
 from defocusctl.photo import ifd
+from defocusctl.photo.geometry import Size
 from defocusctl.photo.model import Resolution, TiffTag
 from defocusctl.photo.reframing import Reframing, swaps_sides
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.errors import InputError
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.photo.read import read_photo
 
 Mask = npt.NDArray[np.uint8]

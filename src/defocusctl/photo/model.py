@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 
 Samples = npt.NDArray[Any]
 Chunk = tuple[bytes, bytes]

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from defocusctl.errors import InputError
-from defocusctl.geometry import Size
 from defocusctl.photo import alpha, description, icc
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, tiff, webp
+from defocusctl.photo.geometry import Size
 from defocusctl.photo.header import (
     CAMERA_RAW,
     HEAD_BYTES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from defocusctl.geometry import Box, Size
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.photo.model import Samples
 
 

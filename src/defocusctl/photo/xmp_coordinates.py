@@ -6,7 +6,7 @@ off.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from defocusctl.geometry import Size
+from defocusctl.photo.geometry import Size
 from defocusctl.photo.reframing import Area, Reframing
 from defocusctl.photo.xmp_packet import EXIF, ITEM, TIFF, Element, Field, Packet
 

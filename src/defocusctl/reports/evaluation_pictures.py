@@ -14,9 +14,9 @@ from defocusctl.data.pairs import as_float
 from defocusctl.evaluation.results import Evaluation
 from defocusctl.evaluation.run import Run, read_pair
 from defocusctl.evaluation.table import number
-from defocusctl.geometry import Size
 from defocusctl.maps.reduction import FloatArray, Rgb, area_mean, reduction_factor, rgb8
 from defocusctl.maps.sheet import ColourScale
+from defocusctl.photo.geometry import Size
 
 LONGEST = 1600  # pixels of a picture's longer side on the page
 LEAST_MAP = 800  # error maps are not reduced below this

@@ -19,11 +19,11 @@ from PIL import Image, ImageCms
 
 from defocusctl.batch.manifest import Entry
 from defocusctl.errors import DeviceError, InputError
-from defocusctl.geometry import Box
 from defocusctl.maps.compare import improved_details
 from defocusctl.maps.maps import blur_radius_sheet
 from defocusctl.maps.reduction import reduced_photo, strips
 from defocusctl.photo import Photo, icc, read_content, read_photo
+from defocusctl.photo.geometry import Box
 from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box
 from defocusctl.restoring.levels import CELL, part_at
 from defocusctl.restoring.tiles import Floats
 

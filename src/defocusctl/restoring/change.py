@@ -9,9 +9,9 @@ from weakref import finalize
 
 import numpy as np
 
-from defocusctl.geometry import Box, Size
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.photo import Mask
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.settings import RestoreReport, RestoreSettings
 from defocusctl.restoring.tiles import Floats, TilePlan

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.tiles import Floats
 
 SCALES = (1, 2, 4, 8)

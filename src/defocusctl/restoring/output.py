@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.errors import DeviceError
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import Mask
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.change import KeptPieces
 from defocusctl.restoring.levels import Level, Shares, doubled
 from defocusctl.restoring.tile_runner import TileResult

@@ -3,9 +3,9 @@
 import numpy as np
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo
 from defocusctl.photo.alpha import filled
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.output import Pixels
 
 BAND = 256

@@ -5,9 +5,9 @@ from math import lcm
 import torch
 
 from defocusctl.errors import DeviceError
-from defocusctl.geometry import Size, round_up
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.engine import Engine
+from defocusctl.photo.geometry import Size, round_up
+from defocusctl.restoring.engines import Engine
 from defocusctl.restoring.selection import SCALE_OF, check_scale, levels_for
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import (

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from defocusctl.geometry import Box
 from defocusctl.photo import Mask, Photo
+from defocusctl.photo.geometry import Box
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.change import KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, Level, Shares, areas_for, part_at

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from defocusctl.errors import UsageError
-from defocusctl.geometry import Box
 from defocusctl.photo import Photo, cropped, fitted
+from defocusctl.photo.geometry import Box
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.levels import CELL, SCALES, cells_at

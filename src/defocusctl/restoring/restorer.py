@@ -14,12 +14,12 @@ from threading import BoundedSemaphore
 import numpy as np
 import torch
 
-from defocusctl.geometry import Box
 from defocusctl.models.blur_radius import BlurRadius
 from defocusctl.models.level_shares import DEFAULT_SHARES, LevelShares
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Mask, Photo, fitted
-from defocusctl.restoring.backends.choose import open_engine
+from defocusctl.photo.geometry import Box
+from defocusctl.restoring.backends import open_engine
 from defocusctl.restoring.blur import estimate_blur
 from defocusctl.restoring.change import Change, KeptPieces
 from defocusctl.restoring.levels import CELL, SCALES, areas_for, cells_at

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from defocusctl.errors import UsageError
-from defocusctl.geometry import Box, Size
 from defocusctl.models.level_shares import LevelShares
 from defocusctl.photo import Mask
+from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.levels import CELL, SCALES, Shares
 from defocusctl.restoring.settings import RestoreSettings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import inf
 
 from defocusctl.errors import UsageError
-from defocusctl.restoring.backends.engine import BACKENDS
 
+BACKENDS = ("torch", "onnxruntime", "openvino")
 SCALE_NAMES = ("auto", "1", "1/2", "1/4", "1/8")
 
 

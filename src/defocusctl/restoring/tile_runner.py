@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from defocusctl.geometry import Box, Size
 from defocusctl.photo import Photo
-from defocusctl.restoring.backends.engine import Engine
+from defocusctl.photo.geometry import Box, Size
+from defocusctl.restoring.engines import Engine
 from defocusctl.restoring.tiles import Floats
 
 GROSS_SHIFT = 0.15

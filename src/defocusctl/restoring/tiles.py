@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defocusctl.errors import UsageError
-from defocusctl.geometry import Box, Size, round_up
+from defocusctl.photo.geometry import Box, Size, round_up
 
 STEP = 16
 """Tiles start at multiples of this, or of a larger number that their network needs, and so are their sizes:

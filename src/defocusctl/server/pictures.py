@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from defocusctl.geometry import Box
 from defocusctl.maps.maps import blur_radius_sheet
 from defocusctl.maps.reduction import strips
 from defocusctl.photo import Photo
+from defocusctl.photo.geometry import Box
 from defocusctl.reports.gallery_pictures import DRAWING, part_of, screen_picture
 from defocusctl.restoring.restored import Restored
 from defocusctl.system.atomic import make_folder, write_error

@@ -24,9 +24,9 @@ from defocusctl.reports.page import page_pieces
 from defocusctl.restoring.levels import CELL
 from defocusctl.restoring.settings import SCALE_NAMES
 from defocusctl.server import ServeSettings
-from defocusctl.server.guard import is_loopback
 from defocusctl.server.photos import Photos
 from defocusctl.server.pictures import TILE
+from defocusctl.server.requests import is_loopback
 from defocusctl.server.site import Site
 from defocusctl.server.worker import Worker
 from defocusctl.system.atomic import make_folder, write_error

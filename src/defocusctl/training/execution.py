@@ -13,7 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from defocusctl.evaluation.lpips import Lpips
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.models.catalogue import network_errors
 from defocusctl.models.fast_layers import mix_layouts
 from defocusctl.models.prediction import Model

@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 from defocusctl.data.batches import Crops, Source, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
-from defocusctl.evaluation.lpips import Lpips
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.system.atomic import refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
+from defocusctl.training.optimisers import learning_rate
 from defocusctl.training.processes import LostProcessError, Processes
 from defocusctl.training.radius_validation import RadiusScore, RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
-from defocusctl.training.schedule import learning_rate
 from defocusctl.training.setup import network_of, sources_of, validation_of
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets

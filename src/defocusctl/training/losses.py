@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from defocusctl.evaluation.lpips import Lpips
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.models.prediction import RadiusOutput, TrainingOutput
 from defocusctl.training.recipe import Loss
 

@@ -11,7 +11,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from defocusctl.errors import DataError, OutputError
-from defocusctl.evaluation.lpips import Lpips
+from defocusctl.evaluation.metrics import Lpips
 from defocusctl.models.prediction import Model
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution

@@ -1,7 +1,8 @@
-"""How a network is computed fastest on this processor: measured once per machine and network, and remembered.
+"""Names of backend, device and precision -> an engine that is as fast as it can be on this machine.
 
 Processors differ: the memory layout that suits one slows another down, and bfloat16 pays only where the
-processor computes in it. One case is clear without measuring: with AVX2 but not AVX-512, NNPACK is fastest.
+processor computes in it. So this is measured once per machine and network, and remembered. One case is clear
+without measuring: with AVX2 but not AVX-512, NNPACK is fastest.
 """
 
 import json
@@ -10,20 +11,24 @@ import platform
 import time
 from contextlib import suppress
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from defocusctl.errors import OutputError
+from defocusctl.errors import DeviceError, OutputError
 from defocusctl.models.fast_layers import nnpack_helps
 from defocusctl.models.prediction import Network
-from defocusctl.restoring.backends.torch_engine import TorchEngine
+from defocusctl.restoring.engines import Engine, GraphEngine, TorchEngine, missing_extra
 from defocusctl.system import paths
 from defocusctl.system.atomic import atomic_write
-from defocusctl.system.devices import PRECISIONS, choose_precision
+from defocusctl.system.devices import PRECISIONS, choose_device, choose_precision
 from defocusctl.system.threads import torch_threads
+
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
+"""The packages that backends need, and the extras that install them."""
 
 SWITCH = "DEFOCUSCTL_PROBE"
 """The environment variable that turns measuring off: everything is then computed as by default."""
@@ -33,6 +38,40 @@ RUNS = 2  # after one to warm up
 MEASURED = ("channels_last", "nchw")
 MARGIN = 0.9
 """Another way than the default one must take less than this share of its time."""
+
+
+def check_backend(backend: str, device: str, precision: str) -> None:
+    """Refuse what a backend cannot do before spending a minute on exporting a graph.
+
+    Raises:
+        DeviceError: if its package is not installed, or it does not support the device or precision.
+    """
+    if backend == "torch":
+        return
+    if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+        raise DeviceError(
+            f"the backend {backend} runs only on the CPU and in fp32",
+            "leave out --device and --precision, or use --backend torch",
+        )
+    if find_spec(backend) is None:
+        raise missing_extra(backend, EXTRAS[backend])
+
+
+def open_engine(
+    backend: str, network: Network, device: str, precision: str, graph: Path | None
+) -> tuple[Engine, torch.device]:
+    """The engine for ``network`` and its device. Backends other than ``torch`` run the exported ``graph``.
+
+    Raises:
+        DeviceError: if the device, the precision or the backend is not available.
+    """
+    if backend == "torch":
+        chosen = choose_device(device)
+        return TorchEngine(network, chosen, *fastest_way(network, chosen, precision)), chosen
+    check_backend(backend, device, precision)
+    if graph is None:
+        raise ValueError(f"the backend {backend} needs an exported graph")
+    return GraphEngine(backend, network, graph), torch.device("cpu")
 
 
 class Way(NamedTuple):

@@ -12,11 +12,11 @@ from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescrip
 from spandrel.util import KeyCondition
 from torch import Tensor
 
-from defocusctl.geometry import Size
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
 from defocusctl.models.prediction import Network
 from defocusctl.models.upstream_keys import from_upstream, recognise
+from defocusctl.photo.geometry import Size
 from defocusctl.restoring.tile_runner import reflected
 from defocusctl.restoring.tiles import CONTEXT, padded_size
 

@@ -1,1 +1,0 @@
-"""The backends that run a network: PyTorch, or its exported graph in ONNX Runtime or OpenVINO."""
