@@ -24,7 +24,7 @@ def test_torch_stays_out(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom defocusctl.cli.app import run\n"
         f"code = run({arguments!r}, debug=False)\n"
-        "slow = {'torch', 'cv2', 'matplotlib', 'skimage', 'huggingface_hub'} & set(sys.modules)\n"
+        "slow = {'torch', 'numpy', 'cv2', 'matplotlib', 'skimage', 'huggingface_hub'} & set(sys.modules)\n"
         f"slow |= {{'pydantic', 'rich.console'}} & set(sys.modules) if {arguments != DRAWS} else set()\n"
         "assert not slow, slow\nsys.exit(code)"
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from defocusctl.cli.console import as_problem, put_json, say, say_error, say_warning
 from defocusctl.cli.deblur_jobs import STREAM, DeblurCall, Job, check_conflicts, expanded, plan_job
 from defocusctl.errors import DefocusctlError, SomeFailedError
-from defocusctl.photo.geometry import parse_region
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer import Deblurrer
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 def deblur(call: DeblurCall) -> None:
     """Deblur photos. Inputs are only replaced with --in-place; one that fails does not stop the others."""
     from defocusctl.cli.bars import doing
+    from defocusctl.photo.geometry import parse_region
 
     call = replace(call, inputs=list(expanded(call.inputs)))
     reporter = Reporter(call.inputs, as_json=call.as_json, quiet=call.quiet)

@@ -12,12 +12,12 @@ import typer
 
 from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
-from defocusctl.photo.geometry import Box
 from defocusctl.system.atomic import make_folder
 from defocusctl.system.paths import matches
 
 if TYPE_CHECKING:
     from defocusctl.deblurrer.outputs import Outputs
+    from defocusctl.photo.geometry import Box
 
 STREAM = "-"
 
@@ -93,7 +93,7 @@ class Job:
     text: str
     source: Path | bytes
     target: Path | None
-    region: Box | None
+    region: "Box | None"
     outputs: "Outputs"
     written: tuple[Path, ...]
     """Every file it will write."""
@@ -110,7 +110,7 @@ def expanded(inputs: Iterable[str]) -> Iterator[str]:
         yield from map(str, found) if found else [text]
 
 
-def plan_job(text: str, call: DeblurCall, region: Box | None) -> Job:
+def plan_job(text: str, call: DeblurCall, region: "Box | None") -> Job:
     """Choose the output paths, and refuse what cannot work before anything is computed.
 
     Raises:
