@@ -19,6 +19,7 @@ from defocusctl.photo import Provenance, read_photo, write_photo
 from tests.batch.killing import Starter
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights, textured
 from tests.cli.test_outputs import files
+from tests.photo.extra_files import dng, smooth_scene
 from tests.photo.test_photo_atomic import in_a_child
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -255,3 +256,23 @@ def test_killed_at_any_moment(home: Path, starter: Starter) -> None:
         assert backup.read_bytes() == old if backup.exists() else photo.read_bytes() == old
     nothing, linked, done = (False, False), (False, True), (True, True)
     assert found[: len(MOMENTS)] == [nothing, linked, nothing, linked, linked, done]
+
+
+def test_a_raw_called_tif_stays(home: Path) -> None:
+    photo = home / "EOS1D.TIF"
+    photo.write_bytes(before := dng(smooth_scene()))
+    answer = in_place(home, photo)
+    assert answer.code == ExitCode.OUTPUT
+    assert "is a camera RAW" in answer.err
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs extended attributes")
+def test_extended_attributes_stay(home: Path) -> None:
+    photo = photo_file(home / "photo.png")
+    try:
+        os.setxattr(photo, "user.xdg.tags", b"holiday")
+    except OSError:
+        pytest.skip("this file system has no extended attributes")
+    assert in_place(home, photo).code == ExitCode.OK
+    assert os.getxattr(photo, "user.xdg.tags") == b"holiday"

@@ -1,5 +1,6 @@
 """No result of ``deblur`` replaces an input or another result, whatever is forced."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,37 @@ def test_export_never_replaces_the_weights_that_it_reads(home: Path) -> None:
     assert answer.code == ExitCode.OUTPUT
     assert f"'{weights}' is an input itself" in answer.err
     assert weights.read_bytes() == before
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (("-o", "dangling.png"), "'dangling.png' exists already"),
+        (("-o", "o.png", "--compare-to", "dangling.png"), "'dangling.png' exists already"),
+        (("-o", f"{'n' * 300}.png"), "File name too long"),
+        (("-o", f"{'n' * 240}.png", "--maps"), "File name too long"),
+        (("-o", "o.png", "--maps-dir", "n" * 300), "File name too long"),
+    ],
+)
+def test_names_that_cannot_be_written_are_refused_at_once(
+    home: Path, arguments: tuple[str, ...], cause: str
+) -> None:
+    photo_file(home / "a.png")
+    (home / "dangling.png").symlink_to("nowhere")
+    answer = defocusctl("deblur", "a.png", *arguments, "--weights", "never-looked-for")
+    assert (answer.code, len(answer.err.splitlines())) == (ExitCode.OUTPUT, 1), answer.err
+    assert cause in answer.err
+    assert set(files(home)) == {"a.png"}
+
+
+@pytest.mark.posix
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize(
+    "arguments", [("-o", "closed/o.png"), ("-o", "o.png", "--compare-to", "closed/c.png")]
+)
+def test_a_closed_folder_is_refused_at_once(home: Path, arguments: tuple[str, ...]) -> None:
+    photo_file(home / "a.png")
+    (home / "closed").mkdir(mode=0)
+    answer = defocusctl("deblur", "a.png", *arguments, "--weights", "never-looked-for")
+    assert (answer.code, len(answer.err.splitlines())) == (ExitCode.OUTPUT, 1), answer.err

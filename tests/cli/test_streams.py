@@ -182,3 +182,44 @@ def test_a_batch_passes_over_named_pipes_and_never_writes_to_one(home: Path) -> 
     done = subprocess.run(to_pipe, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert done.returncode == ExitCode.OUTPUT
     assert "'target.png' is not an ordinary file" in done.stderr
+
+
+@pytest.mark.usefixtures("home")
+def test_a_report_that_cannot_be_written_is_not_the_photos_fault(home: Path) -> None:
+    photos = [photo_file(home / f"{name}.png", 32, 32) for name in "ab"]
+    weights = small_weights(home, "iniknet")
+    command = [*PROGRAM, "deblur", *map(str, photos), "--json", "--weights", str(weights)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == ExitCode.OUTPUT
+    assert "cannot write to standard output" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_stdin_is_read_on_only_if_it_begins_like_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO(bytes(1 << 20))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=content))
+    assert defocusctl("deblur", "-", "-o", "-").code == ExitCode.INPUT
+    assert content.tell() < 1 << 16
+
+
+@pytest.mark.posix
+def test_a_closed_stdin_is_empty(home: Path) -> None:
+    command = f"exec '{sys.executable}' -m defocusctl deblur - -o '{home}/' <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INPUT
+    assert "the file is empty" in done.stderr
+
+
+@pytest.mark.posix
+def test_a_deleted_working_folder_is_named_as_the_cause(home: Path) -> None:
+    gone = home / "gone"
+    gone.mkdir()
+    program = [
+        sys.executable,
+        "-c",
+        "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.argv[1], sys.argv[1:])",
+    ]
+    done = subprocess.run([*program, *PROGRAM, "info"], cwd=gone, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INPUT
+    assert "the current folder cannot be used" in done.stderr

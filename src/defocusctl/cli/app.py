@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
@@ -13,7 +14,7 @@ from defocusctl.cli import batch, datasets, deblur, export, info, reproduce, ser
 from defocusctl.cli import eval as eval_command
 from defocusctl.cli.console import as_problem, put, requested_help, say_error
 from defocusctl.cli.options import command_of
-from defocusctl.errors import ExitCode, InterruptedByUserError, OutputError
+from defocusctl.errors import ExitCode, InputError, InterruptedByUserError, OutputError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -74,6 +75,7 @@ def main() -> None:
 def run(arguments: list[str], *, debug: bool) -> int:
     """Run one command and return its exit code; an error is one line on stderr."""
     try:
+        _check_folder()
         code = app(args=arguments, prog_name="defocusctl", standalone_mode=False)
         sys.stdout.flush()
         if code == ExitCode.INTERRUPTED:  # what Typer makes of Ctrl-C
@@ -88,6 +90,16 @@ def run(arguments: list[str], *, debug: bool) -> int:
         say_error(str(problem))
         return int(problem.exit_code)
     return int(code or ExitCode.OK)
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that was deleted, where libraries fail without a helpful word."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InputError(
+            f"the current folder cannot be used ({error.strerror})", "change to another"
+        ) from error
 
 
 class _Guarded(io.RawIOBase):
@@ -129,6 +141,8 @@ def guard_standard_streams() -> None:
     Both escape what they cannot encode. Closed streams fail in the same way; their file descriptors are
     taken, so that no file of ours gets them.
     """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - takes descriptor 0
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDONLY)  # so that writing fails

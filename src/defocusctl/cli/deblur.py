@@ -123,7 +123,7 @@ class Reporter:
         try:
             yield
         except Exception as error:
-            if self._count == 1:
+            if self._count == 1 or text not in self._pending:  # it is the report that failed
                 raise
             problem = as_problem(error)
             self._pending.remove(text)
@@ -140,9 +140,10 @@ class Reporter:
             put_json(result.as_json())
         elif not self._quiet:
             report = result.report
+            used = f"{result.weights.model} with the weights '{result.weights.name}'"
             say(
                 f"{result.output}: {report.megapixels:.2f} MP in {report.seconds:.1f} s on {report.device} "
-                f"({report.precision}), {result.weights.model} with the weights '{result.weights.name}'"
+                f"({report.precision}), {used}{'' if report.tiles else ', nothing was deblurred'}"
             )
             if result.backup is not None:
                 say(f"{result.backup}: the original")

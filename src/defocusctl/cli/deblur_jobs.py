@@ -12,7 +12,7 @@ import typer
 
 from defocusctl.cli.options import ForceOption, PhotoOptions, check_above_zero
 from defocusctl.errors import InputError, OutputError, UsageError
-from defocusctl.system.atomic import make_folder
+from defocusctl.system.atomic import make_folder, write_error
 from defocusctl.system.paths import matches
 
 if TYPE_CHECKING:
@@ -117,15 +117,19 @@ def plan_job(text: str, call: DeblurCall, region: "Box | None") -> Job:
         InputError: if there is no such file, or it is not a photo.
         OutputError: if an output must not or cannot be written.
     """
+    try:
+        return _job(text, call, region)
+    except OSError as error:  # a name that is too long, a folder that must not be entered
+        raise write_error(Path(error.filename or text), error) from error
+
+
+def _job(text: str, call: DeblurCall, region: "Box | None") -> Job:
     from defocusctl.deblurrer.outputs import Outputs, check_targets, stem_of, target_path
     from defocusctl.photo import backup_path, check_is_photo
-    from defocusctl.system.devices import memory_errors
 
     source: Path | bytes
     if text == STREAM:
-        with memory_errors("standard input"):
-            source = sys.stdin.buffer.read()
-        named = Path(f"stdin{_suffix_of(source)}")
+        source, named = _standard_input()
     else:
         source = named = Path(text)
         check_is_photo(source)
@@ -172,15 +176,19 @@ def check_conflicts(call: DeblurCall, jobs: Sequence[Job]) -> None:
     check_outputs([*read, *masks], [path for job in jobs for path in job.written])
 
 
-def _suffix_of(content: bytes) -> str:
-    """The suffix for a result in the format of this content."""
+def _standard_input() -> tuple[bytes, Path]:
+    """A photo from standard input, which is read on only if it begins like one; and a name for it."""
     from defocusctl.photo.header import HEAD_BYTES, identify
     from defocusctl.photo.targets import SUFFIXES, written_format
+    from defocusctl.system.devices import memory_errors
 
+    head = sys.stdin.buffer.read(HEAD_BYTES)
     try:
-        return SUFFIXES[written_format(identify(content[:HEAD_BYTES]))][0]
+        suffix = SUFFIXES[written_format(identify(head))][0]
     except InputError as error:
         raise InputError(f"cannot use standard input: {error.cause}", error.remedy) from error
+    with memory_errors("standard input"):
+        return head + sys.stdin.buffer.read(), Path(f"stdin{suffix}")
 
 
 Identity: TypeAlias = tuple[int, int] | tuple[Path, str]
@@ -203,7 +211,7 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if identity in written:
             raise UsageError(
                 f"several results would be written to '{path}'",
-                "use other names or folders, or separate calls",
+                "give other names with -o, in separate calls",
             )
         written.add(identity)
 

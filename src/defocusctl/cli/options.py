@@ -212,7 +212,7 @@ class PhotoOptions(RestoringOptions):
 
         from defocusctl.photo import read_mask
 
-        return read_mask(self.mask)
+        return read_mask(self.mask, self.max_megapixels)
 
 
 def check_above_zero(option: str, value: float | None) -> None:

@@ -200,7 +200,10 @@ class Deblurrer:
         if box is not None and not isinstance(box, Box):
             raise UsageError(f"{region!r} is not a region", "give a Box, or text such as '800x600+100+50'")
         if mask is not None:
-            mask = read_mask(Path(mask)) if isinstance(mask, str | os.PathLike) else mask_of(mask)
+            if isinstance(mask, str | os.PathLike):
+                mask = read_mask(Path(mask), max_megapixels)
+            else:
+                mask = mask_of(mask)
         images = list(image) if is_batch or isinstance(image, list | tuple) else [image]
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):

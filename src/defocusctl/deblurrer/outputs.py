@@ -3,6 +3,7 @@
 ``deblur`` calls ``deblur_photo`` for each of its inputs, ``batch`` the single steps.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from defocusctl.photo.geometry import Box
 from defocusctl.restoring.output import LARGEST_REDUCTION
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreReport
+from defocusctl.system.atomic import is_taken
 from defocusctl.system.devices import memory_errors
 from defocusctl.weights.resolve import ResolvedWeights
 
@@ -110,6 +112,7 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
 
     Raises:
         OutputError: naming the first such file.
+        OSError: if a name is too long, or a folder must not be entered.
     """
     if target is not None and outputs.backup is not None:
         check_replaceable(target, outputs.backup)
@@ -118,9 +121,12 @@ def check_targets(source: Path | bytes, target: Path | None, model: str, outputs
     if outputs.maps is not None and outputs.maps.exists() and not outputs.maps.is_dir():
         raise OutputError(f"'{outputs.maps}' is not a folder", "give --maps-dir another name")
     for path in outputs.pictures(stem_of(target), model):
-        if path.exists() and not outputs.force:
+        if is_taken(path) and not outputs.force:
             raise OutputError(f"'{path}' exists already", "use --force to overwrite it, or another name")
-        if not path.parent.is_dir() and path.parent != outputs.maps:
+        if path.parent.is_dir():
+            if not os.access(path.parent, os.W_OK | os.X_OK):
+                raise OutputError(f"the folder '{path.parent}' is read-only", "use another folder")
+        elif path.parent != outputs.maps:
             raise OutputError(f"there is no folder '{path.parent}'", "create it first")
 
 

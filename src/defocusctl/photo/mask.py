@@ -8,25 +8,23 @@ import numpy.typing as npt
 
 from defocusctl.errors import InputError
 from defocusctl.photo.geometry import Size
-from defocusctl.photo.read import read_photo
+from defocusctl.photo.read import DEFAULT_MAX_MEGAPIXELS, read_photo
 
 Mask = npt.NDArray[np.uint8]
 
-PICTURE = "give a picture of 8 or 16 bits, white where the photo is to be deblurred"
 
-
-def read_mask(path: Path) -> Mask:
+def read_mask(path: Path, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Mask:
     """The mask in a picture of any format that photos have: (h, w), 0 black to 255 white, upright.
 
     Colours count by their mean, and what is transparent counts as black.
 
     Raises:
-        InputError: if it cannot be read, or is all black or all white.
+        InputError: if it cannot be read, is above the limit, or is all black or all white.
     """
     try:
-        photo = read_photo(path)
+        photo = read_photo(path, max_megapixels=max_megapixels)
     except InputError as error:
-        raise InputError(f"the mask '{path}' cannot be used ({error.cause})", PICTURE) from error
+        raise InputError(f"mask: {error.cause}", error.remedy) from error
     white = np.float32(photo.full_scale)
     light = photo.pixels.mean(axis=2, dtype=np.float32) / white
     if photo.transparency is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from defocusctl.errors import InputError, OutputError
 from defocusctl.photo.header import CAMERA_RAW, HEAD_BYTES, HEIC, JPEG_XL, identify, missing_package
+from defocusctl.system.atomic import is_taken
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -119,10 +120,10 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"there is no folder '{folder}'", "create it first, or write elsewhere with -o")
-    if target.exists():
-        if source.exists() and target.samefile(source):
+    if is_taken(target):
+        if source.exists() and target.exists() and target.samefile(source):
             raise OutputError(f"'{target}' is the input itself", "give another name with -o")
-        if not target.is_file():
+        if target.exists() and not target.is_file():
             raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
         if not force:
             raise OutputError(
@@ -144,14 +145,19 @@ def check_replaceable(photo: Path, backup: Path) -> None:
 
     Raises:
         OutputError: if there is a backup, the format is not written or is not what the photo's name says, or
-            the photo or its folder is read-only.
+            it is a camera RAW, or the photo or its folder is read-only.
+        OSError: if the backup's name is too long.
     """
-    if os.path.lexists(backup):
+    from defocusctl.photo.formats.raw import is_raw
+
+    if is_taken(backup):
         raise OutputError(
             f"'{backup}' exists already, and '{photo}' would be kept under this name", "move it elsewhere"
         )
     if (suffix := right_suffix(photo)) != photo.suffix:
         raise OutputError(f"'{photo}' would become a {suffix} file under that name", "leave out --in-place")
+    if suffix.lower() in SUFFIXES["TIFF"] and is_raw(photo.read_bytes()):
+        raise OutputError(f"'{photo}' is a camera RAW, which is never written", "leave out --in-place")
     if not os.access(photo, os.W_OK):
         raise OutputError(f"'{photo}' is read-only", "change its permissions, or leave out --in-place")
     check_writable_target(backup, photo, force=True)

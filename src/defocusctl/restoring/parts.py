@@ -51,7 +51,7 @@ def check_pixels(pixels: Pixels) -> None:
         raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
     bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
     if pixels.dtype == np.float32 and not all(np.isfinite(band).all() for band in bands):
-        raise InputError("the photo has pixels that are infinite or not numbers", "repair them first")
+        raise InputError("the photo has pixels that are infinite or not numbers", "replace them first")
 
 
 def region_inside(region: Box, photo: Size) -> Box:

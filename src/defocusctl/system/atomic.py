@@ -126,6 +126,19 @@ def make_folder(folder: Path) -> None:
         raise OutputError(reason, REMEDIES.get(error.errno or 0, "choose another one")) from error
 
 
+def is_taken(path: Path) -> bool:
+    """Whether there is a file, a folder or a link, even a broken one, under this name.
+
+    Raises:
+        OSError: if there cannot be, as for a name that is too long.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def refuse_foreign(paths: Iterable[Path]) -> None:
     """Refuse to replace files that no run of this program is known to have written.
 
@@ -164,7 +177,7 @@ def _publish_keeping(part: Path, target: Path, backup: Path) -> None:
     Raises:
         OSError, OutputError: if that fails, or the backup exists; ``target`` is then unchanged.
     """
-    shutil.copymode(target, part)
+    _copy_attributes(target, part)
     try:
         os.link(target, backup)
     except FileExistsError as error:
@@ -180,6 +193,15 @@ def _publish_keeping(part: Path, target: Path, backup: Path) -> None:
     except OSError:
         backup.unlink()
         raise
+
+
+def _copy_attributes(source: Path, target: Path) -> None:
+    """Give ``target`` the owner, permissions and extended attributes of ``source``, as far as possible."""
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(target, source.stat().st_uid, source.stat().st_gid)
+    shutil.copystat(source, target)
+    os.utime(target)
 
 
 def _rename_without_replacing(temporary: Path, target: Path) -> None:
