@@ -225,6 +225,35 @@ def test_files_of_others_are_not_replaced() -> None:
     assert Path("out/a.png").read_bytes() != before
 
 
+@pytest.mark.usefixtures("tree")
+def test_a_file_under_the_name_of_a_result_that_was_never_written_is_not_ours() -> None:
+    photo = Path("in/a.png").read_bytes()
+    Path("in/a.png").write_bytes(b"no photo")
+    assert batch("in", "out").code == ExitCode.SOME_FAILED
+    Path("in/a.png").write_bytes(photo)
+    Path("out/a.png").write_bytes(b"mine")
+    answer = batch("in", "out")
+    assert answer.code == ExitCode.OUTPUT
+    assert "would replace 'out/a.png'" in answer.err
+    assert Path("out/a.png").read_bytes() == b"mine"
+
+
+@pytest.mark.posix
+@pytest.mark.usefixtures("tree")
+def test_events_that_cannot_be_written_are_not_the_photos_fault() -> None:
+    program = [sys.executable, "-m", "defocusctl", "batch", "in", "out", "--json"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*program, "--weights", "iniknet.safetensors"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.OUTPUT
+    assert "cannot write to standard output" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_file_url_is_a_folder(tree: Path) -> None:
     urls = f"file://{tree}", f"file://{tree.parent}/out"

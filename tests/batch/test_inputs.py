@@ -54,7 +54,8 @@ def test_patterns_choose(home: Path) -> None:
         "raw/IMG_3.jpg",
         "raw/x/IMG_4.jpg",
     ]
-    assert names(Search(Path("out"), exclude=("raw",)), "in") == ["IMG_1.JPG", "IMG_2.png"]
+    for pattern in ("raw", "raw/", "./raw/*"):
+        assert names(Search(Path("out"), exclude=(pattern,)), "in") == ["IMG_1.JPG", "IMG_2.png"]
     assert names(Search(Path("out"), include=("raw/*",), exclude=("*_4*",)), "in") == ["raw/IMG_3.jpg"]
 
 
@@ -99,6 +100,12 @@ def test_lists_are_lines_or_end_in_zero_bytes(content: bytes) -> None:
 def test_an_input_that_does_not_exist_is_refused(home: Path) -> None:
     with pytest.raises(InputError, match="there is no 'phtos'"):
         Search(Path("out")).find(["phtos"])
+    with pytest.raises(InputError, match=r"there is no 'phtos/\*\.jpg'"):
+        Search(Path("out")).find(["phtos/*.jpg"])
+
+
+def test_a_listed_file_that_is_missing_is_an_input(home: Path) -> None:
+    assert names(Search(Path("out")), listed=("gone.jpg", "gone[1].jpg")) == ["gone.jpg", "gone[1].jpg"]
 
 
 @pytest.mark.posix

@@ -13,6 +13,7 @@ import pytest
 
 from defocusctl.batch import watch
 from defocusctl.batch.manifest import FILE, REPORT
+from defocusctl.errors import ExitCode
 from defocusctl.system.json_lines import read_json_lines
 from tests.batch.recorded import sha256
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
@@ -142,10 +143,14 @@ def test_a_file_of_somebody_else_is_not_replaced(home: Path) -> None:
     def others(meanwhile: Meanwhile) -> None:
         appear(home / "in/a.png", content)
         assert "exists already" in meanwhile.wait_for("a.png", "failed")["error"]
+        appear(home / "in/a.png", content + b"changed")
+        assert "exists already" in meanwhile.wait_for("a.png", "failed", "failed")["error"]
 
     answer = Meanwhile(out, others).command("batch", home / "in", out, "--weights", weights, "--watch")
     assert answer.code == 7
-    assert "1 of 1 photos failed" in answer.err
+    assert (out / "a.png").read_bytes() == b"mine"
+    answer = defocusctl("batch", home / "in", out, "--weights", weights)
+    assert answer.code == ExitCode.OUTPUT
     assert (out / "a.png").read_bytes() == b"mine"
 
 

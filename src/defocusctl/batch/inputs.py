@@ -75,7 +75,7 @@ class Search:
         """
         findings = Findings()
         for text in inputs:
-            if not Path(text).exists() and not glob.has_magic(text):
+            if not Path(text).exists() and not (glob.has_magic(text) and matches(text)):
                 raise InputError(f"there is no '{text}'", "check the path")
             self._add_input(text, self.root, findings)
         for text in listed:
@@ -96,7 +96,10 @@ class Search:
             base = root or fixed
             out = self.out.resolve()
             skips_results = not _is_within(fixed, out)
-            for match in matches(text):
+            found = matches(text)
+            if not found:  # of a list; it is reported as missing
+                findings.photos.append(_found(text, _name(path, root or path.parent), None))
+            for match in found:
                 parts = match.relative_to(fixed).parts
                 if any(is_passed_over(part) or part == REPORT for part in parts):
                     continue
@@ -193,7 +196,7 @@ def _is_within(path: Path, folder: Path) -> bool:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     parts = PurePosixPath(name.casefold()).parts
-    for pattern in (text.casefold() for text in patterns):
+    for pattern in (text.casefold().removeprefix("./").rstrip("/") for text in patterns):
         candidates = (name.casefold(),) if "/" in pattern else parts
         if any(part == pattern or fnmatchcase(part, pattern) for part in candidates):
             return True

@@ -1,7 +1,8 @@
 """The manifest of an output folder: one line for each finished input.
 
 Beside it is a hidden list of reservations: the files that runs of this program are about to write. It is
-written first, so a file that a killed run wrote but did not record is still recognised as ours.
+written first, so a file that a killed run wrote but did not record is still recognised as ours. Other runs
+withdraw at their end what they have not written.
 """
 
 import os
@@ -168,7 +169,10 @@ class History:
         with collector_paused():
             last = {values.get("input"): values for values in read_json_lines(out / FILE)}
             entries = [Entry.from_json(values) for values in last.values()]
-            reserved = {str(values.get("file")) for values in read_json_lines(out / RESERVATIONS)}
+            reserved: set[str] = set()
+            for values in read_json_lines(out / RESERVATIONS):
+                reserved.add(str(values.get("file")))
+                reserved.discard(str(values.get("withdrawn")))
             reserved.update(*(entry.files for entry in entries))
             return cls({entry.input: entry for entry in entries}, reserved, sizes)
 
@@ -197,6 +201,20 @@ def record_reservations(out: Path, files: Iterable[str]) -> None:
     """
     with closing(JsonLinesWriter(out / RESERVATIONS)) as reserved:
         reserved.append({"file": file} for file in files)
+
+
+def withdraw_reservations(out: Path) -> None:
+    """Withdraw the reservations of files that do not exist, at the end of a run that was not killed.
+
+    A file that gets such a name later is not ours.
+
+    Raises:
+        OutputError: if that cannot be recorded.
+    """
+    unused = [name for name in History.read(out).reserved if not os.path.lexists(file_path(out, name))]
+    if unused:
+        with closing(JsonLinesWriter(out / RESERVATIONS)) as reserved:
+            reserved.append({"withdrawn": name} for name in unused)
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from typing import NamedTuple, Protocol
 from defocusctl.batch.engine import Concurrency, Engine, Stop
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.jobs import Job, check_foreign, reserve
-from defocusctl.batch.manifest import FILE, Entry, History, Status, locked_folder, recording
+from defocusctl.batch.manifest import (
+    FILE,
+    Entry,
+    History,
+    Status,
+    locked_folder,
+    recording,
+    withdraw_reservations,
+)
 from defocusctl.batch.progress import Estimate, Progress, estimate
 from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
 from defocusctl.batch.stores import StoreRecords
@@ -132,6 +140,9 @@ class Batch:
                             watch.ended(entry)
                 except KeyboardInterrupt:
                     raise InterruptedByUserError(ABANDONED) from None
+                finally:
+                    if records is None and progress.done < progress.total:
+                        withdraw_reservations(out)
             self._raise_if_incomplete(interruption, progress)
 
     def _raise_if_incomplete(self, interruption: Interruption, progress: Progress) -> None:

@@ -169,7 +169,7 @@ class Watch:
         self._entries = dict(history.entries)
         self._reserved = set(history.reserved)
         for job in jobs:
-            self._register(job)
+            self._register(job, job.files(options.model))
 
     def jobs(self, first: Iterable[Job], progress: Progress, stopping: Callable[[], bool]) -> Iterator[Job]:
         """Yield ``first``, then jobs for photos that arrive and are not done yet; ``progress`` counts those.
@@ -186,9 +186,11 @@ class Watch:
             [verdict] = self._judge.judge([job], self._entries)
             if verdict.reason is Reason.DONE:
                 continue
-            if all(self._may_replace(job, path) for path in job.files(self._options.model)):
+            files = job.files(self._options.model)
+            ours = [path for path in files if self._may_replace(job, path)]
+            if len(ours) == len(files):
                 job = job.replacing()
-            record_reservations(out, self._register(job))
+            record_reservations(out, self._register(job, ours))
             progress.expect(job)
             self._arrivals.busy.add(job.name)
             yield job
@@ -204,9 +206,8 @@ class Watch:
         ours = name in self._reserved or not path.exists()
         return ours and self._owners.get(name, job.source) == job.source
 
-    def _register(self, job: Job) -> list[str]:
-        """Register a job's files as ours; return those that no batch had reserved."""
-        files = job.files(self._options.model)
+    def _register(self, job: Job, files: Sequence[Path]) -> list[str]:
+        """Register files of a job as ours; return those that no batch had reserved."""
         names = [manifest_path(self._judge.out, path) for path in files]
         new = [name for name in names if name not in self._reserved]
         self._reserved.update(names)

@@ -30,7 +30,7 @@ def batch(call: BatchCall) -> None:
         from defocusctl.batch.manifest import History, file_path
         from defocusctl.batch.resume import Judge
         from defocusctl.batch.run import Batch
-        from defocusctl.batch.storage import opened_stores
+        from defocusctl.batch.storage import opened_stores, without_scheme
         from defocusctl.batch.watch import Arrivals
         from defocusctl.batch.work import PhotoWork
         from defocusctl.system.interruption import collector_paused
@@ -38,7 +38,7 @@ def batch(call: BatchCall) -> None:
     if call.report:
         from defocusctl.reports.gallery import check_page
 
-        check_page(Path(call.out))
+        check_page(Path(without_scheme(call.out)))
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, storage):
         history, resolve = History.read(out), path_resolver()
@@ -95,12 +95,13 @@ def _find_photos(call: BatchCall, inputs: list[str], search: "Search") -> "Findi
 
 def _listed_paths(listed: str) -> Iterator[str]:
     from defocusctl.batch.inputs import paths_in_list
+    from defocusctl.batch.storage import without_scheme
 
     try:
         content = sys.stdin.buffer.read() if listed == STREAM else Path(listed).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the list '{listed}' ({error.strerror})", "check the path") from error
-    for line in paths_in_list(content):
+    for line in map(without_scheme, paths_in_list(content)):
         if "://" in line:
             raise UsageError(f"a list names files only, not '{line}'", "give it as IN")
         yield line

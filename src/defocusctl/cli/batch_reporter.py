@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID
 
 from defocusctl.cli.bars import Bars, Words, step_bar
 from defocusctl.cli.console import console, put, put_json, say, say_error, say_warning
+from defocusctl.errors import OutputError
 
 if TYPE_CHECKING:
     from defocusctl.batch.engine import Concurrency
@@ -36,6 +37,7 @@ class BatchReporter:
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
         self._progress: Progress | None = None
+        self._broken: OutputError | None = None
 
     @contextmanager
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
@@ -77,8 +79,12 @@ class BatchReporter:
                 self._finished(progress)
 
     def started(self, job: "Job") -> None:
+        """Called from the thread that restores; if the event cannot be written, ``ended`` says so."""
         with self._lock:
-            self._event("began", input=job.name)
+            try:
+                self._event("began", input=job.name)
+            except OutputError as error:
+                self._broken = error
             if self._plain:
                 self._tasks[job.name] = self._bars.add_task(f"  {job.name}", total=None, remark="tiles")
 
@@ -91,6 +97,8 @@ class BatchReporter:
         """A finished photo, already counted in ``progress``."""
         progress = self._progress
         assert progress is not None
+        if self._broken is not None:
+            raise self._broken
         with self._lock:
             if entry.input in self._tasks:
                 self._bars.remove_task(self._tasks.pop(entry.input))
