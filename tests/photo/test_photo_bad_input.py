@@ -12,6 +12,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from defocusctl.errors import InputError
@@ -27,6 +28,13 @@ def frames(kind: str) -> bytes:
     buffer = io.BytesIO()
     images = [Image.fromarray(np.roll(RGB, shift, axis=1)) for shift in (0, 5)]
     images[0].save(buffer, kind, save_all=True, append_images=images[1:])
+    return buffer.getvalue()
+
+
+def stack(**options: object) -> bytes:
+    """A TIFF of five pictures behind each other, of which its one directory names the first."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.zeros((5, 24, 40), np.uint8), truncate=True, **options)
     return buffer.getvalue()
 
 
@@ -77,6 +85,8 @@ REFUSED = {
     "animated webp": (frames("WEBP"), "animated WebP"),
     "animated avif": (frames("AVIF"), "animated AVIF"),
     "pages": (frames("TIFF"), "2 pages"),
+    "stack of tifffile": (stack(), "5 pages"),
+    "stack of ImageJ": (stack(imagej=True), "5 pages"),
     "cmyk tiff": (files.tiff(files.scene(channels=4), photometric="separated"), "CMYK"),
     "lab tiff": (files.tiff(RGB, photometric="cielab"), "L\\*a\\*b\\*"),
     "int16 tiff": (files.tiff(RGB.astype(np.int16), photometric="rgb"), "of this type"),
@@ -204,6 +214,19 @@ def test_a_tiff_with_missing_strips_is_refused() -> None:
     struct.pack_into("<H", data, counts + 2, 0)
     with pytest.raises(InputError, match="parts of the picture are missing"):
         read_photo(bytes(data))
+
+
+def test_what_a_tiff_no_longer_holds_is_no_page() -> None:
+    assert read_photo(stack()[: -4 * RGB[:, :, 0].size]).size == (24, 40)
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_an_uncompressed_strip_of_length_0_is_as_long_as_the_picture(bits: int) -> None:
+    pixels = RGB[:, :, 0] if bits == 8 else RGB[:, :, 0] > 127
+    data = bytearray(files.tiff(pixels, photometric="minisblack"))
+    struct.pack_into("<I", data, data.index(struct.pack("<HH", 279, 4)) + 8, 0)
+    expected = pixels * np.uint8(255 if bits == 1 else 1)
+    np.testing.assert_array_equal(read_photo(bytes(data)).pixels[:, :, 0], expected)
 
 
 def deflate_strip_bomb() -> bytes:

@@ -92,6 +92,13 @@ def test_a_cut_picture_in_erased_memory_is_refused(data: bytes, rest: bytes) -> 
         read_photo(data[: len(data) * 3 // 4] + rest)
 
 
+def test_a_cut_picture_with_restart_markers_is_refused() -> None:
+    data = files.pillow(NOISE, "JPEG", progressive=True, restart_marker_blocks=1)
+    for missing in range(3, 200):
+        with pytest.raises(InputError, match="its last part is missing"):
+            read_photo(data[:-missing])
+
+
 def test_a_progressive_picture_cut_between_its_scans_is_refused() -> None:
     last_scan = PROGRESSIVE.rindex(b"\xff\xda")
     with pytest.raises(InputError, match="its last part is missing"):

@@ -239,3 +239,8 @@ def test_compressed_metadata_bombs_stay_small() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read_photo(data).warnings == ("broken EXIF left out", "broken XMP left out")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10
+
+
+def test_bytes_after_the_end_of_a_container_are_named() -> None:
+    (warning,) = read_photo(extra.jxl(files.scene()) + b"hello trailer data").warnings
+    assert "18 bytes after the end" in warning

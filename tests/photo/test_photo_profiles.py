@@ -104,3 +104,21 @@ def test_a_grey_profile_that_no_rgb_picture_can_have_is_named(tmp_path: Path) ->
     )
     write_photo(photo, photo.pixels, tmp_path / "grey.webp", provenance=files.PROVENANCE)
     assert read_photo(tmp_path / "grey.webp").metadata.icc is None
+
+
+def test_what_follows_a_profile_is_no_part_of_it() -> None:
+    photo = read_photo(files.tiff(np.dstack([RAMP] * 3), photometric="rgb", iccprofile=files.ICC + bytes(99)))
+    assert photo.metadata.icc == files.ICC and photo.warnings == ()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_profile_too_long_for_a_format_is_left_out(suffix: str, tmp_path: Path) -> None:
+    length = 17 * 10**6
+    profile = (length.to_bytes(4, "big") + RGB_PROFILE[4:]).ljust(length, b"\0")
+    photo = Photo(files.scene(), None, "TIFF", Metadata(profile))
+    target = tmp_path / f"out{suffix}"
+    (warning,) = conversion_warnings(photo, target)
+    assert warning.endswith("cannot hold the photo's oversized ICC profile")
+    write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+    again = read_photo(target)
+    assert again.metadata.icc is None and again.warnings == ()

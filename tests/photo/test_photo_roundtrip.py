@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from defocusctl.photo import Photo, conversion_warnings, ifd, read_photo, write_photo
-from defocusctl.photo.model import TiffCoding, TiffTag
+from defocusctl.photo import Metadata, Photo, conversion_warnings, ifd, read_photo, write_photo
+from defocusctl.photo.formats import bmp
+from defocusctl.photo.model import JpegCoding, TiffCoding, TiffTag
 from tests.photo import photo_files as files
 from tests.photo.photo_files import rewritten
 
@@ -393,10 +395,10 @@ def test_jpeg_inside_tiff_becomes_lossless_and_says_so() -> None:
     assert isinstance(again.metadata.coding, TiffCoding) and again.metadata.coding.compression == 8
 
 
-@pytest.mark.parametrize("target", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("target", ["WEBP", "AVIF", "TIF"])
 @pytest.mark.parametrize("stated", [None, 72])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_the_resolution_of_the_file_reaches_formats_that_keep_it_in_exif(
+def test_a_jpegs_resolution_reaches_formats_that_keep_it_in_exif(
     target: str, stated: int | None, order: ifd.ByteOrder, tmp_path: Path
 ) -> None:
     number = struct.pack(order + "II", stated or 0, 1)
@@ -409,6 +411,34 @@ def test_the_resolution_of_the_file_reaches_formats_that_keep_it_in_exif(
     write_photo(photo, photo.pixels, path, provenance=files.PROVENANCE)
     written = read_photo(path)
     found = written.metadata.resolution
-    assert found is not None and (found.x, found.y, found.unit) == (300, 150, "inch")
+    expected = (stated, stated) if stated else (300, 150)  # EXIF's, else JFIF's
+    assert found is not None and (found.x, found.y, found.unit) == (*expected, "inch")
     assert written.metadata.exif is not None and b"Camera\0" in written.metadata.exif
-    assert target == "AVIF" or written.metadata.exif.find(words) == block.find(words)
+    assert target != "WEBP" or written.metadata.exif.find(words) == block.find(words)
+
+
+def test_steps_of_16_bits_become_those_of_a_baseline_jpeg(capfd: pytest.CaptureFixture[str]) -> None:
+    photo = read_photo(files.pillow(RGB, "JPEG", qtables=[[1] * 63 + [300]] * 2))
+    capfd.readouterr()
+    coding = read_photo(rewritten(photo)).metadata.coding
+    assert isinstance(coding, JpegCoding) and max(coding.tables[0]) == 255
+    assert capfd.readouterr().err == ""
+
+
+def test_a_bmp_whose_alpha_is_0_everywhere_is_opaque() -> None:
+    clear = files.scene(channels=4)
+    clear[:, :, 3] = 0
+    buffer = io.BytesIO()
+    bmp.encode(clear[:, :, :3], clear[:, :, 3], Metadata(), buffer)
+    photo = read_photo(buffer.getvalue())
+    assert photo.alpha is None
+    np.testing.assert_array_equal(photo.pixels, clear[:, :, :3])
+
+
+def test_surplus_data_of_an_interlaced_png_are_passed_over() -> None:
+    data = files.interlaced_png(RGB, 8)
+    start = data.index(b"IDAT") + 4
+    pixels = zlib.decompress(data[start:-16])
+    longer = files.png_chunk(b"IDAT", zlib.compress(pixels + b"surplus"))
+    photo = read_photo(data[: start - 8] + longer + data[-12:])
+    np.testing.assert_array_equal(photo.pixels, RGB)

@@ -68,3 +68,26 @@ def test_claims_in_the_exif_directory_go_too(suffix: str, kept: list[int], tmp_p
     entries, _ = ifd.read_directory(written.metadata.exif, 8)
     found = ifd.sub_directories(written.metadata.exif, entries)[ifd.EXIF_IFD]
     assert [each.tag.code for each in found] == [*kept, 41495]
+
+
+@pytest.mark.parametrize("suffix", ["jpeg", "png"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"<rdf:Bag>{'<rdf:li>a</rdf:li>' * 49_970}</rdf:Bag>",
+        "z" * (16 * 2**20 - 1250),
+    ],
+    ids=["names", "length"],
+)
+def test_xmp_near_its_limits_is_written(suffix: str, inside: str, tmp_path: Path) -> None:
+    photo = read_photo(file_with("PNG", xmp=packet("", f"<tiff:Make>{inside}</tiff:Make>")))
+    assert photo.warnings == ()
+    target = tmp_path / f"out.{suffix}"
+    write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+    assert files.PROVENANCE.software.encode() in target.read_bytes()
+
+
+def test_xmp_that_is_too_long_as_utf8_is_left_out() -> None:
+    words = ("\ufeff" + packet("", f"<tiff:Make>{'写' * 6 * 2**20}</tiff:Make>").decode()).encode("utf-16-le")
+    data = files.tiff(files.scene(), photometric="rgb", extratags=[(700, 1, len(words), words, True)])
+    assert read_photo(data).warnings == ("XMP left out: it is longer than 16 MiB",)

@@ -2,11 +2,12 @@
 
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 
 from defocusctl.errors import OutputError
 from defocusctl.photo import (
@@ -117,6 +118,13 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["out.jpg", "out.ppm"])
+def test_alpha_that_is_all_opaque_is_dropped(name: str, tmp_path: Path) -> None:
+    opaque = replace(CLEAR, alpha=np.full_like(CLEAR.alpha, CLEAR.full_scale))
+    write_photo(opaque, opaque.pixels, tmp_path / name, provenance=files.PROVENANCE)
+    assert read_photo(tmp_path / name).alpha is None
+
+
 def test_lost_metadata_are_said(tmp_path: Path) -> None:
     photo = read_photo(files.DATA / "icc-exif.jpg")
     assert conversion_warnings(photo, Path("out.bmp")) == (
@@ -147,13 +155,39 @@ def test_what_only_a_png_holds_is_said(target: str) -> None:
         assert lost(files.png(pixels, extra=implied + gamma), target) == ""
 
 
-@pytest.mark.parametrize("target", ["out.png", "out.tif", "out.webp", "out.avif"])
+@pytest.mark.parametrize("target", ["out.png", "out.webp", "out.avif"])
 def test_what_only_a_jpeg_holds_is_said(target: str) -> None:
     iptc = (files.DATA / "icc-exif.jpg").read_bytes()
     comment = files.pillow(files.scene(), "JPEG", comment=b"a moth")
     assert lost(iptc, target).endswith("cannot hold the photo's IPTC or Photoshop data")
     assert lost(comment, target).endswith("cannot hold the photo's comment")
     assert lost(iptc, "out.jpg") == lost(comment, "out.jpg") == ""
+
+
+def test_iptc_and_photoshop_data_pass_between_jpeg_and_tiff(tmp_path: Path) -> None:
+    jpeg, tiff, again = (tmp_path / name for name in ("in.jpg", "out.tif", "again.jpg"))
+    jpeg.write_bytes((files.DATA / "icc-exif.jpg").read_bytes())
+    for source, target in ((jpeg, tiff), (tiff, again)):
+        photo = read_photo(source)
+        assert conversion_warnings(photo, target) == ()
+        write_photo(photo, photo.pixels, target, provenance=files.PROVENANCE)
+    with Image.open(jpeg) as before, Image.open(tiff) as between, Image.open(again) as after:
+        iptc = IptcImagePlugin.getiptcinfo(before)
+        assert iptc and iptc == IptcImagePlugin.getiptcinfo(between) == IptcImagePlugin.getiptcinfo(after)
+        resources = dict(before.info["photoshop"])
+        del resources[0x040C]  # the preview
+        assert after.info["photoshop"] == resources
+
+
+def test_iptc_of_a_tiff_alone_passes_to_jpeg(tmp_path: Path) -> None:
+    iptc = b"\x1c\x02\x05\x00\x03abc"
+    pixels = files.scene()
+    photo = read_photo(files.tiff(pixels, photometric="rgb", extratags=[(33723, 7, 8, iptc, True)]))
+    assert conversion_warnings(photo, tmp_path / "out.jpg") == ()
+    assert "IPTC" in conversion_warnings(photo, tmp_path / "out.png")[0]
+    write_photo(photo, photo.pixels, tmp_path / "out.jpg", provenance=files.PROVENANCE)
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert IptcImagePlugin.getiptcinfo(image) == {(2, 5): b"abc"}
 
 
 def test_resolution_lost_in_a_pixmap_is_said() -> None:

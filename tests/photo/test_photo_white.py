@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from defocusctl.errors import InputError, UsageError
-from defocusctl.photo import read_photo, write_photo
+from defocusctl.photo import Photo, read_photo, write_photo
+from defocusctl.restoring.blur import enlargement
 from tests.photo import photo_files as files
 from tests.photo.photo_files import rewritten
 
@@ -90,3 +91,10 @@ def test_integers_have_their_own_white() -> None:
 def test_what_cannot_be_white(white: float) -> None:
     with pytest.raises(UsageError, match="white cannot be"):
         read_photo(tiff(UNIT), white=white)
+
+
+@pytest.mark.parametrize("extreme", [3e38, 255e30])
+def test_light_far_beyond_white_is_no_concern_of_the_blur(extreme: float) -> None:
+    pixels = UNIT.repeat(4, axis=0).repeat(4, axis=1)
+    pixels[50, 60] = extreme
+    assert enlargement(Photo.of_pixels(pixels, 1.0)) in (1, 2, 4)

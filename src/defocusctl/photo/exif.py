@@ -94,6 +94,16 @@ def without_orientation(block: bytes) -> bytes:
     return ifd.without_tags(block, ifd.first_directory(block), {ORIENTATION})
 
 
+def resolution_of(block: bytes) -> Resolution | None:
+    """The resolution in the block, if it states one.
+
+    Raises:
+        ifd.BrokenExifError: if the first directory cannot be read.
+    """
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
+    return _resolution(entries, ifd.byte_order(block))
+
+
 def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
     """The block, or a new one, with this resolution; unchanged if it already says about the same.
 
@@ -110,8 +120,7 @@ def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
     tags.append(TiffTag(RESOLUTION_UNIT, ifd.SHORT, 1, struct.pack(order + "H", unit)))
     if block is None:
         return ifd.build(order, tags, {})
-    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
-    stated = _resolution(entries, order)
+    stated = resolution_of(block)
     return block if stated is not None and stated.resembles(resolution) else ifd.with_tags(block, tags)
 
 

@@ -71,7 +71,7 @@ def fit(packet: bytes, limit: int) -> tuple[bytes, bytes | None]:
         return packet, None
     if crowds_out_provenance(packet, limit):
         return without_provenance(packet), None
-    main = Packet(packet)
+    main = Packet(packet, limited=False)
     properties = [(part, description) for description in main.descriptions for part in description.properties]
     properties.sort(key=lambda pair: (not pair[0].name.startswith(NAMESPACE), pair[0].start - pair[0].end))
     moved: dict[int, tuple[Element, list[Field | Element]]] = {}

@@ -17,9 +17,13 @@ TEXTS = (b"desc", b"cprt")
 
 
 def is_whole(profile: bytes) -> bool:
-    """Whether the profile has an intact header and the length that it states."""
-    whole = len(profile) >= HEADER_BYTES + 4 and profile[36:40] == b"acsp"
-    return whole and int.from_bytes(profile[:4], "big") <= len(profile)
+    """Whether the profile has an intact header and at least the length that it states."""
+    return profile[36:40] == b"acsp" and HEADER_BYTES + 4 <= stated_length(profile) <= len(profile)
+
+
+def stated_length(profile: bytes) -> int:
+    """The length of the profile according to its header; what follows is not part of it."""
+    return int.from_bytes(profile[:4], "big")
 
 
 def fits(profile: bytes, colours: int) -> bool:

@@ -100,6 +100,24 @@ def cleaned_coding(coding: Coding | None, reframing: Reframing | None, removed: 
     return coding
 
 
+def as_tags(coding: JpegCoding) -> dict[int, TiffTag]:
+    """A JPEG's Photoshop resources, and the IPTC data among them, as tags of a TIFF by code."""
+    resources = _joined(coding.segments, HEADERS[0])
+    iptc = b"".join(each.data for each in _resources(resources) if each.number == IPTC)
+    contents = {PHOTOSHOP_TAG: resources, IPTC_TAG: iptc}
+    return {code: TiffTag(code, 1, len(content), content) for code, content in contents.items() if content}
+
+
+def as_segments(coding: TiffCoding) -> tuple[tuple[int, bytes], ...]:
+    """A TIFF's Photoshop resources as segments of a JPEG, with its IPTC data unless they hold some."""
+    contents = {tag.code: tag.value for tag in coding.tags}
+    resources, iptc = contents.get(PHOTOSHOP_TAG, b""), contents.get(IPTC_TAG, b"")
+    if iptc and not any(each.number == IPTC for each in _resources(resources)):
+        head = SIGNATURES[0] + struct.pack(">HHI", IPTC, 0, len(iptc))
+        resources += head + iptc + bytes(len(iptc) % 2)
+    return tuple((jpeg_segments.APP13, part) for part in _split(resources, HEADERS[0]))
+
+
 def cleaned_iptc(data: bytes, reframing: Reframing | None, removed: Removed) -> bytes:
     """IPTC data (IIM 4) without their preview; everything after a broken part is unchanged.
 
@@ -180,18 +198,27 @@ def _resources_of_segments(
     segments: tuple[tuple[int, bytes], ...], head: bytes, reframing: Reframing | None, removed: Removed
 ) -> tuple[tuple[int, bytes], ...]:
     """Clean the Photoshop resources after ``head`` in a JPEG's segments, in which they may continue."""
-    parts = [payload for _, payload in segments if payload.startswith(head)]
-    resources = b"".join(part[len(head) :] for part in parts)
+    resources = _joined(segments, head)
     content = cleaned(resources, reframing, removed)
     if content == resources:
         return segments
-    room = jpeg_segments.LARGEST_PAYLOAD - len(head)
-    pieces = [content[start : start + room] for start in range(0, len(content), room)]
+    parts = _split(content, head)
     edited: list[tuple[int, bytes]] = []
     for marker, payload in segments:
         if not payload.startswith(head):
             edited.append((marker, payload))
         else:  # all go where the first segment was
-            edited += [(marker, head + piece) for piece in pieces]
-            pieces = []
+            edited += [(marker, part) for part in parts]
+            parts = []
     return tuple(edited)
+
+
+def _joined(segments: tuple[tuple[int, bytes], ...], head: bytes) -> bytes:
+    """The Photoshop resources after ``head`` in a JPEG's segments."""
+    return b"".join(payload[len(head) :] for _, payload in segments if payload.startswith(head))
+
+
+def _split(resources: bytes, head: bytes) -> list[bytes]:
+    """Photoshop resources as the contents of a JPEG's segments, each with ``head``."""
+    room = jpeg_segments.LARGEST_PAYLOAD - len(head)
+    return [head + resources[start : start + room] for start in range(0, len(resources), room)]

@@ -210,6 +210,7 @@ def _fitting_profile(profile: bytes, colours: int) -> tuple[bytes | None, list[s
     """The profile for pixels of 1 or 3 colours, if any, and what is wrong with the file's own."""
     if not icc.is_whole(profile):
         return None, ["broken ICC profile left out"]
+    profile = profile[: icc.stated_length(profile)]
     if icc.fits(profile, colours):
         return profile, []
     fitting = icc.for_colours(profile, colours)

@@ -63,7 +63,7 @@ def _exif(block: bytes, kind: str, converted: bool) -> bytes:
 
 
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
-    parsed = Packet(packet)
+    parsed = Packet(packet, limited=False)
     codes = {f"{NAMESPACES.get(code, TIFF)} {name}": code for code, name in STORAGE.items()}
     for part in parsed.properties:
         fields = [part] if isinstance(part, Field) else list(part.fields())

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from defocusctl.errors import OutputError
-from defocusctl.photo import description, exif, extended_xmp, icc, storage_claims, xmp
+from defocusctl.photo import description, exif, extended_xmp, icc, photoshop, storage_claims, xmp
 from defocusctl.photo.alpha import premultiplied
 from defocusctl.photo.formats import (
     avif,
@@ -48,6 +48,7 @@ EIGHT_BIT = ("JPEG", "WEBP", "BMP", "AVIF")
 WITH_FLOATS = ("TIFF", JPEG_XL)
 WITHOUT_ALPHA = ("JPEG", "PPM")
 WITHOUT_METADATA = ("BMP", "PPM")
+LARGEST_PROFILES = {"JPEG": jpeg_metadata.LARGEST_ICC, "PNG": png_text.LARGEST_PROFILE}
 GREY_ALPHA_AS_RGB = ("AVIF", HEIC)  # as most of their decoders return it
 LARGEST_SIDES = {
     "JPEG": jpeg.LARGEST_SIDE,
@@ -118,8 +119,8 @@ def _check_convertible(photo: Photo, target: Path) -> None:
 
 
 def _check_fits(photo: Photo, kind: str) -> None:
-    """Raise an OutputError if the format cannot hold the photo's alpha or its size."""
-    if photo.alpha is not None and kind in WITHOUT_ALPHA:
+    """Raise an OutputError if the format cannot hold the photo's size, or alpha that is not all opaque."""
+    if kind in WITHOUT_ALPHA and photo.alpha is not None and (photo.alpha < photo.full_scale).any():
         raise OutputError(
             f"{kind} cannot hold the photo's transparency", "write a .png, .tif or .webp with -o"
         )
@@ -140,6 +141,9 @@ def _encode(
     packet = xmp.add_provenance(photo.metadata.xmp, provenance)
     metadata = replace(photo.metadata, xmp=packet, icc=_profile_for(photo, kind))
     metadata = description.with_size(metadata, photo.size)
+    if photo.format == "JPEG" and kind != "JPEG" and metadata.exif is not None:  # JFIF's is often a default
+        stated = exif.resolution_of(metadata.exif)
+        metadata = replace(metadata, resolution=stated or metadata.resolution)
     metadata = storage_claims.corrected(metadata, kind, converted=kind != photo.format)
     if kind in RESOLUTION_IN_EXIF and metadata.resolution is not None:
         metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, metadata.resolution))
@@ -171,8 +175,10 @@ def _as_stored(samples: Samples, kind: str, white: float) -> Samples:
 def _profile_for(photo: Photo, kind: str) -> bytes | None:
     """The photo's ICC profile, adapted to the colours that the format stores; None if impossible."""
     profile = photo.metadata.icc
+    if profile is None or len(profile) > LARGEST_PROFILES.get(kind, len(profile)):
+        return None
     as_rgb = kind == "WEBP" or (kind in GREY_ALPHA_AS_RGB and photo.alpha is not None)
-    return profile and icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
+    return icc.for_colours(profile, 3 if as_rgb else photo.pixels.shape[2])
 
 
 def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
@@ -200,16 +206,16 @@ def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     else:
         lost = []
     if metadata.icc and kind not in WITHOUT_METADATA and _profile_for(photo, kind) is None:
-        lost.append("grey ICC profile")
+        lost.append("grey ICC profile" if icc.fits(metadata.icc, 1) else "oversized ICC profile")
     if kind == "PPM" and photo.format != "PPM" and metadata.resolution:
         lost.append("resolution")
     if kind != photo.format:
-        lost += _bound_to_format(metadata)
+        lost += _bound_to_format(metadata, kind)
     return (f"{kind} cannot hold the photo's {', '.join(lost)}",) if lost else ()
 
 
-def _bound_to_format(metadata: Metadata) -> list[str]:
-    """What the photo holds that only its own format can store.
+def _bound_to_format(metadata: Metadata, kind: str) -> list[str]:
+    """What the photo holds that only its own format can store; IPTC and Photoshop data fit JPEG and TIFF.
 
     A PNG's gamma and primaries add nothing to an ICC profile, which is kept, or to sRGB, which is assumed for
     a photo without a profile.
@@ -225,7 +231,8 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
                 "calibration (pCAL, sCAL)": not names.isdisjoint(png.CALIBRATION_CHUNKS),
             }
         case JpegCoding(segments=segments):
-            markers = {marker for marker, _ in segments}
+            carried = photoshop.HEADERS[:1] if kind == "TIFF" else ()
+            markers = {marker for marker, payload in segments if not payload.startswith(carried)}
             parts = {
                 "IPTC or Photoshop data": jpeg_segments.APP13 in markers,
                 "comment": jpeg_segments.COM in markers,
@@ -238,7 +245,12 @@ def _bound_to_format(metadata: Metadata) -> list[str]:
                 "HDR light levels": bool(coding.light),
             }
         case TiffCoding(tags=tags):
-            parts = {"further TIFF tags": bool(tags)}
+            codes = {tag.code for tag in tags}
+            photoshop_codes = codes & {photoshop.PHOTOSHOP_TAG, photoshop.IPTC_TAG}
+            parts = {
+                "IPTC or Photoshop data": kind != "JPEG" and bool(photoshop_codes),
+                "further TIFF tags": codes != photoshop_codes,
+            }
         case _:
             parts = {}
     return [name for name, present in parts.items() if present]

@@ -83,7 +83,7 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    parsed = Packet(EMPTY if packet is None else packet)
+    parsed = Packet(EMPTY if packet is None else packet, limited=False)
     kept = _cut_provenance(parsed)
     parsed.cut_padding()
     abouts = [found.text for each in kept for found in each.attributes if found.name == ABOUT]
@@ -97,7 +97,7 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
 
 def without_provenance(packet: bytes) -> bytes:
     """The packet without padding, properties of an earlier run, and Descriptions that held only those."""
-    parsed = Packet(packet)
+    parsed = Packet(packet, limited=False)
     _cut_provenance(parsed)
     parsed.cut_padding()
     return parsed.edited()

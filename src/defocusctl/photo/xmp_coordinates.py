@@ -49,7 +49,7 @@ def with_size(packet: bytes, size: Size) -> bytes:
     wanted = dict.fromkeys(WIDTHS, size.width) | dict.fromkeys(HEIGHTS, size.height)
     if not any(name.partition(" ")[2].encode() in packet for name in wanted):
         return packet
-    parsed = Packet(packet)
+    parsed = Packet(packet, limited=False)
     for found in parsed.rdf.fields():
         if found.name in wanted and found.text != str(wanted[found.name]):
             parsed.set(found, str(wanted[found.name]))
@@ -62,7 +62,7 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     Raises:
         BrokenXmpError: if the packet is not well-formed XMP.
     """
-    parsed = Packet(packet)
+    parsed = Packet(packet, limited=False)
     lost = list(_remove_untransformable(parsed))
     if reframing.swaps_sides:
         _swap_sides(parsed)

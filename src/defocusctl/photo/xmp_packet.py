@@ -103,9 +103,17 @@ class Element:
 class Packet:
     """A parsed packet and the edits to make to it."""
 
-    def __init__(self, text: bytes) -> None:
-        """Raises BrokenXmpError if the text is not well-formed XMP."""
+    def __init__(self, text: bytes, *, limited: bool = True) -> None:
+        """Without limits for a packet that was within them when it was read: edits may have enlarged it.
+
+        Raises:
+            BrokenXmpError: if the text is not well-formed XMP.
+            LargeXmpError: if it exceeds the limits.
+        """
         self.bytes = as_utf8(text)
+        self._limited = limited
+        if limited and len(self.bytes) > LARGEST:
+            raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
         self.trailer: int | None = None  # start of the closing processing instruction
         self.scope: dict[str, str] = {}  # namespaces declared by rdf:RDF and its ancestors
         self._open: list[Element] = []
@@ -192,7 +200,7 @@ class Packet:
 
     def _count_names(self, further: int) -> None:
         self._count += further
-        if self._count > MAX_NAMES or len(self._open) >= MAX_LEVELS:
+        if self._limited and (self._count > MAX_NAMES or len(self._open) >= MAX_LEVELS):
             raise LargeXmpError(
                 f"it has more than {MAX_NAMES:,} elements and attributes, or {MAX_LEVELS} levels"
             )
@@ -253,10 +261,8 @@ def as_utf8(text: bytes) -> bytes:
     """The packet in UTF-8, without anything before or after it.
 
     Raises:
-        BrokenXmpError: if it is too long, or not in the encoding that its first bytes indicate.
+        BrokenXmpError: if it is not in the encoding that its first bytes indicate.
     """
-    if len(text) > LARGEST:
-        raise LargeXmpError(f"it is longer than {LARGEST // 2**20} MiB")
     foreign = next((name for start, name in WIDE_ENCODINGS.items() if text.startswith(start)), None)
     if foreign is not None:
         try:

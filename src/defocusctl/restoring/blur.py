@@ -61,8 +61,8 @@ def estimate_blur(network: BlurRadius, photo: Photo, area: Box) -> BlurMap:
     enlarged = enlargement(photo)
     seen = part_at(photo, area, enlarged)
     colours = seen.pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    np.clip(colours, 0.0, seen.full_scale, out=colours)
     colours /= np.float32(seen.full_scale)
-    np.clip(colours, 0.0, 1.0, out=colours)
     image = torch.from_numpy(colours).expand(3, -1, -1)[None]
     detailed = _has_detail(colours)
     maps = []
@@ -106,7 +106,8 @@ def _windows(photo: Photo) -> Iterator[Floats]:
     for top in rows:
         for left in columns:
             part = photo.pixels[top : top + WINDOW, left : left + WINDOW].astype(np.float32)
-            yield part.mean(axis=2) * np.float32(255 / photo.full_scale)
+            shown = np.clip(part, 0.0, photo.full_scale)
+            yield shown.mean(axis=2) * np.float32(255 / photo.full_scale)
 
 
 def _losses(plane: Floats) -> Floats:

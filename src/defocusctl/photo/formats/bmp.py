@@ -37,7 +37,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         raise unsupported(f"BMP with pixels of the kind {image.mode}", "save it as PNG first")
     samples = np.asarray(image)
     samples = samples.reshape(*samples.shape[:2], -1)
-    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 and samples[:, :, 3].any() else None  # some leave it 0
     pixels = samples[:, :, :3]
     if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]

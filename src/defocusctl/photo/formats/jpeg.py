@@ -16,6 +16,7 @@ from defocusctl.photo.model import Decoded, JpegCoding, Metadata, Samples
 LARGEST_SIDE = 65500
 HIDDEN = jpeg_metadata.ICC.lower()
 DEFAULT_QUALITY = 95
+LARGEST_STEP = 255  # of quantisation in a baseline JPEG
 FILLER = bytes(range(1, 255)) * 4
 END = bytes((0xFF, jpeg.EOI))
 MAX_SCANS = 100
@@ -65,7 +66,7 @@ def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: Binary
     elif quality is not None:
         image.save(buffer, "JPEG", quality=quality, subsampling=coding.subsampling, keep_rgb=coding.rgb)
     else:
-        tables = [list(table) for table in coding.tables[: pixels.shape[2]]]
+        tables = [[min(step, LARGEST_STEP) for step in table] for table in coding.tables[: pixels.shape[2]]]
         image.save(buffer, "JPEG", qtables=tables, subsampling=coding.subsampling, keep_rgb=coding.rgb)
     encoded = buffer.getvalue()
     out.write(encoded[:2])
@@ -73,7 +74,7 @@ def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: Binary
     if encoded[3] == jpeg.APP0:
         body = 4 + int.from_bytes(encoded[4:6], "big")
         out.write(jpeg_metadata.jfif_segment(metadata.resolution))
-    for segment in jpeg_metadata.segments(metadata, coding):
+    for segment in jpeg_metadata.segments(metadata):
         out.write(segment)
     out.write(encoded[body:])
 
@@ -114,14 +115,15 @@ def _check_whole(data: bytes, layout: jpeg.JpegLayout, pixels: Samples) -> list[
     """Refuse a truncated picture; returns warnings for other damage.
 
     libjpeg fills missing parts with grey. Decoding a complete picture never reads past its last block, so
-    bytes added there must not change it. This needs a second decoding, and only if libjpeg complains.
+    bytes added there must not change it, except where libjpeg expects a restart marker. This needs a second
+    decoding, and only if libjpeg complains.
     """
     complaint = _complaint(data)
     reads_on = False
     if complaint is not None:
         stuffed = data[: layout.end] + FILLER + data[layout.end :]
         reads_on = not np.array_equal(pixels, imagecodecs.jpeg8_decode(stuffed))
-    missing = layout.closing is None and not layout.complete
+    missing = layout.closing is None and (complaint or not layout.complete)
     if missing or (reads_on and layout.closing in (None, jpeg.EOI)):
         raise damaged("its last part is missing")
     warnings = ["its end marker is missing; the picture is whole"] if layout.closing is None else []

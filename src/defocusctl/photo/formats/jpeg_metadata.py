@@ -8,7 +8,7 @@ from itertools import accumulate
 from defocusctl.photo import embedded_pictures, exif, extended_xmp, photoshop, xmp
 from defocusctl.photo.formats import jpeg_segments as jpeg
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.model import JpegCoding, Metadata, Resolution
+from defocusctl.photo.model import JpegCoding, Metadata, Resolution, TiffCoding
 
 BLOCK_STARTS = (b"II*\0", b"MM\0*")
 ICC = b"ICC_PROFILE\0"
@@ -31,6 +31,7 @@ KNOWN = {
 }
 
 ICC_PART = jpeg.LARGEST_PAYLOAD - len(ICC) - 2
+LARGEST_ICC = 255 * ICC_PART
 LARGEST_EXIF = jpeg.LARGEST_PAYLOAD - len(exif.HEADER)
 LARGEST_XMP = jpeg.LARGEST_PAYLOAD - len(xmp.HEADER)
 SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
@@ -160,7 +161,7 @@ def jfif_segment(resolution: Resolution | None) -> bytes:
     return jpeg.write_segment(jpeg.APP0, struct.pack(">5sHBHHBB", JFIF, 0x0102, unit, x, y, 0, 0))
 
 
-def segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
+def segments(metadata: Metadata) -> list[bytes]:
     """The segments that hold the metadata, and those to copy."""
     written = []
     block = metadata.exif or b""
@@ -174,6 +175,9 @@ def segments(metadata: Metadata, coding: JpegCoding | None) -> list[bytes]:
     profile = [icc[start : start + ICC_PART] for start in range(0, len(icc), ICC_PART)]
     for number, part in enumerate(profile, start=1):
         written.append(jpeg.write_segment(jpeg.APP2, ICC + bytes((number, len(profile))) + part))
-    if coding is not None:
-        written += [jpeg.write_segment(marker, payload) for marker, payload in coding.segments]
-    return written
+    copied: tuple[tuple[int, bytes], ...] = ()
+    if isinstance(metadata.coding, JpegCoding):
+        copied = metadata.coding.segments
+    elif isinstance(metadata.coding, TiffCoding):
+        copied = photoshop.as_segments(metadata.coding)
+    return written + [jpeg.write_segment(marker, payload) for marker, payload in copied]

@@ -124,7 +124,7 @@ def _codestream(data: bytes, parts: list[Box]) -> bytes:
     """The codestream, joined if the container holds it in parts."""
     if not parts:
         return data
-    if not all(box.whole for box in parts):
+    if any(box.name in READ_BOXES for box in parts if not box.whole):  # others are bytes after the end
         raise damaged("the end of the file is missing")
     whole = next((data[box.start : box.end] for box in parts if box.name == CODESTREAM), None)
     stream = whole or b"".join(data[box.start + 4 : box.end] for box in parts if box.name == PART)

@@ -107,9 +107,8 @@ def _decode_interlaced(chunks: list[Piece], header: bytes) -> Samples:
     sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in steps]
     lengths = [(1 + -(-columns * bits // 8)) * rows for columns, rows in sizes]
     compressed = b"".join(payload for name, payload in chunks if name == b"IDAT")
-    stream = zlib.decompressobj()
-    stored = stream.decompress(compressed, sum(lengths) + 1)
-    if len(stored) != sum(lengths) or not stream.eof:
+    stored = zlib.decompressobj().decompress(compressed, sum(lengths))
+    if len(stored) != sum(lengths):
         raise damaged("its pixels do not fill the picture")
     shared = [chunk for chunk in chunks if chunk[0] in (b"PLTE", b"tRNS")]
     whole: Samples | None = None

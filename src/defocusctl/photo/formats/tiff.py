@@ -6,6 +6,7 @@ Pages are tifffile's ``TiffPage``; the numbers are those of TIFF 6.0 and its reg
 import io
 import logging
 import math
+import re
 import struct
 from typing import Any, BinaryIO
 
@@ -55,6 +56,8 @@ PREDICTABLE = (LZW, DEFLATE, LZMA, ZSTD)
 UNIT_CODES = {"none": 1, "inch": 2, "cm": 3}
 UNITS = {1: "none", 2: "inch", 3: "cm"}
 READ_BUFFER = 16 * 2**20
+IMAGEJ_STACK = re.compile(r"(?:ImageJ|SCIFIO)=[^\0]*?\nimages=(\d{1,9})")
+SHAPE = re.compile(r'\{"shape": ?\[((?:\d{1,9}, ?)*\d{1,9})\]')
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # without a handler, it writes to stderr
 
@@ -72,7 +75,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength, max_megapixels)
-        warnings = _refuse_several_pages(tiff)
+        warnings = _refuse_several_pages(data, tiff)
         _refuse_unsupported(page)
         _refuse_oversized(data, page)
         stored = _stored(data, page)
@@ -155,7 +158,7 @@ def _refuse_overlapping_tags(data: bytes) -> None:
         return
 
 
-def _refuse_several_pages(tiff: Any) -> list[str]:
+def _refuse_several_pages(data: bytes, tiff: Any) -> list[str]:
     """Refuse files with several pages, except previews; returns a warning about those."""
     further = []
     for index in range(1, MAX_PAGES + 1):  # counting all pages could mean reading an endless chain
@@ -163,12 +166,29 @@ def _refuse_several_pages(tiff: Any) -> list[str]:
             further.append(tiff.pages[index])
         except IndexError:
             break
-    if len(further) == MAX_PAGES or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
-        count = f"{len(further) + 1}{' or more' if len(further) == MAX_PAGES else ''}"
+    slices, endless = _slices(data, tiff.pages[0]), len(further) == MAX_PAGES
+    if slices > 1 or endless or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
+        count = f"{max(slices, len(further) + 1)}{' or more' if endless else ''}"
         raise InputError(
             f"it has {count} pages, which is not supported", "save each page as a separate TIFF first"
         )
     return ["the preview pages of the file are left out"] if further else []
+
+
+def _slices(data: bytes, page: Any) -> int:
+    """How many pictures follow each other in the data of one directory, as ImageJ and tifffile say.
+
+    What they say is stale if the file does not hold as many.
+    """
+    slices = 1
+    for text in (page.description, page.description1):
+        if found := IMAGEJ_STACK.match(text):
+            slices = int(found[1])
+        elif found := SHAPE.match(text):
+            slices = math.prod(int(number) for number in found[1].split(",")) // page.size
+    if slices == 1 or page.compression != UNCOMPRESSED:
+        return 1
+    return slices if page.dataoffsets[0] + slices * page.nbytes <= len(data) else 1
 
 
 def _refuse_unsupported(page: Any) -> None:
@@ -207,8 +227,12 @@ def _refuse_unsupported(page: Any) -> None:
 def _refuse_oversized(data: bytes, page: Any) -> None:
     """Refuse tiles far larger than the page, missing strips, and JPEG strips with excessive sizes.
 
-    The header of a JPEG strip determines how much memory its decoding takes.
+    The header of a JPEG strip determines how much memory its decoding takes. Some programs leave the length
+    of a single uncompressed strip at 0.
     """
+    if page.compression == UNCOMPRESSED and page.databytecounts == (0,):
+        row = -(-page.imagewidth * page.samplesperpixel * page.bitspersample // 8)
+        page.databytecounts = (row * page.imagelength,)
     if page.is_tiled and page.tilewidth * page.tilelength > LARGEST_SEGMENT:
         raise damaged(f"its tiles claim {page.tilewidth}x{page.tilelength} pixels")
     if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:

@@ -8,9 +8,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from defocusctl.photo import exif, ifd
+from defocusctl.photo import exif, ifd, photoshop
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.model import Metadata, TiffCoding, TiffTag
+from defocusctl.photo.model import JpegCoding, Metadata, TiffCoding, TiffTag
 
 XMP, ICC = 700, 34675
 YCBCR = 6
@@ -148,10 +148,15 @@ class Carried:
 
     @classmethod
     def of(cls, metadata: Metadata) -> "Carried":
-        """The tags of the EXIF block and of a TIFF source; the file gets the block's byte order."""
+        """The tags of the EXIF block and of a TIFF source, or the IPTC and Photoshop data of a JPEG.
+
+        The file gets the block's byte order.
+        """
         coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
         order: ifd.ByteOrder = coding.byte_order if coding else "<"
         kept = {tag.code: tag for tag in coding.tags} if coding else {}
+        if isinstance(metadata.coding, JpegCoding):
+            kept = photoshop.as_tags(metadata.coding)
         subs: dict[int, list[TiffTag]] = {}
         if metadata.exif is not None:
             order = ifd.byte_order(metadata.exif)
