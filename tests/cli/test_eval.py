@@ -154,6 +154,7 @@ def test_photos_without_references_have_no_scores(home: Path) -> None:
         (("--weights", "bundled"), "2 --weights for 1 --model"),
         (("--blurred", "data"), "do not go with"),
         (("--expect", "nothing.json", "--allow-partial"), "nothing.json"),
+        (("--tolerance", "nan"), "--tolerance nan is not possible"),
     ],
 )
 def test_calls_that_cannot_be_meant(home: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -1,6 +1,8 @@
 """Data and folders that ``defocusctl eval`` must not stumble over, and which images it takes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -131,12 +133,39 @@ def test_an_output_that_cannot_be_written_ends_the_run(root: Path) -> None:
     assert not (out / "scores.csv").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_stdout_does_not_cost_the_files(root: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "defocusctl",
+        *map(str, pairs(root)),
+        "--json",
+        "--out",
+        str(root / "run"),
+    ]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stdout=full).returncode == ExitCode.OUTPUT
+    kept = {path.name for path in (root / "run").iterdir()}
+    assert kept == {"scores.jsonl", "scores.csv", "summary.json", "report.html"}
+
+
 def test_resuming_without_the_images_of_before_is_refused(root: Path) -> None:
     out = root / "run"
     assert classical(root, "--out", out, "--limit", 1).code == ExitCode.OK
     answer = classical(root, "--out", out, "--resume", "--save-images")
     assert answer.code == ExitCode.DATA
     assert "has other settings (images)" in answer.err
+
+
+@pytest.mark.slow
+def test_resuming_with_other_tiles_is_refused(root: Path) -> None:
+    network = (*pairs(root), "-m", "iniknet", "--weights", small_weights(root, "iniknet"), "--offline")
+    first = defocusctl(*network, "--out", root / "run", "--limit", 1)
+    assert first.code == ExitCode.OK, first.err
+    answer = defocusctl(*network, "--out", root / "run", "--resume", "--tile", 32, "--overlap", 8)
+    assert answer.code == ExitCode.DATA and "has other settings (overlap, tile)" in answer.err
 
 
 def test_floating_point_pairs_are_scored_in_their_white(root: Path) -> None:

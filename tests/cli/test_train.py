@@ -13,6 +13,7 @@ from PIL import Image
 from defocusctl.cli.app import run
 from defocusctl.errors import ExitCode
 from defocusctl.training.contact_sheet import tile_side
+from defocusctl.training.loop import LOCK
 from defocusctl.training.recipe import read_recipe
 from defocusctl.weights.checkpoint import load_checkpoint
 from tests.training.tiny import write_data, write_photo
@@ -113,7 +114,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path: Path, capsys: pytest
     assert run(arguments, debug=False) == ExitCode.INTERRUPTED
     finger.join()
     assert "interrupted" in capsys.readouterr().err
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "log.jsonl", "tensorboard"]
+    assert sorted(path.name for path in out.iterdir()) == [LOCK, "checkpoint.pt", "log.jsonl", "tensorboard"]
     done = len(log.read_text().splitlines())
     assert run([*arguments, "--resume", "--max-minutes", "0"], debug=False) == ExitCode.OK
     assert f"{done + 1} of 100001 steps" in capsys.readouterr().err
@@ -137,6 +138,13 @@ def test_what_is_wrong_is_one_line(
     assert line.startswith("error:")
     assert told in line
     assert not (tmp_path / "run").exists()
+
+
+def test_no_number_of_minutes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "run"), "--max-minutes", "nan"]
+    assert run(arguments, debug=False) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("error: --max-minutes nan is not possible")
 
 
 def test_own_photos_need_one_folder_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from defocusctl import Deblurrer, UsageError
+from defocusctl import Deblurrer, InputError, UsageError
 from tests.cli.command import small_weights, textured
 
 
@@ -83,3 +83,10 @@ def test_what_it_cannot_do_is_said(photo: Path, weights: Path) -> None:
         deblurrer.apply_change(change, photo, strength=2, max_blur=3)
     with pytest.raises(UsageError, match="144x96"):
         deblurrer.apply_change(change, textured(32, 48), max_blur=3)
+    with pytest.raises(UsageError, match="3 channels without alpha: this one has 1"):
+        deblurrer.apply_change(change, textured(96, 144)[:, :, 0], max_blur=3)
+    with pytest.raises(InputError, match="not numbers"):
+        deblurrer.apply_change(change, np.full((96, 144, 3), np.nan), max_blur=3)
+    grey = deblurrer.deblur(textured(96, 144)[:, :, 0], keep_change=True).change
+    with pytest.raises(UsageError, match="1 channels"):
+        deblurrer.apply_change(grey, photo, max_blur=3)

@@ -87,6 +87,26 @@ def test_results_are_written_carefully(deblurrer: Deblurrer, tmp_path: Path) -> 
     result.save(tmp_path / "result.png", force=True)
 
 
+def test_the_source_stays_the_source_in_another_folder(
+    deblurrer: Deblurrer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = photo_file(tmp_path / "photo.png", 32, 32)
+    before = photo.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    result = deblurrer.deblur("photo.png")
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(OutputError):
+        result.save(photo, force=True)
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_limit_is_a_number_above_zero(deblurrer: Deblurrer, tmp_path: Path, limit: float) -> None:
+    photo = photo_file(tmp_path / "photo.png", 32, 32)
+    with pytest.raises(UsageError, match="megapixels is not possible"):
+        deblurrer.deblur(photo, max_megapixels=limit)
+
+
 def test_coefficients_and_blur_radius_are_kept_when_asked_for(deblurrer: Deblurrer, tmp_path: Path) -> None:
     photo = photo_file(tmp_path / "photo.png", 33, 48)
     result = deblurrer.deblur(photo, coefficients=True)

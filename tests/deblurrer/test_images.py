@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from defocusctl import Deblurrer, InputError, UsageError
+from defocusctl.deblurrer.images import load_image
 from tests.cli.command import photo_file, textured
 
 RGB = textured(32, 48)
@@ -209,6 +210,57 @@ def test_an_image_of_pillow_keeps_what_its_file_came_with(deblurrer: Deblurrer, 
         assert written.getexif()[0x010F] == "A maker"
         assert written.info["icc_profile"] == profile
         assert np.array_equal(np.asarray(written), np.asarray(result.image))
+
+
+def exif_of(result: Path) -> Image.Exif:
+    with Image.open(result) as written:
+        exif = written.getexif()
+        exif.get_ifd(0x8769)
+        return exif
+
+
+@pytest.mark.parametrize("options", [{}, {"big_tiff": True}, {"compression": "tiff_lzw"}])
+def test_a_tiff_of_pillow_keeps_its_exif_and_not_how_it_was_stored(
+    deblurrer: Deblurrer, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A maker"
+    exif[0x010E] = '{"shape": [32, 48, 3]}'
+    if "compression" not in options:  # Pillow cannot write it then
+        exif[0x8769] = {0x9003: "2024:01:02 03:04:05", 0xA005: {1: "R98"}}
+    Image.fromarray(RGB).save(tmp_path / "photo.tif", exif=exif.tobytes(), dpi=(300, 300), **options)
+    with Image.open(tmp_path / "photo.tif") as image:
+        image.load()
+    result = deblurrer.deblur(image)
+    assert result.warnings == ()
+    assert result.save(tmp_path / "result.jpg") == ()
+    kept = exif_of(tmp_path / "result.jpg")
+    assert set(kept) - {0x8769} == {0x010F, 0x011A, 0x011B, 0x0128}
+    assert kept[0x010F] == "A maker"
+    if "compression" not in options:
+        assert kept.get_ifd(0x8769) == {0x9003: "2024:01:02 03:04:05"}
+
+
+def test_changes_of_exif_through_pillow_are_kept(deblurrer: Deblurrer, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A maker"
+    stored = exif.tobytes() + b"at a fixed offset"
+    Image.fromarray(RGB).save(tmp_path / "photo.jpg", exif=stored)
+    with Image.open(tmp_path / "photo.jpg") as image:
+        image.getexif()
+        assert load_image(image, 1, None).photo.metadata.exif is not None
+        assert len(load_image(image, 1, None).photo.metadata.exif) == len(stored) - 6
+        image.getexif()[0x010F] = "Another"
+        image.getexif()[0x0112] = 6
+        result = deblurrer.deblur(image)
+        image.getexif().clear()
+        assert load_image(image, 1, None).photo.metadata.exif is None
+        image.getexif()[0x010F] = {"no": "text"}
+        image.info["exif"] = b"broken"
+        assert "broken EXIF left out" in deblurrer.deblur(image).warnings
+    assert result.image.size == (32, 48)
+    result.save(tmp_path / "result.jpg")
+    assert exif_of(tmp_path / "result.jpg")[0x010F] == "Another"
 
 
 def test_a_damaged_image_of_pillow_is_refused(deblurrer: Deblurrer, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from torch.export import ExportedProgram
 
 from defocusctl.export.graph import PhotoGraph, export_program
-from defocusctl.export.run import graph_file
+from defocusctl.export.run import ExportSettings, export_network, graph_file
+from defocusctl.weights.checkpoint import load_checkpoint
 from defocusctl.weights.resolve import resolve_weights
 from tests.cli.command import Answer, defocusctl, photo_file, small_weights
 from tests.machine import make_fresh_machine
@@ -18,13 +19,13 @@ from tests.machine import make_fresh_machine
 class Graphs(NamedTuple):
     """The machine's home, the small weights by model, their ONNX files there, and how NRKNet's was made.
 
-    ``program`` is NRKNet's for ``torch.export.load``.
+    ``programs`` are those for ``torch.export.load``.
     """
 
     home: Path
     weights: dict[str, Path]
     onnx: dict[str, Path]
-    program: Path
+    programs: dict[str, Path]
     answer: Answer
 
 
@@ -40,19 +41,26 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
             for model, path in weights.items()
         }
         onnx["nrknet"].parent.mkdir(parents=True)
-        program = home / "nrknet.pt2"
+        programs = {model: home / f"{model}.pt2" for model in weights}
         chosen = ("-m", "nrknet", "--weights", weights["nrknet"], "--coefficients", "--json")
         with traced_once():
             answer = defocusctl("export", *chosen, "-o", onnx["nrknet"])
             assert answer.code == 0, answer.err
-            again = defocusctl("export", *chosen, "-o", program, "--format", "torch-export")
+            again = defocusctl("export", *chosen, "-o", programs["nrknet"], "--format", "torch-export")
             assert again.code == 0, again.err
         photo = photo_file(home / "first.png")
-        first = defocusctl(
-            "deblur", photo, "-m", "iniknet", "--weights", weights["iniknet"], "--backend", "onnxruntime"
-        )
-        assert first.code == 0, first.err
-    return Graphs(home, weights, onnx, program, answer)
+        with traced_once():
+            first = defocusctl(
+                "deblur", photo, "-m", "iniknet", "--weights", weights["iniknet"], "--backend", "onnxruntime"
+            )
+            assert first.code == 0, first.err
+            export_network(
+                load_checkpoint(weights["iniknet"]),
+                resolve_weights("iniknet", str(weights["iniknet"]), offline=True),
+                programs["iniknet"],
+                ExportSettings("torch-export", coefficients=True, batch=1),
+            )
+    return Graphs(home, weights, onnx, programs, answer)
 
 
 @contextmanager

@@ -84,16 +84,18 @@ def test_the_report_states_the_largest_difference(graphs: Graphs) -> None:
     assert {"1x3x97x131", "1x3x17x33", "2x3x51x64"} <= set(comparison["sizes"])
 
 
-def test_a_program_of_torch_export(graphs: Graphs) -> None:
+@pytest.mark.parametrize(("model", "batch"), [("iniknet", 1), ("nrknet", 2)])
+def test_a_program_of_torch_export(graphs: Graphs, model: str, batch: int) -> None:
     extra = {DESCRIPTION: ""}
-    program = torch.export.load(graphs.program, extra_files=extra)
-    assert json.loads(extra[DESCRIPTION])["model"] == "nrknet"
+    program = torch.export.load(graphs.programs[model], extra_files=extra)
+    assert json.loads(extra[DESCRIPTION])["model"] == model
     photo = photo_pixels(40, 51)
-    restored = program.module()(torch.from_numpy(np.concatenate([photo, photo[:, ::-1]])))[0].numpy()
-    assert restored.shape == (2, 3, 40, 51)
+    photos = np.concatenate([photo, photo[:, ::-1]])[:batch]
+    restored = program.module()(torch.from_numpy(photos))[0].numpy()
+    assert restored.shape == (batch, 3, 40, 51)
     padded = np.pad(photo, ((0, 0), (0, 0), (0, 8), (0, 13)), mode="reflect")
     with torch.inference_mode():
-        expected = small_network("nrknet")(torch.from_numpy(padded)).image.numpy()
+        expected = small_network(model)(torch.from_numpy(padded)).image.numpy()
     np.testing.assert_allclose(restored[:1], expected[..., :40, :51], rtol=0, atol=1e-5)
 
 

@@ -173,6 +173,40 @@ def test_downloads_are_what_the_command_writes(server: Server, tmp_path: Path) -
     assert server.download(choices[:1])[1] != expected["one_deblurred.jpg"]
 
 
+def test_deblurring_again_in_vain_keeps_the_result(server: Server, tmp_path: Path) -> None:
+    key = server.upload(half_blurred(tmp_path / "photo.png"))
+    choice = {"id": key, "strength": 1, "max_blur": None}
+    before = server.finished(key)
+    result = server.download([choice])
+    assert server.ask("POST", f"{SESSION}/photos/{key}/again?model=iniknet&scale=1/8")[0] == 204
+    after = server.finished(key)
+    assert after["error"].startswith("at a scale of 1/8, a photo of 96x64 pixels has fewer than 32")
+    assert after == {**before, "error": after["error"], "tiles": [0, 0]}
+    assert server.download([choice]) == result
+
+
+def test_what_failed_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"no photo")
+    key = server.upload(tmp_path / "photo.jpg")
+    choice = json.dumps([{"id": key, "strength": 1, "max_blur": None}])
+    status, answer = server.ask("POST", f"{SESSION}/results", choice)
+    assert (status, json.loads(answer)["error"]) == (400, "'photo.jpg' could not be restored: remove it")
+
+
+def test_names_in_the_zip_differ_in_more_than_case(server: Server, tmp_path: Path) -> None:
+    photo = half_blurred(tmp_path / "photo.png")
+    names = ("\N{LATIN SMALL LETTER E WITH ACUTE}.png", "E\N{COMBINING ACUTE ACCENT}.PNG")
+    keys = [server.upload(photo, name) for name in names]
+    for key in keys:
+        assert server.finished(key)["status"] == "done"
+    _, content = server.download([{"id": key, "strength": 1, "max_blur": None} for key in keys])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == [
+            "\N{LATIN SMALL LETTER E WITH ACUTE}_deblurred.png",
+            "E\N{COMBINING ACUTE ACCENT}_deblurred (2).PNG",
+        ]
+
+
 def test_photos_of_a_closed_page_are_forgotten(tmp_path: Path) -> None:
     session = "f" * 32
     with serving(tmp_path, "--forget-after", "0.02") as server:
@@ -229,6 +263,14 @@ def test_an_address_that_is_taken_is_said(
     assert answer.code == 2
     assert f"cannot listen on 127.0.0.1, port {server.port} (Address already in use)" in answer.err
     assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--forget-after", "--max-upload"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_what_is_not_finite_is_refused(home: Path, option: str, value: str) -> None:
+    answer = defocusctl("serve", option, value)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {option} {value} is not possible: give a")
 
 
 def test_without_the_extra_one_line_says_what_to_install(home: Path) -> None:

@@ -55,6 +55,20 @@ def test_a_photo_that_is_removed_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_photo_that_arrives_keeps_its_session(tmp_path: Path) -> None:
+    photos = Photos(tmp_path, 10)
+    with photos.present("a") as session:
+        photo = photos.reserve(session, "one.jpg", "iniknet", "auto")
+        session.left = 0.0
+        photos.forget(0)
+        assert photos.get("a", photo.key) is photo
+    photos.forget(60)
+    assert photos.get("a", photo.key) is photo
+    session.left = 0.0
+    photos.forget(60)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_there_is_a_limit_for_all_sessions_together(tmp_path: Path) -> None:
     photos = Photos(tmp_path, 2)
     dropped(photos, "a", "one.jpg")
@@ -82,6 +96,8 @@ def test_on_windows_names_are_those_that_files_can_have(given: str, kept: str) -
         ("10:30?.jpg", "10:30?.jpg"),
         ("CON.jpg", "CON.jpg"),
         ("photo.jpg. .", "photo.jpg"),
+        ("averylongnamewithoutdot_20240101", "averylongnamewithoutdot_20240101"),
+        ("x" * 500, "x" * 120),
         ("x" * 500 + ".jpeg", "x" * 120 + ".jpeg"),
         ("\N{GRINNING FACE}" * 120 + ".jpeg", "\N{GRINNING FACE}" * 48 + ".jpeg"),
     ],

@@ -13,7 +13,7 @@ import torch
 
 from defocusctl.errors import DataError, InputError, OutputError, WeightsError
 from defocusctl.models.iniknet import INIKNetConfig
-from defocusctl.training.loop import Progress, train
+from defocusctl.training.loop import LOCK, Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -346,6 +346,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace("seed = 3", "seed = 4"))
     with pytest.raises(DataError, match="another recipe"):
         run(recipe, out, resume=True)
+
+
+def test_a_second_run_in_the_folder_is_refused_before_there_is_a_checkpoint(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    out = tmp_path / "run"
+
+    def start_another(progress: Progress) -> None:
+        with pytest.raises(OutputError, match=rf"another run is writing to '{out}'"):
+            run(recipe, out)
+
+    run(recipe, out, max_minutes=0, on_progress=start_another)
+    (out / LOCK).touch()  # as a killed run leaves it
+    assert run(recipe, out, resume=True, max_minutes=0).step == 2
 
 
 @pytest.mark.slow

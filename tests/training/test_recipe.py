@@ -37,6 +37,10 @@ MISTAKES = {
     "[data.rendering.camera]\nnoise = 2": "data.rendering.camera.noise",
     "[data.rendering.aperture]\nblades = [2, 5]": "data.rendering.aperture.blades",
     "[data.rendering.geometry]\ndepth = 0\nplane = 0\nlayers = 0\nsmooth = 0": "geometry",
+    "[data.rendering.geometry]\nplane = 0\nlayers = 0\nsmooth = 0": "stages entry 1 has a geometry of depth",
+    "[[stages]]\nsteps = 1\nrendering.geometry = { plane = 0, layers = 0, smooth = 0 }": (
+        "stages entry 2 has a geometry of depth scenes only; give data.depth folders"
+    ),
     "[data.rendering]\nmax_radius = [7.0]": "data.rendering.max_radius entry 2 is missing",
     "[[stages]]\nsteps = 0": "stages entry 2, steps = 0",
     "[[stages]]\nsteps = true": "stages entry 2, steps = True",

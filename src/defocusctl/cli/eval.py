@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from defocusctl.cli.console import put_json, say, say_error, say_warning
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval_options import EvalCall
-from defocusctl.cli.options import check_above_zero
+from defocusctl.cli.options import check_above_zero, check_finite
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def evaluate(call: EvalCall) -> None:
 
     check_above_zero("--white", call.white)
     check_above_zero("--disc-radius", call.disc_radius)
+    check_finite("--tolerance", call.tolerance)
     with doing(f"looking for {call.dataset}", quiet=call.quiet):
         from defocusctl.evaluation.protocols import PROTOCOLS
         from defocusctl.evaluation.run import Run, select_images
@@ -43,9 +44,10 @@ def evaluate(call: EvalCall) -> None:
     metric = load_metric(offline=call.offline, quiet=call.quiet) if call.lpips and images[0].sharp else None
     run = Run(found, images, candidates, [PROTOCOLS[name] for name in call.protocols], metric)
     evaluation = _score(run, call)
+    written = [] if call.out is None else _write_files(call.out, evaluation, run, quiet=call.quiet)
     _print(evaluation, call)
-    if call.out is not None:
-        _write_files(call.out, evaluation, run, quiet=call.quiet)
+    for path in () if call.quiet else written:
+        say(str(path))
     if call.expect is not None:
         _check_expectations(evaluation, call, expected)
     if evaluation.problems and not call.allow_partial:
@@ -144,7 +146,7 @@ def _print(evaluation: "Evaluation", call: EvalCall) -> None:
         say_warning(problem)
 
 
-def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> None:
+def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> list[Path]:
     from defocusctl.cli.bars import doing
     from defocusctl.evaluation.files import write_tables
     from defocusctl.evaluation.run import REPORT
@@ -155,8 +157,7 @@ def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool
 
         written = write_tables(out, evaluation)
         write_report(out / REPORT, evaluation, report_pictures(evaluation, run))
-    for path in () if quiet else (*written, out / REPORT):
-        say(str(path))
+    return [*written, out / REPORT]
 
 
 def _check_expectations(evaluation: "Evaluation", call: EvalCall, expected: "Sequence[Expectation]") -> None:

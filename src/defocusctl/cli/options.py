@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -213,6 +214,16 @@ class PhotoOptions(RestoringOptions):
         from defocusctl.photo import read_mask
 
         return read_mask(self.mask, self.max_megapixels)
+
+
+def check_finite(option: str, value: float | None) -> None:
+    """Refuse values that click takes for numbers but that are none.
+
+    Raises:
+        UsageError: if it is infinite or not a number.
+    """
+    if value is not None and not isfinite(value):
+        raise UsageError(f"{option} {value:g} is not possible", "give a finite number")
 
 
 def check_above_zero(option: str, value: float | None) -> None:

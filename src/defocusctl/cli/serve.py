@@ -12,6 +12,7 @@ from defocusctl.cli.options import (
     RestoringOptions,
     WeightsOption,
     check_above_zero,
+    check_finite,
 )
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import DEFAULT_MODEL
@@ -46,9 +47,10 @@ class ServeCall(RestoringOptions):
 
 def serve(call: ServeCall) -> None:
     """Deblur photos on a page in the browser; they stay on this machine. Ctrl-C ends it."""
-    check_above_zero("--max-upload", call.max_upload)
     check_above_zero("--max-megapixels", call.max_megapixels)
-    check_above_zero("--forget-after", call.forget_after)
+    for option, value in (("--max-upload", call.max_upload), ("--forget-after", call.forget_after)):
+        check_above_zero(option, value)
+        check_finite(option, value)
 
     from defocusctl.cli.bars import doing
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from defocusctl.cli.console import say
-from defocusctl.cli.options import DeviceOption, ForceOption, OfflineOption
+from defocusctl.cli.options import DeviceOption, ForceOption, OfflineOption, check_finite
 from defocusctl.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def train(
     offline: OfflineOption = False,
 ) -> None:
     """Train a network from a recipe; docs/training.md describes the keys."""
+    check_finite("--max-minutes", max_minutes)
+
     from defocusctl.cli.bars import doing, step_bar
 
     with doing("starting"):

@@ -28,7 +28,7 @@ def draw_disparity(
     kinds = torch.tensor(
         [geometry.depth if depth is not None else 0.0, geometry.plane, geometry.layers, geometry.smooth]
     )
-    if kinds.sum() <= 0:  # only depth maps were asked for and there are none
+    if kinds.sum() <= 0:  # validation, which has no depth maps, of a recipe that asks for them only
         kinds = torch.tensor([0.0, 1.0, 1.0, 1.0])
     kind = torch.multinomial(kinds.to(generator.device), batch, replacement=True, generator=generator)
     plane = _planes(batch, size, generator)

@@ -36,6 +36,10 @@ class Geometry(Table):
             raise ValueError("at least one kind of geometry needs a frequency above 0")
         return self
 
+    @property
+    def is_depth_only(self) -> bool:
+        return self.plane + self.layers + self.smooth <= 0
+
 
 class Aperture(Table):
     """The shape of the blur: a disc, or a polygon of blades, soft-edged or aberrated by chance."""

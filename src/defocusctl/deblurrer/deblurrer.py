@@ -191,7 +191,8 @@ class Deblurrer:
         Raises:
             InputError: if an image or the mask cannot be read or is of another kind or shape; of several, it
                 says which.
-            UsageError: if the region lies outside the image, or ``white`` is not positive.
+            UsageError: if the region lies outside the image, or ``white`` or ``max_megapixels`` is not above
+                0.
             DeviceError: if the image or even the smallest tile does not fit into memory.
             OutputError: if there is no room on the disk for the change.
         """
@@ -243,9 +244,9 @@ class Deblurrer:
         ``max_blur``, ``deblur`` computes less of the image: pixels may then differ by 1 of 255.
 
         Raises:
-            InputError: if the image cannot be read.
-            UsageError: if a setting is out of range, the image has another size, or the change was limited to
-                a smaller blur.
+            InputError: if the image cannot be read, or has pixels that are not finite.
+            UsageError: if a setting is out of range, the image has another size or other colours, or the
+                change was limited to a smaller blur.
             DeviceError: if the image does not fit into memory.
         """
         with memory_errors(_name(image)):

@@ -17,9 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from defocusctl.errors import DefocusctlError, InputError
-from defocusctl.photo import IN_MEMORY, Decoded, Metadata, Photo, Resolution, read_photo, upright_photo
+from defocusctl.errors import DefocusctlError, InputError, UsageError
+from defocusctl.photo import IN_MEMORY, Decoded, Metadata, Photo, Resolution, ifd, read_photo, upright_photo
 from defocusctl.photo.exif import HEADER as EXIF_HEADER
+from defocusctl.photo.exif import ORIENTATION
+from defocusctl.photo.formats.tiff_tags import DESCRIPTION, DESCRIPTIVE, SHAPE_DESCRIPTION
 from defocusctl.photo.white import white_of
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -51,12 +53,15 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
 
     Raises:
         InputError: if it cannot be read or is of another kind.
+        UsageError: if ``max_megapixels`` or ``white`` is not above 0.
     """
+    if not max_megapixels > 0:
+        raise UsageError(f"a limit of {max_megapixels:g} megapixels is not possible", "give a number above 0")
     match image:
         case str() | os.PathLike():
             source = Path(image)
             photo = read_photo(source, max_megapixels=max_megapixels, white=white)
-            return LoadedImage(photo, to_array, source)
+            return LoadedImage(photo, to_array, source.absolute())
         case bytes():
             named = "the bytes given"
             photo = read_photo(image, named=named, max_megapixels=max_megapixels, white=white)
@@ -171,18 +176,48 @@ def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Im
         other = "I;16" if direct.mode == "I" else "RGB"
         raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{other}' first")
     pixels, alpha = split_alpha(np.asarray(direct))
-    photo = upright_photo(Decoded(pixels, alpha, _metadata(image.info)), IN_MEMORY, white)
+    photo = upright_photo(Decoded(pixels, alpha, _metadata(image)), IN_MEMORY, white)
     return LoadedImage(photo, partial(_convert_back, mode=image.mode))
 
 
-def _metadata(info: dict[Any, Any]) -> Metadata:
-    exif, xmp, dpi = info.get("exif"), info.get("xmp"), info.get("dpi")
+def _metadata(image: Image.Image) -> Metadata:
+    info, exif = image.info, _exif(image)
+    xmp, dpi = info.get("xmp"), info.get("dpi")
     return Metadata(
         icc=info.get("icc_profile") or None,
-        exif=exif.removeprefix(EXIF_HEADER) if exif else None,
+        exif=exif,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         resolution=Resolution(float(dpi[0]), float(dpi[1]), "inch") if dpi and min(dpi) > 0 else None,
     )
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    """The EXIF block: as read, or as ``getexif`` has it if that was changed or is a TIFF's directory."""
+    stored: bytes = image.info.get("exif", b"")
+    as_read = Image.Image()
+    as_read.info = image.info
+    try:
+        exif = _descriptive(image.getexif()) if image.format == "TIFF" else image.getexif()
+        block = exif.tobytes()
+        if stored and block == as_read.getexif().tobytes():
+            return stored  # with all offsets in its maker note
+    except Exception:  # of any kind, from broken blocks and values that do not fit
+        return stored  # an empty block is called broken
+    return block if exif else None
+
+
+def _descriptive(directory: Image.Exif) -> Image.Exif:
+    """What a TIFF's directory holds that EXIF may: nothing about how pixels are stored."""
+    exif = Image.Exif()
+    exif.endian = directory.endian
+    for code in directory.keys() & (DESCRIPTIVE | {ORIENTATION}):
+        exif[code] = directory[code]
+    if str(exif.get(DESCRIPTION)).startswith(SHAPE_DESCRIPTION.decode()):
+        del exif[DESCRIPTION]
+    for pointer in (ifd.EXIF_IFD, ifd.GPS_IFD):
+        if found := directory.get_ifd(pointer):
+            exif[pointer] = {code: found[code] for code in found.keys() - {ifd.INTEROP_IFD}}
+    return exif
 
 
 def _convert_back(photo: Photo, mode: str) -> Image.Image:

@@ -78,8 +78,7 @@ def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, res
         return False
     try:
         settings = json.loads(json.dumps(run))
-        keys = sorted({*settings, *stored})
-        if changed := [key for key in keys if settings.get(key) != stored.get(key)]:
+        if changed := [key for key in sorted(stored) if settings.get(key) != stored[key]]:
             raise DataError(
                 f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
                 "use the same ones, or choose another --out",

@@ -18,6 +18,7 @@ from defocusctl.evaluation.results import Method
 from defocusctl.models.catalogue import network_errors
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.devices import is_out_of_memory
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -81,12 +82,14 @@ _PROBE = 128  # side in pixels of the image for counting multiply-adds
 class Candidate:
     """A method and its function on (H, W, 3) float32 RGB pixels in [0, 1]; the result is not clipped.
 
-    ``blur_radius`` estimates the blur radius in pixels, (H, W), of such pixels; None for classical methods.
+    ``blur_radius`` estimates the blur radius in pixels, (H, W), of such pixels; ``settings`` are those of the
+    network. Both are None for classical methods.
     """
 
     info: Method
     restore: Callable[[Floats], Floats]
     blur_radius: Callable[[Floats], Floats] | None = None
+    settings: RestoreSettings | None = None
 
 
 def untouched() -> Candidate:
@@ -124,6 +127,7 @@ def network(loaded: Deblurrer) -> Candidate:
         info,
         restore=lambda image: restorer.restore([Photo.of_pixels(image, 1.0)])[0].pixels,
         blur_radius=lambda image: restorer.blur_radius(Photo.of_pixels(image, 1.0)),
+        settings=restorer.settings,
     )
 
 

@@ -30,6 +30,8 @@ from defocusctl.system.atomic import atomic_write, make_folder
 
 REPORT, IMAGES = "report.html", "images"
 PACKAGES = ("torch", "numpy", "scikit-image", "opencv-python-headless")
+RESTORING = ("tile", "overlap", "backend")
+"""Settings of networks that can change their figures and that ``Method`` does not have."""
 NO_SCORES = Scores(nan, nan, nan, nan)
 
 OnRows = Callable[[int, Sequence[Row]], None]
@@ -205,6 +207,7 @@ def _settings(run: Run, save_images: bool) -> Mapping[str, Any]:
         "folder": str(run.found.folder.resolve()),
         "split": run.found.split,
         "methods": [asdict(method) for method in run.methods],
+        **{key: [getattr(each.settings, key, None) for each in run.candidates] for key in RESTORING},
         "protocols": run.protocol_names,
         "lpips": None if run.lpips is None else run.lpips.variant,
         "images": save_images,

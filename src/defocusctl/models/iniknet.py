@@ -52,7 +52,7 @@ STEP = 16
 """Sides are multiples of this: the U-Net halves the coarsest scale twice."""
 
 Coefficients = list[tuple[Tensor, Tensor]]
-"""Mu (B, R, h, w) and omega (B, N, h, w) of every scale, from its features of the size h, w."""
+"""Mu (B, R, h, w) and omega (B, N, h, w) of scales, each from its features of the size h, w."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,13 @@ class INIKNet(Network):
 
     def forward(self, x: Tensor) -> Prediction:
         """Restore at the finest scale only; coefficients are mu (B, R, H, W) and omega (B, N, H, W)."""
-        mu, omega = (enlarged(maps, self.config.feature_scale, x) for maps in self._coefficients(x)[-1])
+        finest = self._coefficients(x, 1)[0]
+        mu, omega = (enlarged(maps, self.config.feature_scale, x) for maps in finest)
         return Prediction(self._filter(x, mu, omega), {"mu": mu, "omega": omega})
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
         """Estimates at all three scales for eq. (10), each with weight 1, the full-size one first."""
-        coefficients = zip(SCALES, self._coefficients(blurred), strict=True)
+        coefficients = zip(SCALES, self._coefficients(blurred, len(SCALES)), strict=True)
         estimates = [
             (1.0, self.restored(resized(blurred, scale), mu, omega), resized(sharp, scale))
             for scale, (mu, omega) in coefficients
@@ -211,19 +212,22 @@ class INIKNet(Network):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.LayerNorm | PlainAtoms):
                 module.reset_parameters()
 
-    def _coefficients(self, x: Tensor) -> Coefficients:
-        """Mu and omega of every scale, at the size of its features."""
+    def _coefficients(self, x: Tensor, count: int) -> Coefficients:
+        """Mu and omega of the finest ``count`` scales, at the sizes of their features."""
         if self.config.feature_scale > 1:
             x = padded(x, self.multiple)
-        return self._duplex(x) if self.config.order == "duplex" else self._unidirectional(x)
+        return self._duplex(x, count) if self.config.order == "duplex" else self._unidirectional(x)[-count:]
 
-    def _duplex(self, x: Tensor) -> Coefficients:
-        """All scales at once, then fine to coarse and coarse to fine: nothing waits for a restored image."""
+    def _duplex(self, x: Tensor, count: int) -> Coefficients:
+        """All scales at once, then fine to coarse and coarse to fine: nothing waits for a restored image.
+
+        Only what is wanted is predicted: programs of torch.export with unused predictions cannot be loaded.
+        """
         factor = self.config.feature_scale
         features = [self.unet(unshuffled(resized(x, scale), factor)) for scale in SCALES]
         # Mu takes a fraction of the memory of the features that it comes from.
-        mus = [self.mu(refined) for refined in self.mu_recurrence(features)]
-        omegas = [self.omega(refined) for refined in self.omega_recurrence(features)]
+        mus = [self.mu(refined) for refined in self.mu_recurrence(features)[-count:]]
+        omegas = [self.omega(refined) for refined in self.omega_recurrence(features)[-count:]]
         return list(zip(mus, omegas, strict=True))
 
     def _unidirectional(self, x: Tensor) -> Coefficients:

@@ -14,7 +14,7 @@ from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.levels import CELL, SCALES, cells_at
 from defocusctl.restoring.output import HalfArray, Pixels
-from defocusctl.restoring.parts import visible, with_hidden
+from defocusctl.restoring.parts import check_pixels, visible, with_hidden
 from defocusctl.restoring.pyramid import PhotoPyramid
 from defocusctl.restoring.selection import select_levels
 from defocusctl.restoring.settings import RestoreReport
@@ -75,14 +75,22 @@ def adjusted(photo: Photo, change: Change, *, strength: float, max_blur: float |
     """The photo that the change was computed for, restored with these settings and otherwise the same.
 
     Raises:
-        UsageError: if a setting is out of range, the photo has another size, or the change was limited to a
-            smaller blur.
+        UsageError: if a setting is out of range, the photo has another size or other colours, or the change
+            was limited to a smaller blur.
+        InputError: if the photo has pixels that are not finite.
     """
+    check_pixels(photo.pixels)
     settings = replace(change.settings, strength=strength, max_blur=max_blur)
     if photo.size != change.size:
         raise UsageError(
             f"the change is for a photo of {change.size.width}x{change.size.height} pixels",
             f"this one has {photo.size.width}x{photo.size.height}",
+        )
+    _, piece = next(change.pieces.of(1))
+    if len(piece) != photo.pixels.shape[2]:
+        raise UsageError(
+            f"the change is for a photo with {len(piece)} channels without alpha",
+            f"this one has {photo.pixels.shape[2]}",
         )
     limit = change.settings.max_blur
     if limit is not None and (max_blur is None or max_blur > limit):

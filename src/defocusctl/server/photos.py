@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
@@ -24,8 +25,8 @@ from defocusctl.server.pictures import Shown
 from defocusctl.system.paths import portable_name
 
 SESSION = re.compile("[0-9a-f]{32}")
-LONGEST_NAME, MOST_BYTES = 120, 200
-"""Characters and bytes of a file name that are kept."""
+LONGEST_NAME, LONGEST_SUFFIX, MOST_BYTES = 120, 13, 200
+"""Characters of a file's name and of its suffix that are kept, and bytes of both."""
 
 
 class Status(StrEnum):
@@ -42,7 +43,10 @@ class CancelledError(DefocusctlError):
 
 @dataclass(eq=False)
 class ServedPhoto:
-    """One photo; ``round`` counts how often it was restored, and names the folder of its pictures."""
+    """One photo; ``round`` counts how often it was restored, and names the folder of its pictures.
+
+    ``model`` and ``scale`` are those of its result, ``wanted`` those of the next.
+    """
 
     key: str
     folder: Path
@@ -59,14 +63,20 @@ class ServedPhoto:
     change: Change | None = None
     removed: bool = False
 
+    def __post_init__(self) -> None:
+        self.wanted = self.model, self.scale
+
     @property
     def pictures(self) -> Path:
         """The folder of what is shown of it."""
         return self.folder / str(self.round)
 
     def fail(self, error: Exception) -> None:
-        """Say in one line why it cannot be restored, without the name of the private folder."""
-        self.status = Status.FAILED
+        """Say in one line why it cannot be restored, without the name of the private folder.
+
+        An earlier result stays.
+        """
+        self.status = Status.FAILED if self.change is None else Status.DONE
         self.error = str(error).replace(f"{self.folder}{os.sep}", "")
 
     def as_json(self, ahead: int) -> dict[str, Any]:
@@ -89,7 +99,10 @@ class ServedPhoto:
 
 @dataclass(eq=False)
 class Session:
-    """The photos of one page. ``version`` grows with each change; ``streams`` is how often it is open."""
+    """The photos of one page.
+
+    ``version`` grows with each change; ``streams`` are the pages that are open and the uploads that arrive.
+    """
 
     key: str
     photos: dict[str, ServedPhoto] = field(default_factory=dict)
@@ -120,6 +133,19 @@ class Photos:
                 self._sessions[key] = Session(key)
                 self._turns.append(self._sessions[key])
             return self._sessions[key]
+
+    @contextmanager
+    def present(self, key: str) -> Iterator[Session]:
+        """The session of that key, which is not forgotten during the block."""
+        with self._changed:
+            session = self.session(key)
+            session.streams += 1
+        try:
+            yield session
+        finally:
+            with self._changed:
+                session.streams -= 1
+                session.left = time.monotonic()
 
     def get(self, session: str, key: str) -> ServedPhoto:
         """A photo of a session.
@@ -189,12 +215,6 @@ class Photos:
                         self.remove(photo)
                     shutil.rmtree(self.downloads(session), ignore_errors=True)
 
-    def leave(self, session: Session) -> None:
-        """Note that one of the pages of a session has been closed."""
-        with self._changed:
-            session.streams -= 1
-            session.left = time.monotonic()
-
     def downloads(self, session: Session) -> Path:
         """The folder of what a session downloads."""
         return self._folder / f"downloads-{session.key}"
@@ -253,8 +273,8 @@ def safe_name(name: str, *, windows: bool = os.name == "nt") -> str:
     last = printable(re.split(r"[/\\]", name)[-1]).replace("\\", "_").strip(" .")
     if windows:
         last = portable_name(last)
-    stem, dot, suffix = last.rpartition(".")
-    kept = f"{stem[:LONGEST_NAME]}{dot}{suffix[:12]}"
+    path = Path(last)
+    kept = f"{path.stem[:LONGEST_NAME]}{path.suffix[:LONGEST_SUFFIX]}"
     while len(kept.encode("utf-8", "replace")) > MOST_BYTES:
         kept = kept[1:]
     return kept if kept.strip("_") else "photo"

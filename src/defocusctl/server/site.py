@@ -109,11 +109,10 @@ class Site:
 
     async def _events(self, request: Request) -> Response:
         """The state of a session, again whenever it has changed; while this is read, the page is open."""
-        session = self._session(request)
+        key = self._session(request).key
 
         async def states() -> AsyncIterator[str]:
-            session.streams += 1
-            try:
+            with self.photos.present(key) as session:
                 sent, quiet = -1, 0.0  # the version sent last, and seconds since
                 while not self.stopping and not await request.is_disconnected():
                     if session.version != sent:
@@ -125,8 +124,6 @@ class Site:
                         yield ": still here\n\n"
                     await asyncio.sleep(LOOK_EVERY)
                     quiet += LOOK_EVERY
-            finally:
-                self.photos.leave(session)
 
         return StreamingResponse(states(), media_type="text/event-stream")
 
@@ -136,15 +133,16 @@ class Site:
         model, scale = asked.get("model", ""), asked.get("scale", "")
         self.worker.check(model, scale)
         check_length(request, self.settings.max_bytes)
-        photo = self.photos.reserve(self._session(request), asked.get("name", ""), model, scale)
-        try:
-            await receive(request, photo.source, self.settings.max_bytes)
-        except ClientDisconnect:
-            self.photos.remove(photo)
-            return Response(status_code=400)
-        except BaseException:
-            self.photos.remove(photo)
-            raise
+        with self.photos.present(self._session(request).key) as session:
+            photo = self.photos.reserve(session, asked.get("name", ""), model, scale)
+            try:
+                await receive(request, photo.source, self.settings.max_bytes)
+            except ClientDisconnect:
+                self.photos.remove(photo)
+                return Response(status_code=400)
+            except BaseException:
+                self.photos.remove(photo)
+                raise
         try:
             check_is_photo(photo.source)
         except DefocusctlError as error:
@@ -161,7 +159,7 @@ class Site:
         self.worker.check(model, scale)
         if photo.status not in (Status.DONE, Status.FAILED):
             raise UsageError(f"'{photo.source.name}' is being restored", "wait until it is done")
-        photo.model, photo.scale = model, scale
+        photo.wanted = model, scale
         self.photos.queue(photo)
         return Response(status_code=204)
 

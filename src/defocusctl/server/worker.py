@@ -2,8 +2,9 @@
 
 import shutil
 import time
+import unicodedata
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -96,16 +97,19 @@ class Worker:
             photo.tiles = (done, total)
             self._photos.note(photo)
 
-        deblurrer = self._deblurrer(photo.model, photo.scale)
+        deblurrer = self._deblurrer(*photo.wanted)
         result = deblurrer.deblur(photo.source, keep_change=True, on_tile=on_tile, **self._reading)
         shown = write_pictures(photo.folder / str(photo.round + 1), result.parts[0])
         shutil.rmtree(photo.pictures, ignore_errors=True)
+        photo.model, photo.scale = photo.wanted
         photo.change, photo.shown, photo.warnings = result.change, shown, result.warnings
         photo.seconds = time.monotonic() - started
         photo.round += 1
 
     def _result(self, choice: Choice) -> DeblurResult[Any]:
         photo, change = choice.photo, choice.photo.change
+        if photo.status is Status.FAILED:
+            raise UsageError(f"'{photo.source.name}' could not be restored", "remove it")
         if photo.status is not Status.DONE or change is None:
             raise UsageError(f"'{photo.source.name}' is not restored yet", "wait until it is")
         return self._deblurrer(photo.model, photo.scale).apply_change(
@@ -156,10 +160,16 @@ class Worker:
             return folder / ZIP, tuple(notes)
 
 
-def _free_name(name: str, taken: dict[str, Path]) -> str:
-    """A name that is not taken: ``photo_deblurred (2).jpg``."""
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    """A name that is not taken on any file system: ``photo_deblurred (2).jpg``."""
     path, number = Path(name), 1
-    while name in taken:
+    same = {_folded(each) for each in taken}
+    while _folded(name) in same:
         number += 1
         name = f"{path.stem} ({number}){path.suffix}"
     return name
+
+
+def _folded(name: str) -> str:
+    """What file systems compare that ignore case and how letters are composed."""
+    return unicodedata.normalize("NFC", name.casefold())

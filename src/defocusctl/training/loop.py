@@ -3,12 +3,13 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
@@ -32,6 +33,7 @@ from defocusctl.weights.metadata import WeightsMetadata
 
 WEIGHTS = {"weights.safetensors": torch.float32, "weights-half.safetensors": torch.float16}
 """What a finished run leaves in its folder."""
+LOCK = ".defocusctl-train.lock"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def train(
         InputError: for a photo that cannot be read.
         ModelError: if the network's package is broken.
         WeightsError: if ``start_from`` is missing or of another network.
-        OutputError: if the run's folder cannot be written, or holds files that are not of a run.
+        OutputError: if the run's folder cannot be written, is that of a run under way, or holds files that
+            are not of a run.
         LostProcessError: if another process is gone; the checkpoint is then of the last step that all took.
         KeyboardInterrupt: after the step at hand is finished and saved.
     """
@@ -89,7 +92,7 @@ def train(
         return _follow(state, sources, processes, deadline)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with closing(Journal(out, state.step)) as journal, Interruption() as interruption:
+        with _locked(out), closing(Journal(out, state.step)) as journal, Interruption() as interruption:
             try:
                 _run(state, sources, validation, journal, out, deadline, processes, interruption, on_progress)
             except LostProcessError:
@@ -116,6 +119,20 @@ def _check_nothing_is_replaced(out: Path) -> None:
         refuse_foreign([out / SAMPLES])
     elif not is_log(out / LOG):
         refuse_foreign([out / LOG])
+
+
+def _locked(out: Path) -> AbstractContextManager[object]:
+    """A lock against other runs in the folder; a killed run does not keep it.
+
+    Raises:
+        OutputError: if another run holds it.
+    """
+    try:
+        return FileLock(out / LOCK, timeout=0).acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another run is writing to '{out}'", "wait until it has finished, or choose a new folder"
+        ) from error
 
 
 def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:

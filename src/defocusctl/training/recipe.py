@@ -245,6 +245,11 @@ class Recipe(Table):
                 raise ValueError(
                     f"stages entry {number} has an empty 'sharp'; leave it out to use data.sharp"
                 )
+            if not self.data.depth and span.stage.rendering.geometry.is_depth_only:
+                raise ValueError(
+                    f"stages entry {number} has a geometry of depth scenes only; give data.depth folders, "
+                    "or 'plane', 'layers' or 'smooth' a frequency above 0"
+                )
             if span.end - span.origin > span.schedule_steps:
                 raise ValueError(f"stages entry {number} goes on after the end of its 'schedule_steps'")
         for number, (before, stage) in enumerate(pairwise(self.stages), 2):

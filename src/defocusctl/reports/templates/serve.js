@@ -113,7 +113,7 @@
       uploading: () => `being sent, ${Math.round(100 * photo.sent)} %`,
       waiting: () => photo.ahead ? `waiting, ${plural(photo.ahead, "photo")} before it` : "waiting",
       computing: () => total ? `being deblurred, ${Math.round((100 * done) / total)} %` : "being read",
-      done: () => `done in ${photo.seconds} s, ${photo.size.join(" × ")} pixels`,
+      done: () => photo.error ? `not deblurred again: ${photo.error}` : `done in ${photo.seconds} s, ${photo.size.join(" × ")} pixels`,
       failed: () => photo.error,
     }[photo.status]();
   };
@@ -140,7 +140,7 @@
     if (!rows.has(photo.id)) rows.set(photo.id, makeRow(photo));
     const row = rows.get(photo.id);
     const active = ["uploading", "computing", "waiting", "queued"].includes(photo.status);
-    row.item.className = `${photo.status}${photo.id === shownId ? " shown" : ""}`;
+    row.item.className = `${photo.status}${photo.error ? " failed" : ""}${photo.id === shownId ? " shown" : ""}`;
     row.state.textContent = words(photo);
     row.progress.hidden = !active;
     const part = share(photo);
