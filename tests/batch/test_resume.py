@@ -12,7 +12,7 @@ import pytest
 from defocusctl.batch import manifest
 from defocusctl.batch.jobs import BatchOptions, Job
 from defocusctl.batch.manifest import FILE, RESERVATIONS, Entry, History, Status, recorded_stamp
-from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
+from defocusctl.batch.resume import Judge, Reason, Verdict, changes
 from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
 from tests.batch.recorded import found_in, job_of
 
@@ -82,10 +82,19 @@ def test_the_same_again_is_done(job: Job) -> None:
 def test_other_settings_are_done_again_and_said(job: Job, change: dict[str, object]) -> None:
     entry, other = entry_of(job), SETTINGS | change
     assert reason(job, entry, other) is Reason.SETTINGS
-    line = settings_change([Verdict(job, Reason.SETTINGS)], {"a.png": entry}, other)
+    line = changes([Verdict(job, Reason.SETTINGS)], {"a.png": entry}, other)
     assert line is not None
     assert f"{next(iter(change))} " in line
     assert "photos to be done again: 1" in line
+
+
+def test_a_result_that_somebody_changed_is_named_before_it_is_replaced(job: Job) -> None:
+    entries = {job.name: entry_of(job)}
+    assert changes([Verdict(job, Reason.OUTPUT)], entries, SETTINGS) == (
+        "results that are incomplete or were changed, to be replaced: 1"
+    )
+    job.target.unlink()
+    assert changes([Verdict(job, Reason.OUTPUT)], entries, SETTINGS) is None
 
 
 def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:

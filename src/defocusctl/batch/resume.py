@@ -3,7 +3,7 @@
 Files that still have their recorded stamps are not read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -106,17 +106,21 @@ class Judge:
         return before == now or all(before.get(key) == now.get(key) for key in before.keys() | now.keys())
 
 
-def settings_change(
-    verdicts: Iterable[Verdict], entries: Mapping[str, Entry], settings: Mapping[str, Any]
+def changes(
+    verdicts: Sequence[Verdict], entries: Mapping[str, Entry], settings: Mapping[str, Any]
 ) -> str | None:
-    """One line about settings that differ from those of earlier results; None if none do."""
-    changed = [one.job for one in verdicts if one.reason is Reason.SETTINGS]
-    if not changed:
-        return None
-    before = entries[changed[0].name].settings
-    parts = [f"{key} {before.get(key)} -> {now}" for key, now in settings.items() if before.get(key) != now]
-    what = ", ".join(parts) or "other files are requested"
-    return f"the settings changed ({what}); photos to be done again: {len(changed)}"
+    """One line about other settings than earlier results have, and about results that changed; or None."""
+    parts = []
+    if again := [one.job for one in verdicts if one.reason is Reason.SETTINGS]:
+        before = entries[again[0].name].settings
+        keys = [
+            f"{key} {before.get(key)} -> {now}" for key, now in settings.items() if before.get(key) != now
+        ]
+        what = ", ".join(keys) or "other files are requested"
+        parts.append(f"the settings changed ({what}); photos to be done again: {len(again)}")
+    if altered := sum(one.reason is Reason.OUTPUT and one.job.target.exists() for one in verdicts):
+        parts.append(f"results that are incomplete or were changed, to be replaced: {altered}")
+    return "; ".join(parts) or None
 
 
 def _differs(stamp: str | None, recorded: str | None) -> bool:

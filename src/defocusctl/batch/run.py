@@ -20,7 +20,7 @@ from defocusctl.batch.manifest import (
     withdraw_reservations,
 )
 from defocusctl.batch.progress import Estimate, Progress, estimate
-from defocusctl.batch.resume import Judge, Reason, Verdict, settings_change
+from defocusctl.batch.resume import Judge, Reason, Verdict, changes
 from defocusctl.batch.stores import StoreRecords
 from defocusctl.batch.watch import Arrivals, Watch
 from defocusctl.batch.work import Outcome, PhotoWork
@@ -43,7 +43,7 @@ class Reporter(Protocol):
         """Entered while photos are compared with earlier runs; yields a callback for their number so far."""
 
     def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
-        """Called before anything is done; ``changed`` says which settings differ from earlier runs."""
+        """Called before anything is done; ``changed`` says what differs from earlier runs, if anything."""
 
     def live(self, progress: Progress) -> AbstractContextManager[None]:
         """Entered while photos are being done."""
@@ -113,7 +113,7 @@ class Batch:
             sizes = dict.fromkeys((outcome.entry.input for outcome in unreadable), 0)
             sizes |= {job.name: job.size for job in to_do}
             progress = Progress(sizes, before=len(verdicts) - len(to_do))
-            changed = settings_change(verdicts, history.entries, work.settings)
+            changed = changes(verdicts, history.entries, work.settings)
             reporter.planned(progress, changed, concurrency, work.storage.with_urls(str(out)))
             ready: Iterable[Job] = reserve(to_do, work.options.model, out, history.reserved)
             _record_readable(out, history.entries, [job.name for job in self.jobs])
