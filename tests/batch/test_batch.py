@@ -16,7 +16,7 @@ import tifffile
 from filelock import FileLock
 from PIL import Image
 
-from defocusctl.batch.manifest import FILE, LOCK
+from defocusctl.batch.manifest import FILE, LOCK, History
 from defocusctl.errors import ExitCode
 from tests.batch.folders import (
     TREE,
@@ -230,6 +230,7 @@ def test_a_file_under_the_name_of_a_result_that_was_never_written_is_not_ours() 
     photo = Path("in/a.png").read_bytes()
     Path("in/a.png").write_bytes(b"no photo")
     assert batch("in", "out").code == ExitCode.SOME_FAILED
+    assert {"a.png", "None"}.isdisjoint(History.read(Path("out")).reserved)
     Path("in/a.png").write_bytes(photo)
     Path("out/a.png").write_bytes(b"mine")
     answer = batch("in", "out")

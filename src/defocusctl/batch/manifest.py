@@ -171,8 +171,10 @@ class History:
             entries = [Entry.from_json(values) for values in last.values()]
             reserved: set[str] = set()
             for values in read_json_lines(out / RESERVATIONS):
-                reserved.add(str(values.get("file")))
-                reserved.discard(str(values.get("withdrawn")))
+                if "withdrawn" in values:
+                    reserved.discard(str(values["withdrawn"]))
+                else:
+                    reserved.add(str(values.get("file")))
             reserved.update(*(entry.files for entry in entries))
             return cls({entry.input: entry for entry in entries}, reserved, sizes)
 
