@@ -15,7 +15,7 @@ from PIL import Image
 
 from defocusctl.batch.engine import Concurrency, Stop
 from defocusctl.batch.jobs import BatchOptions, Job
-from defocusctl.batch.manifest import Status, locked_folder
+from defocusctl.batch.manifest import LOCK, Status
 from defocusctl.batch.ray import MAX_LOSSES, RayEngine
 from defocusctl.batch.ray_workers import Assignment, Workers
 from defocusctl.batch.work import Outcome, PhotoWork
@@ -23,6 +23,7 @@ from defocusctl.deblurrer import Deblurrer
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import ExitCode, OutputError
 from defocusctl.restoring.settings import RestoreSettings
+from defocusctl.system.atomic import locked_folder
 from tests.batch.test_watch import Meanwhile
 from tests.cli.command import defocusctl, small_weights
 from tests.integration.photos import entries, hashes, make_photos, objects, upload
@@ -59,7 +60,7 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture
 def out(home: Path) -> Iterator[Path]:
-    with locked_folder(home / "out"):
+    with locked_folder(home / "out", LOCK, "batch"):
         yield home / "out"
 
 

@@ -402,7 +402,7 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
-    with pytest.raises(OutputError, match="cannot write the run"):
+    with pytest.raises(OutputError, match="cannot make the folder"):
         run(recipe, recipe)
 
 

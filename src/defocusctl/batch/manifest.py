@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from defocusctl.errors import OutputError
-from defocusctl.system.atomic import write_error
 from defocusctl.system.interruption import collector_paused
 from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 
@@ -230,28 +229,3 @@ def recording(out: Path) -> Iterator[Callable[[Iterable[Entry]], None]]:
     """
     with closing(JsonLinesWriter(out / FILE)) as lines:
         yield lambda entries: lines.append(entry.as_json() for entry in entries)
-
-
-@contextmanager
-def locked_folder(out: Path) -> Iterator[None]:
-    """Create ``out`` if needed and lock it against other runs during this block.
-
-    Raises:
-        OutputError: if another run has locked it, or it cannot be created or written.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another batch is writing to '{out}'", "wait until it has finished, or choose another folder"
-        ) from error
-    except OSError as error:
-        raise write_error(out, error) from error
-    try:
-        yield
-    finally:
-        lock.release()

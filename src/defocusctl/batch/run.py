@@ -12,10 +12,10 @@ from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.jobs import Job, check_foreign, reserve
 from defocusctl.batch.manifest import (
     FILE,
+    LOCK,
     Entry,
     History,
     Status,
-    locked_folder,
     recording,
     withdraw_reservations,
 )
@@ -26,6 +26,7 @@ from defocusctl.batch.watch import Arrivals, Watch
 from defocusctl.batch.work import Outcome, PhotoWork
 from defocusctl.deblurrer.outputs import Outputs
 from defocusctl.errors import InputError, InterruptedByUserError, OutputError, SomeFailedError
+from defocusctl.system.atomic import locked_folder
 from defocusctl.system.interruption import Interruption, collector_paused
 
 RESUME_HINT = "run the same command again to continue"
@@ -100,7 +101,7 @@ class Batch:
             OutputError: if the folder is in use, cannot be written, or results would replace foreign files.
         """
         work, out = self.work, self.work.out
-        with locked_folder(out), self._store_records() as records:
+        with locked_folder(out, LOCK, "batch"), self._store_records() as records:
             history = History.read(out, self.history)
             with collector_paused():
                 verdicts = list(_record_refreshed(out, self._verdicts(history, reporter)))

@@ -129,9 +129,10 @@ def _engine(call: BatchCall, reporter: "BatchReporter") -> "Iterator[Engine]":
 
 
 def _report(out: Path, reporter: "BatchReporter") -> None:
-    from defocusctl.batch.manifest import locked_folder
+    from defocusctl.batch.manifest import LOCK
     from defocusctl.reports.gallery import write_gallery
+    from defocusctl.system.atomic import locked_folder
 
-    with locked_folder(out), reporter.reporting() as on_photo:
+    with locked_folder(out, LOCK, "batch"), reporter.reporting() as on_photo:
         page = write_gallery(out, on_photo)
     reporter.reported(page)

@@ -126,6 +126,31 @@ def make_folder(folder: Path) -> None:
         raise OutputError(reason, REMEDIES.get(error.errno or 0, "choose another one")) from error
 
 
+@contextlib.contextmanager
+def locked_folder(folder: Path, lock: str, work: str) -> Iterator[None]:
+    """Create the folder if needed and lock it against other ``work`` during this block; a kill releases it.
+
+    Raises:
+        OutputError: if it is locked, or cannot be created or written.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(folder)
+    held = FileLock(folder / lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another {work} is writing to '{folder}'", "wait until it has finished, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
 def is_taken(path: Path) -> bool:
     """Whether there is a file, a folder or a link, even a broken one, under this name.
 

@@ -3,13 +3,12 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
@@ -18,7 +17,7 @@ from defocusctl.data.batches import Crops, Source, StepCrops, render_crops
 from defocusctl.data.pairs import PixelCache
 from defocusctl.errors import DataError, DefocusctlError, OutputError
 from defocusctl.evaluation.metrics import Lpips
-from defocusctl.system.atomic import refuse_foreign
+from defocusctl.system.atomic import locked_folder, refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
 from defocusctl.training.optimisers import learning_rate
@@ -91,8 +90,11 @@ def train(
     if not processes.is_first:
         return _follow(state, sources, processes, deadline)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with _locked(out), closing(Journal(out, state.step)) as journal, Interruption() as interruption:
+        with (
+            locked_folder(out, LOCK, "run"),
+            closing(Journal(out, state.step)) as journal,
+            Interruption() as interruption,
+        ):
             try:
                 _run(state, sources, validation, journal, out, deadline, processes, interruption, on_progress)
             except LostProcessError:
@@ -119,20 +121,6 @@ def _check_nothing_is_replaced(out: Path) -> None:
         refuse_foreign([out / SAMPLES])
     elif not is_log(out / LOG):
         refuse_foreign([out / LOG])
-
-
-def _locked(out: Path) -> AbstractContextManager[object]:
-    """A lock against other runs in the folder; a killed run does not keep it.
-
-    Raises:
-        OutputError: if another run holds it.
-    """
-    try:
-        return FileLock(out / LOCK, timeout=0).acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another run is writing to '{out}'", "wait until it has finished, or choose a new folder"
-        ) from error
 
 
 def save_weights(state: TrainingState, path: Path, dtype: torch.dtype) -> None:
