@@ -8,19 +8,8 @@ from PIL import AvifImagePlugin, Image
 
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
-from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.boxes import (
-    AV1,
-    colour_codes,
-    has_profile,
-    is_srgb,
-    item_properties,
-    items_not_carried,
-    not_carried,
-    properties_not_carried,
-    refuse_other_codecs,
-)
-from defocusctl.photo.header import check_size, damaged, unsupported
+from defocusctl.photo.formats import boxes, left_out
+from defocusctl.photo.header import check_size, unsupported
 from defocusctl.photo.model import Decoded, Metadata, Samples
 
 FINEST_QUALITY = 100
@@ -35,47 +24,41 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read an AVIF of one frame and 8 bits, grey or in colour.
 
     The container's rotation and mirroring become an EXIF orientation.
-
-    Raises:
-        InputError: for an animation, another codec, 10 or 12 bits, or a file that is broken, truncated or
-            above the limit.
     """
-    refuse_other_codecs(data, AV1)
-    properties = item_properties(data, max_megapixels)
-    for name, payload in properties:
-        if name == b"av1C" and len(payload) >= 3 and payload[2] & HIGH_BIT_DEPTH:
-            raise unsupported(
-                "AVIF of 10 or 12 bits", "convert it to a 16-bit PNG first, for example with avifdec"
-            )
+    boxes.refuse_other_codecs(data, boxes.AV1)
+    properties = boxes.item_properties(data, max_megapixels)
+    codings = [payload[2] for name, payload in properties if name == b"av1C" and len(payload) >= 3]
+    if any(coding & HIGH_BIT_DEPTH for coding in codings):
+        raise unsupported(
+            "AVIF of 10 or 12 bits", "convert it to a 16-bit PNG first, for example with avifdec"
+        )
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:
         raise unsupported("animated AVIF", "save the frame you want as a separate AVIF")
     samples = np.asarray(image)
-    if samples.dtype != np.uint8:
-        raise damaged("unexpected kind of pixels")
     samples = samples.reshape(*samples.shape[:2], -1)
     alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples if alpha is None else samples[:, :, :-1]
-    codings = [payload for name, payload in properties if name == b"av1C" and len(payload) >= 3]
-    if codings and all(payload[2] & MONOCHROME for payload in codings):
+    if codings and all(coding & MONOCHROME for coding in codings):
         pixels = pixels[:, :, :1]
     info = image.info
     metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"))
     warnings: tuple[str, ...] = ()
-    codes = colour_codes(properties)
-    if codes is not None and not has_profile(properties) and not is_srgb(*codes[:2]):
+    codes = boxes.colour_codes(properties)
+    if codes is not None and not boxes.has_profile(properties) and not boxes.is_srgb(*codes[:2]):
         warnings = ("the file's colour description is not sRGB and is not kept",)
     light = ["HDR light levels" for name, _ in properties if name in LIGHT_LEVELS]
-    lost = [*light, *properties_not_carried(properties, READ_PROPERTIES)]
-    warnings += left_out.warning([*lost, *items_not_carried(data), *not_carried(data, READ_BOXES)])
+    lost = [*light, *boxes.properties_not_carried(properties, READ_PROPERTIES)]
+    lost += [*boxes.items_not_carried(data), *boxes.not_carried(data, READ_BOXES)]
+    warnings += left_out.warning(lost)
     return Decoded(pixels, alpha, metadata, warnings=warnings)
 
 
 def encode(
     pixels: Samples, alpha: Samples | None, metadata: Metadata, quality: int | None, out: BinaryIO
 ) -> None:
-    """Write uint8 pixels (H, W, C) and alpha (H, W) with full colour resolution.
+    """Write uint8 pixels with full colour resolution.
 
     The default is quality 100, which is at least the source's and keeps grey and alpha exact. libavif has one
     quality for colours and alpha, so a lower one degrades alpha too. Colours under alpha 0 are kept only if

@@ -5,10 +5,10 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, Image
+from PIL import BmpImagePlugin
 
 from defocusctl.photo.formats import left_out
-from defocusctl.photo.header import check_size, damaged, unsupported
+from defocusctl.photo.header import check_size, damaged
 from defocusctl.photo.model import Decoded, Metadata, Resolution, Samples
 
 FILE_HEADER = 14
@@ -20,34 +20,27 @@ SRGB, EMBEDDED, LINKED, CALIBRATED = 0x73524742, 0x4D424544, 0x4C494E4B, 0
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey if all their colours are grey).
-
-    Raises:
-        InputError: if the file is broken, truncated or above the limit.
-    """
+    """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey if all their colours are grey)."""
     if len(data) < SHORTEST:
         raise damaged("its header is cut short")
-    image: Image.Image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
-    if image.mode == "P":
-        image = image.convert("RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    if image.mode not in ("L", "RGB", "RGBA"):
-        raise unsupported(f"BMP with pixels of the kind {image.mode}", "save it as PNG first")
-    samples = np.asarray(image)
+    samples = np.asarray(image.convert({"P": "RGB", "1": "L"}.get(image.mode)))
     samples = samples.reshape(*samples.shape[:2], -1)
     alpha = samples[:, :, 3] if samples.shape[2] == 4 and samples[:, :, 3].any() else None  # some leave it 0
     pixels = samples[:, :, :3]
-    if 0 < _bits(data) <= 8 and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
+    if image.mode == "P" and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
-    metadata = Metadata(icc=_profile(data), resolution=_resolution(data))
-    warnings = left_out.warning([*_colours_not_carried(data), *left_out.after_the_end(data, _end(data))])
-    return Decoded(pixels, alpha, metadata, warnings=warnings)
+    header = int.from_bytes(data[14:18], "little")  # the length of the second one, which Pillow has read
+    profile, lost = _colours(data, header)
+    (length,) = struct.unpack_from("<I", data, 2)  # some writers omit it or get it wrong
+    lost += left_out.after_the_end(data, length) if length > FILE_HEADER else []
+    metadata = Metadata(icc=profile, resolution=_resolution(data) if header >= INFO_HEADER else None)
+    return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8 pixels (H, W, C) and alpha (H, W), rows from the bottom up, as the format requires."""
+    """Write uint8 pixels, rows from the bottom up, as the format requires."""
     height, width, colours = pixels.shape
     samples = pixels[::-1, :, ::-1]
     palette = b""
@@ -78,43 +71,17 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     out.write(padded.data)
 
 
-def _header_length(data: bytes) -> int:
-    """The length of the header after the file's, which Pillow has read in full."""
-    return int.from_bytes(data[14:18], "little")
-
-
-def _profile(data: bytes) -> bytes | None:
-    """The ICC profile, which only the longest header (124 bytes) can point to."""
-    if _header_length(data) < V5_HEADER:
-        return None
-    kind, start, length = (int.from_bytes(data[place : place + 4], "little") for place in (70, 126, 130))
-    return data[FILE_HEADER + start : FILE_HEADER + start + length] if kind == EMBEDDED else None
-
-
-def _colours_not_carried(data: bytes) -> list[str]:
-    """Names for descriptions of the colours that only the longer headers can hold, and no profile."""
-    if _header_length(data) < V4_HEADER:
-        return []
-    kind = int.from_bytes(data[70:74], "little")
-    calibrated = kind == CALIBRATED and any(data[74 : FILE_HEADER + V4_HEADER])
-    names = ["its colour description (primaries and gamma)"] if calibrated else []
-    return ["a link to its ICC profile"] if kind == LINKED else names
-
-
-def _end(data: bytes) -> int:
-    """The file's end according to its header; some writers omit that number or get it wrong."""
-    (length,) = struct.unpack_from("<I", data, 2)
-    return length if FILE_HEADER < length < len(data) else len(data)
-
-
-def _bits(data: bytes) -> int:
-    """Bits per pixel; the oldest header (12 bytes) stores them elsewhere."""
-    place = 24 if data[14:18] == b"\x0c\0\0\0" else 28
-    return int.from_bytes(data[place : place + 2], "little")
+def _colours(data: bytes, header: int) -> tuple[bytes | None, list[str]]:
+    """The ICC profile, and names for other descriptions of the colours; only the longer headers have them."""
+    kind = int.from_bytes(data[70:74], "little") if header >= V4_HEADER else None
+    if kind == EMBEDDED and header >= V5_HEADER:
+        start, length = struct.unpack_from("<II", data, 126)
+        return data[FILE_HEADER + start : FILE_HEADER + start + length], []
+    if kind == CALIBRATED and any(data[74 : FILE_HEADER + V4_HEADER]):
+        return None, ["its colour description (primaries and gamma)"]
+    return None, ["a link to its ICC profile"] if kind == LINKED else []
 
 
 def _resolution(data: bytes) -> Resolution | None:
-    if _header_length(data) < INFO_HEADER:
-        return None
     x, y = struct.unpack_from("<ii", data, 38)
     return Resolution(x, y, "m") if x > 0 and y > 0 else None

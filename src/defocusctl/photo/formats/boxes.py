@@ -83,11 +83,7 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
 
 
 def item_properties(data: bytes, max_megapixels: float) -> Properties:
-    """The item properties (meta/iprp/ipco), whose sizes are checked; they are those before cropping.
-
-    Raises:
-        InputError: if one is above the limit.
-    """
+    """The item properties (meta/iprp/ipco), whose sizes are checked; they are those before cropping."""
     properties: Properties = []
     level = [(0, len(data), False)]
     while level:
@@ -160,11 +156,7 @@ class _Items:
 
 
 def refuse_other_codecs(data: bytes, codec: bytes) -> None:
-    """Refuse a file whose primary picture is not coded as ``codec``; the decoder gives no clear error.
-
-    Raises:
-        InputError: if so; names the codec.
-    """
+    """Refuse a file whose primary picture is not coded as ``codec``; the decoder gives no clear error."""
     items = _read(data)
     kinds = {items.kinds.get(item, b"") for item in _whole(items, items.primary)}
     other = next((name for kind, name in CODECS.items() if kind in kinds and kind != codec), None)

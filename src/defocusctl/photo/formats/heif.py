@@ -6,19 +6,7 @@ import numpy as np
 
 from defocusctl.photo import exif
 from defocusctl.photo.alpha import filled
-from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.boxes import (
-    HEVC,
-    boxes,
-    colour_codes,
-    has_profile,
-    is_srgb,
-    item_properties,
-    items_not_carried,
-    not_carried,
-    properties_not_carried,
-    refuse_other_codecs,
-)
+from defocusctl.photo.formats import boxes, left_out
 from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Decoded, HeifCoding, Metadata, Samples, rescaled
 
@@ -31,7 +19,7 @@ LARGEST_SIDE = 32768
 LARGEST_FRAME_SIDE = 8192  # HEVC level 6.2; larger pictures are stored as a grid of tiles
 TILE = 2048
 IDENTITY, BT601 = 0, 6  # matrices of ITU-T H.273
-UNSPECIFIED = 2
+UNSPECIFIED = (2, 2)
 SEQUENCE_BRANDS = (b"hevc", b"hevx", b"msf1")
 SRGB = (1, 13)
 FULL_COLOUR = 444
@@ -49,19 +37,16 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
     The decoder applies the container's rotation and mirroring, which take precedence over the EXIF
     orientation (ISO/IEC 23008-12); the latter is not applied.
-
-    Raises:
-        InputError: for a sequence, another codec, or a file that is broken, truncated or above the limit.
     """
     import pillow_heif
 
-    names = {box.name for box in boxes(data)}
+    names = {box.name for box in boxes.boxes(data)}
     if b"meta" not in names:
         if b"moov" in names or data[8:12] in SEQUENCE_BRANDS:
             raise unsupported("a HEIC image sequence", "extract its frames first, with ffmpeg")
         raise damaged("HEIC: the end of the file is missing")
-    refuse_other_codecs(data, HEVC)
-    properties = item_properties(data, max_megapixels)
+    boxes.refuse_other_codecs(data, boxes.HEVC)
+    properties = boxes.item_properties(data, max_megapixels)
     opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     picture = opened[opened.primary_index]
     width, height = picture.size
@@ -77,17 +62,17 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     info = picture.info
     chroma = info.get("chroma")
     pixels = samples[:, :, : colours if chroma else 1]  # grey with alpha is decoded as RGBA
-    codes = colour_codes(properties)
+    codes = boxes.colour_codes(properties)
     coding = HeifCoding(
         depth=depth,
         chroma=chroma or FULL_COLOUR,
         lossless=codes is not None and codes[2] == IDENTITY,
-        colours=None if codes is None or has_profile(properties) else codes[:2],
+        colours=None if codes is None or boxes.has_profile(properties) else codes[:2],
         light=tuple((name, info[name]) for name in LIGHT if name in info),
     )
     metadata = Metadata(info.get("icc_profile"), info.get("exif") or None, info.get("xmp"), coding=coding)
-    lost = properties_not_carried(properties, READ_PROPERTIES)
-    warnings = left_out.warning([*lost, *items_not_carried(data), *not_carried(data)])
+    lost = boxes.properties_not_carried(properties, READ_PROPERTIES)
+    warnings = left_out.warning([*lost, *boxes.items_not_carried(data), *boxes.not_carried(data)])
     associated = bool(picture.premultiplied_alpha)
     return Decoded(pixels, alpha, metadata, orientation=1, warnings=warnings, associated=associated)
 
@@ -95,7 +80,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 def encode(
     pixels: Samples, alpha: Samples | None, metadata: Metadata, quality: int | None, out: BinaryIO
 ) -> None:
-    """Write uint8 or uint16 pixels (H, W, C) and alpha (H, W); 16 bits become the source's depth, or 10.
+    """Write uint8 or uint16 pixels; 16 bits become the source's depth, or 10.
 
     Tiles are used only if one frame is not enough, because exiv2 finds no EXIF in libheif's tiled files. A
     HEIC source keeps its chroma subsampling, and a lossless source (recognised by its colour matrix) stays
@@ -115,10 +100,8 @@ def encode(
     if alpha is not None:
         samples = np.dstack([pixels if lossless else filled(pixels, alpha), alpha])
     mode = ("L" if grey else "RGB") + ("" if alpha is None else "A") + ("" if depth == 8 else f";{depth}")
-    if metadata.icc:
-        primaries, transfer = UNSPECIFIED, UNSPECIFIED
-    else:
-        primaries, transfer = (coding and coding.colours) or SRGB
+    described = (coding and coding.colours) or SRGB
+    primaries, transfer = UNSPECIFIED if metadata.icc else described
     options: dict[str, Any] = {
         "quality": LOSSLESS_QUALITY if lossless else quality or FINEST_QUALITY,
         "chroma": FULL_COLOUR if lossless or coding is None else coding.chroma,
@@ -144,7 +127,7 @@ def encode(
 
 def foreign_colours(coding: HeifCoding) -> bool:
     """Whether the file describes its colours only by codes, and not as sRGB."""
-    return coding.colours is not None and not is_srgb(*coding.colours)
+    return coding.colours is not None and not boxes.is_srgb(*coding.colours)
 
 
 def _to_full_range(samples: Samples, depth: int) -> Samples:

@@ -18,19 +18,13 @@ HIDDEN = jpeg_metadata.ICC.lower()
 DEFAULT_QUALITY = 95
 LARGEST_STEP = 255  # of quantisation in a baseline JPEG
 FILLER = bytes(range(1, 255)) * 4
-END = bytes((0xFF, jpeg.EOI))
 MAX_SCANS = 100
 SMALLEST = 8  # libjpeg's largest divisor for scaled decoding
-TURBO_JPEG = "tj"  # the start of TurboJPEG's own errors, such as for subsamplings that only libjpeg decodes
 MISPLACED = "its compressed data are damaged (stray markers): parts of the picture may be grey or shifted"
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a baseline, extended or progressive JPEG of 8 bits, grey or in three colours.
-
-    Raises:
-        InputError: for CMYK and other kinds, or a file that is broken, truncated or above the limit.
-    """
+    """Read a baseline, extended or progressive JPEG of 8 bits, grey or in three colours."""
     layout = jpeg.read_layout(data)
     frame = layout.frame
     _refuse_unsupported(layout)
@@ -53,7 +47,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, metadata: Metadata, quality: int | None, out: BinaryIO) -> None:
-    """Write uint8 pixels (H, W, C) as a baseline JPEG with its metadata.
+    """Write uint8 pixels as a baseline JPEG with its metadata.
 
     Without a quality, a JPEG source keeps its quantisation tables and subsampling; other sources get quality
     95 and full colour resolution.
@@ -101,7 +95,7 @@ def _decodable(data: bytes, layout: jpeg.JpegLayout) -> bytes:
     At a stray marker, libjpeg would drop the rest of the picture; most likely it is a damaged 0xFF 0x00.
     """
     if layout.closing is None:
-        data = data[: layout.end] + END
+        data = data[: layout.end] + bytes((0xFF, jpeg.EOI))
     if layout.strays:
         repaired = bytearray(data)
         for position in layout.strays:
@@ -142,6 +136,6 @@ def _complaint(data: bytes) -> str | None:
     """
     try:
         simplejpeg.decode_jpeg(data.replace(jpeg_metadata.ICC, HIDDEN), "GRAY", min_factor=SMALLEST)
-    except ValueError as error:
-        return "" if str(error).startswith(TURBO_JPEG) else str(error)
+    except ValueError as error:  # "tj..." for subsamplings and the like that only libjpeg decodes
+        return "" if str(error).startswith("tj") else str(error)
     return None

@@ -35,6 +35,7 @@ LARGEST_ICC = 255 * ICC_PART
 LARGEST_EXIF = jpeg.LARGEST_PAYLOAD - len(exif.HEADER)
 LARGEST_XMP = jpeg.LARGEST_PAYLOAD - len(xmp.HEADER)
 SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+UNITS = {"none": 0, "inch": 1, "m": 1, "cm": 2}
 
 
 def read(layout: jpeg.JpegLayout) -> tuple[Metadata, list[str]]:
@@ -148,16 +149,10 @@ def jfif_segment(resolution: Resolution | None) -> bytes:
     """The segment that every JPEG in grey or YCbCr begins with."""
     unit, x, y = 0, 1, 1
     if resolution is not None:
-        dots = resolution.per("inch")
-        if resolution.unit == "cm":
-            unit, dots = 2, (resolution.x, resolution.y)
-        elif dots is not None:
-            unit = 1
-        sides = [round(side) for side in (dots or (resolution.x, resolution.y))]
+        dots = resolution.per("inch") if resolution.unit == "m" else None
+        sides = [round(side) for side in dots or (resolution.x, resolution.y)]
         if all(1 <= side <= 65535 for side in sides):
-            x, y = sides
-        else:
-            unit = 0
+            unit, (x, y) = UNITS[resolution.unit], sides
     return jpeg.write_segment(jpeg.APP0, struct.pack(">5sHBHHBB", JFIF, 0x0102, unit, x, y, 0, 0))
 
 

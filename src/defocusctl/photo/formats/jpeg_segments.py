@@ -76,9 +76,6 @@ def read_layout(data: bytes) -> JpegLayout:
     """Walk through the markers of a JPEG file up to its EOI, or to the end of the file.
 
     Compressed data are left to libjpeg: like it, this skips misplaced markers and impossible lengths.
-
-    Raises:
-        InputError: if the frame header is missing or truncated.
     """
     segments: list[tuple[int, bytes]] = []
     tables: dict[int, tuple[int, ...]] = {}
@@ -122,15 +119,8 @@ def read_layout(data: bytes) -> JpegLayout:
     if frame is None:
         raise damaged("there is no picture in it")
     complete = len(finished) >= COEFFICIENTS * len(frame.components)
-    end = _without_fill(data, end)
+    end = len(data[:end].rstrip(b"\xff"))  # fill bytes may precede a marker
     return JpegLayout(frame, segments, end, closing, after, strays, complete, scans, further, tables)
-
-
-def _without_fill(data: bytes, end: int) -> int:
-    """The start of the fill bytes (0xFF) that may precede a marker."""
-    while data[end - 1 : end] == b"\xff":
-        end -= 1
-    return end
 
 
 def _without_padding(data: bytes, start: int) -> int:
@@ -145,7 +135,6 @@ def _without_padding(data: bytes, start: int) -> int:
 
 
 def write_segment(marker: int, payload: bytes) -> bytes:
-    """A segment with its marker and length."""
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 

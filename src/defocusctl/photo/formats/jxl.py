@@ -30,9 +30,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
     The decoder applies the orientation of the codestream, which takes precedence over EXIF's (ISO/IEC
     18181-2).
-
-    Raises:
-        InputError: for an animation, CMYK, or a file that is broken, truncated or above the limit.
     """
     import pyjpegxl
 
@@ -62,7 +59,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8, uint16 or float32 pixels (H, W, C) and straight alpha (H, W) without loss.
+    """Write uint8, uint16 or float32 pixels and straight alpha without loss.
 
     Raises:
         OutputError: if the installed libjxl writes a header that the profile cannot be inserted into.

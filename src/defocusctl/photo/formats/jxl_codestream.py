@@ -58,11 +58,6 @@ class CodestreamHeader:
 
 
 def read_header(codestream: bytes) -> CodestreamHeader:
-    """Read the header.
-
-    Raises:
-        InputError: if this is not a codestream, or it is truncated.
-    """
     if not codestream.startswith(SIGNATURE):
         raise damaged("its codestream does not begin as it should")
     return _read_header(Bits(codestream[2:2050]))
@@ -118,11 +113,16 @@ def _read_header(bits: Bits) -> CodestreamHeader:
         bits.take(3)  # the orientation
         if bits.take(1):
             read_size(bits)
-        if bits.take(1):
-            _skip_preview(bits)
+        if bits.take(1):  # the preview's size
+            way = PREVIEW_BLOCKS if bits.take(1) else PREVIEW_SIZES
+            bits.choose(way)
+            if not bits.take(3):
+                bits.choose(way)
         animated = bool(bits.take(1))
         if animated:
-            _skip_animation(bits)
+            for way in TICKS, TICK_DIVISORS, REPETITIONS:
+                bits.choose(way)
+            bits.take(1)
     depth = read_depth(bits)
     bits.take(1)  # whether 16-bit buffers suffice
     extra = bits.choose(EXTRA_CHANNELS)
@@ -149,19 +149,6 @@ def _extra_channel(bits: Bits) -> tuple[int, bool]:
     return kind, kind == ALPHA and bool(bits.take(1))
 
 
-def _skip_animation(bits: Bits) -> None:
-    for way in TICKS, TICK_DIVISORS, REPETITIONS:
-        bits.choose(way)
-    bits.take(1)
-
-
-def _skip_preview(bits: Bits) -> None:
-    way = PREVIEW_BLOCKS if bits.take(1) else PREVIEW_SIZES
-    bits.choose(way)
-    if not bits.take(3):
-        bits.choose(way)
-
-
 def with_profile(codestream: bytes, profile: bytes) -> bytes:
     """A lossless codestream that was encoded as sRGB or grey, with this profile instead.
 
@@ -175,14 +162,11 @@ def with_profile(codestream: bytes, profile: bytes) -> bytes:
     before = bits.position
     grey = _skip_colours(bits)
     after = bits.position
-    if header.extended and not bits.take(1):
-        raise ValueError("tone mapping")
-    if bits.take(2):
-        raise ValueError("extensions")
-    if not bits.take(1):
-        raise ValueError("a custom transform")
+    tone_mapped = header.extended and not bits.take(1)
+    if tone_mapped or bits.take(2) or not bits.take(1):
+        raise ValueError("tone mapping, extensions or a custom transform")
     end = bits.position
-    text = _as_text(codestream[2 : 2 + -(-end // 8)])
+    text = "".join(f"{byte:08b}"[::-1] for byte in codestream[2 : 2 + -(-end // 8)])  # lowest bit first
     described = "0" + "1" + ("10" if grey else "00")  # not all_default, with a profile, the colour space
     replaced = text[:before] + described + text[after:end] + _coded(_predicted_away(profile))
     return SIGNATURE + _as_bytes(replaced) + codestream[2 + -(-end // 8) :]
@@ -192,10 +176,9 @@ def _skip_colours(bits: Bits) -> bool:
     """Skip enumerated colours with the white point and primaries of sRGB; True if they are grey."""
     if bits.take(1):
         return False
-    if bits.take(1):
-        raise ValueError("a profile already")
+    described = bits.take(1)  # by a profile
     grey = bits.choose(ENUMERATION) == GREY
-    if bits.choose(ENUMERATION) != D65 or (not grey and bits.choose(ENUMERATION) != SRGB):
+    if described or bits.choose(ENUMERATION) != D65 or not (grey or bits.choose(ENUMERATION) == SRGB):
         raise ValueError("other colours than sRGB's")
     if bits.take(1):
         bits.take(24)
@@ -249,9 +232,7 @@ def _number(value: int, count: int) -> str:
 
 
 def _long_number(value: int) -> str:
-    """The format's variable-length number: 0, 1 to 16, 17 to 272, or in groups of bits."""
-    if value <= 16:
-        return _number(0, 2) if value == 0 else _number(1, 2) + _number(value - 1, 4)
+    """The format's variable-length number, of at least 17: up to 272, or in groups of bits."""
     if value <= 272:
         return _number(2, 2) + _number(value - 17, 8)
     text = _number(3, 2) + _number(value & 0xFFF, 12)
@@ -260,11 +241,6 @@ def _long_number(value: int) -> str:
         text += "1" + _number(value & 0xFF, 8)
         value >>= 8
     return text + "0"
-
-
-def _as_text(data: bytes) -> str:
-    """The bits of bytes, lowest first; ``_as_bytes`` is the reverse."""
-    return "".join(f"{byte:08b}"[::-1] for byte in data)
 
 
 def _as_bytes(bits: str) -> bytes:

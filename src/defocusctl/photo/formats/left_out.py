@@ -5,8 +5,6 @@ from collections.abc import Iterable
 PADDING = b"\0\xff\t\n\r "
 MAX_NAMES = 8
 LONGEST_NAME = 24
-VIDEO_HEADS = (b"ftyp", b"mpvd")
-SAMSUNG = b"SEFT"
 FURTHER_PICTURES = "further pictures"
 
 
@@ -37,11 +35,11 @@ def after_the_end(data: bytes, end: int) -> list[str]:
     if not content:
         return []
     length = f"{len(rest)} byte{'s' * (len(rest) != 1)} after the end of the picture"
-    if any(head in rest for head in VIDEO_HEADS):
+    if any(head in rest for head in (b"ftyp", b"mpvd")):
         return [f"the video of a motion photo ({length})"]
     if content.startswith(b"\xd8\xff"):
         return [f"{FURTHER_PICTURES} ({length})"]
-    if content.endswith(SAMSUNG):
+    if content.endswith(b"SEFT"):
         return [f"data of a Samsung phone ({length})"]
     return [length]
 

@@ -9,23 +9,14 @@ import numpy as np
 
 from defocusctl.photo import exif, xmp
 from defocusctl.photo import icc as icc_profile
-from defocusctl.photo.formats import left_out
-from defocusctl.photo.formats.png_text import (
-    ICC_PROFILES,
-    PHOTOSHOP_PROFILES,
-    RAW_PROFILES,
-    TEXT_CHUNKS,
-    inflate,
-    is_picture,
-    raw_profile,
-    text_of,
-)
+from defocusctl.photo.formats import left_out, png_text
+from defocusctl.photo.formats.png_text import TEXT_CHUNKS
 from defocusctl.photo.header import check_size, damaged, unsupported
 from defocusctl.photo.model import Chunk, Decoded, Metadata, PngCoding, Resolution, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
-EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = RAW_PROFILES
+EXIF_PROFILE, APP1_PROFILE, XMP_PROFILE = png_text.RAW_PROFILES
 MAX_INFLATED = 2
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -48,11 +39,7 @@ COMPRESSION_LEVEL = 4  # level 6 takes five times as long and saves 4 %
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read any PNG; palettes become RGB (or grey if all their colours are grey), 1 to 4 bits become 8.
-
-    Raises:
-        InputError: for an animation, or a file that is broken, truncated or above the limit.
-    """
+    """Read any PNG; palettes become RGB (or grey if all their colours are grey), 1 to 4 bits become 8."""
     pieces, warnings, end = _read_chunks(data, max_megapixels)
     names = [name for name, _ in pieces]
     if b"IDAT" not in names:
@@ -76,7 +63,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     pixels = samples[:, :, :-1] if alpha is not None else samples
     chunks = [(name, bytes(payload)) for name, payload in pieces if name != b"IDAT"]
     metadata = _metadata(chunks, warnings)
-    warnings = list(dict.fromkeys(warnings))
     if header[9] == PALETTE and _grey_palette(dict(chunks).get(b"PLTE", b""), metadata.icc):
         pixels = pixels[:, :, :1]
     warnings += left_out.warning([*_not_carried(names), *left_out.after_the_end(data, end)])
@@ -84,7 +70,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8 or uint16 pixels (H, W, C) and alpha (H, W) as PNG with its metadata."""
+    """Write uint8 or uint16 pixels as PNG with its metadata."""
     samples = pixels if alpha is None else np.dstack([pixels, alpha])
     if samples.shape[2] == 1:
         samples = samples[:, :, 0]
@@ -178,8 +164,9 @@ def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> No
 
 def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
     """The metadata; the first of each kind counts. At most two of each are inflated."""
-    profiles = (*RAW_PROFILES, *ICC_PROFILES)
-    found: dict[bytes, list[bytes]] = {name: [] for name in (b"iCCP", b"eXIf", XMP_KEYWORD, *profiles)}
+    icc_keys = (b"iCCP", *png_text.ICC_PROFILES)
+    keys = (*icc_keys, b"eXIf", XMP_KEYWORD, *png_text.RAW_PROFILES)
+    found: dict[bytes, list[bytes]] = {key: [] for key in keys}
     photoshop: set[bytes] = set()
     resolution = None
     kept, lost = [], []
@@ -195,36 +182,33 @@ def _metadata(chunks: list[Chunk], warnings: list[str]) -> Metadata:
                 lost.append("further profiles")
         elif name in TEXT_CHUNKS and keyword in photoshop:
             lost.append("a second Photoshop profile")
-        elif name in TEXT_CHUNKS and is_picture(name, payload):
+        elif name in TEXT_CHUNKS and png_text.is_picture(name, payload):
             lost.append(f"a preview (text '{left_out.printable(keyword)}')")
         elif name in COLOUR_CHUNKS + TEXT_CHUNKS + CALIBRATION_CHUNKS:
-            photoshop |= {keyword}.intersection(PHOTOSHOP_PROFILES)
+            photoshop |= {keyword}.intersection(png_text.PHOTOSHOP_PROFILES)
             kept.append((name, payload))
     app1 = found[APP1_PROFILE]
-    icc = left_out.first_of(
-        [content for key in (b"iCCP", *ICC_PROFILES) for content in found[key]], "a second ICC profile", lost
-    )
-    if icc == b"":
-        warnings.append("broken ICC profile left out")
+    profiles = [content for key in icc_keys for content in found[key]]
+    icc = left_out.first_of(profiles, "a second ICC profile", lost)
     raw_exif = [*found[EXIF_PROFILE], *(each for each in app1 if not each.startswith(xmp.HEADER))]
     block = left_out.first_of([*found[b"eXIf"], *raw_exif], "a second EXIF block", lost)
     raw_xmp = [*found[XMP_PROFILE], *(each for each in app1 if each.startswith(xmp.HEADER))]
     packets = [each.removeprefix(xmp.HEADER) for each in (*found[XMP_KEYWORD], *raw_xmp)]
     packet = left_out.first_of(packets, "a second XMP packet", lost)
     warnings += left_out.warning(lost)
-    return Metadata(icc or None, block, packet, resolution, PngCoding(tuple(kept)))
+    return Metadata(icc, block, packet, resolution, PngCoding(tuple(kept)))
 
 
 def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
     """The profile in a chunk, without the header that some programs add; empty if it is broken."""
     if name == b"iCCP":
-        content = inflate(payload.partition(b"\0")[2][1:])
+        content = png_text.inflate(payload.partition(b"\0")[2][1:])
     elif name == b"eXIf":
         content = payload
     elif keyword == XMP_KEYWORD:
-        content = text_of(name, payload)
+        content = png_text.text_of(name, payload)
     else:
-        content = raw_profile(name, payload)
+        content = png_text.raw_profile(name, payload)
     return (content or b"").removeprefix(exif.HEADER)
 
 

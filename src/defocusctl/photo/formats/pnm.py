@@ -21,11 +21,7 @@ LONGEST_NUMBER = 18
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read plain or raw PBM, PGM or PPM; values are scaled to the full range of 8 or 16 bits.
-
-    Raises:
-        InputError: for several pictures in one file, or a file that is broken, truncated or above the limit.
-    """
+    """Read plain or raw PBM, PGM or PPM; values are scaled to the full range of 8 or 16 bits."""
     header = HEADER.match(data, 0, LONGEST_HEADER)
     if header is None:
         raise damaged("its header cannot be read")
@@ -56,7 +52,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, metadata: Metadata, out: BinaryIO) -> None:
-    """Write uint8 or uint16 pixels (H, W, C) as raw PGM or PPM with the source's maximum value."""
+    """Write uint8 or uint16 pixels as raw PGM or PPM with the source's maximum value."""
     full = int(np.iinfo(pixels.dtype).max)
     source = metadata.coding.maxval if isinstance(metadata.coding, PnmCoding) else full
     maxval = source if (source > 255) == (full > 255) else full
@@ -78,13 +74,10 @@ def _scaled(values: Samples, maxval: int, wanted: int) -> Samples:
 def _raw(
     data: bytes, start: int, shape: tuple[int, int, int], maxval: int, bitmap: bool
 ) -> tuple[Samples, int]:
-    """The binary samples after the header, and their end.
-
-    Bitmaps hold eight pixels per byte; each row starts a new byte.
-    """
+    """The binary samples after the header, and their end; each row of a bitmap starts a new byte."""
     height, width, colours = shape
-    wide = 2 if maxval > 255 else 1
-    length = height * (-(-width // 8)) if bitmap else height * width * colours * wide
+    dtype = np.dtype(">u2" if maxval > 255 else np.uint8)
+    length = height * (-(-width // 8)) if bitmap else height * width * colours * dtype.itemsize
     end = start + length
     if end > len(data):
         raise damaged("the end of the file is missing")
@@ -95,7 +88,7 @@ def _raw(
         )
     if bitmap:
         return np.unpackbits(stored.reshape(height, -1), axis=1, count=width), end
-    return stored.view(">u2") if wide == 2 else stored, end
+    return stored.view(dtype), end
 
 
 def _plain(text: bytes, count: int, bitmap: bool) -> tuple[Samples, bool]:

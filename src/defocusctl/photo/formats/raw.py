@@ -54,9 +54,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
     White balance as shot, AHD interpolation, highlights clipped at the camera's white level. Brightness and
     white level do not depend on the photo's content.
-
-    Raises:
-        InputError: if LibRaw does not support the file, or it is broken, truncated or above the limit.
     """
     import rawpy
 
@@ -67,8 +64,17 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             raw.open_buffer(io.BytesIO(data))
             check_size(raw.sizes.raw_width, raw.sizes.raw_height, max_megapixels)
             raw.unpack()
-            warnings = _white_balance_warnings(raw)
-            samples = raw.postprocess(_development(rawpy))
+            daylight = raw.num_colors != 1 and raw.camera_whitebalance[0] <= 0
+            samples = raw.postprocess(
+                demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD,
+                use_camera_wb=True,
+                output_color=rawpy.ColorSpace.sRGB,
+                output_bps=16,
+                gamma=SRGB_GAMMA,
+                no_auto_bright=True,
+                adjust_maximum_thr=0.0,
+                highlight_mode=rawpy.HighlightMode.Clip,
+            )
         except (rawpy.LibRawFileUnsupportedError, rawpy.LibRawNotImplementedError) as error:
             raise InputError(
                 "it is a camera RAW file that LibRaw cannot develop",
@@ -78,8 +84,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             raise damaged(f"camera RAW: {_reason(error)}") from error
         recorded = read_metadata(data, lambda: _preview(rawpy, raw))
     pixels: Samples = samples.reshape(*samples.shape[:2], -1)
-    icc = _srgb_profile() if pixels.shape[2] == 3 else None
-    metadata = replace(recorded, icc=icc)
+    metadata = replace(recorded, icc=_srgb_profile() if pixels.shape[2] == 3 else None)
+    warnings = ("it has no white balance: that of daylight is used",) if daylight else ()
     return Decoded(pixels, None, metadata, orientation=1, warnings=warnings)
 
 
@@ -134,24 +140,6 @@ def read_metadata(data: bytes, preview: Callable[[], bytes | None]) -> Metadata:
     if data[4:8] == b"ftyp" and (found := _from_canon_boxes(data)):
         return Metadata(exif=found)
     return Metadata(exif=_from_preview(preview()))
-
-
-def _development(rawpy: Any) -> Any:
-    return rawpy.Params(
-        demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD,
-        use_camera_wb=True,
-        output_color=rawpy.ColorSpace.sRGB,
-        output_bps=16,
-        gamma=SRGB_GAMMA,
-        no_auto_bright=True,
-        adjust_maximum_thr=0.0,
-        highlight_mode=rawpy.HighlightMode.Clip,
-    )
-
-
-def _white_balance_warnings(raw: Any) -> tuple[str, ...]:
-    known = len(raw.camera_whitebalance) > 0 and raw.camera_whitebalance[0] > 0
-    return () if known or raw.num_colors == 1 else ("it has no white balance: that of daylight is used",)
 
 
 def _preview(rawpy: Any, raw: Any) -> bytes | None:

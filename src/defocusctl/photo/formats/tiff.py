@@ -10,19 +10,8 @@ from typing import Any, BinaryIO
 import imagecodecs
 import numpy as np
 
-from defocusctl.photo.formats import tiff_checks
+from defocusctl.photo.formats import tiff_checks as checks
 from defocusctl.photo.formats import tiff_tags as tags
-from defocusctl.photo.formats.tiff_checks import (
-    DEFLATE,
-    KEPT_COMPRESSIONS,
-    LZMA,
-    LZW,
-    MIN_IS_BLACK,
-    MIN_IS_WHITE,
-    PALETTE,
-    UNCOMPRESSED,
-    ZSTD,
-)
 from defocusctl.photo.header import check_size
 from defocusctl.photo.model import (
     ASSOCIATED_ALPHA,
@@ -37,34 +26,29 @@ from defocusctl.photo.model import (
 )
 
 ALPHA_KINDS = (UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA)
-PREDICTABLE = (LZW, DEFLATE, LZMA, ZSTD)
+PREDICTABLE = (checks.LZW, checks.DEFLATE, checks.LZMA, checks.ZSTD)
 UNIT_CODES = {"none": 1, "inch": 2, "cm": 3}
-UNITS = {1: "none", 2: "inch", 3: "cm"}
 READ_BUFFER = 16 * 2**20
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # without a handler, it writes to stderr
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a TIFF with one picture, in strips or tiles, interleaved or planar.
-
-    Raises:
-        InputError: for several pages, CMYK and other colour models, unusual depths, or a file that is broken,
-            truncated or above the limit.
-    """
+    """Read a TIFF with one picture, in strips or tiles, interleaved or planar."""
     import tifffile
 
-    tiff_checks.refuse_overlapping_tags(data)
+    checks.refuse_overlapping_tags(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages[0]
         check_size(page.imagewidth, page.imagelength, max_megapixels)
-        warnings = tiff_checks.refuse_several_pages(data, tiff)
-        tiff_checks.refuse_unsupported(page)
+        warnings = checks.refuse_several_pages(data, tiff)
+        checks.refuse_unsupported(page)
         _complete_length(page)
-        tiff_checks.refuse_oversized(data, page)
+        checks.refuse_oversized(data, page)
         stored = _stored(data, page)
         directory = tags.read(data, page)
-        samples = _palette_colours(stored, page) if page.photometric == PALETTE else _full_range(stored, page)
+        indexed = page.photometric == checks.PALETTE
+        samples = _palette_colours(stored, page) if indexed else _full_range(stored, page)
         alpha_code = int(page.extrasamples[0]) if page.extrasamples else UNSPECIFIED_ALPHA
         coding = TiffCoding(
             byte_order="<" if tiff.byteorder == "<" else ">",
@@ -74,13 +58,12 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
             alpha=alpha_code if alpha_code in ALPHA_KINDS else UNSPECIFIED_ALPHA,
             tags=directory.other,
         )
-        resolution = _resolution(page)
-        colours_count = 1 if page.photometric in (MIN_IS_WHITE, MIN_IS_BLACK) else 3
+        colours_count = 1 if page.photometric in (checks.MIN_IS_WHITE, checks.MIN_IS_BLACK) else 3
     if samples.dtype.kind == "f":
         samples = samples.astype(np.float32)
     alpha = samples[:, :, colours_count] if samples.shape[2] > colours_count else None
-    metadata = Metadata(directory.icc, directory.exif, directory.xmp, resolution, coding)
-    if coding.compression not in KEPT_COMPRESSIONS:
+    metadata = Metadata(directory.icc, directory.exif, directory.xmp, coding=coding)
+    if coding.compression not in checks.KEPT_COMPRESSIONS:
         warnings.append("its compression is replaced by lossless Deflate")
     pixels, notes = samples[:, :, :colours_count], (*warnings, *directory.warnings)
     associated = coding.alpha == ASSOCIATED_ALPHA
@@ -88,7 +71,7 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
 
 
 def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: BinaryIO) -> None:
-    """Write pixels (H, W, C) and alpha (H, W) with the compression and sample type of a TIFF source.
+    """Write pixels with the compression and sample type of a TIFF source.
 
     Other sources get Deflate. ``out`` must be seekable and readable.
     """
@@ -99,7 +82,8 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     if coding is not None and np.dtype(coding.dtype).kind == samples.dtype.kind == "f":
         samples = samples.astype(coding.dtype)
     grey = pixels.shape[2] == 1
-    compression = KEPT_COMPRESSIONS.get(coding.compression, DEFLATE) if coding else DEFLATE
+    stored_as = coding.compression if coding else checks.DEFLATE
+    compression = checks.KEPT_COMPRESSIONS.get(stored_as, checks.DEFLATE)
     predictor = compression in PREDICTABLE and (coding is None or coding.predictor != 1)
     if samples.dtype == np.float64:
         predictor = False
@@ -128,7 +112,7 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
 
 def _complete_length(page: Any) -> None:
     """Compute the length of a single uncompressed strip, which some programs leave at 0."""
-    if page.compression == UNCOMPRESSED and page.databytecounts == (0,):
+    if page.compression == checks.UNCOMPRESSED and page.databytecounts == (0,):
         row = -(-page.imagewidth * page.samplesperpixel * page.bitspersample // 8)
         page.databytecounts = (row * page.imagelength,)
 
@@ -140,7 +124,7 @@ def _stored(data: bytes, page: Any) -> Samples:
     program.
     """
     stored: Samples
-    if page.compression == LZW:
+    if page.compression == checks.LZW:
         stored = imagecodecs.tiff_decode(data).reshape(page.shaped)
     else:
         stored = page.asarray(squeeze=False, maxworkers=1, buffersize=READ_BUFFER)
@@ -153,7 +137,7 @@ def _full_range(samples: Samples, page: Any) -> Samples:
     if page.bitspersample in (1, 2, 4):
         samples = samples.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
-    if page.photometric == MIN_IS_WHITE:
+    if page.photometric == checks.MIN_IS_WHITE:
         inverted = samples.copy()
         inverted[:, :, 0] = full_scale(samples.dtype) - samples[:, :, 0]
         return inverted
@@ -173,16 +157,3 @@ def _palette_colours(indices: Samples, page: Any) -> Samples:
         return colours
     share = full_scale(table.dtype) / (2**page.bitspersample - 1)
     return np.dstack([colours, np.rint(indices[:, :, 1] * share).astype(table.dtype)])
-
-
-def _resolution(page: Any) -> Resolution | None:
-    sides = []
-    for code in (282, 283):
-        value = page.tags.valueof(code)
-        if not isinstance(value, tuple) or len(value) != 2 or 0 in value:
-            return None
-        sides.append(value[0] / value[1])
-    unit = UNITS.get(page.tags.valueof(296), "inch")
-    if unit == "none" and sides == [1.0, 1.0]:
-        return None
-    return Resolution(sides[0], sides[1], unit)  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from defocusctl.photo.header import damaged, unsupported
 REDUCED_PAGE = 1
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, tags.YCBCR
 UNSUPPORTED_COLOURS = {
-    4: "a transparency mask",
     5: "CMYK",
     8: "CIE L*a*b* colour",
     9: "ICC L*a*b* colour",
@@ -96,9 +95,8 @@ def refuse_unsupported(page: Any) -> None:
         raise unsupported(
             f"a TIFF with compression {int(page.compression)}", "save it with LZW or Deflate first"
         )
-    if page.photometric == YCBCR and page.compression != JPEG:
-        raise unsupported("a TIFF with YCbCr colour", "convert the photo to RGB first")
-    if page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
+    undecodable = page.photometric == YCBCR and page.compression != JPEG
+    if undecodable or page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
         raise unsupported("a TIFF of this kind of colour", "convert the photo to RGB first")
     dtype = None if page.dtype is None else page.dtype.name
     packed_depths = (1,) if page.compression == LZW else (1, 2, 4)

@@ -16,17 +16,12 @@ FINEST_QUALITY = 100
 LARGEST_SIDE = 16383
 PIXEL_CHUNKS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 METADATA_CHUNKS = (b"ICCP", b"EXIF", b"XMP ")
-HANDLED_CHUNKS = (*PIXEL_CHUNKS, *METADATA_CHUNKS)
 START_CODE = b"\x9d\x01\x2a"
 
 
 def decode(data: bytes, max_megapixels: float) -> Decoded:
-    """Read a still WebP, lossy or lossless.
-
-    Raises:
-        InputError: for an animation, or a file that is broken, truncated or above the limit.
-    """
-    pieces = _read_chunks(data)
+    """Read a still WebP, lossy or lossless."""
+    pieces, end = _read_chunks(data)
     chunks: dict[bytes, bytes] = {}
     further = []
     for name, payload in pieces:
@@ -47,15 +42,16 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         xmp=chunks.get(b"XMP "),
         coding=WebpCoding(lossless=b"VP8L" in chunks or any(b"VP8L" in frame[16:] for frame in frames)),
     )
-    others = [f"the chunk {left_out.printable(name)}" for name in chunks if name not in HANDLED_CHUNKS]
-    lost = [*others, *further, *left_out.after_the_end(data, _end(data))]
+    others = [name for name in chunks if name not in PIXEL_CHUNKS + METADATA_CHUNKS]
+    lost = [*(f"the chunk {left_out.printable(name)}" for name in others), *further]
+    lost += left_out.after_the_end(data, end)
     return Decoded(samples[:, :, :3], alpha, metadata, warnings=left_out.warning(lost))
 
 
 def encode(
     pixels: Samples, alpha: Samples | None, metadata: Metadata, quality: int | None, out: BinaryIO
 ) -> None:
-    """Write uint8 pixels (H, W, C) and alpha (H, W); lossless unless the source was a lossy WebP.
+    """Write uint8 pixels; lossless unless the source was a lossy WebP.
 
     Then the default is the best quality, which is at least the source's. A quality forces lossy compression;
     alpha is always lossless. Lossless files keep colours under alpha 0 too.
@@ -78,24 +74,18 @@ def encode(
     )
 
 
-def _end(data: bytes) -> int:
-    """The end of the RIFF container."""
-    length = int.from_bytes(data[4:8], "little")
-    return 8 + length + length % 2
-
-
-def _read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The chunks inside the RIFF container."""
-    end = 8 + int.from_bytes(data[4:8], "little")
+def _read_chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The chunks inside the RIFF container, and its end."""
+    end = 8 + _little(data[4:8])
     if end > len(data):
         raise damaged("the end of the file is missing")
     chunks: list[tuple[bytes, bytes]] = []
     position = 12
     while position + 8 <= end:
-        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        length = _little(data[position + 4 : position + 8])
         chunks.append((data[position : position + 4], data[position + 8 : position + 8 + length]))
         position += 8 + length + length % 2
-    return chunks
+    return chunks, end + end % 2
 
 
 def _size(chunks: dict[bytes, bytes]) -> tuple[int, int]:
