@@ -99,7 +99,7 @@ def cropped(photo: Photo, region: Box) -> Photo:
 
 def reframed(metadata: Metadata, reframing: Reframing) -> tuple[Metadata, tuple[str, ...]]:
     """Checked metadata with all coordinates transformed, and a warning about what was lost."""
-    if not reframing.changes:
+    if not (reframing.rotates or reframing.crops):
         return metadata, ()
     block, packet, coding = metadata.exif, metadata.xmp, metadata.coding
     lost: list[str] = []

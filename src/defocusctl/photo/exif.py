@@ -21,13 +21,12 @@ RELATED_WIDTH, RELATED_LENGTH = 4097, 4098
 DESCRIPTION = 270
 SUBJECT_AREA, SUBJECT_LOCATION = 37396, 41492
 OME = b"<OME"
-PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264
-GEOGRAPHIC = frozenset((PIXEL_SCALE, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
+TIE_POINTS, TRANSFORMATION = 33922, 34264
+GEOGRAPHIC = frozenset((33550, 33920, TIE_POINTS, TRANSFORMATION, 34735, 34736, 34737, 50844))
 OTHER_GEOREFERENCES = frozenset((33920, 50844))  # Intergraph's matrix and rational polynomials
 PAGE_POSITION = frozenset((286, 287))
 CROPS = frozenset((50719, 50720, 50829, 50830, 51125))  # DNG: default crop, active and masked areas
 DOUBLE = 12
-LOST_MAP, LOST_PAGE = "the map position (GeoTIFF)", "the page position"
 LOST_SUBJECT, LOST_CROP = "the subject's position", "a crop of the raw picture (DNG tags)"
 
 
@@ -45,9 +44,6 @@ def normalise(block: bytes) -> Normalised:
     """The block with orientation 1, and with width and height swapped if need be.
 
     Unreadable entries, such as an orientation that is not an integer, stay as they are.
-
-    Raises:
-        ifd.BrokenExifError: if the first directory cannot be read.
     """
     order = ifd.byte_order(block)
     entries, _ = ifd.read_directory(block, ifd.first_directory(block))
@@ -95,27 +91,19 @@ def without_orientation(block: bytes) -> bytes:
 
 
 def resolution_of(block: bytes) -> Resolution | None:
-    """The resolution in the block, if it states one.
-
-    Raises:
-        ifd.BrokenExifError: if the first directory cannot be read.
-    """
+    """The resolution in the block, if it states one."""
     entries, _ = ifd.read_directory(block, ifd.first_directory(block))
     return _resolution(entries, ifd.byte_order(block))
 
 
 def with_resolution(block: bytes | None, resolution: Resolution) -> bytes:
-    """The block, or a new one, with this resolution; unchanged if it already says about the same.
-
-    Raises:
-        ifd.BrokenExifError: if the first directory cannot be read.
-    """
+    """The block, or a new one, with this resolution; unchanged if it already says about the same."""
     order: ifd.ByteOrder = "<" if block is None else ifd.byte_order(block)
     dots = resolution.per("inch") if resolution.unit == "m" else (resolution.x, resolution.y)
-    sides = zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True)
-    tags = [
-        TiffTag(code, ifd.RATIONAL, 1, struct.pack(order + "II", *_fraction(side))) for code, side in sides
-    ]
+    tags = []
+    for code, side in zip((X_RESOLUTION, Y_RESOLUTION), dots or (1, 1), strict=True):
+        numerator = min(max(round(side * 10000), 1), 2**32 - 1)
+        tags.append(TiffTag(code, ifd.RATIONAL, 1, struct.pack(order + "II", numerator, 10000)))
     unit = {"none": 1, "cm": 3}.get(resolution.unit, 2)
     tags.append(TiffTag(RESOLUTION_UNIT, ifd.SHORT, 1, struct.pack(order + "H", unit)))
     if block is None:
@@ -128,22 +116,17 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
     """The EXIF block with its subject area transformed, and the names of what was removed.
 
     The subject area may be in the first directory (TIFF/EP) or in the EXIF directory.
-
-    Raises:
-        BrokenExifError: if the first directory cannot be read.
     """
     order = ifd.byte_order(block)
-    first = ifd.first_directory(block)
-    entries, _ = ifd.read_directory(block, first)
+    entries, _ = ifd.read_directory(block, ifd.first_directory(block))
     lost = []
-    if any(entry.tag.code == DESCRIPTION and OME in entry.tag.value for entry in entries):
-        block = ifd.without_tags(block, first, {DESCRIPTION})
-        lost.append("OME-XML")
-    entries, _ = ifd.read_directory(block, first)
     for directory in (entries, ifd.sub_directories(block, entries).get(ifd.EXIF_IFD, [])):
         patched, gone = bytearray(block), {each.tag.code for each in directory} & CROPS
         lost += [LOST_CROP] if gone else []
         for entry in directory:
+            if entry.tag.code == DESCRIPTION and OME in entry.tag.value:
+                gone.add(DESCRIPTION)
+                lost.append("OME-XML")
             if entry.tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
                 continue
             moved = _subject(entry.tag, order, reframing)
@@ -158,7 +141,7 @@ def reframed(block: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
         block = bytes(patched)
         if gone:
             block = ifd.without_tags(block, directory[0].position - 2, gone)
-    return block, list(dict.fromkeys(lost))
+    return block, lost
 
 
 def tags_reframed(
@@ -168,14 +151,14 @@ def tags_reframed(
 
     The map position of a rotated picture is removed, and so are any page position and a DNG's crop.
     """
-    unmoved, lost = tags, []
-    for codes, name in ((PAGE_POSITION, LOST_PAGE), (CROPS, LOST_CROP)):
-        if any(tag.code in codes for tag in unmoved):
-            unmoved = tuple(tag for tag in unmoved if tag.code not in codes)
-            lost.append(name)
     kept: list[TiffTag] = []
-    for tag in unmoved:
-        if tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
+    lost = []
+    for tag in tags:
+        if tag.code in PAGE_POSITION:
+            lost.append("the page position")
+        elif tag.code in CROPS:
+            lost.append(LOST_CROP)
+        elif tag.code not in (SUBJECT_AREA, SUBJECT_LOCATION):
             kept.append(tag)
         elif moved_subject := _subject(tag, order, reframing):
             kept.append(replace(tag, value=moved_subject))
@@ -187,12 +170,9 @@ def tags_reframed(
     fixed = reframing.rotates or found & OTHER_GEOREFERENCES
     moved = None if fixed else _map_position(kept, order, reframing)
     if moved is None:
-        return tuple(tag for tag in kept if tag.code not in GEOGRAPHIC), [*lost, LOST_MAP]
+        kept = [tag for tag in kept if tag.code not in GEOGRAPHIC]
+        return tuple(kept), [*lost, "the map position (GeoTIFF)"]
     return moved, lost
-
-
-def _fraction(value: float) -> tuple[int, int]:
-    return min(max(round(value * 10000), 1), 2**32 - 1), 10000
 
 
 def _swap(patched: bytearray, entries: list[ifd.Entry], first: int, second: int) -> None:

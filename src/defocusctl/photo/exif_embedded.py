@@ -25,9 +25,6 @@ def without_previews(block: bytes) -> tuple[bytes, list[str]]:
 
     Those hold the directories of thumbnails, and what programs leave behind that only remove the links. Also
     returns names for what was not a preview: other directories, values outside of the maker note.
-
-    Raises:
-        BrokenExifError: if the first directory cannot be read.
     """
     offset = ifd.first_directory(block)
     entries, link = ifd.read_directory(block, offset)
@@ -58,11 +55,7 @@ def without_previews(block: bytes) -> tuple[bytes, list[str]]:
 
 
 def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
-    """The block with its XMP packets blanked, and those packets.
-
-    Raises:
-        BrokenExifError: if the first directory cannot be read.
-    """
+    """The block with its XMP packets blanked, and those packets."""
     first = ifd.first_directory(block)
     entries, _ = ifd.read_directory(block, first)
     packets = [each.tag.value for each in entries if each.tag.code == XMP and len(each.tag.value) > 4]
@@ -71,11 +64,7 @@ def without_xmp(block: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def without_photoshop(block: bytes, reframing: Reframing | None, removed: photoshop.Removed) -> bytes:
-    """The block with its Photoshop resources cleaned by ``photoshop.cleaned``, in zeros.
-
-    Raises:
-        BrokenExifError: if the first directory cannot be read.
-    """
+    """The block with its Photoshop resources cleaned by ``photoshop.cleaned``, in zeros."""
     return _edited(
         block, photoshop.PHOTOSHOP_TAG, lambda resources: photoshop.cleaned(resources, reframing, removed)
     )

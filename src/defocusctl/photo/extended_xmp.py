@@ -34,11 +34,6 @@ def joined(packet: bytes, parts: Sequence[bytes]) -> tuple[bytes, bool]:
 
     If both hold a property, the main packet's counts. Also returns whether the extended packet's MD5 sum is
     right; some writers put other names there.
-
-    Raises:
-        BrokenXmpError: if either is broken, the main packet does not refer to the extended one, or parts are
-            missing.
-        LargeXmpError: if they would be too long together.
     """
     main = Packet(packet)
     names = {part.name: part.text for part in main.properties}
@@ -75,7 +70,7 @@ def fit(packet: bytes, limit: int) -> tuple[bytes, bytes | None]:
     properties = [(part, description) for description in main.descriptions for part in description.properties]
     properties.sort(key=lambda pair: (not pair[0].name.startswith(NAMESPACE), pair[0].start - pair[0].end))
     moved: dict[int, tuple[Element, list[Field | Element]]] = {}
-    about = _rdf_about(main, next((_about(description) for description in main.descriptions), ""))
+    about = _about(main, main.descriptions[0])  # that of the provenance, if no other
     surplus = len(packet) + len(_note(main.prefix, about, b"")) - limit
     for part, description in properties:
         if surplus > 0 or part.name.startswith(NAMESPACE):
@@ -151,7 +146,7 @@ def _description(packet: Packet, description: Element, parts: list[Field | Eleme
     texts = {part.start: packet.bytes[part.start : part.end].decode() for part in parts}
     inside = "".join(texts[part.start] for part in parts if isinstance(part, Element))
     attributes = "".join(texts[part.start] for part in parts if isinstance(part, Field))
-    about = _rdf_about(packet, _about(description))
+    about = _about(packet, description)
     name = f"{packet.prefix}Description"
     return f"<{name}{about}{_declared(description.prefixes)}{attributes}>{inside}</{name}>"
 
@@ -162,9 +157,7 @@ def _declared(prefixes: dict[str, str]) -> str:
     )
 
 
-def _about(description: Element) -> str:
-    return next((found.text for found in description.attributes if found.name == ABOUT), "")
-
-
-def _rdf_about(packet: Packet, about: str) -> str:
+def _about(packet: Packet, description: Element) -> str:
+    """The attribute that says what a Description is about."""
+    about = next((found.text for found in description.attributes if found.name == ABOUT), "")
     return attribute(f"{packet.prefix}about", about)

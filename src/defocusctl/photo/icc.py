@@ -16,24 +16,23 @@ RGB_CURVES, GREY_CURVE, WHITE_POINT = (b"rTRC", b"gTRC", b"bTRC"), b"kTRC", b"wt
 TEXTS = (b"desc", b"cprt")
 
 
-def is_whole(profile: bytes) -> bool:
-    """Whether the profile has an intact header and at least the length that it states."""
-    return profile[36:40] == b"acsp" and HEADER_BYTES + 4 <= stated_length(profile) <= len(profile)
-
-
-def stated_length(profile: bytes) -> int:
-    """The length of the profile according to its header; what follows is not part of it."""
-    return int.from_bytes(profile[:4], "big")
+def fitting(profile: bytes, colours: int) -> tuple[bytes | None, list[str]]:
+    """The profile of a file for pixels of 1 or 3 colours, if any, and what is wrong with the file's own."""
+    length = int.from_bytes(profile[:4], "big")  # what follows is no part of it
+    if profile[36:40] != b"acsp" or not HEADER_BYTES + 4 <= length <= len(profile):
+        return None, ["broken ICC profile left out"]
+    profile = profile[:length]
+    if fits(profile, colours):
+        return profile, []
+    other = for_colours(profile, colours)
+    fate = "left out" if other is None else "replaced by one of the same tone curve"
+    space, pixels = profile[16:20].decode("ascii", "replace").strip(), "grey" if colours == 1 else "RGB"
+    return other, [f"its ICC profile is for {space}, not for {pixels} pixels: {fate}"]
 
 
 def fits(profile: bytes, colours: int) -> bool:
     """Whether the profile is for pictures with this number of colours."""
     return profile[16:20] == SPACES[colours]
-
-
-def colours_of(profile: bytes) -> str:
-    """The name of an intact profile's colour space, such as CMYK."""
-    return profile[16:20].decode("ascii", "replace").strip()
 
 
 def for_colours(profile: bytes, colours: int) -> bytes | None:

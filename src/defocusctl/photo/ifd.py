@@ -1,7 +1,8 @@
 """Directories of TIFF structures (TIFF 6.0), as in EXIF blocks and TIFF files: reading, patching, building.
 
 Blocks are patched rather than rewritten where possible: maker notes hold offsets into the whole block and
-break if its layout changes.
+break if its layout changes. What reads a directory raises BrokenExifError if the block's header or that
+directory is broken; in ``exif`` and what builds on it, that is the first directory.
 """
 
 import struct
@@ -76,11 +77,7 @@ class ReadBudget:
 
 
 def byte_order(block: bytes) -> ByteOrder:
-    """The byte order of a TIFF block.
-
-    Raises:
-        BrokenExifError: if it does not begin with a (classic) TIFF header.
-    """
+    """The byte order of a classic TIFF block."""
     form = _form(block)
     if form.room > 4:
         raise BrokenExifError("a BigTIFF header")
@@ -93,10 +90,6 @@ def read_directory(block: bytes, offset: int, budget: ReadBudget | None = None) 
     The block may also be a BigTIFF file; all else that changes or builds blocks is for classic ones.
     An entry whose value lies outside the block gets an empty value, as do all entries after ``budget`` is
     spent. To read several directories, pass the same budget to all calls.
-
-    Raises:
-        BrokenExifError: if the directory itself lies outside the block, has too many entries or exceeds the
-            budget.
     """
     form, positions = _form(block), _records(block, offset)
     budget = budget or ReadBudget(block)
@@ -138,18 +131,11 @@ def _records(block: bytes, offset: int) -> range:
 
 def first_directory(block: bytes) -> int:
     """The offset of the first directory."""
-    if len(block) < 8:
-        raise BrokenExifError("no TIFF header")
     return int(struct.unpack_from(byte_order(block) + "I", block, 4)[0])
 
 
 def chain(block: bytes, budget: ReadBudget, most: int) -> Iterator[list[Entry]]:
-    """The entries of up to ``most`` directories that a file's header and then each other's links lead to.
-
-    Raises:
-        BrokenExifError: if one cannot be read.
-        CircleError: if they lead to each other.
-    """
+    """The entries of up to ``most`` directories that a file's header and then each other's links lead to."""
     form, seen = _form(block), set[int]()
     link = form.room
     while len(seen) < most and link + form.room <= len(block):
@@ -180,10 +166,7 @@ def sub_directories(block: bytes, entries: Iterable[Entry]) -> dict[int, list[En
 
 
 def leads_elsewhere(block: bytes, tag: TiffTag) -> bool:
-    """Whether a tag points to a directory of another kind, which is not kept.
-
-    A mere number may have the type of a pointer.
-    """
+    """Whether a tag points to a directory of another kind; a mere number may have the type of a pointer."""
     known = tag.code in OTHER_DIRECTORIES and tag.kind in (LONG, LONG_8)
     if tag.code in POINTERS or not (known or tag.kind in (DIRECTORY, DIRECTORY_8)):
         return False
@@ -216,11 +199,7 @@ def with_tags(block: bytes, tags: list[TiffTag]) -> bytes:
 
 
 def build(order: ByteOrder, main: Iterable[TiffTag], subs: dict[int, list[TiffTag]]) -> bytes:
-    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag.
-
-    The EXIF directory is the parent of the interoperability directory, the first directory that of all
-    others.
-    """
+    """A new block with the tags ``main`` and the directories ``subs`` by pointer tag."""
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
     return header + directory_bytes(order, main, subs, 8)
 

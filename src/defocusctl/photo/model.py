@@ -34,7 +34,7 @@ class Resolution:
         metres = {"inch": 0.0254, "cm": 0.01, "m": 1.0}
         if self.unit == "none":
             return None
-        factor = 1.0 if self.unit == unit else metres[unit] / metres[self.unit]
+        factor = metres[unit] / metres[self.unit]
         return self.x * factor, self.y * factor
 
     def resembles(self, other: "Resolution") -> bool:
@@ -73,7 +73,13 @@ class PngCoding:
     @property
     def transposed(self) -> "PngCoding":
         """The coding for the picture rotated by 90 degrees: the sides of a pixel (sCAL) are swapped."""
-        return PngCoding(tuple(_with_sides_swapped(chunk) for chunk in self.chunks))
+        chunks = []
+        for name, payload in self.chunks:
+            if name == b"sCAL":
+                width, separator, height = payload[1:].partition(b"\0")
+                payload = payload[:1] + height + separator + width
+            chunks.append((name, payload))
+        return PngCoding(tuple(chunks))
 
 
 UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2
@@ -210,12 +216,6 @@ class Provenance:
 
     software: str
     settings: Mapping[str, str | int | float]
-
-
-def _with_sides_swapped(chunk: Chunk) -> Chunk:
-    name, payload = chunk
-    width, separator, height = payload[1:].partition(b"\0")
-    return (name, payload[:1] + height + separator + width) if name == b"sCAL" else chunk
 
 
 def full_scale(dtype: np.dtype[Any]) -> float:

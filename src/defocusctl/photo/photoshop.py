@@ -56,9 +56,8 @@ def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> 
     Coordinates are then left out. Their names and that of unreadable data are added to ``removed``.
     """
     kept = []
-    position = count = 0
-    for resource in islice(_resources(resources), MAX_RESOURCES):
-        position, count = position + len(resource.whole), count + 1
+    found = list(islice(_resources(resources), MAX_RESOURCES))
+    for resource in found:
         if resource.number in EXIF:
             removed.exif.append(resource.data)
         elif resource.number == XMP:
@@ -67,8 +66,8 @@ def cleaned(resources: bytes, reframing: Reframing | None, removed: Removed) -> 
             removed.names.append(f"Photoshop {name}")
         elif resource.number not in PREVIEWS:
             kept.append(_kept(resource, reframing, removed))
-    if resources[position:].strip(b"\0"):
-        most = count == MAX_RESOURCES
+    if resources[sum(len(resource.whole) for resource in found) :].strip(b"\0"):
+        most = len(found) == MAX_RESOURCES
         removed.names.append(
             f"Photoshop data beyond {MAX_RESOURCES:,} resources" if most else "broken Photoshop data"
         )
@@ -85,11 +84,12 @@ def cleaned_coding(coding: Coding | None, reframing: Reframing | None, removed: 
     if isinstance(coding, TiffCoding):
         tags = []
         for tag in coding.tags:
-            if tag.code == PHOTOSHOP_TAG:
-                content = cleaned(tag.value, reframing, removed)
-                tag = TiffTag(tag.code, tag.kind, len(content), content)
-            elif tag.code == IPTC_TAG:
-                tag = _cleaned_tag_of_iptc(tag, reframing, removed)
+            if tag.code in (PHOTOSHOP_TAG, IPTC_TAG):
+                clean = cleaned if tag.code == PHOTOSHOP_TAG else cleaned_iptc
+                content = clean(tag.value, reframing, removed)
+                size = ifd.KIND_BYTES[tag.kind]  # the units of IPTC data may be several bytes
+                content += bytes(-len(content) % size)
+                tag = TiffTag(tag.code, tag.kind, len(content) // size, content)
             else:
                 tag = replace(tag, value=embedded_pictures.blanked(tag.value))
             if tag.value:
@@ -170,14 +170,6 @@ def _resources(resources: bytes) -> Iterator[Resource]:
         whole = resources[position : end + length % 2]
         yield Resource(number, resources[position:start], resources[start + 4 : end], whole)
         position += len(whole)
-
-
-def _cleaned_tag_of_iptc(tag: TiffTag, reframing: Reframing | None, removed: Removed) -> TiffTag:
-    """The tag of IPTC data, whose units may be several bytes, cleaned by ``cleaned_iptc``."""
-    content = cleaned_iptc(tag.value, reframing, removed)
-    size = ifd.KIND_BYTES[tag.kind]
-    content += bytes(-len(content) % size)
-    return TiffTag(tag.code, tag.kind, len(content) // size, content)
 
 
 def _resources_of_chunks(coding: PngCoding, reframing: Reframing | None, removed: Removed) -> PngCoding:

@@ -9,19 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from defocusctl.errors import InputError
-from defocusctl.photo import alpha, description, icc
+from defocusctl.photo import alpha, description, header, icc
 from defocusctl.photo.formats import avif, bmp, heif, jpeg, jxl, png, pnm, raw, tiff, webp
 from defocusctl.photo.geometry import Size
-from defocusctl.photo.header import (
-    CAMERA_RAW,
-    HEAD_BYTES,
-    HEIC,
-    JPEG_XL,
-    READABLE,
-    damaged,
-    identify,
-    missing_package,
-)
+from defocusctl.photo.header import CAMERA_RAW, HEAD_BYTES, HEIC, JPEG_XL
 from defocusctl.photo.model import Decoded, Photo, full_scale
 from defocusctl.photo.reframing import upright
 from defocusctl.photo.targets import read_as, written_format
@@ -69,7 +60,7 @@ def read_photo(
     path = whence if isinstance(whence, Path) else None
     with _naming(whence):
         data = source if isinstance(source, bytes) else _read_file(source)
-        kind = identify(data[:HEAD_BYTES])
+        kind = header.identify(data[:HEAD_BYTES])
         if kind == "TIFF" and raw.is_raw(data):  # only its directories distinguish it
             kind = CAMERA_RAW
         _check_package(kind)
@@ -115,7 +106,7 @@ def _naming(source: Path | str) -> Iterator[None]:
 
 
 def _check_package(kind: str) -> None:
-    if lack := missing_package(kind):
+    if lack := header.missing_package(kind):
         raise InputError(*lack)
 
 
@@ -126,10 +117,10 @@ def _read_file(path: Path, size: int = -1) -> bytes:
         if stat.S_ISDIR(mode):
             raise InputError("it is a folder", "give its photos, such as dir/*.jpg")
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise InputError("it is a device, not a file", READABLE)
+            raise InputError("it is a device, not a file", header.READABLE)
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
-            _check_package(identify(head))
+            _check_package(header.identify(head))
             if not handle.seekable():
                 return head + handle.read()
             handle.seek(0)
@@ -163,7 +154,9 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
                 "convert it to PNG or TIFF first, for example with ImageMagick",
             ) from error
         telling = isinstance(error, (OSError, ValueError, RuntimeError, SyntaxError)) and str(error)
-        raise damaged(f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken") from error
+        raise header.damaged(
+            f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken"
+        ) from error
 
 
 def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
@@ -179,7 +172,7 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
     found = description.checked(decoded.metadata)
     metadata, notes = found.metadata, [*decoded.warnings, *doubts]
     if metadata.icc is not None:
-        profile, wrong = _fitting_profile(metadata.icc, decoded.pixels.shape[2])
+        profile, wrong = icc.fitting(metadata.icc, decoded.pixels.shape[2])
         notes += wrong
         metadata = replace(metadata, icc=profile)
     if decoded.alpha is not None and white is not None and decoded.alpha.max(initial=0) <= 1 < white / 2:
@@ -204,16 +197,3 @@ def upright_photo(decoded: Decoded, kind: str, white: float | None) -> Photo:
         (*notes, *found.warnings, *lost),
         white,
     )
-
-
-def _fitting_profile(profile: bytes, colours: int) -> tuple[bytes | None, list[str]]:
-    """The profile for pixels of 1 or 3 colours, if any, and what is wrong with the file's own."""
-    if not icc.is_whole(profile):
-        return None, ["broken ICC profile left out"]
-    profile = profile[: icc.stated_length(profile)]
-    if icc.fits(profile, colours):
-        return profile, []
-    fitting = icc.for_colours(profile, colours)
-    fate = "left out" if fitting is None else "replaced by one of the same tone curve"
-    pixels = "grey" if colours == 1 else "RGB"
-    return fitting, [f"its ICC profile is for {icc.colours_of(profile)}, not for {pixels} pixels: {fate}"]

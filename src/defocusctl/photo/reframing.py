@@ -71,10 +71,6 @@ class Reframing:
         return self.after.pixels != self.before.pixels
 
     @property
-    def changes(self) -> bool:
-        return self.rotates or self.crops
-
-    @property
     def swaps_sides(self) -> bool:
         return swaps_sides(self.orientation)
 

@@ -38,10 +38,6 @@ def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
     """The metadata for a file of this format; ``converted`` means that the photo's own is another.
 
     ``dc:format`` is changed, false properties are removed. TIFF output takes none of these tags from EXIF.
-
-    Raises:
-        BrokenExifError: if the first directory cannot be read.
-        BrokenXmpError: if the packet is not well-formed XMP.
     """
     block = None if metadata.exif is None else _exif(metadata.exif, kind, converted)
     packet = None if metadata.xmp is None else _xmp(metadata.xmp, kind, converted)

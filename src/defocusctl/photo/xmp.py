@@ -58,7 +58,7 @@ def normalise(packet: Packet) -> int | None:
 
 
 def remove_references(packet: Packet) -> list[str]:
-    """Remove such properties; return what they were about, except for previews and parts."""
+    """Remove references to missing data; return what they were about, except for previews and parts."""
     about: list[str] = []
     for element in packet.rdf.walk():
         parts: list[Field | Element] = [*element.attributes, element]
@@ -72,16 +72,13 @@ def remove_references(packet: Packet) -> list[str]:
             about.append(subject)
         if subject is not None or part.name in (THUMBNAILS, EXTENDED):
             packet.cut(part)
-    return list(dict.fromkeys(about))
+    return about
 
 
 def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
     """The packet (or a new one) with the provenance as properties in the ``defocusctl`` namespace.
 
     An earlier provenance is replaced, however it was written; the padding at the end is dropped.
-
-    Raises:
-        BrokenXmpError: if the packet is not well-formed XMP.
     """
     parsed = Packet(EMPTY if packet is None else packet, limited=False)
     kept = _cut_provenance(parsed)

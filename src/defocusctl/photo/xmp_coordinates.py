@@ -41,11 +41,7 @@ class _OutsideError(Exception):
 
 
 def with_size(packet: bytes, size: Size) -> bytes:
-    """The packet with existing properties for the size of the picture set to ``size``.
-
-    Raises:
-        BrokenXmpError: if the packet is not well-formed XMP.
-    """
+    """The packet with existing properties for the size of the picture set to ``size``."""
     wanted = dict.fromkeys(WIDTHS, size.width) | dict.fromkeys(HEIGHTS, size.height)
     if not any(name.partition(" ")[2].encode() in packet for name in wanted):
         return packet
@@ -57,11 +53,7 @@ def with_size(packet: bytes, size: Size) -> bytes:
 
 
 def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
-    """The packet with all coordinates transformed, and the names of what was removed.
-
-    Raises:
-        BrokenXmpError: if the packet is not well-formed XMP.
-    """
+    """The packet with all coordinates transformed, and the names of what was removed."""
     parsed = Packet(packet, limited=False)
     lost = list(_remove_untransformable(parsed))
     if reframing.swaps_sides:
@@ -78,7 +70,7 @@ def reframed(packet: bytes, reframing: Reframing) -> tuple[bytes, list[str]]:
         for found, text in zip(fields, texts, strict=True):
             if text != found.text:
                 parsed.set(found, text)
-    return parsed.edited(), list(dict.fromkeys(lost))
+    return parsed.edited(), lost
 
 
 def _remove_untransformable(parsed: Packet) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """XMP packets (ISO 16684-1) as trees in which every part knows its position in the text.
 
 Expat parses a packet; edits then replace or cut parts of its text, so that everything else stays byte for
-byte, with its prefixes, quotes and line breaks. Names are written "URI local", as in expat.
+byte, with its prefixes, quotes and line breaks. Names are written "URI local", as in expat. Here and in what
+builds on it, functions raise BrokenXmpError for text that is not well-formed XMP.
 """
 
 import re
@@ -104,12 +105,7 @@ class Packet:
     """A parsed packet and the edits to make to it."""
 
     def __init__(self, text: bytes, *, limited: bool = True) -> None:
-        """Without limits for a packet that was within them when it was read: edits may have enlarged it.
-
-        Raises:
-            BrokenXmpError: if the text is not well-formed XMP.
-            LargeXmpError: if it exceeds the limits.
-        """
+        """Without limits for a packet that was within them when it was read: edits may have enlarged it."""
         self.bytes = as_utf8(text)
         self._limited = limited
         if limited and len(self.bytes) > LARGEST:
@@ -258,11 +254,7 @@ class Packet:
 
 
 def as_utf8(text: bytes) -> bytes:
-    """The packet in UTF-8, without anything before or after it.
-
-    Raises:
-        BrokenXmpError: if it is not in the encoding that its first bytes indicate.
-    """
+    """The packet in UTF-8, without anything before or after it."""
     foreign = next((name for start, name in WIDE_ENCODINGS.items() if text.startswith(start)), None)
     if foreign is not None:
         try:
