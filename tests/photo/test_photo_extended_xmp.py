@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from defocusctl.photo import conversion_warnings, has_provenance, read_photo, write_photo
+from defocusctl.photo import conversion_warnings, read_photo, write_photo
 from defocusctl.photo.formats.jpeg_segments import read_layout
+from defocusctl.photo.xmp import has_provenance
 from tests.photo import photo_files as files
 
 LIMIT = 65533 - 29

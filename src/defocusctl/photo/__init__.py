@@ -12,7 +12,6 @@ from defocusctl.photo.read import (
 )
 from defocusctl.photo.targets import backup_path, check_replaceable, check_writable_target, output_path
 from defocusctl.photo.write import conversion_warnings, write_photo
-from defocusctl.photo.xmp import has_provenance
 
 __all__ = [
     "DEFAULT_MAX_MEGAPIXELS",
@@ -30,7 +29,6 @@ __all__ = [
     "conversion_warnings",
     "cropped",
     "fitted",
-    "has_provenance",
     "is_own",
     "mask_of",
     "output_path",

@@ -85,11 +85,6 @@ def with_size(block: bytes, size: Size) -> bytes:
     return bytes(patched)
 
 
-def without_orientation(block: bytes) -> bytes:
-    """The block without the orientation in its first directory; nothing else moves."""
-    return ifd.without_tags(block, ifd.first_directory(block), {ORIENTATION})
-
-
 def resolution_of(block: bytes) -> Resolution | None:
     """The resolution in the block, if it states one."""
     entries, _ = ifd.read_directory(block, ifd.first_directory(block))

@@ -68,11 +68,7 @@ JPEG_XL_BUILDS = ("Linux x86_64", "Darwin arm64", "Windows AMD64")
 
 
 def identify(head: bytes) -> str:
-    """The format of a file by its first bytes, one of ``KINDS``; a camera RAW may appear as "TIFF".
-
-    Raises:
-        InputError: if the file is empty or of another kind.
-    """
+    """One of ``KINDS`` by a file's first bytes, or an InputError; a camera RAW may appear as "TIFF"."""
     if not head:
         raise InputError("the file is empty", "copy it again from where it came from")
     kind = _kind(head)
@@ -137,11 +133,7 @@ def missing_package(kind: str) -> tuple[str, str] | None:
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
-    """Check a size from a file's header before any pixels are decoded.
-
-    Raises:
-        InputError: if a side is not positive or the picture is above the limit.
-    """
+    """Refuse a size from a file's header if it is not positive or above the limit, before decoding."""
     if width < 1 or height < 1:
         raise InputError(f"its header claims a size of {width}x{height} pixels", "the file is damaged")
     megapixels = width * height / 1e6

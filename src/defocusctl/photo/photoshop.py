@@ -25,11 +25,7 @@ IPTC_MARK = 0x1C
 IPTC_PREVIEW, IPTC_ORIENTATION = ((2, 200), (2, 201), (2, 202)), (2, 131)  # by record and number
 EXIF, XMP = (0x0422, 0x0423), 0x0424
 RESOLUTION, SIDE = 0x03ED, 8  # resolution and units along x, then along y
-COORDINATES = {
-    0x0408: "guides",
-    0x041A: "slices",
-    **dict.fromkeys(range(0x07D0, 0x0BB8), "paths"),
-}
+COORDINATES = {0x0408: "guides", 0x041A: "slices", **dict.fromkeys(range(0x07D0, 0x0BB8), "paths")}
 
 
 @dataclass

@@ -31,7 +31,6 @@ ONLY_READ = {".mpo": "JPEG", ".jps": "JPEG", ".jif": "JPEG", ".jfi": "JPEG", ".p
 _READ = _KINDS | ONLY_READ
 BITMAP = ".pbm"
 GREYMAP = ".pgm"
-ENDING = "_deblurred"
 _SYSTEM = re.compile(
     r"""
     @eadir | @tmp | @syno\w* | @sharebin | \#recycle | \#snapshot | \#backup  # Synology
@@ -83,7 +82,7 @@ def output_path(source: Path, output: Path | str | None) -> Path:
     ``output`` is a file, or a folder if it exists as one or is a string that ends in a slash. If the source's
     suffix is missing or wrong, the output gets the right one.
     """
-    name = f"{source.stem}{ENDING}{right_suffix(source)}"
+    name = f"{source.stem}_deblurred{right_suffix(source)}"
     if output is None:
         return source.with_name(name)
     if Path(output).is_dir() or (isinstance(output, str) and output.endswith((os.sep, os.altsep or os.sep))):

@@ -106,16 +106,17 @@ def conversion_warnings(photo: Photo, target: Path) -> tuple[str, ...]:
     Raises:
         OutputError: if the format named by the target's suffix cannot hold the photo.
     """
-    _check_convertible(photo, target)
-    kind = format_of_suffix(target.suffix) or photo.format
+    kind = _check_convertible(photo, target)
     return (*_depth_warnings(photo, kind), *_metadata_warnings(photo, kind))
 
 
-def _check_convertible(photo: Photo, target: Path) -> None:
-    """Raise an OutputError if the target's suffix names a format that cannot hold the photo."""
+def _check_convertible(photo: Photo, target: Path) -> str:
+    """The format that the target's suffix names; an OutputError if it cannot hold the photo."""
     if photo.pixels.shape[2] == 3 and target.suffix.lower() == GREYMAP:
         raise OutputError(f"a PGM file such as '{target}' cannot hold colour", "end its name in .ppm")
-    _check_fits(photo, format_of_suffix(target.suffix) or photo.format)
+    kind = format_of_suffix(target.suffix) or photo.format
+    _check_fits(photo, kind)
+    return kind
 
 
 def _check_fits(photo: Photo, kind: str) -> None:
@@ -151,12 +152,10 @@ def _encode(
         jpeg.encode(pixels, metadata, quality, out)
     elif kind == "PPM":
         pnm.encode(pixels, metadata, out)
-    elif lossy := LOSSY.get(kind):
-        lossy(pixels, alpha, metadata, quality, out)
-    elif lossless := LOSSLESS.get(kind):
-        lossless(pixels, alpha, metadata, out)
+    elif kind in LOSSY:
+        LOSSY[kind](pixels, alpha, metadata, quality, out)
     else:
-        raise ValueError(f"no such format: {kind}")
+        LOSSLESS[kind](pixels, alpha, metadata, out)
 
 
 def _as_stored(samples: Samples, kind: str, white: float) -> Samples:

@@ -30,9 +30,6 @@ CAMERA_RAW_GEOMETRY = (
 )
 APPLE_GEOMETRY = ("Crop", "Affine", "Straighten")
 RECTANGLE = ("rbX", "rbY", "rbW", "rbH")  # of IPTC
-LOST_PANORAMA, LOST_CROP = "the geometry of a panorama", "Camera Raw's crop and masks"
-LOST_PAGE = "the size of the page"
-LOST_APPLE_CROP = "the crop in Apple's adjustments"
 LOST_REGION, LOST_SUBJECT = "marked regions (faces and the like)", "the subject's position"
 
 
@@ -78,13 +75,13 @@ def _remove_untransformable(parsed: Packet) -> Iterator[str]:
     for part in parsed.properties:
         namespace, _, local = part.name.partition(" ")
         if namespace == PANORAMA:
-            lost = LOST_PANORAMA
+            lost = "the geometry of a panorama"
         elif part.name == PAGES:
-            lost = LOST_PAGE
+            lost = "the size of the page"
         elif namespace == RAW and local.startswith(CAMERA_RAW_GEOMETRY) and part.text != "False":
-            lost = LOST_CROP
+            lost = "Camera Raw's crop and masks"
         elif namespace == APPLE and local.startswith(APPLE_GEOMETRY):
-            lost = LOST_APPLE_CROP
+            lost = "the crop in Apple's adjustments"
         else:
             continue
         parsed.cut(part)

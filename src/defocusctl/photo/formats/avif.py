@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from defocusctl.photo import exif
+from defocusctl.photo import exif, ifd
 from defocusctl.photo.alpha import filled
 from defocusctl.photo.formats import boxes, left_out
 from defocusctl.photo.header import check_size, unsupported
@@ -71,12 +71,15 @@ def encode(
         samples = np.dstack([np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha])
     else:
         samples = pixels[:, :, 0] if grey else pixels
+    block = metadata.exif or b""
+    if block:
+        block = ifd.without_tags(block, ifd.first_directory(block), {exif.ORIENTATION})
     Image.fromarray(samples).save(
         out,
         "AVIF",
         quality=quality or FINEST_QUALITY,
         subsampling="4:0:0" if grey else "4:4:4",
         icc_profile=metadata.icc or b"",
-        exif=exif.without_orientation(metadata.exif) if metadata.exif else b"",
+        exif=block,
         xmp=metadata.xmp or b"",
     )

@@ -5,7 +5,7 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin
+from PIL import BmpImagePlugin, Image
 
 from defocusctl.photo.formats import left_out
 from defocusctl.photo.header import check_size, damaged
@@ -23,19 +23,23 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     """Read a BMP of 1 to 32 bits per pixel; palettes become RGB (or grey if all their colours are grey)."""
     if len(data) < SHORTEST:
         raise damaged("its header is cut short")
-    image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    image: Image.Image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
-    samples = np.asarray(image.convert({"P": "RGB", "1": "L"}.get(image.mode)))
+    indexed = image.mode == "P"
+    if image.mode in ("P", "1"):
+        image = image.convert("RGB" if indexed else "L")
+    samples = np.asarray(image)
     samples = samples.reshape(*samples.shape[:2], -1)
     alpha = samples[:, :, 3] if samples.shape[2] == 4 and samples[:, :, 3].any() else None  # some leave it 0
     pixels = samples[:, :, :3]
-    if image.mode == "P" and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
+    if indexed and np.array_equal(pixels, np.broadcast_to(pixels[:, :, :1], pixels.shape)):
         pixels = pixels[:, :, :1]
     header = int.from_bytes(data[14:18], "little")  # the length of the second one, which Pillow has read
     profile, lost = _colours(data, header)
     (length,) = struct.unpack_from("<I", data, 2)  # some writers omit it or get it wrong
     lost += left_out.after_the_end(data, length) if length > FILE_HEADER else []
-    metadata = Metadata(icc=profile, resolution=_resolution(data) if header >= INFO_HEADER else None)
+    x, y = struct.unpack_from("<ii", data, 38) if header >= INFO_HEADER else (0, 0)
+    metadata = Metadata(icc=profile, resolution=Resolution(x, y, "m") if x > 0 and y > 0 else None)
     return Decoded(pixels, alpha, metadata, warnings=left_out.warning(lost))
 
 
@@ -80,8 +84,3 @@ def _colours(data: bytes, header: int) -> tuple[bytes | None, list[str]]:
     if kind == CALIBRATED and any(data[74 : FILE_HEADER + V4_HEADER]):
         return None, ["its colour description (primaries and gamma)"]
     return None, ["a link to its ICC profile"] if kind == LINKED else []
-
-
-def _resolution(data: bytes) -> Resolution | None:
-    x, y = struct.unpack_from("<ii", data, 38)
-    return Resolution(x, y, "m") if x > 0 and y > 0 else None

@@ -56,7 +56,11 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     if samples.shape[:2] != (height, width):
         raise damaged("its header contradicts itself")
     depth = int(picture.info["bit_depth"])
-    samples = _to_full_range(samples, depth)
+    if depth > 8:  # white becomes 65535
+        white = 2**depth - 1
+        if int(samples.max()) > white:
+            raise damaged("a value is above the largest")
+        samples = rescaled(samples, white, 65535)
     colours = samples.shape[2] - picture.has_alpha
     alpha = samples[:, :, -1] if picture.has_alpha else None
     info = picture.info
@@ -128,13 +132,3 @@ def encode(
 def foreign_colours(coding: HeifCoding) -> bool:
     """Whether the file describes its colours only by codes, and not as sRGB."""
     return coding.colours is not None and not boxes.is_srgb(*coding.colours)
-
-
-def _to_full_range(samples: Samples, depth: int) -> Samples:
-    """8-bit samples unchanged; 9 to 16 bits as uint16 with white at 65535."""
-    if depth == 8 and samples.dtype == np.uint8:
-        return samples
-    top = 2**depth - 1
-    if samples.size and int(samples.max()) > top:
-        raise damaged("a value is above the largest")
-    return rescaled(samples, top, 65535)

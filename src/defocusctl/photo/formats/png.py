@@ -213,9 +213,8 @@ def _content(name: bytes, keyword: bytes, payload: bytes) -> bytes:
 
 
 def _metadata_chunks(metadata: Metadata) -> list[Chunk]:
-    chunks: list[Chunk] = []
     source = metadata.coding.chunks if isinstance(metadata.coding, PngCoding) else ()
-    chunks += [chunk for chunk in source if chunk[0] in COLOUR_CHUNKS + CALIBRATION_CHUNKS]
+    chunks = [chunk for chunk in source if chunk[0] in COLOUR_CHUNKS + CALIBRATION_CHUNKS]
     if metadata.icc is not None:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.resolution is not None:

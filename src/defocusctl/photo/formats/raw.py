@@ -31,11 +31,7 @@ TELLING |= {STRIP_OFFSETS, STRIP_LENGTHS, TILE_OFFSETS, TILE_LENGTHS}
 MAKER_NOTE, COLOUR_SPACE = 37500, 40961
 OF_THE_RAW = frozenset((318, 319, 37121, 37122, 41730, 42240, MAKER_NOTE, COLOUR_SPACE))
 """Colours, compression and colour filters of the file itself; the result is sRGB."""
-XMP_OF_THE_RAW = (
-    f"{EXIF} ColorSpace",
-    f"{EXIF} CFAPattern",
-    "http://ns.adobe.com/photoshop/1.0/ ICCProfile",
-)
+XMP_OF_THE_RAW = (f"{EXIF} ColorSpace", f"{EXIF} CFAPattern", "http://ns.adobe.com/photoshop/1.0/ ICCProfile")
 REDUCED_PAGE = 1
 SRGB = 1
 RAW_COLOURS = (32803, 34892)

@@ -43,7 +43,9 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         check_size(page.imagewidth, page.imagelength, max_megapixels)
         warnings = checks.refuse_several_pages(data, tiff)
         checks.refuse_unsupported(page)
-        _complete_length(page)
+        if page.compression == checks.UNCOMPRESSED and page.databytecounts == (0,):  # some leave it at 0
+            row = -(-page.imagewidth * page.samplesperpixel * page.bitspersample // 8)
+            page.databytecounts = (row * page.imagelength,)
         checks.refuse_oversized(data, page)
         stored = _stored(data, page)
         directory = tags.read(data, page)
@@ -108,13 +110,6 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
             maxworkers=1,
         )
     carried.append_to(out)
-
-
-def _complete_length(page: Any) -> None:
-    """Compute the length of a single uncompressed strip, which some programs leave at 0."""
-    if page.compression == checks.UNCOMPRESSED and page.databytecounts == (0,):
-        row = -(-page.imagewidth * page.samplesperpixel * page.bitspersample // 8)
-        page.databytecounts = (row * page.imagelength,)
 
 
 def _stored(data: bytes, page: Any) -> Samples:
