@@ -87,7 +87,7 @@ def turned(metadata: Metadata, upright: Size, orientation: int) -> tuple[Metadat
 
 def cropped(photo: Photo, region: Box) -> Photo:
     """The part ``region`` of a photo, with all metadata that still apply."""
-    metadata, warnings = reframed(photo.metadata, Reframing.crop(photo.size, region))
+    metadata, warnings = reframed(photo.metadata, Reframing(photo.size, 1, region))
     return replace(
         photo,
         pixels=photo.pixels[region.slices],

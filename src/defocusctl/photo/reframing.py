@@ -53,11 +53,6 @@ class Reframing:
         stored = Size(upright.width, upright.height) if swaps_sides(orientation) else upright
         return cls(stored, orientation, Box(0, 0, upright.height, upright.width))
 
-    @classmethod
-    def crop(cls, whole: Size, box: Box) -> "Reframing":
-        """Cropping an upright picture to ``box``."""
-        return cls(whole, 1, box)
-
     @property
     def after(self) -> Size:
         return self.box.size

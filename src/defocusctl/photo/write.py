@@ -197,13 +197,10 @@ def _depth_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
 def _metadata_warnings(photo: Photo, kind: str) -> tuple[str, ...]:
     metadata = photo.metadata
     parts = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
-    if kind in WITHOUT_METADATA:
-        lost = [name for name, content in parts.items() if content]
-    elif kind == "JPEG":
-        crowded = metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, jpeg_metadata.LARGEST_XMP)
-        lost = ["provenance in addition to its XMP"] if crowded else []
-    else:
-        lost = []
+    lost = [name for name, content in parts.items() if content and kind in WITHOUT_METADATA]
+    limit = jpeg_metadata.LARGEST_XMP
+    if kind == "JPEG" and metadata.xmp and extended_xmp.crowds_out_provenance(metadata.xmp, limit):
+        lost.append("provenance in addition to its XMP")
     if metadata.icc and kind not in WITHOUT_METADATA and _profile_for(photo, kind) is None:
         lost.append("grey ICC profile" if icc.fits(metadata.icc, 1) else "oversized ICC profile")
     if kind == "PPM" and photo.format != "PPM" and metadata.resolution:

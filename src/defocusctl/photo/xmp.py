@@ -82,7 +82,6 @@ def add_provenance(packet: bytes | None, provenance: Provenance) -> bytes:
     """
     parsed = Packet(EMPTY if packet is None else packet, limited=False)
     kept = _cut_provenance(parsed)
-    parsed.cut_padding()
     abouts = [found.text for each in kept for found in each.attributes if found.name == ABOUT]
     rdf = parsed.prefix
     properties = {"software": provenance.software, **provenance.settings}
@@ -96,12 +95,12 @@ def without_provenance(packet: bytes) -> bytes:
     """The packet without padding, properties of an earlier run, and Descriptions that held only those."""
     parsed = Packet(packet, limited=False)
     _cut_provenance(parsed)
-    parsed.cut_padding()
     return parsed.edited()
 
 
 def _cut_provenance(parsed: Packet) -> list[Element]:
-    """Remove the properties of an earlier run; return the Descriptions that still have others."""
+    """Remove padding and an earlier run's properties; return the Descriptions that still have others."""
+    parsed.cut_padding()
     for element in parsed.rdf.walk():
         for part in element.properties:
             if part.name.startswith(NAMESPACE):

@@ -56,8 +56,6 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
         decoded = _decode_interlaced(pixel_chunks, header)
     else:
         decoded = imagecodecs.png_decode(_assemble(pixel_chunks))
-    if decoded.shape[:2] != (height, width):
-        raise damaged("its header contradicts itself")
     samples = decoded.reshape(height, width, -1)
     alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     pixels = samples[:, :, :-1] if alpha is not None else samples

@@ -126,10 +126,7 @@ def read_metadata(data: bytes, preview: Callable[[], bytes | None]) -> Metadata:
     """
     block = _as_tiff(data)
     if block is not None:
-        try:
-            entries, _ = ifd.read_directory(block, ifd.first_directory(block))
-        except (ifd.BrokenExifError, struct.error):
-            entries = []
+        entries, _ = ifd.read_directory(block, ifd.first_directory(block))
         if any(entry.tag.code == ifd.EXIF_IFD for entry in entries):
             xmp = next((entry.tag.value for entry in entries if entry.tag.code == tiff_tags.XMP), None)
             return Metadata(exif=_from_directory(block, entries), xmp=_xmp(xmp) if xmp else None)

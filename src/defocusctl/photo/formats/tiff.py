@@ -89,11 +89,11 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
     predictor = compression in PREDICTABLE and (coding is None or coding.predictor != 1)
     if samples.dtype == np.float64:
         predictor = False
-    carried = tags.Carried.of(metadata)
+    byte_order, main, subs = tags.carried(metadata)
     resolution = metadata.resolution
     if resolution is not None and resolution.unit == "m":
         resolution = Resolution(resolution.x / 100, resolution.y / 100, "cm")
-    with tifffile.TiffWriter(out, byteorder=carried.byte_order) as writer:
+    with tifffile.TiffWriter(out, byteorder=byte_order) as writer:
         writer.write(
             samples[:, :, 0] if samples.shape[2] == 1 else samples,
             photometric="minisblack" if grey else "rgb",
@@ -109,7 +109,7 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
             extratags=[(tags.XMP, 1, len(metadata.xmp), metadata.xmp, True)] if metadata.xmp else (),
             maxworkers=1,
         )
-    carried.append_to(out)
+    tags.append(out, byte_order, main, subs)
 
 
 def _stored(data: bytes, page: Any) -> Samples:

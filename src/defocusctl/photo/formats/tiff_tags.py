@@ -138,54 +138,46 @@ def _not_carried(tags: list[TiffTag], named: dict[int, str], order: ifd.ByteOrde
     return [*known, *large]
 
 
-@dataclass(frozen=True)
-class Carried:
-    """The tags to add to a new file: those of its first directory, and its sub-directories."""
+def carried(metadata: Metadata) -> tuple[ifd.ByteOrder, list[TiffTag], dict[int, list[TiffTag]]]:
+    """The byte order of a new file, and tags and sub-directories to add to its first directory.
 
-    byte_order: ifd.ByteOrder
-    main: list[TiffTag]
-    subs: dict[int, list[TiffTag]]
+    They are those of the EXIF block and of a TIFF source, or the IPTC and Photoshop data of a JPEG.
+    """
+    coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
+    order: ifd.ByteOrder = coding.byte_order if coding else "<"
+    kept = {tag.code: tag for tag in coding.tags} if coding else {}
+    if isinstance(metadata.coding, JpegCoding):
+        kept = photoshop.as_tags(metadata.coding)
+    subs: dict[int, list[TiffTag]] = {}
+    if metadata.exif is not None:
+        order = ifd.byte_order(metadata.exif)
+        entries, _ = ifd.read_directory(metadata.exif, ifd.first_directory(metadata.exif))
+        kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
+        for pointer, found in ifd.sub_directories(metadata.exif, entries).items():
+            if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
+                subs[pointer] = tags
+    return order, list(kept.values()), subs
 
-    @classmethod
-    def of(cls, metadata: Metadata) -> "Carried":
-        """The tags of the EXIF block and of a TIFF source, or the IPTC and Photoshop data of a JPEG.
 
-        The file gets the block's byte order.
-        """
-        coding = metadata.coding if isinstance(metadata.coding, TiffCoding) else None
-        order: ifd.ByteOrder = coding.byte_order if coding else "<"
-        kept = {tag.code: tag for tag in coding.tags} if coding else {}
-        if isinstance(metadata.coding, JpegCoding):
-            kept = photoshop.as_tags(metadata.coding)
-        subs: dict[int, list[TiffTag]] = {}
-        if metadata.exif is not None:
-            order = ifd.byte_order(metadata.exif)
-            entries, _ = ifd.read_directory(metadata.exif, ifd.first_directory(metadata.exif))
-            kept |= {entry.tag.code: entry.tag for entry in entries if _is_storable(entry.tag)}
-            for pointer, found in ifd.sub_directories(metadata.exif, entries).items():
-                if tags := [entry.tag for entry in found if _is_storable(entry.tag)]:
-                    subs[pointer] = tags
-        return cls(order, list(kept.values()), subs)
+def append(out: BinaryIO, order: ifd.ByteOrder, main: list[TiffTag], subs: dict[int, list[TiffTag]]) -> None:
+    """Append a longer first directory to a finished file, and make its header point to it.
 
-    def append_to(self, out: BinaryIO) -> None:
-        """Append a longer first directory to a finished file, and make its header point to it.
-
-        Files above 4 GB (BigTIFF) are left unchanged.
-        """
-        out.seek(0)
-        header = out.read(8)
-        if not (self.main or self.subs) or header[2:4] not in (b"*\0", b"\0*"):
-            return
-        out.seek(struct.unpack_from(self.byte_order + "I", header, 4)[0])
-        (count,) = struct.unpack(self.byte_order + "H", out.read(2))
-        written = ifd.stored_tags(out.read(12 * count), self.byte_order)
-        added = [tag for tag in self.main if tag.code not in written]
-        end = out.seek(0, 2)
-        base = end + end % 2
-        out.seek(base)
-        out.write(ifd.directory_bytes(self.byte_order, [*written.values(), *added], self.subs, base))
-        out.seek(4)
-        out.write(struct.pack(self.byte_order + "I", base))
+    Files above 4 GB (BigTIFF) are left unchanged.
+    """
+    out.seek(0)
+    header = out.read(8)
+    if not (main or subs) or header[2:4] not in (b"*\0", b"\0*"):
+        return
+    out.seek(struct.unpack_from(order + "I", header, 4)[0])
+    (count,) = struct.unpack(order + "H", out.read(2))
+    written = ifd.stored_tags(out.read(12 * count), order)
+    added = [tag for tag in main if tag.code not in written]
+    end = out.seek(0, 2)
+    base = end + end % 2
+    out.seek(base)
+    out.write(ifd.directory_bytes(order, [*written.values(), *added], subs, base))
+    out.seek(4)
+    out.write(struct.pack(order + "I", base))
 
 
 def _is_storable(tag: TiffTag) -> bool:
