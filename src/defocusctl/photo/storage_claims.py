@@ -17,21 +17,20 @@ MIME_TYPES = {
     HEIC: "image/heic",
     JPEG_XL: "image/jxl",
 }
-BITS, COMPRESSION, COMPONENTS, BITS_PER_PIXEL = 258, 259, 37121, 37122
+BITS, COMPRESSION, BITS_PER_PIXEL = 258, 259, 37122
 JPEG_VALUES = {BITS: {8}, COMPRESSION: {6, 7}}
 PLACES = frozenset((273, 278, 279, *range(322, 326)))  # strips and tiles
 STORAGE = {
-    BITS: "BitsPerSample",
-    COMPRESSION: "Compression",
-    262: "PhotometricInterpretation",
-    277: "SamplesPerPixel",
-    284: "PlanarConfiguration",
-    317: "Predictor",
-    530: "YCbCrSubSampling",
-    COMPONENTS: "ComponentsConfiguration",
-    BITS_PER_PIXEL: "CompressedBitsPerPixel",
+    f"{TIFF} BitsPerSample": BITS,
+    f"{TIFF} Compression": COMPRESSION,
+    f"{TIFF} PhotometricInterpretation": 262,
+    f"{TIFF} SamplesPerPixel": 277,
+    f"{TIFF} PlanarConfiguration": 284,
+    f"{TIFF} Predictor": 317,
+    f"{TIFF} YCbCrSubSampling": 530,
+    f"{EXIF} ComponentsConfiguration": 37121,
+    f"{EXIF} CompressedBitsPerPixel": BITS_PER_PIXEL,
 }
-NAMESPACES = dict.fromkeys((COMPONENTS, BITS_PER_PIXEL), EXIF)
 
 
 def corrected(metadata: Metadata, kind: str, *, converted: bool) -> Metadata:
@@ -60,12 +59,11 @@ def _exif(block: bytes, kind: str, converted: bool) -> bytes:
 
 def _xmp(packet: bytes, kind: str, converted: bool) -> bytes:
     parsed = Packet(packet, limited=False)
-    codes = {f"{NAMESPACES.get(code, TIFF)} {name}": code for code, name in STORAGE.items()}
     for part in parsed.properties:
         fields = [part] if isinstance(part, Field) else list(part.fields())
-        if part.name in codes:
+        if part.name in STORAGE:
             values = {int(each.text) for each in fields if each.text.isdecimal()}
-            if _is_false(codes[part.name], values, kind, converted):
+            if _is_false(STORAGE[part.name], values, kind, converted):
                 parsed.cut(part)
         for each in fields:
             if each.name == FORMAT and kind in MIME_TYPES and each.text != MIME_TYPES[kind]:
@@ -78,4 +76,4 @@ def _is_false(code: int, values: set[int], kind: str, converted: bool) -> bool:
     known = JPEG_VALUES.get(code) if kind == "JPEG" else None
     if known is not None:
         return not values or not values <= known
-    return code == BITS_PER_PIXEL or (converted and code in STORAGE)
+    return code == BITS_PER_PIXEL or (converted and code in STORAGE.values())

@@ -16,14 +16,7 @@ from defocusctl.photo.header import damaged, unsupported
 
 REDUCED_PAGE = 1
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, tags.YCBCR
-UNSUPPORTED_COLOURS = {
-    5: "CMYK",
-    8: "CIE L*a*b* colour",
-    9: "ICC L*a*b* colour",
-    10: "ITU L*a*b* colour",
-    32844: "LogL",
-    32845: "LogLuv colour",
-}
+UNSUPPORTED_COLOURS = {5: "CMYK", 8: "CIE L*a*b* colour"}
 UNCOMPRESSED, LZW, JPEG, DEFLATE, PACKBITS, LZMA, ZSTD, WEBP = 1, 5, 7, 8, 32773, 34925, 50000, 50001
 OLD_DEFLATE = 32946
 KEPT_COMPRESSIONS = {
@@ -91,13 +84,13 @@ def refuse_unsupported(page: Any) -> None:
     """Refuse unsupported colour models, compressions, depths and channels."""
     if name := UNSUPPORTED_COLOURS.get(page.photometric):
         raise unsupported(name, "convert the photo to RGB first")
+    undecodable = page.photometric == YCBCR and page.compression != JPEG
+    if undecodable or page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
+        raise unsupported("a TIFF of this kind of colour", "convert the photo to RGB first")
     if page.compression not in (*KEPT_COMPRESSIONS, JPEG, WEBP):
         raise unsupported(
             f"a TIFF with compression {int(page.compression)}", "save it with LZW or Deflate first"
         )
-    undecodable = page.photometric == YCBCR and page.compression != JPEG
-    if undecodable or page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
-        raise unsupported("a TIFF of this kind of colour", "convert the photo to RGB first")
     dtype = None if page.dtype is None else page.dtype.name
     packed_depths = (1,) if page.compression == LZW else (1, 2, 4)
     packed = page.bitspersample in packed_depths and page.photometric != RGB
