@@ -58,12 +58,16 @@ def _cuda_device(index: int) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """``auto``, ``fp32``, ``bf16`` or ``fp16`` -> one of the last three.
 
+    ``auto`` is fp16 on GPUs with tensor cores, bf16 on CPUs that compute in it, else fp32.
+
     Raises:
         UsageError: if there is no such precision.
         DeviceError: if the device cannot compute in it.
     """
     if name == "auto":
-        return _fastest_precision(device)
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _VOLTA:
+            return "fp16"
+        return "bf16" if device.type == "cpu" and _cpu_computes_in_bf16() else "fp32"
     if name not in PRECISIONS:
         raise UsageError(f"'{name}' is not a precision", "use auto, fp32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
@@ -73,22 +77,10 @@ def choose_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def _fastest_precision(device: torch.device) -> str:
-    """fp16 on GPUs with tensor cores, bf16 on CPUs that compute in it, else fp32."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _VOLTA:
-        return "fp16"
-    if device.type == "cpu" and _cpu_computes_in_bf16():
-        return "bf16"
-    return "fp32"
-
-
 def _cpu_computes_in_bf16() -> bool:
     """Whether the CPU has bfloat16 instructions; emulating them would be slower than float32."""
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):  # private in PyTorch 2.4 to 2.13
-        supported = getattr(torch.cpu, name, None)
-        if supported is not None and supported():
-            return True
-    return False
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private in PyTorch 2.4 to 2.13
+    return any(getattr(torch.cpu, name)() for name in names if hasattr(torch.cpu, name))
 
 
 def free_memory(device: torch.device) -> int:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self, TypeVar
 
 Item = TypeVar("Item")
@@ -34,16 +34,10 @@ class Interruption:
 
     def __enter__(self) -> Self:
         self._caller.start()
-        self._previous = (
-            {number: signal.signal(number, self._note) for number in SIGNALS}
-            if threading.current_thread() is threading.main_thread()
-            else {}
-        )
+        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._calls.put(False)

@@ -10,26 +10,11 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import psutil
 
 ROOT = Path("/")
 """The root under which ``proc`` and the mounted control groups are read."""
-
-
-class _MemoryFiles(NamedTuple):
-    """The file names in one cgroup version, and its field of ``memory.stat`` for the inactive file cache."""
-
-    limits: tuple[str, ...]
-    used: str
-    reclaimable: str
-
-
-_MEMORY_FILES = {
-    2: _MemoryFiles(("memory.max", "memory.high"), "memory.current", "inactive_file"),
-    1: _MemoryFiles(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
-}
 
 
 def total_memory() -> int:
@@ -57,10 +42,13 @@ def processor_quota() -> int | None:
 def _memory_limits() -> Iterator[tuple[int, int]]:
     """Limit and usage, in bytes, of every enclosing group that has a limit."""
     for version, group in _groups("memory"):
-        files = _MEMORY_FILES[version]
-        limits = [limit for limit in (_number(group / name) for name in files.limits) if limit is not None]
+        if version == 2:
+            names, usage, cache = ["memory.max", "memory.high"], "memory.current", "inactive_file"
+        else:
+            names, usage, cache = ["memory.limit_in_bytes"], "memory.usage_in_bytes", "total_inactive_file"
+        limits = [limit for name in names if (limit := _number(group / name)) is not None]
         if limits:
-            used = (_number(group / files.used) or 0) - _field(group / "memory.stat", files.reclaimable)
+            used = (_number(group / usage) or 0) - _field(group / "memory.stat", cache)
             yield min(limits), max(0, used)
 
 
