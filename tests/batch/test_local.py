@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +21,6 @@ from defocusctl.batch.restore_queue import AbandonedError, RestoreQueue
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
 from defocusctl.deblurrer import Deblurrer
 from defocusctl.errors import ExitCode, InputError
-from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restored import Restored
 from defocusctl.restoring.settings import RestoreSettings
 from tests.batch.folders import sha256, write_photos
@@ -54,18 +53,14 @@ def opened_by(work: PhotoWork, job: Job) -> Opened:
 
 
 def outcomes(
-    loaded: Deblurrer,
-    jobs: Iterable[Job],
-    *,
-    concurrency: Concurrency = TWO_AT_ONCE,
-    room_for: Callable[[Size], int] = lambda size: 1,
+    loaded: Deblurrer, jobs: Iterable[Job], *, concurrency: Concurrency = TWO_AT_ONCE
 ) -> list[Outcome]:
-    return list(LocalEngine(room_for=room_for).outcomes(work_with(loaded), jobs, Stop(), concurrency))
+    return list(LocalEngine().outcomes(work_with(loaded), jobs, Stop(), concurrency))
 
 
 def run(loaded: Deblurrer, jobs: Iterable[Job], stop: Stop) -> Generator[Outcome, None, None]:
     """Outcomes as they come, of photos that are restored one by one."""
-    return LocalEngine(room_for=lambda _: 1).outcomes(work_with(loaded), jobs, stop, TWO_AT_ONCE)
+    return LocalEngine().outcomes(work_with(loaded), jobs, stop, TWO_AT_ONCE)
 
 
 def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> None:
@@ -83,7 +78,9 @@ def test_every_job_has_one_outcome_with_what_was_written(loaded: Deblurrer) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "levels"), [("fp32", 0), ("bf16", 1)])
-def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, levels: int) -> None:
+def test_photos_that_share_a_batch_are_as_if_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, precision: str, levels: int
+) -> None:
     """Grey and colour of one size together, in several tiles; another size by itself."""
     names = ["a.png", "b.png", "c.pgm", "large.png", "d.png", "e.png"]
     write_photos(Path("in"), names, size=(60, 30))
@@ -110,7 +107,8 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
 
     together: dict[str, np.ndarray] = {}
     watched = Watched(work.deblurrer, work.options, work.out)
-    queue = RestoreQueue(watched, 1, lambda: False, room_for=lambda size: 3)
+    monkeypatch.setattr(work.deblurrer.restorer.planner, "room_for", lambda size: 3)
+    queue = RestoreQueue(watched, 1, lambda: False)
     with ThreadPoolExecutor(len(opened)) as pool:
         ended = []
         for one in opened:
@@ -127,7 +125,9 @@ def test_photos_that_share_a_batch_are_as_if_alone(home: Path, precision: str, l
         assert np.abs(one.astype(int) - other).max() <= levels
 
 
-def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
+def test_one_bad_photo_fails_alone_even_in_a_batch(
+    loaded: Deblurrer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ["a.tif", "bad.tif", "c.tif"]
     for name in names:
         values = np.full((40, 40, 3), 0.5, np.float32)
@@ -135,10 +135,8 @@ def test_one_bad_photo_fails_alone_even_in_a_batch(loaded: Deblurrer) -> None:
         Path("in").mkdir(exist_ok=True)
         tifffile.imwrite(Path("in") / name, values, photometric="rgb")
     concurrency = Concurrency(computing=1, threads=1, reading=1, photos=4)
-    ended = {
-        o.entry.input: o.entry
-        for o in outcomes(loaded, jobs_for(names), concurrency=concurrency, room_for=lambda _: 4)
-    }
+    monkeypatch.setattr(loaded.restorer.planner, "room_for", lambda size: 4)
+    ended = {o.entry.input: o.entry for o in outcomes(loaded, jobs_for(names), concurrency=concurrency)}
     assert [ended[name].status for name in names] == [Status.DONE, Status.FAILED, Status.DONE]
     assert ended["bad.tif"].exit_code == ExitCode.INPUT
     assert ended["bad.tif"].sha256 == sha256(Path("in/bad.tif"))

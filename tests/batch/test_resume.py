@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,12 @@ def stamped(job: Job) -> Entry:
 def judged_again(job: Job, entry: Entry, *, verify: bool = False) -> Verdict:
     """As the next run judges it, which finds the photo anew."""
     found = replace(job, stamp=recorded_stamp(job.source))
-    entries = {entry.input: Entry.from_json(entry.as_json())}
+    entries = {entry.input: Entry.from_json(asdict(entry))}
     return next(Judge(SETTINGS, Path("out"), verify=verify).judge([found], entries))
 
 
 def reason(job: Job, entry: Entry | None, settings: Settings = SETTINGS, *, force: bool = False) -> Reason:
-    entries = {} if entry is None else {entry.input: Entry.from_json(entry.as_json())}
+    entries = {} if entry is None else {entry.input: Entry.from_json(asdict(entry))}
     return next(Judge(settings, Path("out"), force=force).judge([job], entries)).reason
 
 
@@ -98,7 +98,7 @@ def test_a_result_that_somebody_changed_is_named_before_it_is_replaced(job: Job)
 
 
 def test_a_manifest_without_a_setting_had_its_default(job: Job) -> None:
-    entry = entry_of(job).as_json()
+    entry = asdict(entry_of(job))
     del entry["settings"]["white"]
     entries = {job.name: Entry.from_json(entry)}
 
@@ -159,7 +159,7 @@ def test_a_copy_of_the_same_bytes_is_read_once(job: Job, path: str) -> None:
 
 
 def test_what_an_older_version_recorded_is_read_once(job: Job) -> None:
-    values = entry_of(job).as_json()
+    values = asdict(entry_of(job))
     del values["stamp"], values["stamps"]
     entry = Entry.from_json(values)
     assert judged_again(job, entry).refreshed == stamped(job)
@@ -209,7 +209,7 @@ def test_a_folder_that_version_0_1_left_is_resumed(job: Job) -> None:
     history = History.read(Path("out"))
     assert history.reserved == {"a.png", "b.png"}
     assert list(history.entries) == ["a.png"]
-    assert history.entries["a.png"].as_json() == line | {"warnings": ("a warning",)}
+    assert asdict(history.entries["a.png"]) == line | {"warnings": ("a warning",)}
     for path in (source, result):
         replace_unseen(path)  # which shows that nothing is read
     found = replace(job, stamp=recorded_stamp(source))

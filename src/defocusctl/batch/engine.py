@@ -15,7 +15,6 @@ import torch
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.restore_queue import AbandonedError, OnStart, OnTile, RestoreQueue
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
-from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.system.interruption import next_of
 from defocusctl.system.threads import torch_threads
@@ -140,14 +139,11 @@ def run_in_threads(
 class LocalEngine:
     """An engine of threads, each of which takes one photo from file to file.
 
-    There are ``Concurrency.photos`` threads, and so at most that many photos in memory;
-    ``Concurrency.reading`` of them may read at once, and ``Concurrency.computing`` more threads restore.
-    ``jobs`` requests that many photos at once; ``room_for`` says how many photos of a size form a batch, by
-    default as many as the network allows.
+    There are ``Concurrency.photos`` threads; ``Concurrency.reading`` of them may read at once, and
+    ``Concurrency.computing`` more threads restore. ``jobs`` requests that many photos at once.
     """
 
     jobs: int | None = None
-    room_for: Callable[[Size], int] | None = None
     on_start: OnStart = lambda _: None
     on_tile: OnTile = lambda *_: None
 
@@ -174,7 +170,6 @@ class LocalEngine:
             concurrency.computing,
             lambda: closed.is_set() or stop.abandoned(),
             requested=stop.requested,
-            room_for=self.room_for,
             on_start=self.on_start,
             on_tile=self.on_tile,
         )
@@ -224,13 +219,11 @@ class _PixelLimit:
 
     @contextmanager
     def holding(self, pixels: int) -> Iterator[None]:
-        self._change(pixels)
+        with self._changed:
+            self._held += pixels
         try:
             yield
         finally:
-            self._change(-pixels)
-
-    def _change(self, pixels: int) -> None:
-        with self._changed:
-            self._held += pixels
-            self._changed.notify_all()
+            with self._changed:
+                self._held -= pixels
+                self._changed.notify_all()

@@ -7,7 +7,6 @@ hidden and system folders (``photo.targets``), and none that this program wrote 
 import codecs
 import glob
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +14,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from defocusctl.batch.manifest import REPORT, Stamp, status_of
+from defocusctl.batch.manifest import REPORT, Stamp
 from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.targets import is_passed_over, may_be_photo
 from defocusctl.system.paths import fixed_part, matches
@@ -89,16 +88,13 @@ class Search:
         path = Path(text)
         if path.is_dir():
             self._add_folder(path, root or path, findings)
-        elif path.exists() or not glob.has_magic(text):
-            findings.photos.append(_found(text, _name(path, root or path.parent), status_of(text)))
+        elif path.exists() or not (glob.has_magic(text) and (found := matches(text))):
+            findings.photos.append(_found(text, _name(path, root or path.parent)))
         else:
             fixed = fixed_part(path)
             base = root or fixed
             out = self.out.resolve()
             skips_results = not _is_within(fixed, out)
-            found = matches(text)
-            if not found:  # of a list; it is reported as missing
-                findings.photos.append(_found(text, _name(path, root or path.parent), None))
             for match in found:
                 parts = match.relative_to(fixed).parts
                 if any(is_passed_over(part) or part == REPORT for part in parts):
@@ -135,13 +131,11 @@ class Search:
 
     def _add_file(self, path: str, name: str, findings: Findings) -> None:
         """Add a file. Broken links are added, so that they are reported; pipes and devices are not."""
-        status = status_of(path)
-        if status is None or stat.S_ISREG(status.st_mode):
-            findings.photos.append(_found(path, name, status))
+        if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113 - quicker than a Path
+            findings.photos.append(_found(path, name))
 
     def _is_selected(self, name: str) -> bool:
-        included = not self.include or _matches(name, self.include)
-        return included and not (self.exclude and _matches(name, self.exclude))
+        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
 
 
 def paths_in_list(content: bytes) -> Iterator[str]:
@@ -165,10 +159,9 @@ def paths_in_list(content: bytes) -> Iterator[str]:
 
 def _wide_encoding(content: bytes) -> str | None:
     """UTF-16 of either byte order, detected by its mark or line ends; None for anything else."""
+    has_nul = b"\0" in content
     for encoding, mark in (("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)):
-        if content.startswith(mark):
-            return encoding
-        if b"\0" in content and "\n" in content.decode(encoding, errors="replace"):
+        if content.startswith(mark) or (has_nul and "\n" in content.decode(encoding, errors="replace")):
             return encoding
     return None
 
@@ -213,7 +206,6 @@ def _name(path: Path, root: Path) -> str:
     return relative.as_posix()
 
 
-def _found(path: str, name: str, status: os.stat_result | None) -> FoundPhoto:
-    if status is None:
-        return FoundPhoto(path, name)
-    return FoundPhoto(path, name, status.st_size, Stamp.of_status(status).recorded)
+def _found(path: str, name: str) -> FoundPhoto:
+    stamp = Stamp.of(path)
+    return FoundPhoto(path, name) if stamp is None else FoundPhoto(path, name, stamp.size, stamp.recorded)

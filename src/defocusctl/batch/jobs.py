@@ -142,12 +142,17 @@ def _recorded_suffix(entry: Entry | None, stamp: str | None) -> str | None:
 
 
 def _job(found: FoundPhoto, stamp: str | None, suffix: str, options: BatchOptions, out: Path) -> Job:
-    """``suffix`` is the one of all results, or matches the photo's content."""
+    """``suffix`` is the one of all results, or matches the photo's content.
+
+    If its name has another, and a photo with this one exists too, as with a stereo camera's DSCF0001.MPO and
+    DSCF0001.JPG, the result gets both suffixes: DSCF0001.MPO.jpg.
+    """
     source, target = Path(found.path), out / found.name
     if options.format:
         target = target.with_suffix(suffix)
     elif not found.name.endswith(suffix):
-        target = _named_by_content(target, source, suffix)
+        taken = any(source.with_suffix(other).exists() for other in (suffix, suffix.upper()))
+        target = target.with_name(target.name + suffix) if taken else target.with_suffix(suffix)
     folder = found.name.rpartition("/")[0]
     outputs = Outputs(
         quality=options.quality,
@@ -156,16 +161,6 @@ def _job(found: FoundPhoto, stamp: str | None, suffix: str, options: BatchOption
         compare=None if options.compare is None else options.compare / folder / f"{target.stem}_compare.png",
     )
     return Job(found.name, source, target, outputs, found.size, stamp)
-
-
-def _named_by_content(target: Path, source: Path, suffix: str) -> Path:
-    """``target`` with the ``suffix`` that matches the content of ``source``, whose name has another.
-
-    If a photo of that name exists too, as with a stereo camera's DSCF0001.MPO and DSCF0001.JPG, the result
-    gets both suffixes: DSCF0001.MPO.jpg.
-    """
-    taken = any(source.with_suffix(other).exists() for other in (suffix, suffix.upper()))
-    return target.with_name(target.name + suffix) if taken else target.with_suffix(suffix)
 
 
 def check_collisions(jobs: Sequence[Job], model: str) -> None:
@@ -217,13 +212,9 @@ def check_foreign(jobs: Sequence[Job], model: str, out: Path, reserved: Collecti
     files = (path for job in jobs for path in job.files(model))
     foreign = [path for path in files if os.path.lexists(path) and manifest_path(out, path) not in reserved]
     if foreign:
+        more = f" and {len(foreign) - 1} more that" if foreign[1:] else ", which"
         raise OutputError(
-            f"results would replace '{foreign[0]}'"
-            + (
-                f" and {len(foreign) - 1} more that no batch wrote"
-                if foreign[1:]
-                else ", which no batch wrote"
-            ),
+            f"results would replace '{foreign[0]}'{more} no batch wrote",
             "choose another folder for the results, or use --force",
         )
 

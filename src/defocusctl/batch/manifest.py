@@ -9,10 +9,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from defocusctl.errors import OutputError
 from defocusctl.system.interruption import collector_paused
@@ -66,34 +68,22 @@ class Entry:
     stamp: str | None = None
     stamps: Mapping[str, str] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read the output of ``as_json``, also from versions without the optional fields.
-
-        Fields of later versions are ignored.
+    def from_json(cls, values: Mapping[str, Any]) -> "Entry":
+        """An entry from its line; optional fields may be missing, and those of later versions are ignored.
 
         Raises:
             OutputError: if a field is missing or invalid.
         """
         try:
-            known = {name: values[name] for name in _FIELDS if name in values}
-            known["status"] = Status(values["status"])
-            known["warnings"] = tuple(values["warnings"])
-            for name in ("files", "settings", "stamps"):
-                if not isinstance(known.get(name, {}), dict):
-                    raise TypeError(f"{name} is not an object")
-            return cls(**known)
-        except (KeyError, ValueError, TypeError) as error:
-            photo = values.get("input")
-            raise OutputError(
-                f"the line of {photo!r} in '{FILE}' is invalid ({error})", "fix or remove that line"
-            ) from error
+            return _ENTRIES.validate_python(values)
+        except ValidationError as error:
+            photo, first = values.get("input"), error.errors()[0]
+            problem = f"the line of {photo!r} in '{FILE}' is invalid ({first['loc'][0]}: {first['msg']})"
+            raise OutputError(problem, "fix or remove that line") from error
 
 
-_FIELDS = tuple(field.name for field in fields(Entry))
+_ENTRIES = TypeAdapter(Entry)
 
 
 class Stamp(NamedTuple):
@@ -106,11 +96,10 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, path: str | Path) -> "Stamp | None":
         """The stamp of a file; None if there is no such file."""
-        status = status_of(path)
-        return None if status is None else cls.of_status(status)
-
-    @classmethod
-    def of_status(cls, status: os.stat_result) -> "Stamp":
+        try:
+            status = os.stat(path)  # noqa: PTH116 - quicker than a Path, for many thousands
+        except OSError:
+            return None
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
     @property
@@ -123,14 +112,6 @@ class Stamp(NamedTuple):
         if abs(time.time_ns() - self.modified) <= tick:
             return None
         return f"{self.size}-{self.modified}"
-
-
-def status_of(path: str | Path) -> os.stat_result | None:
-    """The status of a file; None if there is no such file."""
-    try:
-        return os.stat(path)  # noqa: PTH116 - quicker than a Path, for many thousands
-    except OSError:
-        return None
 
 
 def recorded_stamp(path: str | Path) -> str | None:
@@ -147,12 +128,12 @@ class History:
     """The records of earlier runs in a folder.
 
     ``entries`` has the last entry of each input by name, ``reserved`` every file that a run reserved, as
-    ``manifest_path`` writes it. ``sizes`` are those of the two files that were read.
+    ``manifest_path`` writes it. ``sizes`` are those of the files that were read.
     """
 
     entries: dict[str, Entry]
     reserved: set[str]
-    sizes: tuple[int, int]
+    sizes: list[int | None]
 
     @classmethod
     def read(cls, out: Path, before: "History | None" = None) -> "History":
@@ -161,8 +142,7 @@ class History:
         Raises:
             OutputError: if they cannot be read or are damaged (a truncated last line is not damage).
         """
-        manifest, reservations = status_of(out / FILE), status_of(out / RESERVATIONS)
-        sizes = (manifest.st_size if manifest else 0, reservations.st_size if reservations else 0)
+        sizes = [stamp and stamp.size for stamp in map(Stamp.of, (out / FILE, out / RESERVATIONS))]
         if before is not None and before.sizes == sizes:
             return before
         with collector_paused():
@@ -228,4 +208,4 @@ def recording(out: Path) -> Iterator[Callable[[Iterable[Entry]], None]]:
         OutputError: if it cannot be written.
     """
     with closing(JsonLinesWriter(out / FILE)) as lines:
-        yield lambda entries: lines.append(entry.as_json() for entry in entries)
+        yield lambda entries: lines.append(asdict(entry) for entry in entries)

@@ -118,8 +118,8 @@ def estimate(jobs: Sequence[Job], deblurrer: Deblurrer, concurrency: Concurrency
     """
     restorer = deblurrer.restorer
     found = [photo_size(job.source) for job in jobs]
-    count = sum(size is None or leaves_enough(restorer.settings.scale, size) for size in found)
     sizes = [size for size in found if size is not None and leaves_enough(restorer.settings.scale, size)]
+    count = len(sizes) + found.count(None)
     if not sizes:
         return Estimate(0.0, 0.0, psutil.Process().memory_info().rss, count)
     with torch_threads(concurrency.threads):

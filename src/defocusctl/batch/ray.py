@@ -130,11 +130,7 @@ class _Run:
 
     @contextmanager
     def _worker_with_room(self, need: int, *, started: bool) -> Iterator[_Worker]:
-        """Wait for a worker with room for ``need`` more photos.
-
-        Raises:
-            AbandonedError: if the photo is abandoned, or has not ``started`` and no more should start.
-        """
+        """Wait for a worker with room for ``need`` more photos, unless the photo is abandoned."""
         worker = None
         with self._changed:
             while worker is None:

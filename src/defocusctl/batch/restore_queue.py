@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.work import Opened, Outcome, PhotoWork
-from defocusctl.photo.geometry import Size
 from defocusctl.restoring.restored import Restored
 
 OnStart = Callable[[Job], None]
@@ -33,21 +32,19 @@ class _Waiting(NamedTuple):
 class RestoreQueue:
     """Finishes photos for many threads; ``computing`` threads of its own restore.
 
-    A free one takes the photo that has waited longest, with up to ``room_for`` waiting photos of that size as
-    one batch. Once ``abandoned``, restoring stops after the current tile; once a stop is ``requested``, no
-    waiting photo is begun.
+    A free one takes the photo that has waited longest, with waiting photos of that size as one batch if the
+    network has room for them. Once ``abandoned``, restoring stops after the current tile; once a stop is
+    ``requested``, no waiting photo is begun.
     """
 
     work: PhotoWork
     computing: int
     abandoned: Callable[[], bool]
     requested: Callable[[], bool] = lambda: False
-    room_for: Callable[[Size], int] | None = None
     on_start: OnStart = lambda _: None
     on_tile: OnTile = lambda *_: None
 
     def __post_init__(self) -> None:
-        self._room_for = self.room_for or self.work.deblurrer.restorer.planner.room_for
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self.computing, thread_name_prefix="restore")
@@ -78,21 +75,18 @@ class RestoreQueue:
     def _restore_next(self) -> None:
         """Restore the next batch, if there is one: a photo may have been part of an earlier one."""
         with self._lock:
-            group = self._next_group()
-        if group and self.requested():
+            if not self._waiting:
+                return
+            size = self._waiting[0].opened.photo.size
+            room = self.work.deblurrer.restorer.planner.room_for(size)
+            group = [one for one in self._waiting if one.opened.photo.size == size][:room]
+            for one in group:
+                self._waiting.remove(one)
+        if self.requested():
             for one in group:
                 one.restored.set_exception(AbandonedError())
-        elif group:
+        else:
             self._restore_group(group)
-
-    def _next_group(self) -> list[_Waiting]:
-        if not self._waiting:
-            return []
-        size = self._waiting[0].opened.photo.size
-        group = [one for one in self._waiting if one.opened.photo.size == size][: self._room_for(size)]
-        for one in group:
-            self._waiting.remove(one)
-        return group
 
     def _restore_group(self, group: Sequence[_Waiting]) -> None:
         try:

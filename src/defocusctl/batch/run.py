@@ -5,20 +5,12 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from defocusctl.batch.engine import Concurrency, Engine, Stop
 from defocusctl.batch.inputs import Unreadable
 from defocusctl.batch.jobs import Job, check_foreign, reserve
-from defocusctl.batch.manifest import (
-    FILE,
-    LOCK,
-    Entry,
-    History,
-    Status,
-    recording,
-    withdraw_reservations,
-)
+from defocusctl.batch.manifest import FILE, LOCK, Entry, History, Status, recording, withdraw_reservations
 from defocusctl.batch.progress import Estimate, Progress, estimate
 from defocusctl.batch.resume import Judge, Reason, Verdict, changes
 from defocusctl.batch.stores import StoreRecords
@@ -56,14 +48,6 @@ class Reporter(Protocol):
         """Called at the first Ctrl-C, from another thread."""
 
 
-class Preview(NamedTuple):
-    """What a run would do with each photo, and its cost."""
-
-    verdicts: list[Verdict]
-    estimate: Estimate
-    concurrency: Concurrency
-
-
 @dataclass(frozen=True)
 class Batch:
     """A planned batch; ``history`` holds the records that the jobs were planned with.
@@ -79,8 +63,8 @@ class Batch:
     judge: Judge
     arrivals: Arrivals | None = None
 
-    def preview(self, reporter: Reporter) -> Preview:
-        """Find out what would be done, without writing anything.
+    def preview(self, reporter: Reporter) -> tuple[list[Verdict], Estimate, Concurrency]:
+        """What a run would do with each photo, and its cost, without writing anything.
 
         Raises:
             OutputError: if results would replace foreign files, or the manifest cannot be read.
@@ -90,7 +74,7 @@ class Batch:
         to_do = _to_do(verdicts)
         self._check_foreign(to_do, self.history)
         concurrency = self.engine.concurrency(work.deblurrer.restorer, len(to_do))
-        return Preview(verdicts, estimate(to_do, work.deblurrer, concurrency), concurrency)
+        return verdicts, estimate(to_do, work.deblurrer, concurrency), concurrency
 
     def run(self, reporter: Reporter, *, max_failures: int | None) -> None:
         """Restore the photos that are not done yet.
@@ -101,7 +85,9 @@ class Batch:
             OutputError: if the folder is in use, cannot be written, or results would replace foreign files.
         """
         work, out = self.work, self.work.out
-        with locked_folder(out, LOCK, "batch"), self._store_records() as records:
+        url = work.storage.url_of(out)
+        store_records = nullcontext() if url is None else StoreRecords.opened(url, out)
+        with locked_folder(out, LOCK, "batch"), store_records as records:
             history = History.read(out, self.history)
             with collector_paused():
                 verdicts = list(_record_refreshed(out, self._verdicts(history, reporter)))
@@ -157,11 +143,6 @@ class Batch:
                 f"'{self.work.out / FILE}' has the causes; run the same command to try them again",
             )
 
-    def _store_records(self) -> AbstractContextManager[StoreRecords | None]:
-        out = self.work.out
-        url = self.work.storage.url_of(out)
-        return nullcontext() if url is None else StoreRecords.opened(url, out)
-
     def _verdicts(self, history: History, reporter: Reporter) -> Iterator[Verdict]:
         with reporter.checking(len(self.jobs)) as on_compared:
             for count, one in enumerate(self.judge.judge(self.jobs, history.entries), start=1):
@@ -209,14 +190,7 @@ def _record_readable(out: Path, entries: Mapping[str, Entry], found: Collection[
 def _recorded_as_they_end(
     out: Path, unreadable: Iterable[Outcome], outcomes: Generator[Outcome, None, None], stop: Stop
 ) -> Iterator[Entry]:
-    """Record each outcome, update ``stop``, and yield the entry.
-
-    ``unreadable`` are failures known before anything runs, such as unreadable folders.
-
-    Raises:
-        OutputError: if the manifest, or nothing at all, can be written.
-        SomeFailedError: if too many failed.
-    """
+    """Record each outcome, those of ``unreadable`` folders first, update ``stop``, and yield the entry."""
     fatal: Entry | None = None
     with recording(out) as record, closing(outcomes):
         try:

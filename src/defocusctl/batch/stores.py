@@ -259,14 +259,10 @@ class StoreRecords:
     def _write_lock(self, mode: str) -> bool:
         """Write the lock; false if the mode is "create" and there is one."""
         self._renewed = self._clock()
-        content = {
-            "run": self._run,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "renewed": self._renewed,
-        }
+        holder = {"run": self._run, "host": socket.gethostname(), "process": os.getpid()}
+        content = json.dumps({**holder, "renewed": self._renewed}).encode()
         try:
-            self._store.pipe_file(LOCK, json.dumps(content).encode(), mode=mode)
+            self._store.pipe_file(LOCK, content, mode=mode)
         except FileExistsError:
             return False
         except OSError as error:  # as S3 says it

@@ -118,14 +118,13 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def _notifications(folders: Sequence[str]) -> Iterator[bool]:
-    """Yield at least every ``TICK`` whether the folders may have changed; true at first.
+    """Yield at least every ``TICK`` whether the folders may have changed.
 
     If the system cannot watch them (no watches left, or a missing folder), it yields false.
     """
     from watchfiles import watch
 
     milliseconds = round(TICK * 1000)
-    first = True
     try:
         for changes in watch(
             *(Path(folder).absolute() for folder in folders),
@@ -137,13 +136,11 @@ def _notifications(folders: Sequence[str]) -> Iterator[bool]:
             raise_interrupt=False,
             ignore_permission_denied=True,
         ):
-            yield first or bool(changes)
-            first = False
+            yield bool(changes)
     except (OSError, RuntimeError):  # watchfiles raises these for system errors
         pass
     while True:
-        yield first
-        first = False
+        yield False
         time.sleep(TICK)
 
 
@@ -155,12 +152,7 @@ class Watch:
     """
 
     def __init__(
-        self,
-        arrivals: Arrivals,
-        judge: Judge,
-        options: BatchOptions,
-        jobs: Sequence[Job],
-        history: History,
+        self, arrivals: Arrivals, judge: Judge, options: BatchOptions, jobs: Sequence[Job], history: History
     ) -> None:
         self._arrivals = arrivals
         self._judge = judge

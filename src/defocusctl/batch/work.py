@@ -111,21 +111,11 @@ class PhotoWork:
     def restore(
         self, opened: Sequence[Opened], on_tile: Callable[[int, int], None] | None = None
     ) -> list[Restored]:
-        """Restore one photo, or a batch of one size.
-
-        Raises:
-            InputError: if a photo has pixels that are not finite, or the mask has another shape.
-            UsageError: if the scale leaves too little of a photo.
-            DeviceError: if even the smallest tile does not fit into memory.
-        """
+        """Restore one photo, or a batch of one size; errors are those of ``restore_photos``."""
+        photos, outputs = [one.photo for one in opened], opened[0].job.outputs
         with memory_errors(", ".join(f"'{one.job.source}'" for one in opened)):
-            photos = [one.photo for one in opened]
             return restore_photos(
-                self.deblurrer,
-                photos,
-                mask=self.options.mask,
-                outputs=opened[0].job.outputs,
-                on_tile=on_tile,
+                self.deblurrer, photos, mask=self.options.mask, outputs=outputs, on_tile=on_tile
             )
 
     def store(self, opened: Opened, restored: Restored, seconds: float) -> Outcome:
@@ -136,6 +126,7 @@ class PhotoWork:
         """
         started = time.perf_counter()
         hashes, stamps = self._write(opened.job, restored)
+        written = round(time.perf_counter() - started, 3)
         report = asdict(restored.report)
         warnings = (*opened.entry.warnings, *report.pop("warnings"))
         size = opened.photo.size
@@ -144,11 +135,7 @@ class PhotoWork:
             files=hashes,
             stamps=stamps,
             report={**report, "width": size.width, "height": size.height},
-            seconds={
-                **opened.entry.seconds,
-                "restore": round(seconds, 3),
-                "write": round(time.perf_counter() - started, 3),
-            },
+            seconds={**opened.entry.seconds, "restore": round(seconds, 3), "write": written},
             warnings=warnings,
             finished=_now(),
         )

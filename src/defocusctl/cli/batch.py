@@ -63,8 +63,8 @@ def batch(call: BatchCall) -> None:
             run = Batch(work, engine, jobs, findings.unreadable, history, judge, arrivals)
             if call.dry_run:
                 with doing("estimating the cost", quiet=call.quiet):
-                    preview = run.preview(reporter)
-                reporter.preview(preview, findings.unreadable, storage.with_urls)
+                    verdicts, cost, concurrency = run.preview(reporter)
+                reporter.preview(verdicts, cost, concurrency, findings.unreadable, storage.with_urls)
                 return
             if call.watch:
                 reporter.watching(inputs)
@@ -79,12 +79,7 @@ def batch(call: BatchCall) -> None:
 
 
 def _find_photos(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
-    """The photos in the inputs, and in the list if there is one.
-
-    Raises:
-        InputError: if there are none, or the list cannot be read.
-        UsageError: if the list names something in a store.
-    """
+    """The photos in the inputs, and in the list if there is one."""
     findings = search.find(inputs, () if call.listed is None else _listed_paths(call.listed))
     if not (call.watch or findings.photos or findings.unreadable):
         raise InputError(
@@ -109,12 +104,7 @@ def _listed_paths(listed: str) -> Iterator[str]:
 
 @contextmanager
 def _engine(call: BatchCall, reporter: "BatchReporter") -> "Iterator[Engine]":
-    """The engine that processes the photos, until the end of the block.
-
-    Raises:
-        UsageError: if Ray is not installed.
-        DeviceError: if the cluster cannot be reached or has no such device.
-    """
+    """The engine that processes the photos, until the end of the block."""
     if call.engine == "ray":
         from defocusctl.batch.ray import RayEngine
         from defocusctl.batch.ray_workers import choose_workers, cluster_nodes

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from defocusctl.batch.inputs import Unreadable
     from defocusctl.batch.jobs import Job
     from defocusctl.batch.manifest import Entry
-    from defocusctl.batch.progress import Progress
-    from defocusctl.batch.run import Preview
+    from defocusctl.batch.progress import Estimate, Progress
+    from defocusctl.batch.resume import Verdict
 
 LISTED_FAILURES = 20
 
@@ -41,14 +42,12 @@ class BatchReporter:
 
     @contextmanager
     def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar while photos are compared with earlier runs."""
         with step_bar("checking what is done", quiet=not self._plain) as advance:
             yield lambda compared: advance(compared, photos)
 
     def planned(
         self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
     ) -> None:
-        """What there is to do, before it starts."""
         if changed is not None:
             say(changed)
         self._event(
@@ -102,7 +101,7 @@ class BatchReporter:
         with self._lock:
             if entry.input in self._tasks:
                 self._bars.remove_task(self._tasks.pop(entry.input))
-            self._event("ended", **entry.as_json(), progress=progress.as_json())
+            self._event("ended", **asdict(entry), progress=progress.as_json())
         for warning in entry.warnings:
             say_warning(f"{entry.input}: {warning}")
         if entry.status == "failed":
@@ -120,7 +119,6 @@ class BatchReporter:
             )
 
     def stopping(self) -> None:
-        """The first Ctrl-C."""
         say("finishing the photos in flight; Ctrl-C again abandons them")
 
     def watching(self, folders: Sequence[str]) -> None:
@@ -129,7 +127,6 @@ class BatchReporter:
             say(f"watching {', '.join(folders)} for photos; Ctrl-C stops it")
 
     def reporting(self) -> AbstractContextManager[Callable[[int, int], None]]:
-        """A progress bar while the gallery's pictures are made."""
         return step_bar("making the report", quiet=not self._plain)
 
     def reported(self, page: Path) -> None:
@@ -138,10 +135,14 @@ class BatchReporter:
             say(f"report: {page}")
 
     def preview(
-        self, preview: "Preview", unreadable: Sequence["Unreadable"], with_urls: Callable[[str], str]
+        self,
+        verdicts: Sequence["Verdict"],
+        estimate: "Estimate",
+        concurrency: "Concurrency",
+        unreadable: Sequence["Unreadable"],
+        with_urls: Callable[[str], str],
     ) -> None:
         """A dry run: one line for each photo, then the folders that cannot be read, counts and cost."""
-        verdicts, estimate, concurrency = preview
         for job, reason, _ in verdicts:
             target = with_urls(str(job.target))
             self._event("would-do", input=job.name, output=target, reason=reason.value)
