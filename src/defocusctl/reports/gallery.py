@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote
 
 from defocusctl import __version__
@@ -75,10 +75,19 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
             rows.write(json.dumps(row) + "\n")
             if on_photo is not None:
                 on_photo(number, len(last))
-        page = folder / PAGE
-        write_page(page, "gallery", _values(out, totals, rows), images="'self' file: data:")
+        rows.seek(0)
+        values = {
+            "title": out.resolve().name or "batch",
+            "totals": totals,
+            "photo_count": len(last),
+            "software": f"defocusctl {__version__}",
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "settings": [json.loads(text) for text in totals.settings],
+            "photos": (json.loads(line) for line in rows),
+        }
+        write_page(folder / PAGE, "gallery", values, images="'self' file: data:")
     _remove_unused(folder / PICTURES, keys)
-    return page
+    return folder / PAGE
 
 
 class _Totals:
@@ -102,22 +111,6 @@ class _Totals:
         weights = " · ".join(entry.weights.values())
         shown = json.dumps({**entry.settings, "weights": weights, "software": entry.software})
         return self.settings.setdefault(shown, len(self.settings))
-
-
-def _values(out: Path, totals: _Totals, rows: IO[str]) -> dict[str, Any]:
-    rows.seek(0)
-    return {
-        "title": out.resolve().name or "batch",
-        "counts": totals.counts,
-        "photo_count": sum(totals.counts[status] for status in Status),
-        "megapixels": totals.megapixels,
-        "seconds": totals.seconds,
-        "failures": totals.failures,
-        "software": f"defocusctl {__version__}",
-        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "settings": [json.loads(text) for text in totals.settings],
-        "photos": (json.loads(line) for line in rows),
-    }
 
 
 def _last_lines(out: Path) -> dict[str, int]:

@@ -91,11 +91,7 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
 
 
 def _photo(path: Path, sha256: str | None, what: str, settings: Mapping[str, Any]) -> Photo:
-    """The photo with that hash.
-
-    Raises:
-        InputError: if it is missing or has changed.
-    """
+    """The photo with that hash; an InputError if it is missing or has changed."""
     content = read_content(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{what} '{path}' has changed since the batch", "run the batch again")

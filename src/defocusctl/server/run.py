@@ -43,7 +43,7 @@ def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: C
 
     Raises:
         UsageError: if the address cannot be used.
-        WeightsError, DeviceError: as ``Worker.load``.
+        WeightsError, DeviceError: as ``Worker.deblurrer``.
         OutputError: if there is no place for the photos.
     """
     check_model(settings.model)
@@ -51,7 +51,7 @@ def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: C
     with _listening(settings.host, settings.port) as listener, _private_folder() as folder:
         photos = Photos(folder, settings.max_photos)
         worker = Worker(photos, settings, on_bug)
-        worker.load()
+        worker.deblurrer(settings.model, settings.restoring.scale)
         site = Site(photos, worker, _html(settings), settings, on_bug)
         config = uvicorn.Config(
             site.app(token),
@@ -91,9 +91,6 @@ def _private_folder() -> Iterator[Path]:
 
     Folders whose servers were killed are removed first. A folder's server holds the lock in it; the lock in
     the cache is held while folders are made and removed, so that none is removed before it is locked.
-
-    Raises:
-        OutputError: if it cannot be made.
     """
     make_folder(cache_dir())
     parent = Path(tempfile.gettempdir())

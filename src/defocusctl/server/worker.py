@@ -54,15 +54,6 @@ class Worker:
         check_model(model)
         replace(self._settings.restoring, scale=scale)
 
-    def load(self) -> None:
-        """Load the network that pages begin with.
-
-        Raises:
-            WeightsError: if its weights are not available.
-            DeviceError: if the device, precision or backend is not.
-        """
-        self._deblurrer(self._settings.model, self._settings.restoring.scale)
-
     def work(self) -> None:
         """Restore photos until they are closed; what is wrong with one is said on the page."""
         for photo in self._photos.turns():
@@ -78,7 +69,13 @@ class Worker:
                 self._on_bug(str(bug))
                 photo.fail(bug)
 
-    def _deblurrer(self, model: str, scale: str) -> Deblurrer:
+    def deblurrer(self, model: str, scale: str) -> Deblurrer:
+        """The loaded network.
+
+        Raises:
+            WeightsError: if its weights are not available.
+            DeviceError: if the device, precision or backend is not.
+        """
         with self._loading:  # or two threads would each load the same network
             return self._loaded(model, scale)
 
@@ -97,7 +94,7 @@ class Worker:
             photo.tiles = (done, total)
             self._photos.note(photo)
 
-        deblurrer = self._deblurrer(*photo.wanted)
+        deblurrer = self.deblurrer(*photo.wanted)
         result = deblurrer.deblur(photo.source, keep_change=True, on_tile=on_tile, **self._reading)
         shown = write_pictures(photo.folder / str(photo.round + 1), result.parts[0])
         shutil.rmtree(photo.pictures, ignore_errors=True)
@@ -112,7 +109,7 @@ class Worker:
             raise UsageError(f"'{photo.source.name}' could not be restored", "remove it")
         if photo.status is not Status.DONE or change is None:
             raise UsageError(f"'{photo.source.name}' is not restored yet", "wait until it is")
-        return self._deblurrer(photo.model, photo.scale).apply_change(
+        return self.deblurrer(photo.model, photo.scale).apply_change(
             change, photo.source, strength=choice.strength, max_blur=choice.max_blur, **self._reading
         )
 
