@@ -22,8 +22,6 @@ Format = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class BatchCall(PhotoOptions):
-    """The options of one call of ``batch``."""
-
     paths: Annotated[
         list[str],
         typer.Argument(

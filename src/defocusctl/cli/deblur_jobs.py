@@ -24,8 +24,6 @@ STREAM = "-"
 
 @dataclass(frozen=True, kw_only=True)
 class DeblurCall(PhotoOptions):
-    """The options of one call of ``deblur``."""
-
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Photos; '-' reads stdin.")]
     output: Annotated[
         str | None,

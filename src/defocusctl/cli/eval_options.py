@@ -39,8 +39,6 @@ class Baseline(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalCall(RestoringOptions):
-    """The options of one call of ``eval``."""
-
     dataset: Annotated[DatasetName, typer.Option("--dataset", "-d", help="The dataset.")]
     root: RootOption = None
     split: Annotated[str, typer.Option(help="The split to score.")] = "test"

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from defocusctl.cli.console import put_json, say
-from defocusctl.cli.options import (
-    ForceOption,
-    ModelOption,
-    OfflineOption,
-    QuietOption,
-    WeightsOption,
-)
+from defocusctl.cli.options import ForceOption, ModelOption, OfflineOption, QuietOption, WeightsOption
 from defocusctl.errors import UsageError
 from defocusctl.models.plugins import DEFAULT_MODEL
 

@@ -121,12 +121,7 @@ class RestoringOptions:
     quiet: QuietOption = False
 
     def restoring(
-        self,
-        *,
-        scale: str = "1",
-        max_blur: float | None = None,
-        strength: float = 1.0,
-        clip: bool = True,
+        self, *, scale: str = "1", max_blur: float | None = None, strength: float = 1.0, clip: bool = True
     ) -> "RestoreSettings":
         """The settings for these options.
 
@@ -237,11 +232,7 @@ def check_above_zero(option: str, value: float | None) -> None:
 
 
 def _number_or_auto(option: str, text: str) -> int | None:
-    """``auto`` as None, else a whole number.
-
-    Raises:
-        UsageError: for anything else.
-    """
+    """``auto`` as None, else a whole number; a UsageError for anything else."""
     if text == "auto":
         return None
     if not text.isdecimal():

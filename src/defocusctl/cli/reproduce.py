@@ -30,8 +30,6 @@ NAMES = "iniknet-table-1|iniknet-table-2|nrknet-table-1|nrknet-table-2"
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceCall:
-    """The options of one call of ``reproduce``."""
-
     table: Annotated[str, typer.Argument(metavar=NAMES, help="The table.")]
     root: RootOption = None
     datasets: Annotated[
@@ -120,11 +118,7 @@ def _parts(call: ReproduceCall) -> "dict[PaperSet, str]":
 
 
 def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
-    """The set, whole and undamaged.
-
-    Raises:
-        DataError: if it is not, and partial ones are not allowed.
-    """
+    """The set, whole and undamaged unless partial ones are allowed."""
     from defocusctl.cli.bars import doing, step_bar
     from defocusctl.data.found import read_headers
     from defocusctl.data.search import data_root, find_data

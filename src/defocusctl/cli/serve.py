@@ -22,8 +22,6 @@ PACKAGES = ("starlette", "uvicorn")
 
 @dataclass(frozen=True, kw_only=True)
 class ServeCall(RestoringOptions):
-    """The options of one call of ``serve``."""
-
     host: Annotated[
         str,
         typer.Option(

@@ -135,15 +135,12 @@ class Deblurrer:
     def from_resolved(cls, resolved: ResolvedWeights, settings: RestoreSettings) -> Self:
         """Like ``load``, for weights already on this machine."""
         checkpoint = load_checkpoint(resolved.path, model_name=resolved.model)
-        graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
-        restorer = Restorer(
-            checkpoint.model,
-            settings,
-            graph,
-            blur_radius=_blur_radius(),
-            level_shares=checkpoint.metadata.level_shares,
-        )
         metadata = checkpoint.metadata
+        graph = None if settings.backend == "torch" else cached_graph(checkpoint, resolved)
+        estimator = load_model(resolve_weights(BlurRadius.name, "bundled", offline=True).path, BlurRadius)
+        restorer = Restorer(
+            checkpoint.model, settings, graph, blur_radius=estimator, level_shares=metadata.level_shares
+        )
         return cls(checkpoint.model, restorer, resolved, metadata.trained_on, metadata.variant)
 
     @overload
@@ -200,11 +197,10 @@ class Deblurrer:
         is_batch = isinstance(image, Tensor) and image.ndim == 4 and len(image) > 0
         if box is not None and not isinstance(box, Box):
             raise UsageError(f"{region!r} is not a region", "give a Box, or text such as '800x600+100+50'")
-        if mask is not None:
-            if isinstance(mask, str | os.PathLike):
-                mask = read_mask(Path(mask), max_megapixels)
-            else:
-                mask = mask_of(mask)
+        if isinstance(mask, str | os.PathLike):
+            mask = read_mask(Path(mask), max_megapixels)
+        elif mask is not None:
+            mask = mask_of(mask)
         images = list(image) if is_batch or isinstance(image, list | tuple) else [image]
         results: list[DeblurResult[Any]] = []
         for group in self._groups(images, max_megapixels, white):
@@ -278,11 +274,6 @@ class Deblurrer:
             f"<Deblurrer {self.weights.model}/{self.weights.name} on {self.restorer.device} "
             f"({self.restorer.precision})>"
         )
-
-
-def _blur_radius() -> BlurRadius:
-    """The bundled network that estimates blur radii."""
-    return load_model(resolve_weights(BlurRadius.name, "bundled", offline=True).path, BlurRadius)
 
 
 def _name(image: Any) -> str:
