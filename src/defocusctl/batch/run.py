@@ -32,8 +32,8 @@ CHUNK = 500
 class Reporter(Protocol):
     """Receives what happens."""
 
-    def checking(self, photos: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Entered while photos are compared with earlier runs; yields a callback for their number so far."""
+    def checking(self) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Entered while photos are compared with earlier runs; yields a callback for their number and all."""
 
     def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
         """Called before anything is done; ``changed`` says what differs from earlier runs, if anything."""
@@ -41,7 +41,7 @@ class Reporter(Protocol):
     def live(self, progress: Progress) -> AbstractContextManager[None]:
         """Entered while photos are being done."""
 
-    def ended(self, entry: Entry) -> None:
+    def ended(self, entry: Entry, progress: Progress) -> None:
         """Called when an entry is recorded and counted in ``progress``."""
 
     def stopping(self) -> None:
@@ -122,7 +122,7 @@ class Batch:
                 try:
                     for entry in _recorded_as_they_end(out, unreadable, outcomes, stop):
                         progress.add(entry)
-                        reporter.ended(entry)
+                        reporter.ended(entry, progress)
                         if watch is not None:
                             watch.ended(entry)
                 except KeyboardInterrupt:
@@ -144,10 +144,10 @@ class Batch:
             )
 
     def _verdicts(self, history: History, reporter: Reporter) -> Iterator[Verdict]:
-        with reporter.checking(len(self.jobs)) as on_compared:
+        with reporter.checking() as on_compared:
             for count, one in enumerate(self.judge.judge(self.jobs, history.entries), start=1):
                 if count % CHUNK == 0 or count == len(self.jobs):
-                    on_compared(count)
+                    on_compared(count, len(self.jobs))
                 yield one
 
     def _check_foreign(self, jobs: Sequence[Job], history: History) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 import typer
 
 from defocusctl import __version__
-from defocusctl.cli import batch, datasets, deblur, export, info, reproduce, serve, train, weights
-from defocusctl.cli import eval as eval_command
+from defocusctl.cli import datasets, deblur, export, info, reproduce, serve, train, weights
+from defocusctl.cli.batch_options import batch
 from defocusctl.cli.console import as_problem, put, requested_help, say_error
+from defocusctl.cli.eval_options import evaluate
 from defocusctl.cli.options import command_of
 from defocusctl.errors import ExitCode, InputError, InterruptedByUserError, OutputError
 
@@ -33,10 +34,10 @@ app = typer.Typer(
     "1 a bug in this program.",
 )
 app.command("deblur")(command_of(deblur.deblur))
-app.command("batch")(command_of(batch.batch))
+app.command("batch")(command_of(batch))
 app.command("train")(train.train)
 app.command("contact-sheet")(train.contact_sheet)
-app.command("eval")(command_of(eval_command.evaluate))
+app.command("eval")(command_of(evaluate))
 app.command("reproduce")(command_of(reproduce.reproduce))
 app.command("export")(export.export)
 app.command("serve")(command_of(serve.serve))

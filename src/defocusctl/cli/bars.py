@@ -86,11 +86,7 @@ class Bars(Progress):
 
     @contextmanager
     def lines(self, text: Callable[[Task], str] = counted) -> Iterator[None]:
-        """Where no bars are drawn, say in plain lines how far the tasks are; nothing if ``quiet``.
-
-        ``text`` says how far a task is. Its first line is printed after ``FIRST_LINE`` seconds, the next
-        after twice the time.
-        """
+        """Where no bars are drawn, say in lines of ``text`` how far the tasks are, unless ``quiet``."""
         if self.quiet or not self.disable:
             yield
             return

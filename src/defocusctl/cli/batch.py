@@ -1,43 +1,35 @@
-"""``defocusctl batch``: folders of photos in, the same tree of deblurred photos out."""
+"""What ``defocusctl batch`` does with its options: folders of photos in, the same tree of results out."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from defocusctl.batch.engine import Engine, LocalEngine
+from defocusctl.batch.inputs import Findings, Search, path_resolver, paths_in_list
+from defocusctl.batch.jobs import check_collisions, plan
+from defocusctl.batch.manifest import LOCK, History, file_path
+from defocusctl.batch.ray import RayEngine
+from defocusctl.batch.ray_workers import choose_workers, cluster_nodes
+from defocusctl.batch.resume import Judge
+from defocusctl.batch.run import Batch
+from defocusctl.batch.storage import opened_stores, without_scheme
+from defocusctl.batch.watch import Arrivals
+from defocusctl.batch.work import PhotoWork
+from defocusctl.cli.bars import doing
 from defocusctl.cli.batch_options import BatchCall
+from defocusctl.cli.batch_reporter import BatchReporter
 from defocusctl.cli.deblur import load
 from defocusctl.cli.deblur_jobs import STREAM
 from defocusctl.errors import InputError, SomeFailedError, UsageError
-
-if TYPE_CHECKING:
-    from defocusctl.batch.engine import Engine
-    from defocusctl.batch.inputs import Findings, Search
-    from defocusctl.cli.batch_reporter import BatchReporter
+from defocusctl.reports.gallery import check_page, write_gallery
+from defocusctl.system.atomic import locked_folder
+from defocusctl.system.interruption import collector_paused
 
 
-def batch(call: BatchCall) -> None:
-    """Deblur folders of photos. Run it again to resume, and to process new and changed photos."""
-    call.check()
-
-    from defocusctl.cli.bars import doing
-    from defocusctl.cli.batch_reporter import BatchReporter
-
-    with doing("starting", quiet=call.quiet):
-        from defocusctl.batch.inputs import Search, path_resolver
-        from defocusctl.batch.jobs import check_collisions, plan
-        from defocusctl.batch.manifest import History, file_path
-        from defocusctl.batch.resume import Judge
-        from defocusctl.batch.run import Batch
-        from defocusctl.batch.storage import opened_stores, without_scheme
-        from defocusctl.batch.watch import Arrivals
-        from defocusctl.batch.work import PhotoWork
-        from defocusctl.system.interruption import collector_paused
-
+def run_batch(call: BatchCall) -> None:
+    """Find the photos, restore those that are not done, and write the report if there is to be one."""
     if call.report:
-        from defocusctl.reports.gallery import check_page
-
         check_page(Path(without_scheme(call.out)))
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, storage):
@@ -73,12 +65,14 @@ def batch(call: BatchCall) -> None:
             except SomeFailedError as error:
                 failed = error
         if call.report:
-            _report(out, reporter)
+            with locked_folder(out, LOCK, "batch"), reporter.reporting() as on_photo:
+                page = write_gallery(out, on_photo)
+            reporter.reported(page)
         if failed is not None:
             raise failed
 
 
-def _find_photos(call: BatchCall, inputs: list[str], search: "Search") -> "Findings":
+def _find_photos(call: BatchCall, inputs: list[str], search: Search) -> Findings:
     """The photos in the inputs, and in the list if there is one."""
     findings = search.find(inputs, () if call.listed is None else _listed_paths(call.listed))
     if not (call.watch or findings.photos or findings.unreadable):
@@ -89,9 +83,6 @@ def _find_photos(call: BatchCall, inputs: list[str], search: "Search") -> "Findi
 
 
 def _listed_paths(listed: str) -> Iterator[str]:
-    from defocusctl.batch.inputs import paths_in_list
-    from defocusctl.batch.storage import without_scheme
-
     try:
         content = sys.stdin.buffer.read() if listed == STREAM else Path(listed).read_bytes()
     except OSError as error:
@@ -103,26 +94,11 @@ def _listed_paths(listed: str) -> Iterator[str]:
 
 
 @contextmanager
-def _engine(call: BatchCall, reporter: "BatchReporter") -> "Iterator[Engine]":
+def _engine(call: BatchCall, reporter: BatchReporter) -> Iterator[Engine]:
     """The engine that processes the photos, until the end of the block."""
     if call.engine == "ray":
-        from defocusctl.batch.ray import RayEngine
-        from defocusctl.batch.ray_workers import choose_workers, cluster_nodes
-
         with cluster_nodes(call.ray_address) as nodes:
             workers = choose_workers(nodes, call.device, call.jobs_at_once)
             yield RayEngine(workers, on_start=reporter.started)
     else:
-        from defocusctl.batch.engine import LocalEngine
-
         yield LocalEngine(call.jobs_at_once, on_start=reporter.started, on_tile=reporter.tile)
-
-
-def _report(out: Path, reporter: "BatchReporter") -> None:
-    from defocusctl.batch.manifest import LOCK
-    from defocusctl.reports.gallery import write_gallery
-    from defocusctl.system.atomic import locked_folder
-
-    with locked_folder(out, LOCK, "batch"), reporter.reporting() as on_photo:
-        page = write_gallery(out, on_photo)
-    reporter.reported(page)

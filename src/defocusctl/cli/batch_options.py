@@ -1,4 +1,4 @@
-"""The options of ``batch`` and their checks."""
+"""``defocusctl batch`` with its options and their checks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +178,17 @@ class BatchCall(PhotoOptions):
             mask=self.read_mask(),
             max_megapixels=self.max_megapixels,
         )
+
+
+def batch(call: BatchCall) -> None:
+    """Deblur folders of photos. Run it again to resume, and to process new and changed photos."""
+    call.check()
+
+    from defocusctl.cli.bars import doing
+
+    with doing("starting", quiet=call.quiet):
+        from defocusctl.cli.batch import run_batch
+    run_batch(call)
 
 
 def _check_writable(chosen: Format) -> None:

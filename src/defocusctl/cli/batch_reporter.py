@@ -8,21 +8,19 @@ from dataclasses import asdict
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID
 
+from defocusctl.batch.engine import Concurrency
+from defocusctl.batch.inputs import Unreadable
+from defocusctl.batch.jobs import Job
+from defocusctl.batch.manifest import Entry
+from defocusctl.batch.progress import Estimate, Progress
+from defocusctl.batch.resume import Verdict
 from defocusctl.cli.bars import Bars, Words, step_bar
 from defocusctl.cli.console import console, put, put_json, say, say_error, say_warning
 from defocusctl.errors import OutputError
-
-if TYPE_CHECKING:
-    from defocusctl.batch.engine import Concurrency
-    from defocusctl.batch.inputs import Unreadable
-    from defocusctl.batch.jobs import Job
-    from defocusctl.batch.manifest import Entry
-    from defocusctl.batch.progress import Estimate, Progress
-    from defocusctl.batch.resume import Verdict
 
 LISTED_FAILURES = 20
 
@@ -37,17 +35,12 @@ class BatchReporter:
         self._bars = Bars(Words(), BarColumn(), MofNCompleteColumn(), Words("remark"), quiet=not self._plain)
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        self._progress: Progress | None = None
         self._broken: OutputError | None = None
 
-    @contextmanager
-    def checking(self, photos: int) -> Iterator[Callable[[int], None]]:
-        with step_bar("checking what is done", quiet=not self._plain) as advance:
-            yield lambda compared: advance(compared, photos)
+    def checking(self) -> AbstractContextManager[Callable[[int, int], None]]:
+        return step_bar("checking what is done", quiet=not self._plain)
 
-    def planned(
-        self, progress: "Progress", changed: str | None, concurrency: "Concurrency", out: str
-    ) -> None:
+    def planned(self, progress: Progress, changed: str | None, concurrency: Concurrency, out: str) -> None:
         if changed is not None:
             say(changed)
         self._event(
@@ -65,9 +58,8 @@ class BatchReporter:
             say(f"{photos} to do{before}; {_concurrency_text(concurrency)}")
 
     @contextmanager
-    def live(self, progress: "Progress") -> Iterator[None]:
+    def live(self, progress: Progress) -> Iterator[None]:
         """Progress bars while photos are being done, or lines for those that take long; then a summary."""
-        self._progress = progress
         with self._bars, self._bars.lines():
             if self._drawn:
                 self._whole = self._bars.add_task("photos", total=progress.total, remark="")
@@ -77,7 +69,7 @@ class BatchReporter:
                 self._bars.stop()
                 self._finished(progress)
 
-    def started(self, job: "Job") -> None:
+    def started(self, job: Job) -> None:
         """Called from the thread that restores; if the event cannot be written, ``ended`` says so."""
         with self._lock:
             try:
@@ -87,15 +79,12 @@ class BatchReporter:
             if self._plain:
                 self._tasks[job.name] = self._bars.add_task(f"  {job.name}", total=None, remark="tiles")
 
-    def tile(self, job: "Job", done: int, total: int) -> None:
+    def tile(self, job: Job, done: int, total: int) -> None:
         with self._lock:
             if job.name in self._tasks:
                 self._bars.update(self._tasks[job.name], completed=done, total=total)
 
-    def ended(self, entry: "Entry") -> None:
-        """A finished photo, already counted in ``progress``."""
-        progress = self._progress
-        assert progress is not None
+    def ended(self, entry: Entry, progress: Progress) -> None:
         if self._broken is not None:
             raise self._broken
         with self._lock:
@@ -136,10 +125,10 @@ class BatchReporter:
 
     def preview(
         self,
-        verdicts: Sequence["Verdict"],
-        estimate: "Estimate",
-        concurrency: "Concurrency",
-        unreadable: Sequence["Unreadable"],
+        verdicts: Sequence[Verdict],
+        estimate: Estimate,
+        concurrency: Concurrency,
+        unreadable: Sequence[Unreadable],
         with_urls: Callable[[str], str],
     ) -> None:
         """A dry run: one line for each photo, then the folders that cannot be read, counts and cost."""
@@ -166,7 +155,7 @@ class BatchReporter:
                 f"with {estimate.memory / 2**30:.1f} GiB of memory; {_concurrency_text(concurrency)}"
             )
 
-    def _finished(self, progress: "Progress") -> None:
+    def _finished(self, progress: Progress) -> None:
         failures = progress.failures
         counts = {
             "done": progress.done,
@@ -196,12 +185,12 @@ class BatchReporter:
             put_json({"event": event, **values})
 
 
-def _concurrency_text(concurrency: "Concurrency") -> str:
+def _concurrency_text(concurrency: Concurrency) -> str:
     threads = "1 thread" if concurrency.threads == 1 else f"{concurrency.threads} threads"
     return f"{concurrency.computing} at once in {threads} each"
 
 
-def _pace(progress: "Progress") -> str:
+def _pace(progress: Progress) -> str:
     left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
     failed = f", {len(progress.failures)} failed" if progress.failures else ""
     return f"{progress.megapixels_per_second:.2f} MP/s{left}{failed}"

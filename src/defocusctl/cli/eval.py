@@ -1,43 +1,29 @@
-"""``defocusctl eval``: scores networks and classical methods on a dataset, in comparable figures."""
+"""What ``defocusctl eval`` does with its options: scores on a dataset, in comparable figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from defocusctl.cli.bars import doing, download_bar, step_bar
 from defocusctl.cli.console import put_json, say, say_error, say_warning
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval_options import EvalCall
-from defocusctl.cli.options import check_above_zero, check_finite
+from defocusctl.cli.eval_table import RunningMeans, print_tables
+from defocusctl.data.found import FoundData
+from defocusctl.data.search import data_root, find_data, pairs_data, photos_data
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
-
-if TYPE_CHECKING:
-    from defocusctl.data.found import FoundData
-    from defocusctl.evaluation.files import Expectation
-    from defocusctl.evaluation.methods import Candidate
-    from defocusctl.evaluation.metrics import Lpips
-    from defocusctl.evaluation.results import Evaluation, Method
-    from defocusctl.evaluation.run import Run
+from defocusctl.evaluation import files
+from defocusctl.evaluation.methods import Candidate, classical, network, untouched, with_distinct_labels
+from defocusctl.evaluation.metrics import Lpips, load_lpips
+from defocusctl.evaluation.protocols import PROTOCOLS
+from defocusctl.evaluation.results import Evaluation, Method
+from defocusctl.evaluation.run import REPORT, Run, evaluate, select_images
 
 NETWORK_ALONE = "1"
 """The scale of the published protocols: the network alone, on the photo as it is."""
 
 
-def evaluate(call: EvalCall) -> None:
-    """Score networks on a dataset, compared with the input, classical methods and published figures."""
-    networks = call.networks()
-    if (call.resume or call.save_images) and call.out is None:
-        raise UsageError("--resume and --save-images need a folder", "give --out DIR")
-
-    from defocusctl.cli.bars import doing
-
-    check_above_zero("--white", call.white)
-    check_above_zero("--disc-radius", call.disc_radius)
-    check_finite("--tolerance", call.tolerance)
-    with doing(f"looking for {call.dataset}", quiet=call.quiet):
-        from defocusctl.evaluation.protocols import PROTOCOLS
-        from defocusctl.evaluation.run import Run, select_images
-
-        found = _find_dataset(call)
+def score_dataset(call: EvalCall, networks: Sequence[tuple[str, str | None]], found: FoundData) -> None:
+    """Score the networks on what was found; write, print and check the figures."""
     images = select_images(found, call.limit, call.sample, call.seed, call.white)
     candidates = _candidates(call, networks)
     expected = _expectations(call, found.dataset, [candidate.info for candidate in candidates])
@@ -57,9 +43,8 @@ def evaluate(call: EvalCall) -> None:
         )
 
 
-def _find_dataset(call: EvalCall) -> "FoundData":
-    from defocusctl.data.search import data_root, find_data, pairs_data, photos_data
-
+def find_dataset(call: EvalCall) -> FoundData:
+    """The photos to score; a UsageError if folders do not fit the dataset, a DataError if it is not there."""
     blurred, sharp = call.blurred, call.sharp
     if call.dataset == "pairs" and blurred and sharp:
         return pairs_data(blurred, sharp)
@@ -73,10 +58,8 @@ def _find_dataset(call: EvalCall) -> "FoundData":
     return find_data(call.dataset, data_root(call.root), call.split)
 
 
-def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "list[Candidate]":
+def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> list[Candidate]:
     """The untouched input, the classical methods and the networks, each with a distinct label."""
-    from defocusctl.evaluation.methods import classical, network, untouched, with_distinct_labels
-
     baselines = [classical(baseline.value, call.disc_radius) for baseline in call.baselines or ()]
     settings = [call.restoring(clip=False)]
     if call.scale != NETWORK_ALONE:
@@ -89,11 +72,8 @@ def _candidates(call: EvalCall, networks: Sequence[tuple[str, str | None]]) -> "
     return with_distinct_labels([untouched(), *baselines, *loaded])
 
 
-def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
+def load_metric(*, offline: bool, quiet: bool) -> Lpips | None:
     """LPIPS, or None and a warning if AlexNet's weights are not available."""
-    from defocusctl.cli.bars import doing, download_bar
-    from defocusctl.evaluation.metrics import load_lpips
-
     try:
         with (
             doing("loading LPIPS", quiet=quiet),
@@ -105,26 +85,20 @@ def load_metric(*, offline: bool, quiet: bool) -> "Lpips | None":
         return None
 
 
-def _expectations(call: EvalCall, dataset: str, methods: "Sequence[Method]") -> "list[Expectation]":
-    from defocusctl.evaluation.files import expected_from_file, expected_from_papers
-
+def _expectations(call: EvalCall, dataset: str, methods: Sequence[Method]) -> list[files.Expectation]:
     if call.expect is None:
         return []
     if call.expect == "published":
-        found = expected_from_papers(dataset, methods, call.protocols)
+        found = files.expected_from_papers(dataset, methods, call.protocols)
     else:
-        found = expected_from_file(Path(call.expect), methods, call.protocols)
+        found = files.expected_from_file(Path(call.expect), methods, call.protocols)
     return [expectation for expectation in found if call.lpips or expectation.metric != "lpips"]
 
 
-def _score(run: "Run", call: EvalCall) -> "Evaluation":
-    from defocusctl.cli.bars import step_bar
-    from defocusctl.cli.eval_table import RunningMeans
-    from defocusctl.evaluation.run import evaluate as score
-
+def _score(run: Run, call: EvalCall) -> Evaluation:
     means = RunningMeans()
     with step_bar(run.found.title, quiet=call.quiet) as advance:
-        return score(
+        return evaluate(
             run,
             out=call.out,
             resume=call.resume,
@@ -133,37 +107,29 @@ def _score(run: "Run", call: EvalCall) -> "Evaluation":
         )
 
 
-def _print(evaluation: "Evaluation", call: EvalCall) -> None:
+def _print(evaluation: Evaluation, call: EvalCall) -> None:
     if call.as_json:
-        from defocusctl.evaluation.files import as_json
-
-        put_json(as_json(evaluation), indent=2)
+        put_json(files.as_json(evaluation), indent=2)
     elif not call.quiet:
-        from defocusctl.cli.eval_table import print_tables
-
         print_tables(evaluation)
     for problem in evaluation.problems:
         say_warning(problem)
 
 
-def _write_files(out: Path, evaluation: "Evaluation", run: "Run", *, quiet: bool) -> list[Path]:
-    from defocusctl.cli.bars import doing
-    from defocusctl.evaluation.files import write_tables
-    from defocusctl.evaluation.run import REPORT
-
+def _write_files(out: Path, evaluation: Evaluation, run: Run, *, quiet: bool) -> list[Path]:
     with doing("making the report", quiet=quiet):
         from defocusctl.reports.evaluation import write_report
         from defocusctl.reports.evaluation_pictures import report_pictures
 
-        written = write_tables(out, evaluation)
+        written = files.write_tables(out, evaluation)
         write_report(out / REPORT, evaluation, report_pictures(evaluation, run))
     return [*written, out / REPORT]
 
 
-def _check_expectations(evaluation: "Evaluation", call: EvalCall, expected: "Sequence[Expectation]") -> None:
-    from defocusctl.evaluation.files import deviations
-
-    found = deviations(evaluation, expected, call.tolerance)
+def _check_expectations(
+    evaluation: Evaluation, call: EvalCall, expected: Sequence[files.Expectation]
+) -> None:
+    found = files.deviations(evaluation, expected, call.tolerance)
     for deviation in found:
         say_error(deviation)
     if found:

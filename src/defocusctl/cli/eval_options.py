@@ -1,4 +1,4 @@
-"""The options of ``defocusctl eval``; the tests compare the values of choices with the packages below."""
+"""``defocusctl eval`` and its options; the tests compare the values of choices with the packages below."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +12,8 @@ from defocusctl.cli.options import (
     RestoringOptions,
     ResumeScoresOption,
     RootOption,
+    check_above_zero,
+    check_finite,
     completed_models,
     known_model,
 )
@@ -139,3 +141,21 @@ class EvalCall(RestoringOptions):
         return [
             (name, None if spec == DEFAULT_WEIGHTS else spec) for name, spec in zip(names, specs, strict=True)
         ]
+
+
+def evaluate(call: EvalCall) -> None:
+    """Score networks on a dataset, compared with the input, classical methods and published figures."""
+    networks = call.networks()
+    if (call.resume or call.save_images) and call.out is None:
+        raise UsageError("--resume and --save-images need a folder", "give --out DIR")
+    check_above_zero("--white", call.white)
+    check_above_zero("--disc-radius", call.disc_radius)
+    check_finite("--tolerance", call.tolerance)
+
+    from defocusctl.cli.bars import doing
+
+    with doing(f"looking for {call.dataset}", quiet=call.quiet):
+        from defocusctl.cli.eval import find_dataset, score_dataset
+
+        found = find_dataset(call)
+    score_dataset(call, networks, found)

@@ -9,7 +9,6 @@ import typer
 
 from defocusctl.cli.console import plain, put, put_json, put_table, say_warning
 from defocusctl.cli.deblur import load
-from defocusctl.cli.eval import load_metric
 from defocusctl.cli.options import (
     DeviceOption,
     LpipsOption,
@@ -140,6 +139,7 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
 def _figures(call: ReproduceCall, part: "PaperSet", spec: str, found: "FoundData") -> "Sequence[Figure]":
     """Score one set; nothing if the weights were trained on other data than its figures."""
     from defocusctl.cli.bars import step_bar
+    from defocusctl.cli.eval import load_metric
     from defocusctl.evaluation.files import write_tables
     from defocusctl.evaluation.methods import network_alone, untouched
     from defocusctl.evaluation.protocols import PROTOCOLS
@@ -147,13 +147,8 @@ def _figures(call: ReproduceCall, part: "PaperSet", spec: str, found: "FoundData
     from defocusctl.evaluation.run import Run, evaluate, select_images
     from defocusctl.restoring.settings import RestoreSettings
 
-    loaded = load(
-        part.model,
-        spec,
-        RestoreSettings(device=call.device, precision="fp32"),
-        offline=call.offline,
-        quiet=call.quiet,
-    )
+    settings = RestoreSettings(device=call.device, precision="fp32")
+    loaded = load(part.model, spec, settings, offline=call.offline, quiet=call.quiet)
     if loaded.trained_on != part.trained_on:
         return []
     metric = load_metric(offline=call.offline, quiet=call.quiet) if call.lpips else None

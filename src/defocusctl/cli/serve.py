@@ -55,8 +55,8 @@ def serve(call: ServeCall) -> None:
     restoring = call.restoring()
     try:
         with doing("starting", quiet=call.quiet):
-            from defocusctl.server import ServeSettings
             from defocusctl.server.run import serve
+            from defocusctl.server.worker import ServeSettings
     except ModuleNotFoundError as error:
         if error.name in PACKAGES:
             raise UsageError(f"{error.name} is not installed", "pip install 'defocusctl[serve]'") from error

@@ -52,7 +52,7 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
     """Load an image of any of these kinds as a photo; ``white`` is as in ``read_photo``.
 
     Raises:
-        InputError: if it cannot be read or is of another kind.
+        InputError: if it cannot be read, or is of another kind, shape, mode or type.
         UsageError: if ``max_megapixels`` or ``white`` is not above 0.
     """
     if not max_megapixels > 0:
@@ -61,17 +61,17 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
         case str() | os.PathLike():
             source = Path(image)
             photo = read_photo(source, max_megapixels=max_megapixels, white=white)
-            return LoadedImage(photo, to_array, source.absolute())
+            return LoadedImage(photo, _to_array, source.absolute())
         case bytes():
             named = "the bytes given"
             photo = read_photo(image, named=named, max_megapixels=max_megapixels, white=white)
-            return LoadedImage(photo, to_array)
+            return LoadedImage(photo, _to_array)
         case np.ndarray():
-            return from_array(image, white)
+            return _from_array(image, white)
         case Image.Image():
-            return from_pillow(image, white)
+            return _from_pillow(image, white)
         case Tensor():
-            return from_tensor(image, white)
+            return _from_tensor(image, white)
         case _:
             raise InputError(
                 f"an object of type {type(image).__name__} is not an image",
@@ -79,30 +79,22 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
             )
 
 
-def from_array(image: Array, white: float | None) -> LoadedImage[Array]:
-    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8, uint16, or floats with ``white`` (1 by default).
-
-    Raises:
-        InputError: if it is any other array.
-        UsageError: if ``white`` is not positive.
-    """
-    pixels, alpha = split_alpha(image)
+def _from_array(image: Array, white: float | None) -> LoadedImage[Array]:
+    """(H, W) grey, or (H, W, C) with C from 1 to 4; uint8, uint16, or floats with ``white``, by default 1."""
+    pixels, alpha = _split_alpha(image)
     white, warnings = white_of(pixels, white)
 
     def convert_back(photo: Photo) -> Array:
-        after = to_array(photo)
+        after = _to_array(photo)
         return after.reshape(*after.shape[:2], *image.shape[2:]).astype(image.dtype.newbyteorder("="))
 
     return LoadedImage(Photo(pixels, alpha, IN_MEMORY, warnings=warnings, white=white), convert_back)
 
 
-def from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
+def _from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
     """(C, H, W) with C = 1, 3 or 4 on any device; dtypes as for arrays, and bfloat16.
 
     Converting back returns a tensor on the same device, without a gradient.
-
-    Raises:
-        InputError: if it is any other tensor.
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise InputError(
@@ -114,7 +106,7 @@ def from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
     host = image.detach().cpu()
     if host.is_floating_point():
         host = host.float()
-    loaded = from_array(host.permute(1, 2, 0).numpy(), white)
+    loaded = _from_array(host.permute(1, 2, 0).numpy(), white)
 
     def convert_back(photo: Photo) -> Tensor:
         after = np.ascontiguousarray(loaded.convert_back(photo).transpose(2, 0, 1))
@@ -123,19 +115,15 @@ def from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
     return LoadedImage(loaded.photo, convert_back)
 
 
-def to_array(photo: Photo) -> Array:
+def _to_array(photo: Photo) -> Array:
     """The pixels of a photo with its alpha: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)."""
     if photo.alpha is not None:
         return np.dstack([photo.pixels, photo.alpha])
     return photo.pixels[:, :, 0] if photo.pixels.shape[2] == 1 else photo.pixels
 
 
-def split_alpha(image: Array) -> tuple[Array, Array | None]:
-    """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32.
-
-    Raises:
-        InputError: if it is not an image.
-    """
+def _split_alpha(image: Array) -> tuple[Array, Array | None]:
+    """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
         raise InputError(
             f"an array of shape {image.shape} is not an image",
@@ -156,15 +144,11 @@ def split_alpha(image: Array) -> tuple[Array, Array | None]:
     return pixels, np.ascontiguousarray(samples[:, :, -1]) if count in (2, 4) else None
 
 
-def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Image]:
+def _from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Image]:
     """An image of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, I;16 or F, rotated as its EXIF says.
 
-    White is ``white`` in mode F, 1 by default.
-
-    Converting back keeps the mode, but palettes become their colours and mode 1 becomes grey.
-
-    Raises:
-        InputError: if it is of another mode, or its file is damaged.
+    White is ``white`` in mode F, 1 by default. Converting back keeps the mode, but palettes become their
+    colours and mode 1 becomes grey.
     """
     try:
         image.load()
@@ -175,7 +159,7 @@ def from_pillow(image: Image.Image, white: float | None) -> LoadedImage[Image.Im
     if direct.mode not in SUPPORTED_MODES:
         other = "I;16" if direct.mode == "I" else "RGB"
         raise InputError(f"images of mode {image.mode} are not supported", f"convert it to '{other}' first")
-    pixels, alpha = split_alpha(np.asarray(direct))
+    pixels, alpha = _split_alpha(np.asarray(direct))
     photo = upright_photo(Decoded(pixels, alpha, _metadata(image)), IN_MEMORY, white)
     return LoadedImage(photo, partial(_convert_back, mode=image.mode))
 
@@ -221,7 +205,7 @@ def _descriptive(directory: Image.Exif) -> Image.Exif:
 
 
 def _convert_back(photo: Photo, mode: str) -> Image.Image:
-    image = Image.fromarray(to_array(photo))
+    image = Image.fromarray(_to_array(photo))
     if mode in PREMULTIPLIED:
         image = image.convert(mode)
     metadata = photo.metadata

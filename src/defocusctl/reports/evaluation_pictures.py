@@ -104,17 +104,12 @@ def report_pictures(evaluation: Evaluation, run: Run) -> list[ReportPicture]:
         for rank, name in choose_pictures(evaluation, label, protocol.name):
             blurred, sharp = read_pair(of_name[name])
             restored = run.restored(candidate, blurred)
-            reference = None if sharp is None else protocol.prepare(sharp, dataset)
+            before = rgb8(as_float(protocol.prepare(blurred, dataset)), 1.0)
+            after = rgb8(protocol.fit(restored, dataset), 1.0)
+            reference = None if sharp is None else rgb8(as_float(protocol.prepare(sharp, dataset)), 1.0)
+            gain = gains.get(name, nan)
             pictures.append(
-                ReportPicture.of(
-                    name,
-                    label,
-                    rank,
-                    gains.get(name, nan),
-                    before=rgb8(as_float(protocol.prepare(blurred, dataset)), 1.0),
-                    after=rgb8(protocol.fit(restored, dataset), 1.0),
-                    reference=None if reference is None else rgb8(as_float(reference), 1.0),
-                )
+                ReportPicture.of(name, label, rank, gain, before=before, after=after, reference=reference)
             )
     return pictures
 
@@ -166,9 +161,7 @@ def _scaled(pixels: Rgb) -> Image.Image:
 
 
 def _photo_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return _data_uri("image/jpeg", buffer)
+    return _data_uri(image, "jpeg", quality=JPEG_QUALITY, subsampling=0)
 
 
 def _map_uri(shares: FloatArray) -> str:
@@ -176,10 +169,10 @@ def _map_uri(shares: FloatArray) -> str:
     image = Image.fromarray(np.rint(shares * 255).astype(np.uint8))
     palette = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
     image.putpalette(palette.tobytes())
+    return _data_uri(image, "png")
+
+
+def _data_uri(image: Image.Image, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return _data_uri("image/png", buffer)
-
-
-def _data_uri(kind: str, buffer: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

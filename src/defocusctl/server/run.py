@@ -23,12 +23,11 @@ from defocusctl.photo.targets import ONLY_READ, SUFFIXES
 from defocusctl.reports.page import page_pieces
 from defocusctl.restoring.levels import CELL
 from defocusctl.restoring.settings import SCALE_NAMES
-from defocusctl.server import ServeSettings
 from defocusctl.server.photos import Photos
 from defocusctl.server.pictures import TILE
 from defocusctl.server.requests import is_loopback
 from defocusctl.server.site import Site
-from defocusctl.server.worker import Worker
+from defocusctl.server.worker import ServeSettings, Worker
 from defocusctl.system.atomic import make_folder, write_error
 from defocusctl.system.paths import cache_dir
 

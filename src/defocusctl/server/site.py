@@ -17,11 +17,10 @@ from starlette.types import ASGIApp
 
 from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.photo import check_is_photo
-from defocusctl.server import ServeSettings
 from defocusctl.server.photos import SESSION, Photos, ServedPhoto, Session, Status
 from defocusctl.server.pictures import RADIUS, SIDES, tile
 from defocusctl.server.requests import Guard, check_length, choices_in, receive, received
-from defocusctl.server.worker import Worker
+from defocusctl.server.worker import ServeSettings, Worker
 
 LOOK_EVERY = 0.1
 """Seconds between looks for something new to tell a page."""

@@ -15,12 +15,34 @@ from defocusctl.deblurrer import Deblurrer, DeblurResult
 from defocusctl.errors import BugError, DefocusctlError, UsageError
 from defocusctl.models.plugins import check_model
 from defocusctl.photo import output_path
-from defocusctl.server import ServeSettings
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.server.photos import CancelledError, Photos, ServedPhoto, Status
 from defocusctl.server.pictures import BLUR_MAP, write_blur_map, write_pictures
 from defocusctl.system.atomic import atomic_write, make_folder
 
 ZIP = "deblurred.zip"
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """``restoring`` applies to all photos but for scale, strength and max_blur.
+
+    ``weights`` are used for ``model``; other networks get the first weights available. ``port`` 0 is a free
+    one; ``max_bytes`` is the size of the largest file, ``max_photos`` their number. A page that has been
+    closed for ``forget_after`` seconds is forgotten with its photos.
+    """
+
+    host: str
+    port: int
+    model: str
+    weights: str | None
+    offline: bool
+    restoring: RestoreSettings
+    white: float | None
+    max_megapixels: float
+    max_bytes: int
+    max_photos: int
+    forget_after: float
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,8 @@ def choose_device(name: str) -> torch.device:
 
 def _cuda_device(index: int) -> torch.device:
     if not torch.cuda.is_available():
-        built = (
-            "this PyTorch was built without CUDA" if torch.version.cuda is None else "no CUDA GPU is usable"
-        )
-        raise DeviceError(built, "use --device auto or cpu, or install PyTorch with CUDA and its driver")
+        remedy = "use --device auto or cpu, or install PyTorch with CUDA and its driver"
+        raise DeviceError("no CUDA GPU is usable", remedy)
     count = torch.cuda.device_count()
     if index >= count:
         raise DeviceError(f"there is no GPU {index}", f"this machine has {count}: cuda:0 to cuda:{count - 1}")
