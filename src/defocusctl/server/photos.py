@@ -99,14 +99,10 @@ class ServedPhoto:
 
 @dataclass(eq=False)
 class Session:
-    """The photos of one page.
-
-    ``version`` grows with each change; ``streams`` are the pages that are open and the uploads that arrive.
-    """
+    """The photos of one page; ``streams`` are the pages that are open and the uploads that arrive."""
 
     key: str
     photos: dict[str, ServedPhoto] = field(default_factory=dict)
-    version: int = 0
     streams: int = 0
     left: float = field(default_factory=time.monotonic)
 
@@ -176,20 +172,12 @@ class Photos:
             folder.mkdir()
             photo = ServedPhoto(key, folder, folder / safe_name(name), model, scale)
             session.photos[key] = photo
-            session.version += 1
             return photo
 
     def queue(self, photo: ServedPhoto) -> None:
         """Let a photo wait for its turn."""
-        photo.status, photo.tiles, photo.error = Status.WAITING, (0, 0), ""
-        self.note(photo)
-
-    def note(self, photo: ServedPhoto) -> None:
-        """Tell the page of a change, and the thread that restores."""
         with self._changed:
-            for session in self._sessions.values():
-                if photo.key in session.photos or photo.status is Status.WAITING:
-                    session.version += 1
+            photo.status, photo.tiles, photo.error = Status.WAITING, (0, 0), ""
             self._changed.notify_all()
 
     def remove(self, photo: ServedPhoto) -> None:
@@ -198,7 +186,6 @@ class Photos:
             photo.removed = True
             for session in self._sessions.values():
                 session.photos.pop(photo.key, None)
-                session.version += 1
             photo.status = Status.FAILED  # so that it is not restored
             if photo is not self._computing:
                 _delete(photo)
@@ -226,7 +213,7 @@ class Photos:
             in_turn = (photo.key for photos in rounds for photo in photos if photo is not None)
             ahead = {key: place for place, key in enumerate(in_turn, start=self._computing is not None)}
             shown = [photo.as_json(ahead.get(photo.key, 0)) for photo in session.photos.values()]
-            return {"version": session.version, "photos": shown}
+            return {"photos": shown}
 
     def turns(self) -> Iterator[ServedPhoto]:
         """The photos by turns, each as soon as the one before is done; ends when closed."""
@@ -236,7 +223,6 @@ class Photos:
                 self._computing = None
                 if photo.removed:
                     _delete(photo)
-            self.note(photo)
 
     def _next(self) -> ServedPhoto | None:
         with self._changed:
@@ -245,12 +231,9 @@ class Photos:
                     if waiting := session.waiting():
                         self._turns.remove(session)
                         self._turns.append(session)
-                        photo = waiting[0]
-                        photo.status = Status.COMPUTING
-                        self._computing = photo
-                        for each in self._sessions.values():
-                            each.version += 1
-                        return photo
+                        self._computing = waiting[0]
+                        waiting[0].status = Status.COMPUTING
+                        return waiting[0]
                 self._changed.wait()
             return None
 

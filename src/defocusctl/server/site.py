@@ -112,12 +112,12 @@ class Site:
 
         async def states() -> AsyncIterator[str]:
             with self.photos.present(key) as session:
-                sent, quiet = -1, 0.0  # the version sent last, and seconds since
+                sent, quiet = "", 0.0  # the state sent last, and seconds since
                 while not self.stopping and not await request.is_disconnected():
-                    if session.version != sent:
-                        state = self.photos.state(session)
-                        sent, quiet = state["version"], 0.0
-                        yield f"data: {json.dumps(state)}\n\n"
+                    state = json.dumps(self.photos.state(session))
+                    if state != sent:
+                        sent, quiet = state, 0.0
+                        yield f"data: {state}\n\n"
                     elif quiet >= PING_EVERY:
                         quiet = 0.0
                         yield ": still here\n\n"
@@ -146,7 +146,6 @@ class Site:
             check_is_photo(photo.source)
         except DefocusctlError as error:
             photo.fail(error)
-            self.photos.note(photo)
         else:
             self.photos.queue(photo)
         return JSONResponse({"id": photo.key}, 201)

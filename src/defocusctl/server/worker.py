@@ -114,7 +114,6 @@ class Worker:
             if photo.removed:
                 raise CancelledError("the photo was removed")
             photo.tiles = (done, total)
-            self._photos.note(photo)
 
         deblurrer = self.deblurrer(*photo.wanted)
         result = deblurrer.deblur(photo.source, keep_change=True, on_tile=on_tile, **self._reading)
