@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -116,8 +115,7 @@ class Photos:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        self._sessions: dict[str, Session] = {}
-        self._turns: deque[Session] = deque()
+        self._sessions: dict[str, Session] = {}  # in the order of their turns
         self._computing: ServedPhoto | None = None
         self._changed = Condition()
         self._closed = False
@@ -125,10 +123,7 @@ class Photos:
     def session(self, key: str) -> Session:
         """The session of that key, which the page has chosen; a new one if there is none."""
         with self._changed:
-            if key not in self._sessions:
-                self._sessions[key] = Session(key)
-                self._turns.append(self._sessions[key])
-            return self._sessions[key]
+            return self._sessions.setdefault(key, Session(key))
 
     @contextmanager
     def present(self, key: str) -> Iterator[Session]:
@@ -197,7 +192,6 @@ class Photos:
             for key, session in list(self._sessions.items()):
                 if session.streams == 0 and now - session.left > after:
                     del self._sessions[key]
-                    self._turns.remove(session)
                     for photo in list(session.photos.values()):
                         self.remove(photo)
                     shutil.rmtree(self.downloads(session), ignore_errors=True)
@@ -209,7 +203,7 @@ class Photos:
     def state(self, session: Session) -> dict[str, Any]:
         """All that a page shows."""
         with self._changed:
-            rounds = zip_longest(*(each.waiting() for each in self._turns))
+            rounds = zip_longest(*(each.waiting() for each in self._sessions.values()))
             in_turn = (photo.key for photos in rounds for photo in photos if photo is not None)
             ahead = {key: place for place, key in enumerate(in_turn, start=self._computing is not None)}
             shown = [photo.as_json(ahead.get(photo.key, 0)) for photo in session.photos.values()]
@@ -227,10 +221,9 @@ class Photos:
     def _next(self) -> ServedPhoto | None:
         with self._changed:
             while not self._closed:
-                for session in self._turns:
+                for session in self._sessions.values():
                     if waiting := session.waiting():
-                        self._turns.remove(session)
-                        self._turns.append(session)
+                        self._sessions[session.key] = self._sessions.pop(session.key)
                         self._computing = waiting[0]
                         waiting[0].status = Status.COMPUTING
                         return waiting[0]

@@ -51,7 +51,6 @@ class Site:
             Route("/{token}/{session}/events", self._events),
             Route("/{token}/{session}/photos", self._upload, methods=["POST"]),
             Route("/{token}/{session}/results", self._prepare, methods=["POST"]),
-            Route("/{token}/{session}/results/{number:int}/{name}", self._download),
             Route("/{token}/{session}/results/{name}", self._download),
             Route(one, self._remove, methods=["DELETE"]),
             Route(one + "/again", self._again, methods=["POST"]),
@@ -197,14 +196,11 @@ class Site:
         """Make the file to download; it replaces what the session has prepared before."""
         session = self._session(request)
         choices = choices_in(await received(request), lambda key: self.photos.get(session.key, key))
-        folder = self.photos.downloads(session)
-        path, notes = await run_in_threadpool(self.worker.prepare, choices, folder)
-        return JSONResponse({"path": path.relative_to(folder).as_posix(), "notes": notes})
+        path, notes = await run_in_threadpool(self.worker.prepare, choices, self.photos.downloads(session))
+        return JSONResponse({"path": path.name, "notes": notes})
 
     async def _download(self, request: Request) -> Response:
-        place = request.path_params
-        folder = self.photos.downloads(self._session(request))
-        path = folder / str(place.get("number", "")) / Path(place["name"]).name
+        path = self.photos.downloads(self._session(request)) / Path(request.path_params["name"]).name
         if not path.is_file():
             raise HTTPException(404)
         return FileResponse(path, filename=path.name, media_type="application/octet-stream")

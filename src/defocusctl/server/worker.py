@@ -157,23 +157,22 @@ class Worker:
         with self._preparing:
             shutil.rmtree(folder, ignore_errors=True)
             make_folder(folder)
-            made: dict[str, Path] = {}
+            made: list[Path] = []
             notes: list[str] = []
-            for number, choice in enumerate(choices):
-                place = folder / str(number)
-                make_folder(place)
-                target = output_path(choice.photo.source, place)
+            for choice in choices:
+                name = output_path(choice.photo.source, folder).name
+                target = folder / _free_name(name, [path.name for path in made])
                 lost = self._result(choice).save(target)
                 notes += [f"{choice.photo.source.name}: {line}" for line in lost]
-                made[_free_name(target.name, made)] = target
-            if len(choices) == 1:
+                made.append(target)
+            if len(made) == 1:
                 return target, tuple(notes)
             with (
                 atomic_write(folder / ZIP) as file,
                 zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
             ):
-                for name, path in made.items():
-                    archive.write(path, name)
+                for path in made:
+                    archive.write(path, path.name)
                     path.unlink()
             return folder / ZIP, tuple(notes)
 

@@ -410,9 +410,8 @@
     try {
       const choices = wanted.map(({ id }) => ({ id, strength: choice(id).strength, max_blur: choice(id).maxBlur }));
       const answer = await ask("results", { method: "POST", body: JSON.stringify(choices) });
-      const { path, notes } = await answer.json();
-      const name = path.split("/").at(-1);
-      const link = element("a", { href: `${base}/results/${path.split("/").map(encodeURIComponent).join("/")}`, download: name });
+      const { path: name, notes } = await answer.json();
+      const link = element("a", { href: `${base}/results/${encodeURIComponent(name)}`, download: name });
       link.click();
       say(`${name} is downloaded`);
       complain(notes.join(" · "));
