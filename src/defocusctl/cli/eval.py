@@ -1,13 +1,17 @@
 """What ``defocusctl eval`` does with its options: scores on a dataset, in comparable figures."""
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
+from statistics import fmean
+
+from rich import box
+from rich.table import Column, Table
 
 from defocusctl.cli.bars import doing, download_bar, step_bar
-from defocusctl.cli.console import put_json, say, say_error, say_warning
+from defocusctl.cli.console import plain, put, put_json, put_table, say, say_error, say_warning
 from defocusctl.cli.deblur import load
 from defocusctl.cli.eval_options import EvalCall
-from defocusctl.cli.eval_table import RunningMeans, print_tables
 from defocusctl.data.found import FoundData
 from defocusctl.data.search import data_root, find_data, pairs_data, photos_data
 from defocusctl.errors import DataError, ExpectationError, UsageError, WeightsError
@@ -15,8 +19,15 @@ from defocusctl.evaluation import files
 from defocusctl.evaluation.methods import Candidate, classical, network, untouched, with_distinct_labels
 from defocusctl.evaluation.metrics import Lpips, load_lpips
 from defocusctl.evaluation.protocols import PROTOCOLS
-from defocusctl.evaluation.results import Evaluation, Method
+from defocusctl.evaluation.results import Evaluation, Method, Row
 from defocusctl.evaluation.run import REPORT, Run, evaluate, select_images
+from defocusctl.evaluation.table import (
+    GAIN_DECIMALS,
+    ScoreTable,
+    interval_text,
+    score_table,
+    seconds_per_megapixel,
+)
 
 NETWORK_ALONE = "1"
 """The scale of the published protocols: the network alone, on the photo as it is."""
@@ -96,22 +107,24 @@ def _expectations(call: EvalCall, dataset: str, methods: Sequence[Method]) -> li
 
 
 def _score(run: Run, call: EvalCall) -> Evaluation:
-    means = RunningMeans()
+    psnr: dict[str, list[float]] = {}  # of each method, under the first protocol
+
+    def show(done: int, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row.protocol == rows[0].protocol and not isnan(row.psnr):
+                psnr.setdefault(row.method, []).append(row.psnr)
+        means = ", ".join(f"{method} {fmean(values):.2f}" for method, values in psnr.items())
+        advance(done, len(run.images), f"PSNR in dB: {means}" if means else "")
+
     with step_bar(run.found.title, quiet=call.quiet) as advance:
-        return evaluate(
-            run,
-            out=call.out,
-            resume=call.resume,
-            save_images=call.save_images,
-            on_rows=lambda done, rows: advance(done, len(run.images), means.add(rows)),
-        )
+        return evaluate(run, out=call.out, resume=call.resume, save_images=call.save_images, on_rows=show)
 
 
 def _print(evaluation: Evaluation, call: EvalCall) -> None:
     if call.as_json:
         put_json(files.as_json(evaluation), indent=2)
     elif not call.quiet:
-        print_tables(evaluation)
+        _print_tables(evaluation)
     for problem in evaluation.problems:
         say_warning(problem)
 
@@ -139,3 +152,61 @@ def _check_expectations(
         )
     if not call.quiet:
         say(f"all {len(expected)} figures agree with {call.expect}")
+
+
+def _print_tables(evaluation: Evaluation) -> None:
+    """Print a table of scores per protocol, comparisons of the networks, and their costs."""
+    count = len({row.image for row in evaluation.rows})
+    title = f"{evaluation.title}, {count} image{'' if count == 1 else 's'}"
+    tables = [score_table(evaluation, protocol) for protocol in evaluation.protocols]
+    if not evaluation.metrics:
+        put(f"{title}: no reference to score them against")
+        tables = []
+    for table in tables:
+        put_table(_scores(table, f"{title}, protocol {table.protocol}"))
+        for item in table.comparisons:
+            if item.metric == "psnr" and item.against != evaluation.input_label:
+                gain = interval_text(item.difference, GAIN_DECIMALS)
+                put(f"{item.method} minus {item.against}: {gain} dB")
+    if any(method.is_reported_in(row) for row in evaluation.published for method in evaluation.methods):
+        put("Δ: this run minus the published figure")
+    for source, protocol in dict.fromkeys((row.source, row.protocol) for row in evaluation.published):
+        put(f"published: {source}, protocol {protocol}")
+    if any(method.kind != "input" for method in evaluation.methods):
+        put_table(_costs(evaluation))
+
+
+def _scores(scores: ScoreTable, title: str) -> Table:
+    heads = [f"{name.removesuffix(' (dB)')} {arrow}" for name, arrow in scores.headings]
+    table = _table([*heads, "gain (dB, 95 %)"], title)
+    for group in scores.groups:
+        if group.title:
+            table.add_section()
+            table.add_row(plain(group.title, "bold"))
+        style = "dim italic" if group.is_published else ""
+        for line in group.lines:
+            table.add_row(plain(line.label), *(cell.text for cell in line.cells), line.gain, style=style)
+            # below a published line, how much the methods of the same name differ
+            for label in dict.fromkeys(label for cell in line.cells for label in cell.differences):
+                table.add_row(plain(f"Δ {label}"), *(cell.differences.get(label, "") for cell in line.cells))
+    return table
+
+
+def _costs(evaluation: Evaluation) -> Table:
+    table = _table(["seconds/megapixel", "parameters", "MACs/pixel"])
+    for method in evaluation.methods:
+        if method.kind != "input":
+            parameters = f"{method.parameters:,}" if method.parameters else ""
+            macs = f"{method.macs:,.0f}" if method.macs else ""
+            table.add_row(plain(method.label), seconds_per_megapixel(evaluation, method), parameters, macs)
+    return table
+
+
+def _table(heads: Sequence[str], title: str | None = None) -> Table:
+    return Table(
+        Column("method", overflow="fold"),
+        *(Column(head, justify="right", no_wrap=True) for head in heads),
+        box=box.HORIZONTALS,
+        pad_edge=False,
+        title=plain(title) if title else None,
+    )
