@@ -8,7 +8,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -93,19 +93,16 @@ def _private_folder() -> Iterator[Path]:
     """
     make_folder(cache_dir())
     parent = Path(tempfile.gettempdir())
-    try:
-        with FileLock(cache_dir() / "serve.lock"):
-            _remove_abandoned(parent)
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-            lock = FileLock(folder / LOCK)
-            lock.acquire()
-    except OSError as error:
-        raise write_error(parent, error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            with FileLock(cache_dir() / "serve.lock"):
+                _remove_abandoned(parent)
+                made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+                folder = Path(stack.enter_context(made))
+                stack.enter_context(FileLock(folder / LOCK))
+        except OSError as error:
+            raise write_error(parent, error) from error
         yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(parent: Path) -> None:

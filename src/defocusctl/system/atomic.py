@@ -72,12 +72,9 @@ def remove_abandoned(folder: Path) -> None:
     for part in folder.glob(PARTS):
         with contextlib.suppress(OSError):
             if LOCKS:
-                descriptor = os.open(part, os.O_RDWR)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with part.open("r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     part.unlink()
-                finally:
-                    os.close(descriptor)
             elif part.stat().st_mtime < time.time() - ABANDONED_AFTER:
                 part.unlink()
 
@@ -86,20 +83,16 @@ def remove_abandoned(folder: Path) -> None:
 def _locked_file(temporary: Path) -> Iterator[None]:
     """Create a file that stays locked until the end of the block, even between closing and renaming."""
     while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        if not LOCKS:
-            os.close(descriptor)
-            yield
-            return
-        try:
-            with contextlib.suppress(OSError):  # without file locks, nobody removes anything either
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink == 0:  # mistaken for abandoned before it was locked
-                continue
-            yield
-            return
-        finally:
-            os.close(descriptor)
+        with temporary.open("xb") as file:
+            if LOCKS:
+                with contextlib.suppress(OSError):  # without file locks, nobody removes anything either
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink == 0:  # mistaken for abandoned before it was locked
+                    continue
+                yield
+                return
+        yield  # where an open file cannot be renamed
+        return
 
 
 def write_error(target: Path, error: OSError) -> OutputError:
@@ -136,19 +129,15 @@ def locked_folder(folder: Path, lock: str, work: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     make_folder(folder)
-    held = FileLock(folder / lock, timeout=0)
-    try:
-        held.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another {work} is writing to '{folder}'", "wait until it has finished, or choose another folder"
-        ) from error
-    except OSError as error:
-        raise write_error(folder, error) from error
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(FileLock(folder / lock, timeout=0))
+        except Timeout as error:
+            remedy = "wait until it has finished, or choose another folder"
+            raise OutputError(f"another {work} is writing to '{folder}'", remedy) from error
+        except OSError as error:
+            raise write_error(folder, error) from error
         yield
-    finally:
-        held.release()
 
 
 def is_taken(path: Path) -> bool:
