@@ -128,6 +128,8 @@ class BatchCall(PhotoOptions):
             UsageError: if there are any, or a format needs a package that is not installed.
         """
         from defocusctl.batch.storage import is_url, without_scheme
+        from defocusctl.photo.header import missing_package
+        from defocusctl.photo.targets import format_of_suffix
 
         if not self.inputs and self.listed is None:
             raise UsageError("inputs or the folder for the results are missing", "give IN and OUT")
@@ -154,8 +156,9 @@ class BatchCall(PhotoOptions):
                 raise UsageError(
                     f"{option} draws in no store", f"give {instead} instead: pictures beside the results"
                 )
-        if self.file_format is not None:
-            _check_writable(self.file_format)
+        kind = self.file_format and format_of_suffix(f".{self.file_format}")
+        if kind and (lack := missing_package(kind)):
+            raise UsageError(f"--format {self.file_format}: {lack[0]}", lack[1])
         self.settings()
 
     def options(self, out: Path) -> "BatchOptions":
@@ -189,13 +192,3 @@ def batch(call: BatchCall) -> None:
     with doing("starting", quiet=call.quiet):
         from defocusctl.cli.batch import run_batch
     run_batch(call)
-
-
-def _check_writable(chosen: Format) -> None:
-    """Refuse a format whose package is not installed."""
-    from defocusctl.photo.header import missing_package
-    from defocusctl.photo.targets import format_of_suffix
-
-    lack = missing_package(format_of_suffix(f".{chosen}") or "")
-    if lack is not None:
-        raise UsageError(f"--format {chosen}: {lack[0]}", lack[1])

@@ -167,7 +167,6 @@ def _found(entry: "Dataset", root: Path | None) -> dict[str, "FoundData"]:
         return found
     for split in entry.counts:
         with suppress(DataError):
-            data = present_data(entry.name, root, split)
-            if data is not None:
+            if data := present_data(entry.name, root, split):
                 found[split] = data
     return found
