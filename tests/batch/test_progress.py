@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from defocusctl.batch import progress as progress_module
 from defocusctl.batch.jobs import Job
 from defocusctl.batch.manifest import Entry, Status
 from defocusctl.batch.progress import Progress
@@ -29,9 +31,10 @@ DONE = Entry(
 )
 
 
-def test_the_time_left_goes_by_bytes() -> None:
+def test_the_time_left_goes_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = 100.0
-    progress = Progress({"a": 300, "b": 100, "c": 600}, before=7, clock=lambda: moment)
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: moment))
+    progress = Progress({"a": 300, "b": 100, "c": 600}, before=7)
     assert progress.seconds_left is None
     moment = 130.0
     progress.add(DONE)

@@ -7,7 +7,7 @@ are in memory at once, as read and as restored with 16 bits.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -38,7 +38,6 @@ class Progress:
 
     sizes: dict[str, int]
     before: int
-    clock: Callable[[], float] = time.monotonic
     done: int = 0
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
@@ -49,7 +48,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._all_bytes = sum(self.sizes.values())
-        self._started = self.clock()
+        self._started = time.monotonic()
         self.total = len(self.sizes)
         """Photos to do in this run."""
 
@@ -73,7 +72,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        return self.clock() - self._started
+        return time.monotonic() - self._started
 
     @property
     def megapixels_per_second(self) -> float:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,11 @@ class StoreRecords:
     If uploading fails, ``problem`` says why, and the batch should stop.
     """
 
-    def __init__(self, url: str, folder: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
         self.problem: DefocusctlError | None = None
         self._url = url
         self._store = open_store(url)
         self._folder = folder
-        self._clock = clock
         self._run = secrets.token_hex(6)
         self._renewed = 0.0
         self._segments: list[str] = []
@@ -147,16 +146,14 @@ class StoreRecords:
 
     @classmethod
     @contextmanager
-    def opened(
-        cls, url: str, folder: Path, clock: Callable[[], float] = time.time
-    ) -> Iterator["StoreRecords"]:
+    def opened(cls, url: str, folder: Path) -> Iterator["StoreRecords"]:
         """Lock the store's folder and keep its records up to date during this block.
 
         Raises:
             OutputError: if another batch has locked it, or the store cannot be written.
             InputError: if the records cannot be read.
         """
-        records = cls(url, folder, clock)
+        records = cls(url, folder)
         with records._locked():
             records._segments = fetch_records(url, folder)
             records._uploaded = (folder / FILE).stat().st_size
@@ -222,7 +219,7 @@ class StoreRecords:
         with store_errors("write", f"{self._url}/{LOCK}"):
             taken = self._write_lock("create")
             holder = {} if taken else self._holder()
-            if not taken and self._clock() - float(holder.get("renewed", 0)) > LOCK_TIMEOUT:
+            if not taken and time.time() - float(holder.get("renewed", 0)) > LOCK_TIMEOUT:
                 with suppress(FileNotFoundError):
                     self._store.rm_file(LOCK)
                 taken = self._write_lock("create")
@@ -242,7 +239,7 @@ class StoreRecords:
 
     def _renew_lock(self) -> None:
         """Renew the lock if it is due; if another batch has it, that is the ``problem``."""
-        if self._clock() - self._renewed < RENEW_EVERY:
+        if time.time() - self._renewed < RENEW_EVERY:
             return
         if self._holder().get("run") == self._run:
             self._write_lock("overwrite")
@@ -258,7 +255,7 @@ class StoreRecords:
 
     def _write_lock(self, mode: str) -> bool:
         """Write the lock; false if the mode is "create" and there is one."""
-        self._renewed = self._clock()
+        self._renewed = time.time()
         holder = {"run": self._run, "host": socket.gethostname(), "process": os.getpid()}
         content = json.dumps({**holder, "renewed": self._renewed}).encode()
         try:
