@@ -6,6 +6,7 @@ scans find what was not notified, as in network folders or when notifications we
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,7 +126,7 @@ def _notifications(folders: Sequence[str]) -> Iterator[bool]:
     from watchfiles import watch
 
     milliseconds = round(TICK * 1000)
-    try:
+    with suppress(OSError, RuntimeError):  # watchfiles raises these for system errors
         for changes in watch(
             *(Path(folder).absolute() for folder in folders),
             watch_filter=None,
@@ -137,8 +138,6 @@ def _notifications(folders: Sequence[str]) -> Iterator[bool]:
             ignore_permission_denied=True,
         ):
             yield bool(changes)
-    except (OSError, RuntimeError):  # watchfiles raises these for system errors
-        pass
     while True:
         yield False
         time.sleep(TICK)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,10 +71,8 @@ def make_pictures(entry: Entry, out: Path, folder: Path) -> Facts:
     Raises:
         OutputError: if a picture cannot be written.
     """
-    try:
+    with suppress(OSError, ValueError, TypeError):
         return Facts(**json.loads((folder / FACTS).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        pass
     facts = Facts()
     name, sha256 = next(iter(entry.files.items()))
     try:

@@ -8,7 +8,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -107,12 +107,10 @@ def _private_folder() -> Iterator[Path]:
 
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{PREFIX}*"):
-        try:
+        with suppress(OSError, Timeout):  # it is in use, or has just gone
             if _is_ours(folder):
                 FileLock(folder / LOCK, blocking=False).acquire().lock.release()
                 shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, Timeout):  # it is in use, or has just gone
-            continue
 
 
 def _is_ours(folder: Path) -> bool:
