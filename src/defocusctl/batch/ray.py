@@ -8,7 +8,7 @@ photo that kills its worker. Ray's own retries could not: they repeat all of a w
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,11 +54,8 @@ class RayEngine:
             DefocusctlError: if no worker can be started; the error of the last one.
         """
         workers = self.workers._replace(number=concurrency.computing)
-        run = _Run(self.assignment.of(work, workers), work, stop, self.on_start)
-        try:
+        with closing(_Run(self.assignment.of(work, workers), work, stop, self.on_start)) as run:
             yield from run_in_threads(concurrency.photos, jobs, stop, run.do_next, run.closed)
-        finally:
-            run.end()
 
 
 @dataclass(eq=False)
@@ -121,7 +118,7 @@ class _Run:
         problem = DeviceError(f"{MAX_LOSSES} workers were lost while restoring '{job.source}'", REMEDY)
         return self._work.failure(job, problem)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stop the workers and remove their unfinished files."""
         self._ended.set()
         self._threads.shutdown()
