@@ -17,7 +17,6 @@ from defocusctl.training.loop import LOCK, Progress, train
 from defocusctl.training.recipe import read_recipe
 from defocusctl.training.state import FILE, PART, TrainingState
 from defocusctl.weights.checkpoint import load_checkpoint, save_checkpoint
-from defocusctl.weights.checksums import checked_metadata
 from defocusctl.weights.metadata import WeightsMetadata
 from tests.training.tiny import tiny_network, write_data, write_photo, write_weights
 
@@ -318,23 +317,6 @@ def first_loss(recipe: Path, out: Path) -> float:
     seen: list[Progress] = []
     run(recipe, out, max_minutes=0, on_progress=seen.append)
     return seen[0].loss
-
-
-@pytest.mark.slow
-def test_a_run_on_bgr_images_does_not_go_on_with_rgb_ones(tmp_path: Path) -> None:
-    """Earlier versions trained weights for BGR images as such; their checkpoints do not name the order."""
-    recipe = write_data(tmp_path, "iniknet")
-    weights = tmp_path / "iniknet.safetensors"
-    texts = {**checked_metadata(weights.read_bytes()), "channel_order": "BGR"}
-    safetensors.torch.save_file(safetensors.torch.load_file(weights), weights, texts)
-    out = tmp_path / "run"
-    first_loss(recipe, out)
-    run(recipe, out, resume=True, max_minutes=0)  # begun by this version
-    saved = torch.load(out / FILE, weights_only=True)
-    del saved["channel_order"]
-    torch.save(saved, out / FILE)
-    with pytest.raises(DataError, match="a version that trained on BGR images"):
-        run(recipe, out, resume=True, max_minutes=0)
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -107,7 +107,6 @@ def test_a_release_of_full_size_is_recognised(tmp_path: Path, model: str, prefix
     path = tmp_path / "release.pth"
     torch.save({prefix + key: tensor for key, tensor in released.items()}, path)
     checkpoint = load_checkpoint(path, model_name=model)
-    assert checkpoint.was_bgr
     checkpoint.model.reverse_colours()
     for key, tensor in from_upstream(model, released).items():
         torch.testing.assert_close(checkpoint.model.state_dict()[key], tensor, rtol=0, atol=0)
@@ -125,7 +124,6 @@ def test_a_release_is_converted_once(tmp_path: Path, model: str, prefix: str) ->
     converted = converted_file(Checksum.of_file(path, "sha256"))
     again = load_checkpoint(converted)
     assert again.metadata == checkpoint.metadata
-    assert (checkpoint.was_bgr, again.was_bgr) == (True, False)
     again.model.reverse_colours()
     for key, tensor in TINY[model].state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[key], tensor, rtol=0, atol=0)
@@ -410,7 +408,6 @@ def test_weights_for_bgr_images_restore_rgb_ones(tmp_path: Path, model: str) -> 
     metadata = {**checked_metadata(path.read_bytes()), "channel_order": "BGR"}
     safetensors.torch.save_file(TINY[model].state_dict(), path, metadata)
     turned = load_checkpoint(path)
-    assert turned.was_bgr
     image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(2))
     expected = rgb(image.flip(1))
     actual = turned.model(image)
@@ -418,7 +415,6 @@ def test_weights_for_bgr_images_restore_rgb_ones(tmp_path: Path, model: str) -> 
     for name, maps in expected.coefficients.items():
         torch.testing.assert_close(actual.coefficients[name], maps)
     save_checkpoint(path, turned.model, turned.metadata, dtype=torch.float32)
-    assert not load_checkpoint(path).was_bgr
     torch.testing.assert_close(load_checkpoint(path).model(image).image, actual.image, rtol=0, atol=0)
 
 

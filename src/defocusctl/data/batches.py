@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from defocusctl.data.defocus import margin, render
+from defocusctl.data.defocus import Samples, margin, render
 from defocusctl.data.pairs import PhotoPair, PixelCache, Pixels, as_float
 from defocusctl.data.settings import Rendering
 
@@ -49,53 +49,43 @@ class PairSource:
 Source = RenderedSource | PairSource
 
 
+@dataclass(frozen=True, eq=False)
 class StepCrops(Dataset[Crops]):
     """Item ``step`` is the whole batch of that step: one source, random crops, flips and quarter turns.
 
     ``crop`` is in pixels; photos that are to be rendered are cut larger by what ``rendering`` blurs.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        rendering: Rendering,
-        cache: PixelCache,
-        *,
-        batch: int,
-        crop: int,
-        seed: int,
-    ) -> None:
-        self._sources = sources
-        self._border = margin(rendering)
-        self._smallest_scale = rendering.smallest_scale
-        self._cache = cache
-        self._batch = batch
-        self._crop = crop
-        self._seed = seed
+    sources: Sequence[Source]
+    rendering: Rendering
+    cache: PixelCache
+    batch: int
+    crop: int
+    seed: int
 
     def __getitem__(self, step: int) -> Crops:
-        random = np.random.default_rng([self._seed, step])
-        weights = np.array([source.weight for source in self._sources])
-        source = self._sources[int(random.choice(len(weights), p=weights / weights.sum()))]
+        random = np.random.default_rng([self.seed, step])
+        weights = np.array([source.weight for source in self.sources])
+        source = self.sources[int(random.choice(len(weights), p=weights / weights.sum()))]
         if isinstance(source, PairSource):
-            crops = [self._pair(source, self._crop, random) for _ in range(self._batch)]
+            crops = [self._pair(source, random) for _ in range(self.batch)]
             blurred, sharp = (torch.stack(side) for side in zip(*crops, strict=True))
             return Crops(step, sharp, blurred, None)
-        size = self._crop + 2 * self._border
-        photos = [self._photo(source, size, random) for _ in range(self._batch)]
-        depth = [self._depth(source, size, random) for _ in range(self._batch)] if source.depth else None
+        size = self.crop + 2 * margin(self.rendering)
+        photos = [self._photo(source, size, random) for _ in range(self.batch)]
+        depth = [self._depth(source, size, random) for _ in range(self.batch)] if source.depth else None
         return Crops(step, torch.stack(photos), None, torch.stack(depth) if depth else None)
 
-    def _pair(self, source: PairSource, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _pair(self, source: PairSource, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         pair = source.pairs[int(random.integers(len(source.pairs)))]
-        both = self._cache.both(pair.blurred, pair.sharp)
-        top, left = _corner(both[0], crop, random)
+        both = self.cache.both(pair.blurred, pair.sharp)
+        top, left = _corner(both[0], self.crop, random)
         turn = int(random.integers(8))
-        blurred, sharp = (_turned(_cut(image, top, left, crop), turn) for image in both)
+        blurred, sharp = (_turned(_cut(image, top, left, self.crop), turn) for image in both)
         return blurred, sharp
 
     def _photo(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
-        image = self._cache.rgb(source.photos[int(random.integers(len(source.photos)))])
+        image = self.cache.rgb(source.photos[int(random.integers(len(source.photos)))])
         side = self._side(min(image.shape[:2]), size, random)
         top, left = _corner(image, side, random)
         cut = _cut(image, top, left, side)
@@ -105,14 +95,14 @@ class StepCrops(Dataset[Crops]):
 
     def _side(self, available: int, size: int, random: np.random.Generator) -> int:
         """Pixels of a photo that are shrunk to ``size``, no more than the photo has."""
-        if self._smallest_scale == 1:
+        if self.rendering.smallest_scale == 1:
             return size
-        scale = self._smallest_scale ** float(random.random())
+        scale = self.rendering.smallest_scale ** float(random.random())
         return max(min(int(size / scale), available), size)
 
     def _depth(self, source: RenderedSource, size: int, random: np.random.Generator) -> Tensor:
         """A window of random size of a random map, between a quarter of the map and the whole."""
-        grey = self._cache.rgb(source.depth[int(random.integers(len(source.depth)))])[..., :1]
+        grey = self.cache.rgb(source.depth[int(random.integers(len(source.depth)))])[..., :1]
         side = max(int(min(grey.shape[:2]) * random.uniform(0.25, 1)), 1)
         top, left = _corner(grey, side, random)
         window = _cut(grey, top, left, side)
@@ -120,20 +110,12 @@ class StepCrops(Dataset[Crops]):
         return _turned(resized[..., None], int(random.integers(8)))[0]
 
 
-class Samples(NamedTuple):
-    """What a step learns from: crops (B, 3, H, W); the circle radius in pixels (B, H, W) if rendered."""
-
-    blurred: Tensor
-    sharp: Tensor
-    radius: Tensor | None
-
-
 def render_crops(crops: Crops, rendering: Rendering, seed: int) -> Samples:
     """The samples of a step, on the device the crops are on."""
     if crops.blurred is not None:
         return Samples(crops.blurred, crops.sharp, None)
     generator = torch.Generator(crops.sharp.device).manual_seed(seed * 1_000_003 + crops.step)
-    return Samples(*render(rendering, crops.sharp, crops.depth, generator))
+    return render(rendering, crops.sharp, crops.depth, generator)
 
 
 def _corner(image: Pixels, size: int, random: np.random.Generator) -> tuple[int, int]:

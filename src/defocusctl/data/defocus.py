@@ -32,12 +32,12 @@ from defocusctl.photo.geometry import round_up
 GAMMA = 2.2
 
 
-class RenderedPair(NamedTuple):
-    """Pixels in [0, 1], (B, 3, H, W) each, and the circle radius in pixels, (B, H, W)."""
+class Samples(NamedTuple):
+    """Pixels in [0, 1], (B, 3, H, W) each, and the circle radius in pixels, (B, H, W), if rendered."""
 
     blurred: Tensor
     sharp: Tensor
-    radius: Tensor
+    radius: Tensor | None
 
 
 def margin(rendering: Rendering) -> int:
@@ -45,9 +45,7 @@ def margin(rendering: Rendering) -> int:
     return round_up(ceil(receptive_radius(rendering.aperture, rendering.max_radius[1]) + 1), 8)
 
 
-def render(
-    rendering: Rendering, photos: Tensor, depth: Tensor | None, generator: torch.Generator
-) -> RenderedPair:
+def render(rendering: Rendering, photos: Tensor, depth: Tensor | None, generator: torch.Generator) -> Samples:
     """Blur every photo with a lens, a scene and a camera drawn from ``generator``.
 
     Args:
@@ -65,7 +63,7 @@ def render(
     inner = slice(m, height - m), slice(m, width - m)
     pixels = photograph(rendering.camera, blurred[..., *inner], generator)
     sharp = (to_pixels(light)[..., *inner] * 255).round() / 255
-    return RenderedPair(pixels, sharp, c.abs()[..., *inner])
+    return Samples(pixels, sharp, c.abs()[..., *inner])
 
 
 def defocus(light: Tensor, c: Tensor, shapes: ApertureShapes, levels: int) -> Tensor:

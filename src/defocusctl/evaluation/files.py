@@ -38,13 +38,14 @@ class Journal:
             DataError: if the folder holds a run and ``resume`` is not set, or a run with other settings.
             OutputError: if it cannot be read or written, or a result would replace a foreign file.
         """
-        self._done: dict[str, list[Row]] = {}
+        self.done: dict[str, list[Row]] = {}
+        """The rows of images from an earlier run."""
         self._lines: JsonLinesWriter | None = None
         if folder is None:
             return
         path = folder / JOURNAL
         if path.exists():
-            started = _read(path, run, self._done, resume=resume)
+            started = _read(path, run, self.done, resume=resume)
         else:
             refuse_foreign(folder / name for name in results)
             started = False
@@ -52,10 +53,6 @@ class Journal:
         self._lines = JsonLinesWriter(path)
         if not started:
             self._lines.append([run])
-
-    def rows_of(self, image: str) -> list[Row] | None:
-        """The rows of this image from an earlier run, or None."""
-        return self._done.get(image)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Store the rows of one image: all of them or, if the power fails, none."""

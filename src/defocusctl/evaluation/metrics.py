@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d
 
 from defocusctl.errors import DataError, WeightsError
 from defocusctl.weights.hub import OnProgress
@@ -92,27 +91,6 @@ def peak_signal_to_noise(image: NDArray[np.floating], reference: NDArray[np.floa
     return float(peak_signal_noise_ratio(first, second, data_range=1.0))
 
 
-class Convolution(NamedTuple):
-    """One of AlexNet's convolutions: its number among torchvision's ``features`` and its geometry."""
-
-    number: int
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int
-    padding: int
-    pooled: bool  # whether 3x3 max pooling with stride 2 precedes it
-
-
-CONVOLUTIONS = (
-    Convolution(0, 3, 64, 11, 4, 2, False),
-    Convolution(3, 64, 192, 5, 1, 2, True),
-    Convolution(6, 192, 384, 3, 1, 1, True),
-    Convolution(8, 384, 256, 3, 1, 1, False),
-    Convolution(10, 256, 256, 3, 1, 1, False),
-)
-
-
 class Lpips(nn.Module):
     """The distance in float32, from the tensors of AlexNet by torchvision's names; nothing of it learns."""
 
@@ -127,12 +105,13 @@ class Lpips(nn.Module):
         super().__init__()
         self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1))
         self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1))
+        self.features = _alexnet_features()
+        shapes = {key: tensor.shape for key, tensor in self.features.state_dict().items()}
+        numbers = {key: _checked(alexnet, f"features.{key}", shape) for key, shape in shapes.items()}
+        self.features.load_state_dict(numbers, assign=True)
+        self.features.requires_grad_(False)
         with np.load(HEADS) as heads:
-            for n, layer in enumerate(CONVOLUTIONS):
-                kernels = (layer.outputs, layer.inputs, layer.kernel, layer.kernel)
-                for part, shape in {"weight": kernels, "bias": (layer.outputs,)}.items():
-                    tensor = _checked(alexnet, f"features.{layer.number}.{part}", shape)
-                    self.register_buffer(f"{part}_{n}", tensor)
+            for n in range(5):
                 self.register_buffer(f"head_{n}", torch.from_numpy(heads[f"lin{n}"]).view(-1, 1, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -158,14 +137,12 @@ class Lpips(nn.Module):
     def _features(self, x: Tensor) -> list[Tensor]:
         """AlexNet's five features after their ReLUs, (B, C, H', W') each."""
         x = (x - self.get_buffer("shift")) / self.get_buffer("scale")
-        features = []
-        for n, layer in enumerate(CONVOLUTIONS):
-            if layer.pooled:
-                x = max_pool2d(x, kernel_size=3, stride=2)
-            weight, bias = self.get_buffer(f"weight_{n}"), self.get_buffer(f"bias_{n}")
-            x = conv2d(x, weight, bias, stride=layer.stride, padding=layer.padding).relu()
-            features.append(x)
-        return features
+        found = []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x)
+        return found
 
 
 def perceptual_distance(lpips: Lpips, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -200,6 +177,25 @@ def load_lpips(*, offline: bool, on_progress: OnProgress | None = None) -> Lpips
     if not isinstance(content, dict):
         raise WeightsError(f"{weights.path} holds no state dict", "remove the file and fetch it again")
     return Lpips(content)
+
+
+def _alexnet_features() -> nn.Sequential:
+    """AlexNet's layers as far as LPIPS needs them, numbered as torchvision's; the weights have no values."""
+    with torch.device("meta"):
+        return nn.Sequential(
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(192, 384, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1),
+            nn.ReLU(),
+        )
 
 
 def _checked(alexnet: Mapping[str, Tensor], key: str, shape: tuple[int, ...]) -> Tensor:

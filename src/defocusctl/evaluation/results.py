@@ -227,21 +227,16 @@ def compare(rows: Sequence[Row], methods: Sequence[Method], protocols: Sequence[
     scores = {(row.method, row.protocol, row.image): row for row in rows}
     images = list(dict.fromkeys(row.image for row in rows))
 
-    def differences(method: str, against: str, protocol: str, metric: str) -> list[float]:
+    def comparison(method: str, against: str, protocol: str, metric: str) -> Comparison:
         both = (
             [getattr(scores[label, protocol, image], metric) for label in (method, against)]
             for image in images
         )
-        return [first - second for first, second in both if isfinite(first - second)]
+        differences = [first - second for first, second in both if isfinite(first - second)]
+        return Comparison(method, against, protocol, metric, interval(differences))
 
     return [
-        Comparison(
-            method.label,
-            against.label,
-            protocol,
-            metric,
-            interval(differences(method.label, against.label, protocol, metric)),
-        )
+        comparison(method.label, against.label, protocol, metric)
         for protocol in protocols
         for method, against in pairs
         for metric in METRICS

@@ -154,7 +154,7 @@ def evaluate(run: Run, *, out: Path | None, resume: bool, save_images: bool, on_
     problems = list(run.found.problems)
     with closing(Journal(out, _settings(run, save_images), results, resume=resume)) as journal:
         for done, image in enumerate(run.images, start=1):
-            scored = journal.rows_of(image.name)
+            scored = journal.done.get(image.name)
             if scored is None:
                 try:
                     scored = list(run.rows(image, images_folder))

@@ -33,11 +33,9 @@ def network_class(name: str) -> type[Network]:
     Raises:
         ModelError: if there is none, or its package is broken.
     """
-    return NETWORKS[name] if name in NETWORKS else _imported(plugin_of(name))
-
-
-def _imported(plugin: Plugin) -> type[Network]:
-    """The class that a package registers, checked against what ``Network`` requires."""
+    if name in NETWORKS:
+        return NETWORKS[name]
+    plugin = plugin_of(name)
     try:
         found = plugin.entry.load()
     except (Exception, SystemExit) as error:  # importing a package may raise anything

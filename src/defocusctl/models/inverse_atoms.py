@@ -25,9 +25,8 @@ def polar_features(size: int) -> Tensor:
     u, v = torch.meshgrid(steps, steps, indexing="ij")
     radius = torch.sqrt(u**2 + v**2) / 2**0.5
     theta = torch.atan2(v, u)
-    return torch.stack([radius, (torch.cos(theta) + 1) / 2, (torch.sin(theta) + 1) / 2], dim=-1).reshape(
-        -1, 3
-    )
+    features = torch.stack([radius, (torch.cos(theta) + 1) / 2, (torch.sin(theta) + 1) / 2], dim=-1)
+    return features.reshape(-1, 3)
 
 
 def area_factor(size: int) -> float:

@@ -163,10 +163,7 @@ class NRKNet(Network):
             z_t = y + torch.stack(terms).sum(dim=0)
             restored.append((LOSS_WEIGHTS[t], z_t, x))
             reblurred.append((LOSS_WEIGHTS[t], self.reblur(x, gamma), y))
-        return TrainingOutput(
-            restored=((LOSS_WEIGHTS[0], z0, sharp), *restored),
-            reblurred=tuple(reblurred),
-        )
+        return TrainingOutput(((LOSS_WEIGHTS[0], z0, sharp), *restored), tuple(reblurred))
 
     def reblur(self, image: Tensor, gamma: Tensor) -> Tensor:
         """Apply D_t to an image in float32, whatever the precision of gamma: pixels need more than 8 bits."""

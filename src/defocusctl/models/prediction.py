@@ -30,11 +30,6 @@ class TrainingOutput:
     restored: tuple[tuple[float, Tensor, Tensor], ...]
     reblurred: tuple[tuple[float, Tensor, Tensor], ...] = ()
 
-    @property
-    def finest(self) -> "TrainingOutput":
-        """The first pairs alone."""
-        return TrainingOutput(self.restored[:1], self.reblurred[:1])
-
 
 @dataclass(frozen=True)
 class RadiusOutput:
@@ -72,7 +67,10 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def training_output(self, blurred: Tensor, target: Tensor) -> "TrainingOutput | RadiusOutput":
-        """What the loss compares, for photos (B, 3, H, W) and their targets."""
+        """What the loss compares, for photos (B, 3, H, W) and their targets.
+
+        A network without this method can be used but not trained.
+        """
         raise NotImplementedError
 
     def initialise(self) -> None:
@@ -107,13 +105,6 @@ class Network(Model):
 
     def forward(self, x: Tensor) -> Prediction:
         """(B, 3, H, W) RGB float32 in [0, 1], sides multiples of 16 and ``multiple`` -> restored."""
-        raise NotImplementedError
-
-    def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
-        """The estimates and targets that the paper's loss compares.
-
-        A network without this method can be used but not trained.
-        """
         raise NotImplementedError
 
     def reverse_colours(self) -> None:

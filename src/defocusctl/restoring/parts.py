@@ -29,14 +29,6 @@ def visible(photo: Photo) -> Pixels:
     return photo.pixels if photo.transparency is None else filled(photo.pixels, photo.transparency)
 
 
-def with_hidden(photo: Photo, restored: Pixels) -> Pixels:
-    """The restored pixels, with the photo's own where alpha hides them."""
-    if photo.transparency is not None:
-        hidden = photo.transparency <= 0
-        restored[hidden] = photo.pixels[hidden]
-    return restored
-
-
 def check_pixels(pixels: Pixels) -> None:
     """Refuse pixels other than (H, W, 1 or 3) uint8, uint16 or finite float32.
 

@@ -14,7 +14,7 @@ from defocusctl.restoring.blur import BlurMap
 from defocusctl.restoring.change import Change
 from defocusctl.restoring.levels import CELL, SCALES, cells_at
 from defocusctl.restoring.output import HalfArray, Pixels
-from defocusctl.restoring.parts import check_pixels, visible, with_hidden
+from defocusctl.restoring.parts import check_pixels, visible
 from defocusctl.restoring.pyramid import PhotoPyramid
 from defocusctl.restoring.selection import select_levels
 from defocusctl.restoring.settings import RestoreReport
@@ -53,7 +53,10 @@ class Restored:
     ) -> Self:
         """The result for ``photo``, of which ``pyramid`` was filled."""
         before = photo if region is None else cropped(photo, region)
-        pixels = with_hidden(before, pyramid.pixels())
+        pixels = pyramid.pixels()
+        if before.transparency is not None:
+            hidden = before.transparency <= 0
+            pixels[hidden] = before.pixels[hidden]
         shares, coefficients = pyramid.shares(), pyramid.coefficients()
         return cls(before, region, pixels, shares, coefficients, pyramid.blur, report, change)
 

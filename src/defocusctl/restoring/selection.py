@@ -136,7 +136,10 @@ def select_levels(
         values *= np.clip((settings.max_blur - blur.radius) / (FADE * settings.max_blur), 0, 1)
     if mask is not None:
         values *= _cells_of(mask)
-    return Shares(_only_inside(values, wanted))
+    near = wanted.in_blocks(CELL).grown(MARGIN).within(Size(*values.shape[1:]))
+    inside = np.zeros_like(values)
+    inside[:, *near.slices] = values[:, *near.slices]
+    return Shares(inside)
 
 
 def _cells_of(mask: Mask) -> Floats:
@@ -145,11 +148,3 @@ def _cells_of(mask: Mask) -> Floats:
     lit = np.maximum.reduceat(np.maximum.reduceat(mask, rows, axis=0), columns, axis=1) > 0
     around: Floats = cv2.dilate(lit.astype(np.float32), np.ones((2 * MARGIN + 1,) * 2))
     return around
-
-
-def _only_inside(shares: Floats, wanted: Box) -> Floats:
-    """The shares with those of cells far from the wanted part of the photo set to 0."""
-    near = wanted.in_blocks(CELL).grown(MARGIN).within(Size(*shares.shape[1:]))
-    kept = np.zeros_like(shares)
-    kept[:, *near.slices] = shares[:, *near.slices]
-    return kept

@@ -44,6 +44,7 @@ def draw_contact_sheet(recipe: Recipe, root: Path, target: Path, count: int, *, 
     crops = StepCrops([source], stage.rendering, cache, batch=count, crop=side, seed=stage.seed)[0]
     generator = torch.Generator().manual_seed(stage.seed)
     pairs = render(stage.rendering, crops.sharp, crops.depth, generator)
+    assert pairs.radius is not None
     rows = -(-count // PAIRS_PER_ROW)
     figure = Figure(figsize=(4.2 * PAIRS_PER_ROW, 1.32 * rows + 0.3), dpi=150)
     FigureCanvasAgg(figure)

@@ -79,12 +79,12 @@ def train(
     _check_nothing_is_replaced(out)
     sources = sources_of(recipe, data_root)
     validation = validation_of(recipe, data_root)
-    network, was_bgr = network_of(recipe, data_root)
+    network = network_of(recipe, data_root)
     for stage in recipe.stages:
         processes.parts(stage.batch, stage.accumulate)
     state = TrainingState(recipe, network, device, lpips)
     if resume and (out / FILE).exists():
-        state.load(out, was_bgr)
+        state.load(out)
     deadline = inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     processes.any(False)  # nobody writes before all have looked
     if not processes.is_first:

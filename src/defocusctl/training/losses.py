@@ -63,7 +63,7 @@ def total_loss(output: TrainingOutput | RadiusOutput, settings: Loss, lpips: Lpi
     if isinstance(output, RadiusOutput):
         return radius_loss(output)
     if settings.scales == "finest":
-        output = output.finest
+        output = TrainingOutput(output.restored[:1], output.reblurred[:1])
     loss = prediction_loss(output, settings)
     if output.reblurred and settings.reblur_weight > 0:
         loss = loss + settings.reblur_weight * reblurring_loss(output)

@@ -213,19 +213,11 @@ class Recipe(Table):
         return network
 
     @model_validator(mode="after")
-    def _layout_fits(self) -> "Recipe":
+    def _fits_together(self) -> "Recipe":
         if self.layout == "mixed" and self.precision != "fp32":
             raise ValueError("layout 'mixed' needs precision 'fp32'; 'auto' for both finds the fastest")
-        return self
-
-    @model_validator(mode="after")
-    def _radius_is_known(self) -> "Recipe":
         if self.model in ESTIMATORS and (self.data.pairs or self.validation.pairs):
             raise ValueError(f"{self.model} learns from rendered photos only; leave out 'pairs'")
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_are_free(self) -> "Recipe":
         if self.network and self.start_from is not None:
             raise ValueError("'start_from' brings its own sizes; leave out [network]")
         return self

@@ -24,15 +24,15 @@ def validation_of(recipe: Recipe, data_root: Path) -> ValidationSets | RadiusVal
     return ValidationSets(*settings)
 
 
-def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
-    """The network to begin with, and whether its weights come from a file for BGR images.
+def network_of(recipe: Recipe, data_root: Path) -> Model:
+    """The network to begin with.
 
     Raises:
         DataError: if the network cannot be trained, or ``[network]`` does not suit it.
         WeightsError: if the weights to start from cannot be loaded.
     """
     kind = model_class(recipe.model)
-    if kind.training_output is Network.training_output:
+    if kind.training_output is Model.training_output:
         raise DataError(
             f"{recipe.model} cannot be trained here: it does not say what its loss compares",
             "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
@@ -44,17 +44,17 @@ def network_of(recipe: Recipe, data_root: Path) -> tuple[Model, bool]:
         )
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:
+        start = data_root / recipe.start_from
         if not issubclass(kind, Network):
-            return load_model(data_root / recipe.start_from, kind), False
-        checkpoint = load_checkpoint(data_root / recipe.start_from, model_name=recipe.model)
-        return checkpoint.model, checkpoint.was_bgr
+            return load_model(start, kind)
+        return load_checkpoint(start, model_name=recipe.model).model
     try:
         network = kind(replace(kind().config, **recipe.network)) if recipe.network else kind()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"[network] does not suit {recipe.model}: {error}", "see docs/training.md") from error
     with network_errors(network.name):
         network.initialise_as_published() if recipe.initialisation == "published" else network.initialise()
-    return network, False
+    return network
 
 
 def sources_of(recipe: Recipe, root: Path) -> list[list[Source]]:

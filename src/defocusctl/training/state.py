@@ -103,11 +103,11 @@ class TrainingState:
         finally:
             part.unlink(missing_ok=True)
 
-    def load(self, folder: Path, was_bgr: bool) -> None:
-        """Go on from the checkpoint in ``folder``; ``was_bgr`` is that of the weights the run started from.
+    def load(self, folder: Path) -> None:
+        """Go on from the checkpoint in ``folder``.
 
         Raises:
-            DataError: if it is damaged, belongs to another recipe, or is of a network for BGR images.
+            DataError: if it is damaged or belongs to another recipe.
         """
         path = folder / FILE
         try:
@@ -119,11 +119,6 @@ class TrainingState:
             raise DataError(
                 f"the checkpoint '{path}' was made with another recipe",
                 "resume with that recipe, or start in a new folder with 'start_from'",
-            )
-        if was_bgr and "channel_order" not in saved:
-            raise DataError(
-                f"the checkpoint '{path}' is of a version that trained on BGR images as its weights did",
-                "finish the run with that version, or start again in a new folder",
             )
         try:
             self.step = saved["step"]

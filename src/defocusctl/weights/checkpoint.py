@@ -35,14 +35,10 @@ TRAINING_STATE = {"recipe", "step", "network", "ema"}  # a key in the checkpoint
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A float32 network for RGB images, on the CPU in evaluation mode, and what is known about its weights.
-
-    ``was_bgr`` is true if the weights in the file are for BGR images.
-    """
+    """A float32 network for RGB images, on the CPU, in evaluation mode, and the metadata of its weights."""
 
     model: Network
     metadata: WeightsMetadata
-    was_bgr: bool = False
 
 
 def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
@@ -139,7 +135,7 @@ def _for_rgb(network: Network, metadata: WeightsMetadata, channel_order: str) ->
     if channel_order == "BGR":
         with network_errors(network.name):
             network.reverse_colours()
-    return Checkpoint(network, metadata, channel_order == "BGR")
+    return Checkpoint(network, metadata)
 
 
 def _load_pickle(path: Path) -> Checkpoint:
