@@ -30,9 +30,8 @@ def visible_in(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not is_passed_over(path.name) and wanted(path))
     except OSError as error:
-        raise DataError(
-            f"cannot read the folder '{folder}' ({error.strerror})", "fix its permissions"
-        ) from error
+        cause = f"cannot read the folder '{folder}' ({error.strerror})"
+        raise DataError(cause, "fix its permissions") from error
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -73,10 +72,8 @@ def pairs_in(blurred: Path, sharp: Path) -> list[PhotoPair]:
         return [PhotoPair(stem, path, partner) for (stem, path), partner in in_order]
     alone = sorted(inputs.keys() ^ partners.keys())
     if alone:
-        raise DataError(
-            f"{len(alone)} photos are in only one of '{blurred}' and '{sharp}', '{alone[0]}' among them",
-            "give both photos of a pair the same name",
-        )
+        cause = f"{len(alone)} photos are in only one of '{blurred}' and '{sharp}', '{alone[0]}' among them"
+        raise DataError(cause, "give both photos of a pair the same name")
     return [PhotoPair(stem, path, partners[stem]) for stem, path in inputs.items()]
 
 

@@ -35,9 +35,8 @@ def data_root(given: Path | None) -> Path:
         raise DataError("where the datasets are is not known", f"give --root, or set {ENVIRONMENT}")
     root = Path(said).expanduser()
     if not root.is_dir():
-        raise DataError(
-            f"there is no folder '{root}'", f"check {'--root' if given else f'what {ENVIRONMENT} says'}"
-        )
+        cause = f"there is no folder '{root}'"
+        raise DataError(cause, f"check {'--root' if given else f'what {ENVIRONMENT} says'}")
     return root
 
 
@@ -60,10 +59,8 @@ def find_data(dataset: str, root: Path, split: str = "test") -> FoundData:
         raise UsageError(f"there is no dataset '{dataset}'", f"known are {', '.join((*SETS, PAIRS, PHOTOS))}")
     wanted = SETS[dataset]
     if not wanted.layouts:
-        raise DataError(
-            f"how the files of {wanted.title} are named is not known to this program",
-            "give its folders with --dataset pairs, --blurred and --sharp",
-        )
+        cause = f"how the files of {wanted.title} are named is not known to this program"
+        raise DataError(cause, "give its folders with --dataset pairs, --blurred and --sharp")
     if split not in wanted.counts:
         raise UsageError(f"{wanted.title} has no split '{split}'", f"it has {', '.join(wanted.counts)}")
     return _first_whole(wanted, root, split, list(_places_with_a_layout(wanted, root, split)))
@@ -173,9 +170,8 @@ def _pairs_below(root: Path) -> FoundData:
         if blurred and sharp:
             return pairs_data(blurred, sharp)
     looked_for = ", ".join(f"{blurred} with {sharp}" for blurred, sharp in PAIR_FOLDERS)
-    raise DataError(
-        f"no pairs in '{root}': looked for {looked_for}", "name the folders so, or give the two folders"
-    )
+    cause = f"no pairs in '{root}': looked for {looked_for}"
+    raise DataError(cause, "name the folders so, or give the two folders")
 
 
 def _nothing_there(wanted: Dataset, root: Path, split: str, partly: list[_Place]) -> DataError:

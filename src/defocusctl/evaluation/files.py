@@ -76,10 +76,8 @@ def _read(path: Path, run: Mapping[str, Any], done: dict[str, list[Row]], *, res
     try:
         settings = json.loads(json.dumps(run))
         if changed := [key for key in sorted(stored) if settings.get(key) != stored[key]]:
-            raise DataError(
-                f"the run in '{path.parent}' has other settings ({', '.join(changed)})",
-                "use the same ones, or choose another --out",
-            )
+            cause = f"the run in '{path.parent}' has other settings ({', '.join(changed)})"
+            raise DataError(cause, "use the same ones, or choose another --out")
         for rows in lines:
             of_image = [_with_nan(row) for row in rows]
             done.update({row.image: of_image for row in of_image[:1]})
@@ -189,9 +187,8 @@ def expected_from_papers(
         if (value := getattr(row, metric)) is not None
     ]
     if not expected:
-        raise DataError(
-            "no paper reports these weights on this dataset", "give --expect the summary of an earlier run"
-        )
+        cause = "no paper reports these weights on this dataset"
+        raise DataError(cause, "give --expect the summary of an earlier run")
     return expected
 
 
@@ -217,10 +214,8 @@ def expected_from_file(path: Path, methods: Sequence[Method], protocols: Sequenc
     labels = {method.label for method in methods}
     shared = [row for row in expected if row.method in labels and row.protocol in protocols]
     if lacking := labels - {row.method for row in shared}:
-        raise DataError(
-            f"'{path}' has no figures of {min(lacking)} with the protocols of this run",
-            "give the summary of a run that has them",
-        )
+        cause = f"'{path}' has no figures of {min(lacking)} with the protocols of this run"
+        raise DataError(cause, "give the summary of a run that has them")
     return shared
 
 

@@ -144,9 +144,8 @@ def network_alone(loaded: Deblurrer) -> Candidate:
                 restored = loaded.network(x.to(loaded.restorer.device)).image
         except RuntimeError as error:
             if is_out_of_memory(error):
-                raise DeviceError(
-                    "there is not enough memory for a whole image", "use a machine with more, or 'eval'"
-                ) from error
+                cause = "there is not enough memory for a whole image"
+                raise DeviceError(cause, "use a machine with more, or 'eval'") from error
             raise
         return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
 

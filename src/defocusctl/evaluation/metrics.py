@@ -125,9 +125,8 @@ class Lpips(nn.Module):
             raise ValueError(f"the images differ in shape, {tuple(a.shape)} and {tuple(b.shape)}")
         if min(a.shape[-2:]) < SMALLEST_SIDE:
             size = f"{a.shape[-1]}x{a.shape[-2]}"
-            raise DataError(
-                f"an image of {size} pixels is too small for LPIPS", "leave it out, or train on larger crops"
-            )
+            cause = f"an image of {size} pixels is too small for LPIPS"
+            raise DataError(cause, "leave it out, or train on larger crops")
         distances = [
             (self.get_buffer(f"head_{n}") * (_unit(first) - _unit(second)) ** 2).sum(dim=1).mean(dim=(1, 2))
             for n, (first, second) in enumerate(zip(self._features(a), self._features(b), strict=True))

@@ -52,10 +52,8 @@ class Crop:
         height, width = (side // self.multiple * self.multiple for side in image.shape[:2])
         if not (height and width):
             size = f"{image.shape[1]}x{image.shape[0]}"
-            raise DataError(
-                f"an image of {size} pixels cannot be cropped to multiples of {self.multiple}",
-                "leave it out, or score under another protocol",
-            )
+            cause = f"an image of {size} pixels cannot be cropped to multiples of {self.multiple}"
+            raise DataError(cause, "leave it out, or score under another protocol")
         return image[:height, :width]
 
 
@@ -160,10 +158,8 @@ class Protocol:
             found = f"{pair[0].shape[1]}x{pair[0].shape[0]}"
             raise DataError(f"the image is {found}, its reference {width}x{height}", "give pairs of one size")
         if min(height, width) < self.ssim.window:
-            raise DataError(
-                f"an image of {width}x{height} pixels is smaller than SSIM's window of {self.ssim.window}",
-                "leave it out",
-            )
+            cause = f"an image of {width}x{height} pixels is smaller than SSIM's window of {self.ssim.window}"
+            raise DataError(cause, "leave it out")
 
         def both(metric: str) -> list[Image]:
             return [self._seen_by(metric, image) for image in pair]

@@ -117,9 +117,8 @@ def export_network(
         and settings.format != "safetensors"
         and not checkpoint.model.half_precision
     ):
-        raise UsageError(
-            f"{checkpoint.model.name} does not declare which layers may be float16", "leave out --precision"
-        )
+        cause = f"{checkpoint.model.name} does not declare which layers may be float16"
+        raise UsageError(cause, "leave out --precision")
     description = describe(weights, checkpoint.metadata, settings.precision)
     if settings.format != "safetensors":
         description |= describe_graph(checkpoint.model, settings.graph_batch)

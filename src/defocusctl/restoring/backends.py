@@ -49,10 +49,8 @@ def check_backend(backend: str, device: str, precision: str) -> None:
     if backend == "torch":
         return
     if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
-        raise DeviceError(
-            f"the backend {backend} runs only on the CPU and in fp32",
-            "leave out --device and --precision, or use --backend torch",
-        )
+        cause = f"the backend {backend} runs only on the CPU and in fp32"
+        raise DeviceError(cause, "leave out --device and --precision, or use --backend torch")
     if find_spec(backend) is None:
         raise missing_extra(backend, EXTRAS[backend])
 

@@ -36,9 +36,8 @@ def check_pixels(pixels: Pixels) -> None:
         InputError: if they are of another kind.
     """
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise InputError(
-            f"pixels of shape {pixels.shape} are not a photo", "give an array of (height, width, 1 or 3)"
-        )
+        cause = f"pixels of shape {pixels.shape} are not a photo"
+        raise InputError(cause, "give an array of (height, width, 1 or 3)")
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(f"pixels of type {pixels.dtype} are not supported", "use uint8, uint16 or float32")
     bands = (pixels[top : top + BAND] for top in range(0, len(pixels), BAND))
@@ -53,10 +52,8 @@ def region_inside(region: Box, photo: Size) -> Box:
         UsageError: if it does not, or is empty.
     """
     if region.top < 0 or region.left < 0 or region.bottom > photo.height or region.right > photo.width:
-        raise UsageError(
-            f"the region {region.text} is not inside the photo",
-            f"the photo has {photo.width}x{photo.height} pixels",
-        )
+        cause = f"the region {region.text} is not inside the photo"
+        raise UsageError(cause, f"the photo has {photo.width}x{photo.height} pixels")
     if region.size.height <= 0 or region.size.width <= 0:
         raise UsageError(f"the region {region.text} is empty", "make it at least 1 pixel wide and high")
     return region

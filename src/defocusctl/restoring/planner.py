@@ -93,10 +93,8 @@ class TilePlanner:
         """
         smaller = max(round_up(tried // 2, self.step), smallest_tile(self.overlap, self.step))
         if smaller >= tried:
-            raise DeviceError(
-                f"{self._device} does not have enough memory even for tiles of {tried} pixels",
-                "close other programs, use a smaller --overlap or another --device",
-            )
+            cause = f"{self._device} does not have enough memory even for tiles of {tried} pixels"
+            raise DeviceError(cause, "close other programs, use a smaller --overlap or another --device")
         return smaller
 
     def _tile_for(self, size: Size, photo: int) -> Size:

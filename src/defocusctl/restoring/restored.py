@@ -85,22 +85,16 @@ def adjusted(photo: Photo, change: Change, *, strength: float, max_blur: float |
     check_pixels(photo.pixels)
     settings = replace(change.settings, strength=strength, max_blur=max_blur)
     if photo.size != change.size:
-        raise UsageError(
-            f"the change is for a photo of {change.size.width}x{change.size.height} pixels",
-            f"this one has {photo.size.width}x{photo.size.height}",
-        )
+        cause = f"the change is for a photo of {change.size.width}x{change.size.height} pixels"
+        raise UsageError(cause, f"this one has {photo.size.width}x{photo.size.height}")
     _, piece = next(change.pieces.of(1))
     if len(piece) != photo.pixels.shape[2]:
-        raise UsageError(
-            f"the change is for a photo with {len(piece)} channels without alpha",
-            f"this one has {photo.pixels.shape[2]}",
-        )
+        cause = f"the change is for a photo with {len(piece)} channels without alpha"
+        raise UsageError(cause, f"this one has {photo.pixels.shape[2]}")
     limit = change.settings.max_blur
     if limit is not None and (max_blur is None or max_blur > limit):
-        raise UsageError(
-            f"the change was computed for blur up to {limit:g} pixels only",
-            "deblur without max_blur to choose it later",
-        )
+        cause = f"the change was computed for blur up to {limit:g} pixels only"
+        raise UsageError(cause, "deblur without max_blur to choose it later")
     seen = Photo.of_pixels(visible(photo), photo.full_scale)
     wanted = Box(0, 0, *photo.size) if change.region is None else change.region
     mask = None if change.mask is None else fitted(change.mask, photo.size)

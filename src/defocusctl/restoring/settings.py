@@ -39,10 +39,8 @@ class RestoreSettings:
         if self.scale not in SCALE_NAMES:
             raise UsageError(f"'{self.scale}' is not a scale", f"use {', '.join(SCALE_NAMES)}")
         if self.max_blur is not None and not 0 < self.max_blur < inf:
-            raise UsageError(
-                f"a largest blur of {self.max_blur:g} pixels is not possible",
-                "give a number above 0",
-            )
+            cause = f"a largest blur of {self.max_blur:g} pixels is not possible"
+            raise UsageError(cause, "give a number above 0")
         if not 0.0 <= self.strength <= 1.0:
             raise UsageError(f"a strength of {self.strength} is not possible", "use 0 to 1")
         if (self.tile or 0) < 0 or (self.overlap or 0) < 0:

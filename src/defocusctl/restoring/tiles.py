@@ -124,9 +124,8 @@ def plan_tiles(size: Size, tile: Size, overlap: int, context: int = 0, step: int
         UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
     """
     if min(tile) < 0 or overlap < 0:
-        raise UsageError(
-            f"a tile of {min(tile)} pixels with an overlap of {overlap} is not possible", "use 0 or more"
-        )
+        cause = f"a tile of {min(tile)} pixels with an overlap of {overlap} is not possible"
+        raise UsageError(cause, "use 0 or more")
     padded = padded_size(size, context, step)
     rows, columns = (_spans(length, side, overlap, step) for length, side in zip(padded, tile, strict=True))
     tiles = tuple(
@@ -145,10 +144,9 @@ def _spans(length: int, tile: int, overlap: int, step: int) -> list[tuple[slice,
         return [(slice(0, length), slice(0, length))]
     shared = _shared(overlap, step)
     if tile < smallest_tile(overlap, step):
-        raise UsageError(
-            f"tiles of {asked} pixels have no room for an overlap of {overlap} on both sides",
-            f"use tiles of at least {smallest_tile(overlap, step)} pixels or a smaller overlap",
-        )
+        cause = f"tiles of {asked} pixels have no room for an overlap of {overlap} on both sides"
+        remedy = f"use tiles of at least {smallest_tile(overlap, step)} pixels or a smaller overlap"
+        raise UsageError(cause, remedy)
     count = -(-(length - shared) // (tile - shared))
     tile = _equal_tile(length, count, shared, step)
     starts = [index * (length - tile) // (count - 1) // step * step for index in range(count)]

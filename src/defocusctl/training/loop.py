@@ -102,9 +102,8 @@ def train(
                 raise
             state.save(out)
     except OSError as error:
-        raise OutputError(
-            f"cannot write the run '{out}' ({error.strerror})", "check the folder, its permissions and room"
-        ) from error
+        cause = f"cannot write the run '{out}' ({error.strerror})"
+        raise OutputError(cause, "check the folder, its permissions and room") from error
     if interruption.requested:
         raise KeyboardInterrupt
     for name, dtype in WEIGHTS.items():
@@ -225,10 +224,8 @@ def _step(state: TrainingState, crops: Crops, span: Span, processes: Processes) 
     state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), optimiser.clip_norm or inf)
     if not torch.isfinite(loss + norm) and not _skipped_by(state.scaler):
-        raise DataError(
-            f"the loss of step {state.step + 1} or its gradient is not a finite number",
-            "lower 'learning_rate' or set 'clip_norm' under [optimiser]",
-        )
+        cause = f"the loss of step {state.step + 1} or its gradient is not a finite number"
+        raise DataError(cause, "lower 'learning_rate' or set 'clip_norm' under [optimiser]")
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.ema.update_parameters(state.network)

@@ -45,10 +45,8 @@ class Processes:
         """
         pieces = self.count * accumulate
         if batch % pieces:
-            raise DataError(
-                f"a batch of {batch} is not divisible by {pieces}, the processes times 'accumulate'",
-                "choose another 'batch' or number of processes",
-            )
+            cause = f"a batch of {batch} is not divisible by {pieces}, the processes times 'accumulate'"
+            raise DataError(cause, "choose another 'batch' or number of processes")
         size = batch // pieces
         first = self.rank * accumulate
         return [slice(size * i, size * (i + 1)) for i in range(first, first + accumulate)]
@@ -87,10 +85,8 @@ class Processes:
         try:
             dist.all_reduce(values)
         except RuntimeError as error:
-            raise LostProcessError(
-                f"process {self.rank} of {self.count} lost another one",
-                "see what that one said, then continue with --resume",
-            ) from error
+            cause = f"process {self.rank} of {self.count} lost another one"
+            raise LostProcessError(cause, "see what that one said, then continue with --resume") from error
 
 
 @contextmanager

@@ -33,15 +33,12 @@ def network_of(recipe: Recipe, data_root: Path) -> Model:
     """
     kind = model_class(recipe.model)
     if kind.training_output is Model.training_output:
-        raise DataError(
-            f"{recipe.model} cannot be trained here: it does not say what its loss compares",
-            "train it with its own package, or give it a training_output (docs/adding-a-model.md)",
-        )
+        cause = f"{recipe.model} cannot be trained here: it does not say what its loss compares"
+        remedy = "train it with its own package, or give it a training_output (docs/adding-a-model.md)"
+        raise DataError(cause, remedy)
     if unknown := recipe.network.keys() - (known := {field.name for field in fields(kind().config)}):
-        raise DataError(
-            f"[network] has the unknown key '{min(unknown)}'",
-            f"{recipe.model} has {', '.join(sorted(known))}",
-        )
+        cause = f"[network] has the unknown key '{min(unknown)}'"
+        raise DataError(cause, f"{recipe.model} has {', '.join(sorted(known))}")
     torch.manual_seed(recipe.seed)
     if recipe.start_from is not None:
         start = data_root / recipe.start_from

@@ -97,9 +97,8 @@ class TrainingState:
             atomic.publish(part, target, force=True)
         except (OSError, RuntimeError) as error:  # torch's archive writer raises the latter on a full disk
             reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
-            raise OutputError(
-                f"cannot write the checkpoint '{target}' ({reason})", "make room there, then --resume"
-            ) from error
+            cause = f"cannot write the checkpoint '{target}' ({reason})"
+            raise OutputError(cause, "make room there, then --resume") from error
         finally:
             part.unlink(missing_ok=True)
 
@@ -116,10 +115,8 @@ class TrainingState:
         except Exception as error:  # torch raises many kinds for a damaged file
             raise DataError(f"cannot read the checkpoint '{path}'", "start again in a new folder") from error
         if recipe != self.recipe:
-            raise DataError(
-                f"the checkpoint '{path}' was made with another recipe",
-                "resume with that recipe, or start in a new folder with 'start_from'",
-            )
+            cause = f"the checkpoint '{path}' was made with another recipe"
+            raise DataError(cause, "resume with that recipe, or start in a new folder with 'start_from'")
         try:
             self.step = saved["step"]
             self._begin(next(span.stage for span in self.recipe.spans if self.step <= span.end).optimiser)
@@ -130,9 +127,8 @@ class TrainingState:
             self.seconds = saved["seconds"]
             self.ends = saved.get("ends", {})  # absent in older checkpoints
         except (KeyError, RuntimeError, StopIteration, TypeError, ValueError) as error:
-            raise DataError(
-                f"the checkpoint '{path}' does not fit its recipe", "start again in a new folder"
-            ) from error
+            cause = f"the checkpoint '{path}' does not fit its recipe"
+            raise DataError(cause, "start again in a new folder") from error
 
 
 def _copied(network: torch.nn.Module) -> Weights:

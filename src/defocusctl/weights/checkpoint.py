@@ -51,16 +51,14 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
     """
     suffix = path.suffix.lower()
     if suffix not in WEIGHT_SUFFIXES:
-        raise WeightsError(
-            f"{path} is not a weights file", f"give one ending in {', '.join(WEIGHT_SUFFIXES)}"
-        )
+        cause = f"{path} is not a weights file"
+        raise WeightsError(cause, f"give one ending in {', '.join(WEIGHT_SUFFIXES)}")
     with _reading(path):
         checkpoint = _load_pickle(path) if suffix in PICKLE_SUFFIXES else _load_safetensors(path)
     if model_name is not None and checkpoint.metadata.model != model_name:
         found = checkpoint.metadata.model
-        raise WeightsError(
-            f"{path} holds weights of {found}, not {model_name}", f"use the model {found}, or other weights"
-        )
+        cause = f"{path} holds weights of {found}, not {model_name}"
+        raise WeightsError(cause, f"use the model {found}, or other weights")
     return checkpoint
 
 
@@ -103,10 +101,8 @@ def _reading(path: Path) -> Iterator[None]:
 def _load_safetensors(path: Path) -> Checkpoint:
     network, metadata, channel_order = _read_safetensors(path)
     if not isinstance(network, Network):
-        raise WeightsError(
-            f"{path} holds weights of {network.name}, which does not restore photos",
-            f"give those of {', '.join(model_names())}",
-        )
+        cause = f"{path} holds weights of {network.name}, which does not restore photos"
+        raise WeightsError(cause, f"give those of {', '.join(model_names())}")
     return _for_rgb(network, metadata, channel_order)
 
 
@@ -117,9 +113,8 @@ def _read_safetensors(path: Path) -> tuple[Model, WeightsMetadata, str]:
         texts = checked_metadata(content)
         state = safetensors.torch.load(content)
     except (ValueError, safetensors.SafetensorError) as error:
-        raise WeightsError(
-            f"the weights {path} are damaged ({error})", "remove the file and get it again"
-        ) from error
+        cause = f"the weights {path} are damaged ({error})"
+        raise WeightsError(cause, "remove the file and get it again") from error
     metadata = WeightsMetadata.from_texts(texts, path)
     network = _network_with(metadata.model, state, path, metadata.configuration)
     with network_errors(metadata.model):
@@ -157,10 +152,8 @@ def _converted(path: Path, entry: WeightsEntry | None, checksum: Checksum) -> Ch
     model = recognise(state)
     if model is None:
         known = " or ".join(NETWORKS)
-        raise WeightsError(
-            f"{path} is not a checkpoint of {known}",
-            "give one that the authors released; those of other networks are .safetensors",
-        )
+        remedy = "give one that the authors released; those of other networks are .safetensors"
+        raise WeightsError(f"{path} is not a checkpoint of {known}", remedy)
     try:
         ours = from_upstream(model, state)
     except KeyError as error:

@@ -78,10 +78,8 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) ->
             publish(part, target, force=True)
             _discard(part)
             return
-    raise WeightsError(
-        f"the weights {entry.label} could not be fetched: {'; '.join(failures)}",
-        "try again later, or get the file by hand and use --weights PATH, or use --weights bundled",
-    )
+    remedy = "try again later, or get the file by hand and use --weights PATH, or use --weights bundled"
+    raise WeightsError(f"the weights {entry.label} could not be fetched: {'; '.join(failures)}", remedy)
 
 
 def _verify(entry: WeightsEntry, source: str, part: Path) -> None:

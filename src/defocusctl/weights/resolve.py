@@ -90,9 +90,8 @@ def _from_hub(model: str, spec: str, offline: bool, on_progress: OnProgress | No
     try:
         file = HubFile.parse(spec)
     except ValueError as error:
-        raise WeightsError(
-            str(error), "write it like hf://owner/repo, or hf://owner/repo/weights.safetensors@main"
-        ) from error
+        remedy = "write it like hf://owner/repo, or hf://owner/repo/weights.safetensors@main"
+        raise WeightsError(str(error), remedy) from error
     path = cached_hub_file(file, on_progress, offline=offline or hub_is_offline())
     return ResolvedWeights(path, model, file.path, spec, Checksum.of_file(path, "sha256"))
 
