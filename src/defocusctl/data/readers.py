@@ -12,8 +12,7 @@ from defocusctl.data.pairs import photos_in
 Pair = tuple[Path, Path]
 
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
-LARGEST_STEP = 1
-"""How far the numbers of a DPDD pair lie apart: the camera took one photo right after the other."""
+LARGEST_STEP = 1  # between the numbers of a DPDD pair: the camera took one right after the other
 
 
 def same_names(blurred: Path, sharp: Path) -> Reading:

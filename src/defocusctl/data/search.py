@@ -20,8 +20,7 @@ from defocusctl.errors import DataError, UsageError
 ENVIRONMENT = "DEFOCUSCTL_DATA"
 PAIR_FOLDERS = (("source", "target"), ("input", "target"), ("blur", "sharp"), ("inputC", "target"))
 PAIRS, PHOTOS = "pairs", "photos"
-WHOLE = "all"
-"""The split of data that have none."""
+WHOLE = "all"  # the split of data that have none
 
 
 def data_root(given: Path | None) -> Path:

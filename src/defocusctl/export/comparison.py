@@ -19,17 +19,13 @@ from defocusctl.weights.checkpoint import Checkpoint
 Consumer = Callable[[Floats], Sequence[Floats]]
 """(B, 3, H, W) RGB -> the restored photos, and the exported coefficients."""
 
-PHOTO = Path(__file__).with_name("photo.jpg")
-"""The default photo."""
+PHOTO = Path(__file__).with_name("photo.jpg")  # the default photo
 
 SIZES = (Size(96, 128), Size(97, 131), Size(17, 33), Size(165, 150))
 """Sizes of the compared parts, limited to the photo's size."""
 
-BATCH_SIZE = Size(51, 64)
-"""Size of the parts that are compared as a batch."""
-
-LIMITS = {"fp32": 1e-4, "fp16": 1 / 510}
-"""The largest difference allowed (white is 1): for float16, half a grey level of 8 bits."""
+BATCH_SIZE = Size(51, 64)  # size of the parts that are compared as a batch
+LIMITS = {"fp32": 1e-4, "fp16": 1 / 510}  # of white; for float16, half a grey level of 8 bits
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,8 @@ from defocusctl import __version__
 from defocusctl.models.prediction import Network
 from defocusctl.restoring.engines import MEMORY
 
-OPSET = 17
-"""darktable may be built with an ONNX Runtime that knows no later one."""
-
-BATCH = 1
-"""darktable shows a network one tile at a time."""
+OPSET = 17  # darktable may be built with an ONNX Runtime that knows no later one
+BATCH = 1  # darktable shows a network one tile at a time
 
 TILES = (512, 384, 256)
 """Sides of tiles, of which darktable takes the first that fits; it underestimates the memory they need."""

@@ -30,18 +30,12 @@ LARGEST_BATCH = 1 << 12
 INPUT = "photo"
 OUTPUT = "restored"
 
-DESCRIPTION = "description.json"
-"""The name of the metadata file inside the archive."""
-
-EXAMPLE_SIDES = (50, 67)
-"""Height and width of the example for the exporter: different, neither a multiple of 16."""
+DESCRIPTION = "description.json"  # the name of the metadata file inside the archive
+EXAMPLE_SIDES = (50, 67)  # of the exporter's example: different, neither a multiple of 16
 
 DEFAULT_OPSET = 18
-OPSETS = range(17, 22)
-"""18 is what PyTorch's exporter writes; the others are converted from it."""
-
-AXES = ("batch", "channels", "height", "width")
-"""The names of the input's axes."""
+OPSETS = range(17, 22)  # 18 is what PyTorch's exporter writes; the others are converted from it
+AXES = ("batch", "channels", "height", "width")  # the names of the input's axes
 
 SINCE_18 = {"Resize": ("antialias", "keep_aspect_ratio_policy"), "Split": ("num_outputs",)}
 """Attributes that opset 17 lacks, by operator; the exporter gives their defaults."""

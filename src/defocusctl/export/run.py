@@ -31,8 +31,6 @@ from defocusctl.weights.checkpoint import Checkpoint, load_checkpoint, save_chec
 from defocusctl.weights.resolve import ResolvedWeights
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors", "dtmodel": ".dtmodel"}
-"""The formats and their suffixes."""
-
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 
 

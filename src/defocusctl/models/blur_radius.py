@@ -20,22 +20,16 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad, pixel_
 from defocusctl.models.blocks import resize
 from defocusctl.models.prediction import Model, RadiusOutput
 
-CELL = 8
-"""Pixels of a photo on each side of a cell of the grid."""
-LEVELS = 4
-"""Sizes 1, 1/2, 1/4 and 1/8 of the photo."""
-SMALLEST_LEVEL = 32
-"""Pixels; photos are not shrunk to less than this."""
-LARGEST = 16.0
-"""The largest radius that a level estimates, in its own pixels; larger ones look the same to it."""
-TRUSTED = 12.0
-"""Radius in a level's pixels above which coarser levels start to take over."""
+CELL = 8  # pixels of a photo on each side of a cell of the grid
+LEVELS = 4  # sizes 1, 1/2, 1/4 and 1/8 of the photo
+SMALLEST_LEVEL = 32  # pixels; photos are not shrunk to less than this
+LARGEST = 16.0  # radius in a level's pixels, the largest that it tells from larger ones
+TRUSTED = 12.0  # radius in a level's pixels above which coarser levels start to take over
 ENTRY = 4  # the input is unshuffled by this
 MULTIPLE = 16  # sides of what the network sees: the coarsest of its features are at 1/16
 CONTEXT = 160  # pixels; at least the receptive field's radius, and a multiple of MULTIPLE
 TILE = 1024  # pixels of a level on each side that are computed at once
-SMALLEST_LOG_SCALE = -4.0
-"""No level is surer than this, so that none is all or nothing in what is fused."""
+SMALLEST_LOG_SCALE = -4.0  # no level is surer than this, so that none is all or nothing in what is fused
 DISTANCES = (1, 2, 4, 8)
 MEASURES = 5 * len(DISTANCES) - 2
 FAINT = 0.001  # differences below this count as none, of pixel values in [0, 1]

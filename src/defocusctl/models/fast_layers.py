@@ -20,8 +20,7 @@ from torch.nn.functional import conv2d, linear, pad
 from defocusctl.models.blocks import ResBlock, ResidualCell, lstm_step
 from defocusctl.models.prediction import Model, Network
 
-STRIPES = 8
-"""Into how many parts the gates of a cell are cut."""
+STRIPES = 8  # into how many parts the gates of a cell are cut
 
 
 class BorderedConv2d(nn.Conv2d):

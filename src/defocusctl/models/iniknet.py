@@ -48,8 +48,7 @@ ORDERS: dict[str, tuple[type[nn.Module], int]] = {
 """For each order of the scales (section 4.1), the class of the two recurrences, for mu and for omega, and how
 many images the U-Net sees at once."""
 SCALES = (0.25, 0.5, 1.0)
-STEP = 16
-"""Sides are multiples of this: the U-Net halves the coarsest scale twice."""
+STEP = 16  # sides are multiples of this: the U-Net halves the coarsest scale twice
 
 Coefficients = list[tuple[Tensor, Tensor]]
 """Mu (B, R, h, w) and omega (B, N, h, w) of scales, each from its features of the size h, w."""

@@ -44,8 +44,7 @@ KERNELS: dict[str, type[BlurKernels]] = {
 EXPANSIONS = ("cross-scale", "full")
 """Eq. (10): scale t adds its term k = t alone, so that high powers are computed at small sizes only. Ablation
 "FullExp": every scale adds all its terms, as many as there are scales (eq. (9))."""
-STEP = 16
-"""Sides of photos are multiples of this."""
+STEP = 16  # sides of photos are multiples of this
 LOSS_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.125)
 """lambda_0 ... lambda_3 of eq. (12); the paper does not give lambda_4 of its ablation with four scales."""
 

@@ -16,14 +16,11 @@ from defocusctl.errors import ModelError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-BUILT_IN = ("iniknet", "nrknet")
-"""The built-in networks that restore photos."""
-ESTIMATORS = ("blur-radius",)
-"""Those that say something about a photo instead."""
+BUILT_IN = ("iniknet", "nrknet")  # the built-in networks that restore photos
+ESTIMATORS = ("blur-radius",)  # those that say something about a photo instead
 DEFAULT_MODEL = BUILT_IN[0]
 GROUP = "defocusctl.models"
-NAMES = r"[a-z0-9][a-z0-9._-]*"
-"""Valid names of networks; they become parts of file names."""
+NAMES = r"[a-z0-9][a-z0-9._-]*"  # valid names of networks; they become parts of file names
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from defocusctl.models.prediction import Model
 
 Builder = Callable[[Mapping[str, Tensor]], Model]
 
-CALL = 1000
-"""The cost of one PyTorch call, as a count of numbers."""
-LIMIT = 10_000_000
-"""The largest count for building a network; the released ones stay below 1,000,000."""
+CALL = 1000  # the cost of one PyTorch call, as a count of numbers
+LIMIT = 10_000_000  # the largest count for building a network; the released ones stay below 1,000,000
 
 
 def built_without_numbers(build: Builder, state: Mapping[str, Tensor]) -> Model:

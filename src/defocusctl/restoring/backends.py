@@ -27,17 +27,12 @@ from defocusctl.system.atomic import atomic_write
 from defocusctl.system.devices import PRECISIONS, choose_device, choose_precision
 from defocusctl.system.threads import torch_threads
 
-EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""The packages that backends need, and the extras that install them."""
-
-SWITCH = "DEFOCUSCTL_PROBE"
-"""The environment variable that turns measuring off: everything is then computed as by default."""
-
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # the extras that install the backends' packages
+SWITCH = "DEFOCUSCTL_PROBE"  # environment variable; "off" computes as by default, without measuring
 SIDE = 128  # pixels; large enough to rank the ways
 RUNS = 2  # after one to warm up
 MEASURED = ("channels_last", "nchw")
-MARGIN = 0.9
-"""Another way than the default one must take less than this share of its time."""
+MARGIN = 0.9  # another way than the default must take less than this share of its time
 
 
 def check_backend(backend: str, device: str, precision: str) -> None:

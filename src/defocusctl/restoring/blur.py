@@ -18,23 +18,12 @@ from defocusctl.photo.geometry import Box
 from defocusctl.restoring.levels import CELL, part_at
 from defocusctl.restoring.tiles import Floats
 
-ONE_STEP = 1.5 / 255
-"""Pixels that differ by less, as a fraction of white, are at most one step of 8 bits apart."""
-
-REACH = 3
-"""Cells on each side of one without detail that must have none either."""
-
-WINDOW, WINDOWS = 256, 8
-"""Side of the windows in which enlargement is sought, in pixels, and at most how many in each direction."""
-
-BLOCK = 32
-"""Side of the blocks whose losses by halving are compared, in pixels."""
-
-LEAST_LOSS = 4.0
-"""Mean square, in levels of 255, that halving a block must lose for it to count."""
-
-FEWEST_BLOCKS = 3
-"""How many blocks must count to tell."""
+ONE_STEP = 1.5 / 255  # of white; pixels that differ by less are at most one step of 8 bits apart
+REACH = 3  # cells on each side of one without detail that must have none either
+WINDOW, WINDOWS = 256, 8  # where enlargement is sought: side in pixels, and how many each way at most
+BLOCK = 32  # side of the blocks whose losses by halving are compared, in pixels
+LEAST_LOSS = 4.0  # mean square, in levels of 255, that halving a block must lose for it to count
+FEWEST_BLOCKS = 3  # how many blocks must count to tell
 
 MOST_LOST = 0.05
 """Of the loss of the next halving, as the median of all blocks, in an enlarged photo.

@@ -16,8 +16,7 @@ from defocusctl.models.prediction import Network, Prediction
 from defocusctl.restoring.tiles import Floats
 from defocusctl.system.devices import PRECISIONS
 
-GAPS = 2.3
-"""Memory of a tile on a CPU relative to its tensors: they leave gaps that others do not fit into."""
+GAPS = 2.3  # memory of a tile on a CPU relative to its tensors: they leave gaps that others do not fit into
 
 LAYOUTS = {
     "channels_last": torch.channels_last,

@@ -16,17 +16,10 @@ from defocusctl.photo import Photo
 from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.tiles import Floats
 
-SCALES = (1, 2, 4, 8)
-"""By how much each level is smaller than the photo."""
-
-CELL = 8
-"""Pixels of the photo on each side of a cell of the shares."""
-
-BAND = 512
-"""Rows of the photo that are shrunk at a time."""
-
-CUBIC_SUPPORT = 2
-"""Pixels on each side that bicubic interpolation uses."""
+SCALES = (1, 2, 4, 8)  # by how much each level is smaller than the photo
+CELL = 8  # pixels of the photo on each side of a cell of the shares
+BAND = 512  # rows of the photo that are shrunk at a time
+CUBIC_SUPPORT = 2  # pixels on each side that bicubic interpolation uses
 
 
 @dataclass(frozen=True, eq=False)

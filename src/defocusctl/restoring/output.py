@@ -18,8 +18,7 @@ from defocusctl.restoring.tiles import Floats, Stitcher, Tile, TilePlan, with_co
 Pixels: TypeAlias = npt.NDArray[Any]
 HalfArray: TypeAlias = npt.NDArray[np.float16]
 
-LARGEST_REDUCTION = 8
-"""Finished areas are aligned to multiples of this, so that no block of up to 8 x 8 pixels is cut."""
+LARGEST_REDUCTION = 8  # finished areas are aligned to it: no block of up to 8 x 8 pixels is cut
 
 
 class LevelBuffer(ABC):

@@ -8,11 +8,8 @@ from defocusctl.photo.alpha import filled
 from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.output import Pixels
 
-BAND = 256
-"""Rows that are checked at a time."""
-
-NEUTRAL_SPREAD = 1 / 255
-"""The largest difference between red, green and blue in a neutral pixel, as a fraction of white."""
+BAND = 256  # rows that are checked at a time
+NEUTRAL_SPREAD = 1 / 255  # of white: how far red, green and blue of a neutral pixel lie apart at most
 
 
 def is_neutral(pixels: Pixels, full_scale: float) -> bool:

@@ -29,11 +29,8 @@ PyTorch 2.13 on an AMD EPYC with AVX2)."""
 MOST_MEMORY, LEAST_MEMORY = 2_000_000_000, 1_000_000_000
 """Bytes that a tile on a CPU may need, beside a small photo and beside a large one."""
 
-BYTES_OF_PHOTO = 40
-"""Memory per pixel of the photo itself, its levels and its result; tiles are smaller for it."""
-
-MAX_BATCH = 32
-"""The largest number of small photos that share a batch on a GPU."""
+BYTES_OF_PHOTO = 40  # per pixel of a photo, its levels and its result; tiles are smaller for it
+MAX_BATCH = 32  # the largest number of small photos that share a batch on a GPU
 
 
 class TilePlanner:

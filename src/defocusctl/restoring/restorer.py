@@ -42,8 +42,7 @@ from defocusctl.system.devices import (
 )
 from defocusctl.system.threads import ThreadsForIdleProcessors, torch_threads
 
-PROBE = 192
-"""The side, in pixels, of the tile that is timed for estimates."""
+PROBE = 192  # the side, in pixels, of the tile that is timed for estimates
 
 
 class Restorer:

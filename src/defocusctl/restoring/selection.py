@@ -15,26 +15,16 @@ from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import SMALLEST, Floats
 
 SCALE_OF = {"1": 1, "1/2": 2, "1/4": 4, "1/8": 8}
-SMALLEST_FOR_LEVELS = 64
-"""The smallest side of a photo that is restored at several scales."""
-
-LEAST_SHARE = 0.25
-"""Smaller shares are not worth computing a level for."""
-
-SMALLEST_PATCH = 16
-"""Cells on each side of a square that must fit into a patch: the context of smaller ones costs too much."""
-
-PATCHES = 16
-"""In a small photo, a patch need only be as large as its shorter side divided by this."""
+SMALLEST_FOR_LEVELS = 64  # the smallest side of a photo that is restored at several scales
+LEAST_SHARE = 0.25  # smaller shares are not worth computing a level for
+SMALLEST_PATCH = 16  # cells; a patch has room for such a square: context makes smaller ones costly
+PATCHES = 16  # in a small photo, a patch need only be as large as its shorter side divided by this
 
 QUANTILES = (-1.28, -0.52, 0.0, 0.52, 1.28)
 """Standard deviations from the median at which the radius's distribution is sampled."""
 
-MARGIN = 3
-"""Cells around a wanted part that keep their shares, so that interpolation inside does not see the edge."""
-
-FADE = 0.15
-"""From this fraction below ``max_blur`` on, the change fades out."""
+MARGIN = 3  # cells around a wanted part that keep their shares, so that inside no edge is seen
+FADE = 0.15  # from this fraction below ``max_blur`` on, the change fades out
 
 
 def levels_for(size: Size) -> tuple[int, ...]:

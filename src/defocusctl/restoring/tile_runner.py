@@ -16,8 +16,7 @@ from defocusctl.photo.geometry import Box, Size
 from defocusctl.restoring.engines import Engine
 from defocusctl.restoring.tiles import Floats
 
-GROSS_SHIFT = 0.15
-"""A mean change of a colour over a tile, as a fraction of full scale, that cannot be deblurring."""
+GROSS_SHIFT = 0.15  # mean change of a colour over a tile, of full scale, that cannot be deblurring
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,9 @@ STEP = 16
 """Tiles start at multiples of this, or of a larger number that their network needs, and so are their sizes:
 every scale of the network fits, and shifts of the tile do not change its result."""
 
-SMALLEST = 2 * STEP
-"""The smallest side of a tile or a padded photo, for this step."""
-
-CONTEXT = 16
-"""Pixels of reflection added around a photo, because networks are least accurate at image borders."""
-
-RAMP = 16
-"""Pixels over which two neighbouring results are blended."""
+SMALLEST = 2 * STEP  # the smallest side of a tile or a padded photo, for this step
+CONTEXT = 16  # pixels of reflection around a photo: networks are least accurate at image borders
+RAMP = 16  # pixels over which two neighbouring results are blended
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 

@@ -17,8 +17,7 @@ from torch.nn import Parameter
 
 from defocusctl.errors import DataError, DeviceError
 
-PATIENCE = timedelta(hours=2)
-"""How long the others wait while the first one validates or writes."""
+PATIENCE = timedelta(hours=2)  # how long the others wait while the first one validates or writes
 
 
 class LostProcessError(DeviceError):

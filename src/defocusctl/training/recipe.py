@@ -18,11 +18,8 @@ Weight = Annotated[float, Field(strict=True, ge=0)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 StageNumbers = Annotated[tuple[Count, ...], Field(min_length=1)]
 
-RENDERED = "rendered"
-"""What the validation set of rendered photos is called."""
-
-NEEDS_RESTART = "algorithm", "weight_decay", "ema_decay"
-"""What cannot change while optimiser and running mean go on."""
+RENDERED = "rendered"  # what the validation set of rendered photos is called
+NEEDS_RESTART = "algorithm", "weight_decay", "ema_decay"  # they are part of the optimiser or its mean
 
 
 class Pairs(Table):

@@ -70,8 +70,7 @@ class Checksum:
         return full.kind == self.full_kind and full.hex.startswith(self.hex)
 
 
-CONTENT = "content_sha256"
-"""The key of a safetensors file's metadata that holds the SHA-256 of everything else in the file."""
+CONTENT = "content_sha256"  # in a safetensors file's metadata: SHA-256 of everything else in it
 
 
 def with_content_checksum(content: bytes) -> bytes:

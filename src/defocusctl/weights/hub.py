@@ -15,11 +15,9 @@ OnProgress = Callable[[int, int | None], None]
 """Called with the bytes done, and the total where that is known."""
 
 HUB = "hf://"
-HUB_WEIGHTS = "model.safetensors"
-"""The file of a hub repository that is used when none is named."""
+HUB_WEIGHTS = "model.safetensors"  # the file of a hub repository that is used when none is named
 RESPONSE_SECONDS = 20.0
-ATTEMPTS = 3
-"""How often an interrupted transfer is tried; the client itself resumes only from version 2.4 on."""
+ATTEMPTS = 3  # how often an interrupted transfer is tried; the client itself resumes only from version 2.4 on
 BUSY = (408, 429)
 SERVER_ERROR = 500
 

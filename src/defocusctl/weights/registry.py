@@ -19,8 +19,7 @@ from defocusctl.system.toml import Table, read_toml
 from defocusctl.weights.checksums import Checksum
 from defocusctl.weights.hub import HUB, HubFile
 
-BUNDLED = "bundled"
-"""The source of bundled weights: ``bundled/<model>.safetensors`` inside the package."""
+BUNDLED = "bundled"  # the source of bundled weights: ``bundled/<model>.safetensors`` inside the package
 FROM_SHAPES = "from shapes"
 PICKLE_SUFFIXES = (".pth", ".pt")
 WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
