@@ -98,16 +98,12 @@ def _normalised(field: Tensor) -> Tensor:
 class ApertureShapes:
     """One lens per scene; every field is (B, 1, 1, 1)."""
 
-    blades: Tensor
-    """Edges of the polygon, 0 for a disc."""
+    blades: Tensor  # edges of the polygon, 0 for a disc
     rotation: Tensor
-    soft_edge: Tensor
-    """Width of the soft edge relative to the radius."""
-    aberration: Tensor
-    """Rim brighter (positive) or dimmer than the centre; changes sign across the focus."""
+    soft_edge: Tensor  # width of the soft edge relative to the radius
+    aberration: Tensor  # rim brighter (positive) or dimmer than the centre; changes sign across the focus
     ellipticity: Tensor
-    gaussian_edge: Tensor | None = None
-    """Sigma of a Gaussian that the disc is convolved with, relative to the radius."""
+    gaussian_edge: Tensor | None = None  # sigma of a Gaussian that blurs the disc, relative to the radius
 
 
 def draw_shapes(settings: Aperture, batch: int, generator: torch.Generator) -> ApertureShapes:

@@ -38,8 +38,7 @@ class Journal:
             DataError: if the folder holds a run and ``resume`` is not set, or a run with other settings.
             OutputError: if it cannot be read or written, or a result would replace a foreign file.
         """
-        self.done: dict[str, list[Row]] = {}
-        """The rows of images from an earlier run."""
+        self.done: dict[str, list[Row]] = {}  # the rows of images from an earlier run
         self._lines: JsonLinesWriter | None = None
         if folder is None:
             return

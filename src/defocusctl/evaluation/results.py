@@ -141,8 +141,7 @@ class Evaluation:
     rows: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
     published: tuple[PublishedRow, ...]
-    problems: tuple[str, ...]
-    """Images that could not be scored, and a wrong number of images, one line each."""
+    problems: tuple[str, ...]  # images that could not be scored, and a wrong number of images, one line each
     lpips_variant: str | None
     versions: tuple[tuple[str, str], ...]
 

@@ -99,8 +99,7 @@ class Line:
     cells: tuple[Cell, ...]
     gain: str = ""
     images: str = ""
-    note: str = ""
-    """The source of a published line."""
+    note: str = ""  # the source of a published line
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,9 @@ class ScoreTable:
     """All tables for one protocol."""
 
     protocol: str
-    headings: tuple[tuple[str, str], ...]
-    """(name of the metric, arrow in the direction that is better)"""
+    headings: tuple[tuple[str, str], ...]  # (name of the metric, arrow in the direction that is better)
     groups: tuple[Group, ...]
-    comparisons: tuple[Comparison, ...]
-    """Those with a mean, in the order of the evaluation."""
+    comparisons: tuple[Comparison, ...]  # those with a mean, in the order of the evaluation
 
 
 def score_table(evaluation: Evaluation, protocol: str) -> ScoreTable:

@@ -40,10 +40,8 @@ class EngineOutput(NamedTuple):
 class Engine(Protocol):
     """A network ready to run on any backend."""
 
-    precision: str
-    """``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``."""
-    bytes_per_pixel: int
-    """Memory per pixel of a tile."""
+    precision: str  # ``fp32``, ``bf16`` or ``fp16``: the precision of ``predict``
+    bytes_per_pixel: int  # memory per pixel of a tile
 
     def predict(self, tiles: Floats, *, exactly: bool = False) -> EngineOutput:
         """Restore (B, 3, h, w) RGB tiles in [0, 1], h and w multiples of 16.

@@ -39,8 +39,7 @@ class LevelBuffer(ABC):
         map_reduction: int | None,
     ) -> None:
         self.level = level
-        self.kept: KeptPieces | None = None
-        """Where the level's change is kept as well, before its shares."""
+        self.kept: KeptPieces | None = None  # where the level's change is kept as well, before its shares
         self._map_reduction = map_reduction
         self._maps: dict[str, Map] = {}
         self._shares = shares

@@ -35,13 +35,10 @@ class Scene(NamedTuple):
 class RadiusScore(NamedTuple):
     """Over the cells of a set; the first two only of those with texture."""
 
-    error: float
-    """Mean absolute error of log(1 + radius)."""
-    auc: float
-    """Area under the ROC curve of telling what is in focus from what is blurred."""
+    error: float  # mean absolute error of log(1 + radius)
+    auc: float  # area under the ROC curve of telling what is in focus from what is blurred
     error_everywhere: float
-    within_sigma: float
-    """Share of all cells whose truth is within one standard deviation; 0.76 if all is well."""
+    within_sigma: float  # share of cells whose truth is within one standard deviation; 0.76 if all is well
 
     def __str__(self) -> str:
         return (

@@ -98,10 +98,8 @@ class Span(NamedTuple):
     stage: Stage
     start: int
     end: int
-    origin: int
-    """Where the last restart was, or 0: crops and learning rate depend on the steps since then."""
-    schedule_steps: int
-    """Steps since ``origin`` at which the learning-rate schedule ends."""
+    origin: int  # where the last restart was, or 0: crops and learning rate depend on the steps since then
+    schedule_steps: int  # steps since ``origin`` at which the learning-rate schedule ends
 
 
 class Loss(Table):

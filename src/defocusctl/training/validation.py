@@ -39,8 +39,7 @@ class Gain(NamedTuple):
     ssim: float
     input_psnr: float
     input_ssim: float
-    worst_gain: float
-    """The PSNR gain of the pair that gained least."""
+    worst_gain: float  # the PSNR gain of the pair that gained least
 
     def __str__(self) -> str:
         return (
