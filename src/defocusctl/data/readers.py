@@ -10,6 +10,7 @@ from defocusctl.data.found import EvaluationImage, Reading, folders_in, naming, 
 from defocusctl.data.pairs import photos_in
 
 Pair = tuple[Path, Path]
+Key = Callable[[Path], str | None]
 
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 LARGEST_STEP = 1  # between the numbers of a DPDD pair: the camera took one right after the other
@@ -57,9 +58,7 @@ def stops(blurred: Path, sharp: Path) -> Reading:
     return _by_scene(blurred, sharp, _matching(r"(.+)_f[\d.]+"), "_f", "12/12_f2.0.JPG")
 
 
-def _by_scene(
-    blurred: Path, sharp: Path, scene_of: Callable[[Path], str | None], infix: str, example: str
-) -> Reading:
+def _by_scene(blurred: Path, sharp: Path, scene_of: Key, infix: str, example: str) -> Reading:
     """A folder of blurred photos for each scene, named after it, and one sharp photo of it."""
     truths, problems = _keyed(sharp, scene_of)
     scenes = folders_in(blurred)
@@ -93,12 +92,7 @@ def alone(folder: Path) -> Reading:
     return Reading(tuple(EvaluationImage(path.stem if unique else path.name, path, None) for path in photos))
 
 
-def _by_key(
-    blurred: Path,
-    sharp: Path,
-    blurred_key: Callable[[Path], str | None],
-    sharp_key: Callable[[Path], str | None],
-) -> Reading:
+def _by_key(blurred: Path, sharp: Path, blurred_key: Key, sharp_key: Key) -> Reading:
     inputs, problems = _keyed(blurred, blurred_key)
     partners, more = _keyed(sharp, sharp_key)
     problems += more
@@ -110,7 +104,7 @@ def _by_key(
     return Reading(images, tuple(problems))
 
 
-def _keyed(folder: Path, key: Callable[[Path], str | None]) -> tuple[dict[str, Path], list[str]]:
+def _keyed(folder: Path, key: Key) -> tuple[dict[str, Path], list[str]]:
     """The photos by what pairs them; those without, and all but the first of the same, are problems."""
     photos = [(key(path), path) for path in photos_in(folder)]
     keyed: dict[str, Path] = {}
@@ -151,7 +145,7 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
-def _matching(pattern: str) -> Callable[[Path], str | None]:
+def _matching(pattern: str) -> Key:
     """What the group of a pattern matches, if the pattern is that of a file's whole stem."""
 
     def key(path: Path) -> str | None:

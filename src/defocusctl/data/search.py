@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from defocusctl.data.catalogue import SETS, Dataset
-from defocusctl.data.found import (
-    EvaluationImage,
-    FoundData,
-    folder_below,
-    folders_in,
-    some_photos_in,
-)
+from defocusctl.data.found import EvaluationImage, FoundData, folder_below, folders_in, some_photos_in
 from defocusctl.data.pairs import pairs_in
 from defocusctl.data.readers import alone
 from defocusctl.errors import DataError, UsageError

@@ -70,7 +70,9 @@ class PhotoGraph(nn.Module):
         self.network = with_constant_dictionary(copy.deepcopy(network))
         self.coefficient_names = network.coefficient_names if coefficients else ()
         if precision == "fp16":
-            _halve(self.network)
+            # Filtering stays float32, whose precision pixels need.
+            for name in self.network.half_precision:
+                self.network.set_submodule(name, HalfPrecision(self.network.get_submodule(name)))
         self.eval()
 
     def forward(self, photo: Tensor) -> tuple[Tensor, ...]:
@@ -99,13 +101,6 @@ def _extended(length: int, multiple: int) -> Tensor:
     torch._check(multiple * blocks >= length)
     index = torch.arange(multiple * blocks)
     return torch.where(index < length, index, 2 * (length - 1) - index)
-
-
-def _halve(network: Network) -> None:
-    """Use float16 for predicting the coefficients; filtering stays float32, whose precision pixels need."""
-    for name in network.half_precision:
-        parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, HalfPrecision(network.get_submodule(name)))
 
 
 def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str) -> dict[str, str]:

@@ -41,10 +41,7 @@ def publish_weights(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / HUB_WEIGHTS
         exported = export_network(checkpoint, weights, path, settings)
-        configuration = {
-            **exported.description,
-            "configuration": dict(checkpoint.metadata.configuration),
-        }
+        configuration = {**exported.description, "configuration": dict(checkpoint.metadata.configuration)}
         files = {
             HUB_WEIGHTS: path.read_bytes(),
             "config.json": (json.dumps(configuration, indent=2) + "\n").encode(),

@@ -147,14 +147,12 @@ def _write(
     checkpoint: Checkpoint, description: dict[str, str], path: Path, settings: ExportSettings
 ) -> Consumer:
     """Write ``path`` and load it again with the program that it is for."""
+    network = checkpoint.model
     if settings.format == "safetensors":
-        save_checkpoint(path, checkpoint.model, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
+        save_checkpoint(path, network, checkpoint.metadata, dtype=PRECISIONS[settings.precision])
         return _network_consumer(load_checkpoint(path, model_name=checkpoint.metadata.model).model)
     graph = PhotoGraph(
-        checkpoint.model,
-        coefficients=settings.coefficients,
-        precision=settings.precision,
-        batch=settings.graph_batch,
+        network, coefficients=settings.coefficients, precision=settings.precision, batch=settings.graph_batch
     )
     if settings.format == "torch-export":
         write_program(graph, description, path)
@@ -162,7 +160,7 @@ def _write(
     onnx = path.with_suffix(".onnx")
     write_onnx(graph, description, int(description["opset"]), onnx)
     if settings.format == "dtmodel":
-        onnx = darktable.write_pack(path, onnx, checkpoint.model, description)
+        onnx = darktable.write_pack(path, onnx, network, description)
     return OnnxRuntimeGraph(onnx).run
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
 
 MISSING = "0.75"
+Ends = Literal["neither", "min", "max", "both"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ColourScale:
     colours: str
     low: float
     high: float
-    extend: Literal["neither", "min", "max", "both"] = "neither"
+    extend: Ends = "neither"
     linear_width: float | None = None
 
     @classmethod
@@ -49,16 +50,14 @@ class ColourScale:
             low, high = middle - least_span / 2, middle + least_span / 2
         if high - low < 1e-6 * max(1.0, abs(high)):  # all values are equal
             return cls(colours, low, high + 0.5)
-        ends = bool(values.min() < low), bool(values.max() > high)
-        return cls(colours, low, high, _EXTEND[ends])
+        return cls(colours, low, high, _exceeded(values, low, high))
 
     @classmethod
     def symmetric(cls, maps: Sequence[FloatArray]) -> "ColourScale":
         """From minus to plus the 99.5th percentile of the magnitudes."""
         values = _finite(maps)
         high = float(np.percentile(np.abs(values), 99.5)) or 1.0
-        ends = bool(values.min() < -high), bool(values.max() > high)
-        return cls("RdBu_r", -high, high, _EXTEND[ends])
+        return cls("RdBu_r", -high, high, _exceeded(values, -high, high))
 
     @classmethod
     def symmetric_asinh(cls, maps: Sequence[FloatArray]) -> "ColourScale":
@@ -84,12 +83,10 @@ class ColourScale:
         return colormaps[self.colours].with_extremes(bad=MISSING)
 
 
-_EXTEND: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
-    (False, False): "neither",
-    (True, False): "min",
-    (False, True): "max",
-    (True, True): "both",
-}
+def _exceeded(values: FloatArray, low: float, high: float) -> Ends:
+    if values.min() < low:
+        return "both" if values.max() > high else "min"
+    return "max" if values.max() > high else "neither"
 
 
 def _finite(maps: Sequence[FloatArray]) -> FloatArray:

@@ -124,8 +124,7 @@ def for_inference(
     if device.type == "cpu" and network.replaceable_layers:
         _replace_layers(network)
     for name in network.full_precision:
-        parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, FullPrecision(network.get_submodule(name)))
+        network.set_submodule(name, FullPrecision(network.get_submodule(name)))
     network.eval().requires_grad_(False)
     network.to(device)
     network.to(memory_format=layout)  # type: ignore[call-overload]
@@ -203,16 +202,9 @@ class _Convolution(torch.autograd.Function):
 
         def gradients(layout: torch.memory_format, of_input: bool) -> Tensor:
             arguments = (tensor.contiguous(memory_format=layout) for tensor in (gradient, input, weight))
+            wanted = [of_input, not of_input, False]
             both = torch.ops.aten.convolution_backward(
-                *arguments,
-                None,
-                ctx.stride,
-                ctx.padding,
-                [1, 1],
-                False,
-                [0, 0],
-                1,
-                [of_input, not of_input, False],
+                *arguments, None, ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1, wanted
             )
             result: Tensor = both[0 if of_input else 1]
             return result

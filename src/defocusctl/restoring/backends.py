@@ -81,12 +81,14 @@ def fastest_way(network: Network, device: torch.device, precision: str) -> Way:
         DeviceError: if the device does not have the precision.
     """
     default = Way(choose_precision(precision, device), "nchw" if device.type == "mps" else "channels_last")
-    avx2 = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    capability = torch.backends.cpu.get_cpu_capability()
+    avx2 = device.type == "cpu" and capability == "AVX2"
     if avx2 and default.precision == "fp32" and nnpack_helps(network):
         return Way("fp32", "nnpack")
     if device.type != "cpu" or precision != "auto" or os.environ.get(SWITCH) == "off":
         return default
-    key = f"{_processor()}, PyTorch {torch.__version__}, {network.name} {network.config}"
+    processor = " ".join(filter(None, (platform.machine(), platform.processor(), capability)))
+    key = f"{processor}, PyTorch {torch.__version__}, {network.name} {network.config}"
     remembered = _remembered()
     if key not in remembered:
         remembered[key] = _measured(network, device, default)
@@ -129,9 +131,3 @@ def _remembered() -> dict[str, Way]:
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return {key: way for key, way in ways.items() if way.precision in PRECISIONS and way.layout in MEASURED}
-
-
-def _processor() -> str:
-    """The kind of processor; home folders may be shared by machines."""
-    kinds = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
-    return " ".join(filter(None, kinds))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 from torch.utils.data import DataLoader
 
 from defocusctl.data.batches import Crops, Source, StepCrops, render_crops
@@ -223,7 +222,9 @@ def _step(state: TrainingState, crops: Crops, span: Span, processes: Processes) 
     loss = processes.average(torch.stack(losses).mean(), state.network.parameters())
     state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), optimiser.clip_norm or inf)
-    if not torch.isfinite(loss + norm) and not _skipped_by(state.scaler):
+    # Float16's loss scaling leaves out a step that overflowed, as long as it can lower its scale.
+    is_skipped = state.scaler.is_enabled() and state.scaler.get_scale() > 1
+    if not torch.isfinite(loss + norm) and not is_skipped:
         cause = f"the loss of step {state.step + 1} or its gradient is not a finite number"
         raise DataError(cause, "lower 'learning_rate' or set 'clip_norm' under [optimiser]")
     state.scaler.step(state.optimiser)
@@ -233,18 +234,9 @@ def _step(state: TrainingState, crops: Crops, span: Span, processes: Processes) 
     return float(loss)
 
 
-def _skipped_by(scaler: GradScaler) -> bool:
-    """Whether float16's loss scaling leaves out a step that overflowed, and can still lower its scale."""
-    return scaler.is_enabled() and scaler.get_scale() > 1
-
-
 def _batches(crops: StepCrops, steps: range, workers: int) -> Iterator[Crops]:
     loader = DataLoader(
-        crops,
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        worker_init_fn=_leave_interrupts_to_parent,
+        crops, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_leave_interrupts_to_parent
     )
     following = steps.start
     try:

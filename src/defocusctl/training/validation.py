@@ -109,13 +109,9 @@ def _central(pair: PhotoPair, crop: int, cache: PixelCache) -> ValidationPair:
         smallest = f"{Network.minimum_size} pixels"
         raise DataError(f"'{pair.blurred}' is too small to validate on", f"every side needs {smallest}")
     top, left = (full_height - height) // 2, (full_width - width) // 2
-    tensors = [
-        torch.from_numpy(
-            np.ascontiguousarray(image[top : top + height, left : left + width].transpose(2, 0, 1))
-        )
-        for image in images
-    ]
-    return ValidationPair(*tensors)
+    inner = slice(top, top + height), slice(left, left + width)
+    crops = (np.ascontiguousarray(image[inner].transpose(2, 0, 1)) for image in images)
+    return ValidationPair(*map(torch.from_numpy, crops))
 
 
 def _restored(network: Model, blurred: Tensor, device: torch.device) -> Tensor:

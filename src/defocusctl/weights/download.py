@@ -70,7 +70,10 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) ->
                 fetch_from_hub(HubFile.parse(source), part, on_progress)
             else:
                 _fetch_url(source, part, on_progress)
-            _verify(entry, source, part)
+            found = Checksum.of_file(part, entry.checksum.full_kind)
+            if not entry.checksum.matches(found):
+                _discard(part)
+                raise WeightsError(f"{source}: the file is {found}, not {entry.checksum}")
         except WeightsError as error:
             failures.append(error.cause)
         else:
@@ -80,13 +83,6 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) ->
             return
     remedy = "try again later, or get the file by hand and use --weights PATH, or use --weights bundled"
     raise WeightsError(f"the weights {entry.label} could not be fetched: {'; '.join(failures)}", remedy)
-
-
-def _verify(entry: WeightsEntry, source: str, part: Path) -> None:
-    found = Checksum.of_file(part, entry.checksum.full_kind)
-    if not entry.checksum.matches(found):
-        _discard(part)
-        raise WeightsError(f"{source}: the file is {found}, not {entry.checksum}")
 
 
 def _fetch_url(url: str, part: Path, on_progress: OnProgress | None) -> None:

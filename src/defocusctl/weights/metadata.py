@@ -47,15 +47,8 @@ class WeightsMetadata:
         ``variant`` need only be given where the configuration does not show it.
         """
         configuration = asdict(network.config)
-        return cls(
-            network.name,
-            configuration,
-            source,
-            licence,
-            trained_on,
-            digest,
-            variant=variant or variant_of(network.name, configuration),
-        )
+        variant = variant or variant_of(network.name, configuration)
+        return cls(network.name, configuration, source, licence, trained_on, digest, variant=variant)
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str], path: Path) -> Self:
