@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from defocusctl.errors import UsageError
 from defocusctl.photo.geometry import Box, Size
+from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.restoring.tiles import (
     RAMP,
     STEP,
@@ -150,5 +151,5 @@ def test_an_overlap_that_hardly_fits() -> None:
 def test_a_tile_without_room_for_its_overlap() -> None:
     with pytest.raises(UsageError, match=r"no room for an overlap of 64.*at least 160"):
         plan_tiles(Size(1000, 1000), tile=Size(128, 128), overlap=64)
-    with pytest.raises(UsageError, match="not possible"):
-        plan_tiles(Size(100, 100), tile=Size(64, 64), overlap=-1)
+    with pytest.raises(UsageError, match="cannot be negative"):
+        RestoreSettings(overlap=-1)

@@ -157,7 +157,6 @@ class Evaluation:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that images have, sorted."""
         return tuple(sorted({label for row in self.rows for label in row.labels}))
 
     @property

@@ -46,7 +46,6 @@ class _Papers(Table):
 
 @cache
 def published_tables() -> tuple[PaperTable, ...]:
-    """All tables, in the order of the file."""
     return read_toml(PUBLISHED, _Papers, DataError, "reinstall defocusctl").table
 
 

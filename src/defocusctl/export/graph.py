@@ -49,7 +49,6 @@ class HalfPrecision(nn.Module):
         self.layer = layer.half()
 
     def forward(self, *inputs: Tensor | list[Tensor]) -> Any:
-        """Apply the layer to tensors and lists of tensors."""
         return self.layer(*([each.half() for each in x] if isinstance(x, list) else x.half() for x in inputs))
 
 

@@ -69,7 +69,6 @@ class ExportSettings:
 
     @property
     def graph_batch(self) -> int | None:
-        """The ``batch`` of the graph in this format."""
         return darktable.BATCH if self.format == "dtmodel" else self.batch
 
 
@@ -184,7 +183,6 @@ def _module_consumer(module: torch.nn.Module) -> Consumer:
 
 
 def graph_file(weights: ResolvedWeights) -> Path:
-    """The path of the graph of ``weights``."""
     made_by = f"{__version__}-rgb-torch{torch.__version__.partition('+')[0]}"
     name = f"{weights.model}-{weights.checksum.kind}-{weights.checksum.hex}-{made_by}.onnx"
     return paths.cache_dir() / "graphs" / name

@@ -22,21 +22,17 @@ def atom_arrays(network: Network) -> dict[str, FloatArray]:
     INIKNet: ``atoms_3`` ... ``atoms_15``, each (N, k, k), including the factor 9 / k^2. NRKNet:
     ``recursive_kernels`` (J - 1, C, 3), the taps a_j, and ``atoms`` (J, C, 2J - 1, 2J - 1), the centred A_j;
     without the taps, and as large as they are, if the atoms are not recursive.
-
-    Raises:
-        TypeError: for any other network.
     """
     with torch.inference_mode():
         if isinstance(network, INIKNet):
             kernels = zip(network.atoms.sizes, network.atoms(), strict=True)
             return {f"atoms_{k}": _array(kernel) for k, kernel in kernels}
-        if isinstance(network, NRKNet):
-            dictionary = network.blurring.kernels
-            atoms = _array(dictionary.atoms())
-            if isinstance(dictionary, RecursiveKernels):
-                return {"recursive_kernels": _array(dictionary()), "atoms": atoms}
-            return {"atoms": atoms}
-    raise TypeError(f"{type(network).__name__} has no known dictionary")
+        assert isinstance(network, NRKNet)
+        dictionary = network.blurring.kernels
+        atoms = {"atoms": _array(dictionary.atoms())}
+        if isinstance(dictionary, RecursiveKernels):
+            return {"recursive_kernels": _array(dictionary()), **atoms}
+        return atoms
 
 
 def spectrum(kernel: Array) -> FloatArray:

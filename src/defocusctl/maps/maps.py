@@ -52,7 +52,6 @@ BLUR_RADIUS = "blur_radius"
 
 
 def pictures_of(model: str) -> tuple[str, ...]:
-    """The names of the pictures for a network."""
     return BLUR_RADIUS, *PICTURES.get(model, ())
 
 

@@ -68,7 +68,6 @@ class ColourScale:
 
     @property
     def norm(self) -> "Normalize":
-        """The mapping from values to [0, 1]."""
         from matplotlib.colors import AsinhNorm, Normalize
 
         if self.linear_width is None:
@@ -159,7 +158,6 @@ class Sheet:
         self._rectangle(area.snapped, fill=False, edgecolor=colour, linewidth=width)
 
     def block(self, area: Area, colour: str) -> None:
-        """Fill ``area`` with a colour."""
         self._rectangle(area, facecolor=colour, linewidth=0)
 
     def colour_bar(self, area: Area, scale: ColourScale, label: str) -> None:

@@ -107,7 +107,6 @@ class FullPrecision(nn.Module):
         self.layer = layer
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Run the layer on the inputs as float32."""
         with torch.autocast(inputs[0].device.type, enabled=False):
             return self.layer(*(tensor.float() for tensor in inputs))
 

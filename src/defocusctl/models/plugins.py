@@ -36,7 +36,6 @@ class Plugin:
 
     @cached_property
     def package(self) -> str:
-        """The package and its version."""
         found = self.entry.dist
         return "an unknown package" if found is None else f"{found.name} {found.version}"
 

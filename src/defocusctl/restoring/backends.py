@@ -62,8 +62,7 @@ def open_engine(
         chosen = choose_device(device)
         return TorchEngine(network, chosen, *fastest_way(network, chosen, precision)), chosen
     check_backend(backend, device, precision)
-    if graph is None:
-        raise ValueError(f"the backend {backend} needs an exported graph")
+    assert graph is not None
     return GraphEngine(backend, network, graph), torch.device("cpu")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,11 +30,8 @@ MEMORY = {"onnxruntime": 5, "openvino": 7}
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "not enough memory", "out of memory")
 
 
-class EngineOutput(NamedTuple):
-    """Restored tiles (B, 3, h, w), not clipped, and their maps, each (B, K, h/s, w/s)."""
-
-    image: Floats
-    coefficients: Mapping[str, Floats]
+EngineOutput = tuple[Floats, Mapping[str, Floats]]
+"""Restored tiles (B, 3, h, w), not clipped, and their maps, each (B, K, h/s, w/s)."""
 
 
 class Engine(Protocol):
@@ -79,7 +76,7 @@ class TorchEngine:
         precision = PRECISIONS[self.precision] if reduced else None
         with torch.autocast(self._device.type, dtype=precision, enabled=reduced):
             restored, coefficients = self._run(images.contiguous(memory_format=self._layout))
-        return EngineOutput(_to_host(restored), {name: _to_host(maps) for name, maps in coefficients.items()})
+        return _to_host(restored), {name: _to_host(maps) for name, maps in coefficients.items()}
 
     def _run(self, images: Tensor) -> Prediction:
         with network_errors(self._network.name):
@@ -167,4 +164,4 @@ class GraphEngine:
                 raise MemoryError(str(error)) from error
             raise
         names = self._graph.outputs[1:]
-        return EngineOutput(restored, dict(zip(names, coefficients, strict=True)))
+        return restored, dict(zip(names, coefficients, strict=True))

@@ -122,13 +122,6 @@ class Step(NamedTuple):
         """What is read of the tile: all that any of the photos needs."""
         return reduce(Box.joined, self.needed.values()) if self.needed else self.tile.read
 
-    def run(self, runner: TileRunner) -> dict[int, TileResult]:
-        """The results of the photos that need the tile."""
-        if not self.needed:
-            return {}
-        seen = [self.buffers[i].level.photo for i in self.needed]
-        return dict(zip(self.needed, runner.run(seen, self.part.shifted(-self.plan.context)), strict=True))
-
 
 def run_tiles(
     runner: TileRunner,
@@ -161,12 +154,15 @@ def run_tiles(
     size = None
     report(done, total)
     for step in steps:
+        results: dict[int, TileResult] = {}
         if step.needed:
             if size not in (None, step.part.size):
                 return_freed_memory()
             size = step.part.size
             before_tile()
-        results = step.run(runner)
+            seen = [step.buffers[i].level.photo for i in step.needed]
+            restored = runner.run(seen, step.part.shifted(-step.plan.context))
+            results = dict(zip(step.needed, restored, strict=True))
         for i, buffer in step.buffers.items():
             buffer.add(step.tile, step.part, results.get(i))
         for i, result in results.items():

@@ -68,8 +68,7 @@ class Restorer:
         blur_radius: BlurRadius | None = None,
         level_shares: LevelShares | None = None,
     ) -> None:
-        if settings.needs_blur and blur_radius is None:
-            raise ValueError("a scale of auto and max_blur need the blur radius network")
+        assert blur_radius is not None or not settings.needs_blur
         self.settings = settings
         self._level_shares = level_shares or DEFAULT_SHARES
         limit_threads()
@@ -157,8 +156,7 @@ class Restorer:
 
     def blur_radius(self, photo: Photo) -> Floats:
         """The estimated blur radius of a whole photo in pixels, (H, W)."""
-        if self._blur_radius is None:
-            raise ValueError("there is no blur radius network")
+        assert self._blur_radius is not None
         whole = Box(0, 0, *photo.size)
         return cells_at(estimate_blur(self._blur_radius, photo, whole).radius, CELL, whole)
 

@@ -116,11 +116,8 @@ def plan_tiles(size: Size, tile: Size, overlap: int, context: int = 0, step: int
     ``context``, a multiple of 8 (the largest map block), is added on all sides.
 
     Raises:
-        UsageError: if a number is negative, or a tile has no room for the overlap on both sides.
+        UsageError: if a tile has no room for the overlap on both sides.
     """
-    if min(tile) < 0 or overlap < 0:
-        cause = f"a tile of {min(tile)} pixels with an overlap of {overlap} is not possible"
-        raise UsageError(cause, "use 0 or more")
     padded = padded_size(size, context, step)
     rows, columns = (_spans(length, side, overlap, step) for length, side in zip(padded, tile, strict=True))
     tiles = tuple(

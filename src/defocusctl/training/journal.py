@@ -48,7 +48,6 @@ class Journal:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One line of numbers for one step."""
         self._lines.append([{"step": step, **values}])
         for name, value in values.items():
             self._board.add_scalar(name, value, step)

@@ -17,7 +17,6 @@ from defocusctl.weights.checkpoint import load_checkpoint, load_model
 
 
 def validation_of(recipe: Recipe, data_root: Path) -> ValidationSets | RadiusValidation:
-    """The sets on which a run is measured."""
     settings = recipe.validation, recipe.data.rendering, data_root, recipe.data.white
     if model_class(recipe.model).target == "radius":
         return RadiusValidation(*settings)
