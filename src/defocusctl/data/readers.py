@@ -35,13 +35,13 @@ def in_order(blurred: Path, sharp: Path) -> Reading:
     Where the counts differ, or an order puts together what the numbers say belongs elsewhere, only files are
     paired that have no other possible partner. Label files beside the folders give the images their labels.
     """
-    inputs, twice = _one_per_stem(photos_in(blurred))
-    partners, more = _one_per_stem(photos_in(sharp))
-    fewer, others = sorted(({path.stem for path in inputs}, {path.stem for path in partners}), key=len)
+    inputs, twice = _keyed(photos_in(blurred), _stem)
+    partners, more = _keyed(photos_in(sharp), _stem)
+    fewer, others = sorted((inputs.keys(), partners.keys()), key=len)
     if fewer <= others:
         reading = same_names(blurred, sharp)
     else:
-        pairs, odd = _in_order(inputs, partners)
+        pairs, odd = _in_order(list(inputs.values()), list(partners.values()))
         images = tuple(EvaluationImage(one.stem, one, partner) for one, partner in pairs)
         reading = Reading(images, (*twice, *more, *odd))
     images, wrong = labelled(reading.images, blurred.parent)
@@ -60,7 +60,7 @@ def stops(blurred: Path, sharp: Path) -> Reading:
 
 def _by_scene(blurred: Path, sharp: Path, scene_of: Key, infix: str, example: str) -> Reading:
     """A folder of blurred photos for each scene, named after it, and one sharp photo of it."""
-    truths, problems = _keyed(sharp, scene_of)
+    truths, problems = _keyed(photos_in(sharp), scene_of)
     scenes = folders_in(blurred)
     images: list[EvaluationImage] = []
     misplaced, empty = some_photos_in(blurred), []
@@ -68,12 +68,12 @@ def _by_scene(blurred: Path, sharp: Path, scene_of: Key, infix: str, example: st
         photos = some_photos_in(scene)
         fitting = [path for path in photos if path.stem.startswith(f"{scene.name}{infix}")]
         misplaced += [path for path in photos if path not in fitting]
-        fitting, twice = _one_per_stem(fitting)
+        kept, twice = _keyed(fitting, _stem)
         problems += twice
         if not photos:
             empty.append(scene)
         elif scene.name in truths:
-            images += [EvaluationImage(path.stem, path, truths[scene.name]) for path in fitting]
+            images += [EvaluationImage(path.stem, path, truths[scene.name]) for path in kept.values()]
     names = {scene.name for scene in scenes}
     problems += _alone([scene for scene in scenes if scene.name not in truths], "scene", sharp)
     problems += _alone([path for stem, path in truths.items() if stem not in names], "sharp photo", blurred)
@@ -93,8 +93,8 @@ def alone(folder: Path) -> Reading:
 
 
 def _by_key(blurred: Path, sharp: Path, blurred_key: Key, sharp_key: Key) -> Reading:
-    inputs, problems = _keyed(blurred, blurred_key)
-    partners, more = _keyed(sharp, sharp_key)
+    inputs, problems = _keyed(photos_in(blurred), blurred_key)
+    partners, more = _keyed(photos_in(sharp), sharp_key)
     problems += more
     problems += _alone([path for key, path in inputs.items() if key not in partners], "blurred photo", sharp)
     problems += _alone([path for key, path in partners.items() if key not in inputs], "sharp photo", blurred)
@@ -104,32 +104,24 @@ def _by_key(blurred: Path, sharp: Path, blurred_key: Key, sharp_key: Key) -> Rea
     return Reading(images, tuple(problems))
 
 
-def _keyed(folder: Path, key: Key) -> tuple[dict[str, Path], list[str]]:
+def _keyed(photos: Sequence[Path], key: Key) -> tuple[dict[str, Path], list[str]]:
     """The photos by what pairs them; those without, and all but the first of the same, are problems."""
-    photos = [(key(path), path) for path in photos_in(folder)]
     keyed: dict[str, Path] = {}
-    for value, path in photos:
-        if value is not None:
-            keyed.setdefault(value, path)
-    problems = _twice([path for value, path in photos if value is not None and keyed[value] != path])
-    misnamed = [path for value, path in photos if value is None]
+    twice, misnamed = [], []
+    for path in photos:
+        value = key(path)
+        if value is None:
+            misnamed.append(path)
+        elif keyed.setdefault(value, path) != path:
+            twice.append(path)
+    problems = []
+    if twice:
+        remedy = "keep one of them"
+        problems.append(f"left out beside another file of the same name or number: {naming(twice)}: {remedy}")
     if misnamed:
         example = f"rename them like {next(iter(keyed.values())).name}, or" if keyed else "rename or"
         problems.append(f"left out for their names: {naming(misnamed)}: {example} remove them")
     return keyed, problems
-
-
-def _one_per_stem(photos: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    first = {path.stem: path for path in reversed(photos)}
-    kept = [path for path in photos if first[path.stem] == path]
-    return kept, _twice([path for path in photos if first[path.stem] != path])
-
-
-def _twice(paths: Sequence[Path]) -> list[str]:
-    """One line for files that are left out because there is another of the same name."""
-    if not paths:
-        return []
-    return [f"left out beside another file of the same name or number: {naming(paths)}: keep one of them"]
 
 
 def _alone(paths: Sequence[Path], kind: str, missing: Path) -> list[str]:

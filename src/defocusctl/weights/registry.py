@@ -174,14 +174,12 @@ def load_registry() -> Registry:
     users = Path(named).expanduser() if named else paths.config_dir() / "weights.toml"
     try:
         users.stat()
-    except FileNotFoundError as error:
-        if not named:
+    except OSError as error:
+        if not named:  # there is none, or it is in another user's home folder
             return packaged
-        cause = f"DEFOCUSCTL_WEIGHTS names the file {users}, which does not exist"
-        raise WeightsError(cause, "correct or unset that variable") from error
-    except OSError:
-        if not named:  # another user's home folder
-            return packaged
+        if isinstance(error, FileNotFoundError):
+            cause = f"DEFOCUSCTL_WEIGHTS names the file {users}, which does not exist"
+            raise WeightsError(cause, "correct or unset that variable") from error
     return _merged(packaged, users)
 
 
