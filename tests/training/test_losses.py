@@ -10,8 +10,8 @@ from torch import Tensor
 from defocusctl.evaluation.metrics import Lpips
 from defocusctl.models.prediction import TrainingOutput
 from defocusctl.training.losses import frequency_loss, prediction_loss, reblurring_loss, total_loss
-from defocusctl.training.optimisers import learning_rate
 from defocusctl.training.recipe import Loss, Optimiser
+from defocusctl.training.setup import learning_rate
 from tests.evaluation.alexnet import recipe_alexnet
 
 

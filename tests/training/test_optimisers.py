@@ -5,8 +5,8 @@ import math
 import torch
 from torch.optim import Adam, AdamW
 
-from defocusctl.training.optimisers import optimiser_of
 from defocusctl.training.recipe import Optimiser
+from defocusctl.training.setup import optimiser_of
 from tests.training.tiny import tiny_network
 
 

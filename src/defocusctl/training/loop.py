@@ -19,11 +19,10 @@ from defocusctl.evaluation.metrics import Lpips
 from defocusctl.system.atomic import locked_folder, refuse_foreign
 from defocusctl.system.interruption import Interruption
 from defocusctl.training.journal import LOG, SAMPLES, Journal, is_log
-from defocusctl.training.optimisers import learning_rate
 from defocusctl.training.processes import LostProcessError, Processes
 from defocusctl.training.radius_validation import RadiusScore, RadiusValidation
 from defocusctl.training.recipe import Recipe, Span
-from defocusctl.training.setup import network_of, sources_of, validation_of
+from defocusctl.training.setup import learning_rate, network_of, sources_of, validation_of
 from defocusctl.training.state import FILE, TrainingState
 from defocusctl.training.validation import Gain, ValidationSets
 from defocusctl.weights.checkpoint import save_checkpoint

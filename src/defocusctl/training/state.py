@@ -15,8 +15,8 @@ from defocusctl.evaluation.metrics import Lpips
 from defocusctl.models.prediction import Model
 from defocusctl.system import atomic
 from defocusctl.training.execution import choose_execution
-from defocusctl.training.optimisers import optimiser_of
 from defocusctl.training.recipe import Optimiser, Recipe
+from defocusctl.training.setup import optimiser_of
 
 Weights = dict[str, Tensor]
 
