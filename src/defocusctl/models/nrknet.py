@@ -71,11 +71,6 @@ class NRKNetConfig:
         check_choice("expansion", self.expansion, EXPANSIONS)
         check_choice("scales", self.scales, range(2, len(LOSS_WEIGHTS)))
 
-    @property
-    def multiple(self) -> int:
-        """Sides for the U-Net are multiples of this: it halves the coarsest scale twice."""
-        return (4 << (self.scales - 1)) * self.feature_scale
-
 
 class AdditiveUNet(nn.Module):
     """U-Net with additive skips, shared between scales: (B, channels, H, W) -> (B, width, H, W)."""
@@ -122,7 +117,8 @@ class NRKNet(Network):
     def __init__(self, config: NRKNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NRKNetConfig()
-        self.multiple = max(STEP, config.multiple)
+        # The U-Net halves the coarsest scale twice.
+        self.multiple = max(STEP, (4 << (config.scales - 1)) * config.feature_scale)
         self.unet = AdditiveUNet(3 * config.feature_scale**2, config.width)
         self.coefficients = COEFFICIENTS[config.recurrence](config.width, config.atoms)
         self.blurring = BlurringOperator(KERNELS[config.kernels](config.atoms), config.atoms)
@@ -141,7 +137,7 @@ class NRKNet(Network):
         gammas = self._gammas(images)
         z0 = x
         for t, image, gamma in zip(self.scales, images, gammas, strict=True):
-            z0 = z0 + _enlarged(self._part(self._neumann_terms(image, gamma, t)), t)
+            z0 = z0 + self._part(self._neumann_terms(image, gamma, t), t)
         return Prediction(z0, dict(zip(self.coefficient_names, gammas, strict=True)))
 
     def training_output(self, blurred: Tensor, sharp: Tensor) -> TrainingOutput:
@@ -158,7 +154,7 @@ class NRKNet(Network):
         reblurred = []
         for t, y, x, gamma in zip(self.scales, images, targets, gammas, strict=True):
             terms = self._neumann_terms(y, gamma, t)
-            z0 = z0 + _enlarged(self._part(terms), t)
+            z0 = z0 + self._part(terms, t)
             z_t = y + torch.stack(terms).sum(dim=0)
             restored.append((LOSS_WEIGHTS[t], z_t, x))
             reblurred.append((LOSS_WEIGHTS[t], self.reblur(x, gamma), y))
@@ -226,9 +222,10 @@ class NRKNet(Network):
             terms.append(z)
         return terms
 
-    def _part(self, terms: list[Tensor]) -> Tensor:
-        """What a scale adds to the result, from its terms."""
-        return torch.stack(terms).sum(dim=0) if self.config.expansion == "full" else terms[-1]
+    def _part(self, terms: list[Tensor], t: int) -> Tensor:
+        """What scale t adds to the result, bilinearly enlarged to full size in one step."""
+        part = torch.stack(terms).sum(dim=0) if self.config.expansion == "full" else terms[-1]
+        return part if t == 1 else resize(part, 2.0 ** (t - 1))
 
 
 def pyramid(image: Tensor, scales: int = 3) -> list[Tensor]:
@@ -237,8 +234,3 @@ def pyramid(image: Tensor, scales: int = 3) -> list[Tensor]:
     for _ in range(scales - 1):
         images.append(images[-1][..., ::2, ::2])
     return images
-
-
-def _enlarged(image: Tensor, t: int) -> Tensor:
-    """The image of scale t, bilinearly enlarged to full size in one step."""
-    return image if t == 1 else resize(image, 2.0 ** (t - 1))

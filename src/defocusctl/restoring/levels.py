@@ -112,12 +112,7 @@ class Shares:
         cells = Box(int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1)
         # Interpolation carries a share into the cells around.
         reached = cells.shifted(near.top, near.left).grown(1).times(factor)
-        return Box(
-            top=max(box.top, reached.top),
-            left=max(box.left, reached.left),
-            bottom=min(box.bottom, reached.bottom),
-            right=min(box.right, reached.right),
-        )
+        return reached.relative_to(box).within(box.size).shifted(box.top, box.left)
 
     def _plane(self, scale: int) -> Floats:
         plane: Floats = self.values[SCALES.index(scale)]
