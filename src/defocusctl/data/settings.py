@@ -19,16 +19,18 @@ Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
 Radius = Annotated[float, Field(strict=True, gt=0, le=100)]
 Quality = Annotated[int, Field(strict=True, ge=1, le=100)]
 Softness = Annotated[float, Field(strict=True, ge=0, le=1)]
+Scale = Annotated[float, Field(strict=True, gt=0, le=1)]
+Amount = Annotated[float, Field(strict=True, ge=0)]
 Blades = Annotated[int, Field(strict=True, ge=3, le=100)]
 
 
 class Geometry(Table):
     """Relative frequency of the kinds of scenes; those from depth maps need ``depth`` folders."""
 
-    depth: Annotated[float, Field(strict=True, ge=0)] = 1.0
-    plane: Annotated[float, Field(strict=True, ge=0)] = 1.0
-    layers: Annotated[float, Field(strict=True, ge=0)] = 1.0
-    smooth: Annotated[float, Field(strict=True, ge=0)] = 1.0
+    depth: Amount = 1.0
+    plane: Amount = 1.0
+    layers: Amount = 1.0
+    smooth: Amount = 1.0
 
     @model_validator(mode="after")
     def _something_left(self) -> "Geometry":
@@ -46,12 +48,11 @@ class Aperture(Table):
 
     polygon: Probability = 0.3
     blades: Annotated[tuple[Blades, Blades], AfterValidator(_rising)] = (5, 9)
-    soft_edge: Annotated[float, Field(strict=True, ge=0)] = 0.5
-    """Largest width of the soft edge, relative to r."""
+    soft_edge: Amount = 0.5  # largest width of the soft edge, relative to r
+    # Sigma of a Gaussian that the whole disc is convolved with, relative to r.
     gaussian_edge: Annotated[tuple[Softness, Softness], AfterValidator(_rising)] = (0.0, 0.0)
-    """Sigma of a Gaussian that the whole disc is convolved with, relative to r."""
+    # Largest brightening of rim or centre.
     aberration: Annotated[float, Field(strict=True, ge=0, le=0.9)] = 0.4
-    """Largest brightening of rim or centre."""
     ellipticity: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.12
 
 
@@ -61,8 +62,7 @@ class Camera(Table):
     highlights: Probability = 0.3
     highlight_gain: Annotated[float, Field(strict=True, ge=1)] = 4.0
     noise: Probability = 0.6
-    noise_sigma: Annotated[float, Field(strict=True, ge=0)] = 0.01
-    """Largest shot noise at white, linear."""
+    noise_sigma: Amount = 0.01  # largest shot noise at white, linear
     correlated_noise: Probability = 0.3
     jpeg: Probability = 0.3
     jpeg_quality: Annotated[tuple[Quality, Quality], AfterValidator(_rising)] = (70, 96)
@@ -71,20 +71,14 @@ class Camera(Table):
 class Rendering(Table):
     """Rendered defocus: thin lens, layered occlusion, then the camera."""
 
+    # Radius in pixels at the depth farthest from focus, log-uniform per scene.
     max_radius: Annotated[tuple[Radius, Radius], AfterValidator(_rising)] = (0.5, 7.0)
-    """Radius in pixels at the depth farthest from focus, log-uniform per scene."""
-    sharp: Probability = 0.08
-    """Share of scenes that are entirely in focus."""
-    off_focus: Probability = 0.0
-    """Share of crops that show only out-of-focus parts of their scene; the others have something in focus."""
-    depth_of_field: Annotated[float, Field(strict=True, ge=0)] = 0.6
-    """Largest circle radius in pixels that still counts as in focus, drawn per scene from zero up."""
-    scene_softness: Annotated[float, Field(strict=True, ge=0)] = 0.7
-    """Largest sigma in pixels of a blur of the sharp photo itself, for the scenes that get one."""
-    soft_scenes: Probability = 0.5
-    """Share of scenes that get one: those of a camera that is not crisp even in focus."""
-    smallest_scale: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
-    """Photos are shrunk before they are rendered, to between this and 1 of their size, log-uniform."""
+    sharp: Probability = 0.08  # share of scenes that are entirely in focus
+    off_focus: Probability = 0.0  # share of crops with nothing in focus; the others have something
+    depth_of_field: Amount = 0.6  # largest radius in pixels that counts as in focus, drawn from zero up
+    scene_softness: Amount = 0.7  # largest sigma in pixels of a blur of the sharp photo itself
+    soft_scenes: Probability = 0.5  # share of scenes with such a blur: the camera is not crisp even in focus
+    smallest_scale: Scale = 1.0  # photos are first shrunk to between this and 1 of their size, log-uniform
     levels: Annotated[int, Field(strict=True, ge=3, le=64)] = 8
     geometry: Geometry = Geometry()
     aperture: Aperture = Aperture()

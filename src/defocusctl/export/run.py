@@ -105,19 +105,15 @@ def export_network(
         raise OutputError(f"'{target}' does not end in {suffix}", "give such a name, or another --format")
     if target.exists() and not force:
         raise write_error(target, FileExistsError())
-    if target.exists() and any(
-        read.exists() and target.samefile(read) for read in (weights.path, *settings.photos)
-    ):
+    inputs = (weights.path, *settings.photos)
+    if target.exists() and any(path.exists() and target.samefile(path) for path in inputs):
         raise OutputError(f"'{target}' is an input itself", "give another name with -o")
-    if (
-        settings.precision == "fp16"
-        and settings.format != "safetensors"
-        and not checkpoint.model.half_precision
-    ):
+    is_graph = settings.format != "safetensors"
+    if is_graph and settings.precision == "fp16" and not checkpoint.model.half_precision:
         cause = f"{checkpoint.model.name} does not declare which layers may be float16"
         raise UsageError(cause, "leave out --precision")
     description = describe(weights, checkpoint.metadata, settings.precision)
-    if settings.format != "safetensors":
+    if is_graph:
         description |= describe_graph(checkpoint.model, settings.graph_batch)
     if settings.format == "onnx":
         description["opset"] = str(settings.opset or DEFAULT_OPSET)

@@ -67,11 +67,10 @@ class _DefocusArch(Architecture):  # type: ignore[misc]  # spandrel says nothing
 def _restored(network: Network, image: Tensor) -> Tensor:
     """(B, 3, H, W) of any size -> the same; extended on all sides by its reflection, as ``deblur`` does."""
     size = Size(*image.shape[-2:])
-    indices = (
+    rows, columns = (
         torch.from_numpy(reflected(-CONTEXT, padded - CONTEXT, length)).to(image.device)
         for padded, length in zip(padded_size(size, CONTEXT, network.multiple), size, strict=True)
     )
-    rows, columns = indices
     restored: Tensor = network(image.index_select(2, rows).index_select(3, columns)).image
     return restored[..., CONTEXT : CONTEXT + size.height, CONTEXT : CONTEXT + size.width]
 

@@ -136,11 +136,8 @@ def recursive_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
     top = MARGIN + TITLE_ROW
     left = MARGIN + 1.4 * NAME_COLUMN
     sheet = Sheet(left + columns * pitch + BAR_COLUMN + MARGIN, top + 2 * band - 3 * GAP + MARGIN)
-    sheet.heading(
-        MARGIN,
-        MARGIN,
-        r"NRKNet: recursive kernels $a_j$ and atoms $A_{j+1} = A_j \ast (a_j a_j^T)$, mean of the colours",
-    )
+    title = r"NRKNet: recursive kernels $a_j$ and atoms $A_{j+1} = A_j \ast (a_j a_j^T)$, mean of the colours"
+    sheet.heading(MARGIN, MARGIN, title)
     product_scale = ColourScale("viridis", 0.0, float(products.max()))
     spectrum_scale = ColourScale("magma", 0.0, 1.0)
     names = ("$a_j$", "$a_j a_j^T$", "$A_j$", r"$|\mathrm{FFT}(A_j)|$")

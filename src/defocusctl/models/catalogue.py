@@ -55,10 +55,8 @@ def network_class(name: str) -> type[Network]:
 
 def broken(plugin: Plugin, reason: str) -> ModelError:
     """The error for a package whose network cannot be used."""
-    return ModelError(
-        f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})",
-        "fix or uninstall that package",
-    )
+    cause = f"the network '{plugin.name}' of {plugin.package} cannot be used ({reason})"
+    return ModelError(cause, "fix or uninstall that package")
 
 
 @contextmanager
