@@ -133,11 +133,7 @@ def read_headers(found: FoundData, on_progress: Callable[[int, int], None] | Non
 
 
 def _size(path: Path) -> Size:
-    """The size in a file's header; a file whose header or end is not as it should be is read in full.
-
-    Raises:
-        InputError: if that fails.
-    """
+    """The size in a file's header; a file whose header or end is not as it should be is read in full."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             width, height = image.size

@@ -50,11 +50,7 @@ def photos_in(folder: Path) -> list[Path]:
 
 
 def photos_below(root: Path, folders: Iterable[Path]) -> list[Path]:
-    """The photos of several folders, whose paths are relative to ``root``.
-
-    Raises:
-        DataError: as ``photos_in``.
-    """
+    """The photos of several folders, whose paths are relative to ``root``; raises what ``photos_in`` does."""
     return [path for folder in folders for path in photos_in(root / folder)]
 
 

@@ -145,11 +145,7 @@ class Lpips(nn.Module):
 
 
 def perceptual_distance(lpips: Lpips, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """LPIPS of two (H, W, 3) images on the CPU, normally RGB in [-1, 1].
-
-    Raises:
-        DataError, ValueError: as the metric.
-    """
+    """LPIPS of two (H, W, 3) images on the CPU, normally RGB in [-1, 1]; raises what the metric does."""
     channels_first = (np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) for image in (a, b))
     with torch.inference_mode():
         return float(lpips(*(torch.from_numpy(image)[None] for image in channels_first)))

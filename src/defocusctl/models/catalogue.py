@@ -19,11 +19,7 @@ ESTIMATORS: dict[str, type[Model]] = {BlurRadius.name: BlurRadius}
 
 
 def model_class(name: str) -> type[Model]:
-    """The class of the network called ``name``, whatever it does.
-
-    Raises:
-        ModelError: as ``network_class``.
-    """
+    """The class of the network called ``name``, whatever it does; raises what ``network_class`` does."""
     return ESTIMATORS[name] if name in ESTIMATORS else network_class(name)
 
 

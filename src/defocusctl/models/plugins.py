@@ -73,11 +73,7 @@ def check_model(name: str) -> str:
 
 
 def check_trainable(name: str) -> str:
-    """Return the name if there is exactly one such network that restores photos or says something about them.
-
-    Raises:
-        ModelError: as ``check_model``.
-    """
+    """As ``check_model``, for networks that restore photos or say something about them."""
     if name in ESTIMATORS:
         return name
     try:
