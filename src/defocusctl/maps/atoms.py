@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from defocusctl.maps.reduction import Array, FloatArray
-from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet
+from defocusctl.maps.sheet import LABEL_GAP, MARGIN, SMALL, Area, ColourScale, Sheet
 from defocusctl.models.blur_atoms import RecursiveKernels
 from defocusctl.models.iniknet import INIKNet
 from defocusctl.models.nrknet import NRKNet
@@ -54,7 +54,6 @@ def _array(tensor: torch.Tensor) -> FloatArray:
 
 FLOOR_DB = -40.0
 
-MARGIN = 36.0
 GAP = 8.0
 CELL = 118.0
 PITCH = CELL + GAP
@@ -107,7 +106,7 @@ def inverse_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
     )
     for number, (title, pictures, scale, bar_label) in enumerate(blocks):
         x = left + number * block
-        sheet.heading(x, MARGIN, title)
+        sheet.heading(x, title)
         for n in range(columns):
             sheet.text(x + n * PITCH + CELL / 2, top - LABEL_GAP, f"$v_{{{n + 1}}}$")
         for row, atoms_of_size in enumerate(pictures):
@@ -137,7 +136,7 @@ def recursive_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
     left = MARGIN + 1.4 * NAME_COLUMN
     sheet = Sheet(left + columns * pitch + BAR_COLUMN + MARGIN, top + 2 * band - 3 * GAP + MARGIN)
     title = r"NRKNet: recursive kernels $a_j$ and atoms $A_{j+1} = A_j \ast (a_j a_j^T)$, mean of the colours"
-    sheet.heading(MARGIN, MARGIN, title)
+    sheet.heading(MARGIN, title)
     product_scale = ColourScale("viridis", 0.0, float(products.max()))
     spectrum_scale = ColourScale("magma", 0.0, 1.0)
     names = ("$a_j$", "$a_j a_j^T$", "$A_j$", r"$|\mathrm{FFT}(A_j)|$")
@@ -169,7 +168,7 @@ def blur_atoms_sheet(atoms: dict[str, FloatArray]) -> Sheet:
     columns = -(-len(spatial) // 3)
     top, pitch = MARGIN + TITLE_ROW + LABEL_ROW, CELL + LABEL_ROW + GAP
     sheet = Sheet(2 * MARGIN + columns * PITCH, top + 3 * pitch + MARGIN)
-    sheet.heading(MARGIN, MARGIN, "NRKNet: blur atoms $A_j$, mean of the colours")
+    sheet.heading(MARGIN, "NRKNet: blur atoms $A_j$, mean of the colours")
     for j, atom in enumerate(spatial):
         place = Area(MARGIN + j % columns * PITCH, top + j // columns * pitch, CELL, CELL)
         sheet.text(place.left + CELL / 2, place.top - LABEL_GAP, f"$j = {j + 1}$")

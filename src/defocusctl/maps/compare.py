@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 
 from defocusctl.maps.reduction import Array, FloatArray, reduced_photo, rgb8
-from defocusctl.maps.sheet import HEADING, LABEL_GAP, Area, Sheet, panel_size
+from defocusctl.maps.sheet import HEADING, LABEL_GAP, MARGIN, Area, Sheet, panel_size
 from defocusctl.photo import Photo, icc
 from defocusctl.photo.geometry import Box, Size
 
-MARGIN = 36.0
 GAP = 16.0
 LABEL_ROW = 46.0
 PHOTO_AREA = 1000.0**2

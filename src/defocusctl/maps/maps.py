@@ -20,13 +20,12 @@ from defocusctl.maps.reduction import (
     reduction_factor,
     rgb8,
 )
-from defocusctl.maps.sheet import LABEL_GAP, SMALL, Area, ColourScale, Sheet, grid, panel_size
+from defocusctl.maps.sheet import LABEL_GAP, MARGIN, SMALL, Area, ColourScale, Sheet, grid, panel_size
 from defocusctl.models.prediction import Network
 from defocusctl.photo import Photo
 from defocusctl.photo.geometry import Size
 from defocusctl.system.atomic import atomic_write, make_folder
 
-MARGIN = 36.0
 GAP = 14.0
 LABEL_ROW = 40.0  # above every panel
 HEADING_ROW = 62.0
@@ -246,7 +245,7 @@ def _sheet(
     first = MARGIN + HEADING_ROW + LABEL_ROW
     content_height = len(families) * (grid_height + FAMILY_GAP) - FAMILY_GAP
     sheet = Sheet(content_width + 2 * MARGIN + BAR_COLUMN, MARGIN + HEADING_ROW + content_height + MARGIN)
-    sheet.heading(MARGIN, MARGIN, heading)
+    sheet.heading(MARGIN, heading)
     for number, family in enumerate(families):
         top = first + number * (grid_height + FAMILY_GAP)
         left = MARGIN + (photo_column - 2 * GAP - photo_width) / 2

@@ -95,6 +95,7 @@ def _finite(maps: Sequence[FloatArray]) -> FloatArray:
 
 
 DPI = 200
+MARGIN = 36.0  # of the page
 INK = "0.15"
 FRAME = "0.35"
 HEADING, LABEL, SMALL = 11.0, 9.0, 7.0  # points
@@ -187,9 +188,9 @@ class Sheet:
             x, y, text, size=size, color=INK, ha=horizontal, va=vertical, math_fontfamily="cm", clip_on=False
         )
 
-    def heading(self, x: float, y: float, text: str) -> None:
-        """Write the title of the page, starting at ``x``."""
-        self.text(x, y, text, size=HEADING, horizontal="left", vertical="top")
+    def heading(self, x: float, text: str) -> None:
+        """Write a title at the top of the page, starting at ``x``."""
+        self.text(x, MARGIN, text, size=HEADING, horizontal="left", vertical="top")
 
     def save(self, path: Path, *, force: bool, icc_profile: bytes | None = None) -> None:
         """Write the page as a PNG, whole or not at all; ``force`` replaces an existing file.

@@ -86,12 +86,7 @@ def _fetch(entry: WeightsEntry, target: Path, on_progress: OnProgress | None) ->
 
 
 def _fetch_url(url: str, part: Path, on_progress: OnProgress | None) -> None:
-    """Download ``url`` to ``part``, continuing a partial download of the same version.
-
-    Raises:
-        WeightsError: if the server has no such file, or cannot be reached.
-        OSError: if ``part`` cannot be written.
-    """
+    """Download ``url`` to ``part``, continuing a partial download of the same version."""
     import httpx
 
     timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
