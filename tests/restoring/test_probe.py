@@ -109,7 +109,7 @@ def test_all_layouts_give_the_same_photo(name: str, layout: str) -> None:
     tile = textured(48, 64).transpose(2, 0, 1)[None].astype("float32") / 255
     tiles = np.concatenate([tile, tile[:, :, ::-1]])
     image, expected = (
-        TorchEngine(deepcopy(network), CPU, "fp32", each).predict(tiles).image
+        TorchEngine(deepcopy(network), CPU, "fp32", each).predict(tiles)[0]
         for each in (layout, "channels_last")
     )
     np.testing.assert_allclose(image, expected, rtol=0, atol=1e-5)
