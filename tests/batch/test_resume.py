@@ -13,6 +13,7 @@ from defocusctl.batch import manifest
 from defocusctl.batch.jobs import BatchOptions, Job
 from defocusctl.batch.manifest import FILE, RESERVATIONS, Entry, History, Status, recorded_stamp
 from defocusctl.batch.resume import Judge, Reason, Verdict, changes
+from defocusctl.errors import OutputError
 from tests.batch.folders import make_old, replace_unseen, sha256, write_photos
 from tests.batch.recorded import found_in, job_of
 
@@ -166,6 +167,14 @@ def test_what_an_older_version_recorded_is_read_once(job: Job) -> None:
     assert judged_again(job, entry, verify=True).refreshed == stamped(job)
     replace_unseen(job.target)
     assert judged_again(job, entry).reason is Reason.OUTPUT
+
+
+@pytest.mark.parametrize("name", [["a.png"], {}, None, 3])
+def test_a_line_whose_input_is_no_name_is_told(job: Job, name: Any) -> None:
+    line = json.dumps(asdict(entry_of(job)) | {"input": name})
+    Path("out", FILE).write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(OutputError, match="input: Input should be a valid string"):
+        History.read(Path("out"))
 
 
 def test_a_folder_that_version_0_1_left_is_resumed(job: Job) -> None:

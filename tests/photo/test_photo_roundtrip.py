@@ -280,6 +280,16 @@ def test_a_tiff_resolution_without_a_unit_stays_without(dots: int) -> None:
         assert tags.valueof(296) == 1
 
 
+def test_a_tiff_resolution_of_signed_fractions_is_read() -> None:
+    data = bytearray(files.tiff(RGB, photometric="rgb", resolution=(300, 200), resolutionunit="INCH"))
+    for code in (282, 283):
+        tag = data.index(struct.pack("<HHI", code, ifd.RATIONAL, 1))
+        data[tag + 2] = ifd.SRATIONAL
+    with tifffile.TiffFile(io.BytesIO(rewritten(read_photo(bytes(data))))) as tiff:
+        tags = tiff.pages[0].tags
+        assert [tags.valueof(code) for code in (282, 283, 296)] == [(300, 1), (200, 1), 2]
+
+
 def test_lossy_formats_stay_close_and_keep_alpha_exactly() -> None:
     stored = files.scene(48, 64, channels=4)
     for kind in ("WEBP", "AVIF"):

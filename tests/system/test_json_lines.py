@@ -39,7 +39,7 @@ def test_a_file_that_is_only_a_torn_line_begins_anew(tmp_path: Path) -> None:
     assert list(read_json_lines(path)) == [{"c": 3}]
 
 
-@pytest.mark.parametrize("damage", [b"{]\n", b"3\n", b"\xff\n"])
+@pytest.mark.parametrize("damage", [b"{]\n", b"3\n", b"\xff\n", b"[" * 100_000 + b"\n"])
 def test_a_whole_line_that_is_damaged_is_told(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b'{"a": 1}\n' + damage)

@@ -47,7 +47,7 @@ class Entry:
     folder, with slashes, or absolute where they lie outside. Hashes are hexadecimal. ``error`` and
     ``exit_code`` are for a failed input; ``error`` says why one was skipped. ``report`` is the restoration's
     own, ``weights`` has name, source and hash. ``stamp`` is the source's, ``stamps`` are those of ``files``,
-    taken before hashing; unknown ones are None or left out.
+    taken before hashing; an unknown ``stamp`` is None, and unknown ``stamps`` are left out.
     """
 
     input: str
@@ -146,7 +146,7 @@ class History:
         if before is not None and before.sizes == sizes:
             return before
         with collector_paused():
-            last = {values.get("input"): values for values in read_json_lines(out / FILE)}
+            last = {str(values.get("input")): values for values in read_json_lines(out / FILE)}
             entries = [Entry.from_json(values) for values in last.values()]
             reserved: set[str] = set()
             for values in read_json_lines(out / RESERVATIONS):

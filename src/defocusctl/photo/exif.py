@@ -183,10 +183,12 @@ def _resolution(entries: list[ifd.Entry], order: ifd.ByteOrder) -> Resolution | 
     sides = []
     for code in (X_RESOLUTION, Y_RESOLUTION):
         tag = tags.get(code)
-        if tag is None or tag.kind != ifd.RATIONAL or len(tag.value) < 8:
+        if tag is None or tag.kind not in (ifd.RATIONAL, ifd.SRATIONAL) or len(tag.value) < 8:
             return None
-        numerator, denominator = struct.unpack_from(order + "II", tag.value)
-        if numerator == 0 or denominator == 0:
+        numerator, denominator = struct.unpack_from(
+            order + ("II" if tag.kind == ifd.RATIONAL else "ii"), tag.value
+        )
+        if min(numerator, denominator) <= 0:
             return None
         sides.append(numerator / denominator)
     unit = ifd.integer(tags[RESOLUTION_UNIT], order) if RESOLUTION_UNIT in tags else 2

@@ -115,12 +115,12 @@ class _Totals:
 
 def _last_lines(out: Path) -> dict[str, int]:
     """The number of each input's last line in the manifest; only that line counts."""
-    return {values.get("input", ""): number for number, values in enumerate(read_json_lines(out / FILE))}
+    return {str(values.get("input")): number for number, values in enumerate(read_json_lines(out / FILE))}
 
 
 def _entries(out: Path, last: Mapping[str, int]) -> Iterator[Entry]:
     for number, values in enumerate(read_json_lines(out / FILE)):
-        if last.get(values.get("input", "")) == number:
+        if last[str(values.get("input"))] == number:
             yield Entry.from_json(values)
 
 

@@ -28,7 +28,7 @@ def read_json_lines(path: Path, kind: type | tuple[type, ...] = dict) -> Iterato
                     return
                 try:
                     value = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     value = None
                 if not isinstance(value, kind):
                     raise OutputError(f"line {number} of '{path}' is damaged", "fix or remove that line")
