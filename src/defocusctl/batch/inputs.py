@@ -199,10 +199,8 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 def _name(path: Path, root: Path) -> str:
     relative = Path(os.path.relpath(path, root))
     if relative.is_absolute() or ".." in relative.parts:
-        raise UsageError(
-            f"'{path}' is not in '{root}', the root of the results' names",
-            "give --root a folder that contains all inputs",
-        )
+        cause = f"'{path}' is not in '{root}', the root of the results' names"
+        raise UsageError(cause, "give --root a folder that contains all inputs")
     return relative.as_posix()
 
 

@@ -188,19 +188,16 @@ def check_collisions(jobs: Sequence[Job], model: str) -> None:
         for path in job.files(model):
             output = key(path)
             if output in inputs:
-                raise OutputError(
-                    f"the result '{path}' would replace the input '{inputs[output].name}'",
-                    "choose another folder for the results",
-                )
+                cause = f"the result '{path}' would replace the input '{inputs[output].name}'"
+                raise OutputError(cause, "choose another folder for the results")
             if owners.setdefault(output, job) is not job:
                 clashes.append((owners[output], job, path))
     if clashes:
         first, second, path = clashes[0]
         more = f" ({len(clashes)} such clashes)" if len(clashes) > 1 else ""
-        raise UsageError(
-            f"'{first.name}' and '{second.name}' would both be written to '{path}'{more}",
-            "rename one, leave one out with --exclude, or give --root a folder that contains both",
-        )
+        cause = f"'{first.name}' and '{second.name}' would both be written to '{path}'{more}"
+        remedy = "rename one, leave one out with --exclude, or give --root a folder that contains both"
+        raise UsageError(cause, remedy)
 
 
 def check_foreign(jobs: Sequence[Job], model: str, out: Path, reserved: Collection[str]) -> None:
@@ -213,10 +210,8 @@ def check_foreign(jobs: Sequence[Job], model: str, out: Path, reserved: Collecti
     foreign = [path for path in files if os.path.lexists(path) and manifest_path(out, path) not in reserved]
     if foreign:
         more = f" and {len(foreign) - 1} more that" if foreign[1:] else ", which"
-        raise OutputError(
-            f"results would replace '{foreign[0]}'{more} no batch wrote",
-            "choose another folder for the results, or use --force",
-        )
+        cause = f"results would replace '{foreign[0]}'{more} no batch wrote"
+        raise OutputError(cause, "choose another folder for the results, or use --force")
 
 
 def reserve(jobs: Sequence[Job], model: str, out: Path, reserved: Collection[str]) -> list[Job]:

@@ -243,16 +243,12 @@ class PhotoWorker:
             if self._queue is not None:
                 return self._queue
             if assignment.software != __version__:
-                raise DeviceError(
-                    f"'{host}' has defocusctl {__version__}, this machine {assignment.software}",
-                    "install the same version",
-                )
+                cause = f"'{host}' has defocusctl {__version__}, this machine {assignment.software}"
+                raise DeviceError(cause, "install the same version")
             out = assignment.out
             if assignment.storage.url_of(out) is None and not (out / LOCK).exists():
-                raise OutputError(
-                    f"'{host}' does not see the folder '{out}'",
-                    "use one that all machines share, or a store such as s3://bucket/folder",
-                )
+                remedy = "use one that all machines share, or a store such as s3://bucket/folder"
+                raise OutputError(f"'{host}' does not see the folder '{out}'", remedy)
             torch.set_num_threads(max(1, assignment.workers.cpus))
             self._queue = RestoreQueue(assignment.work(), 1, self._abandoned.is_set)
             return self._queue

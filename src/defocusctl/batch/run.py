@@ -138,10 +138,8 @@ class Batch:
         if interruption.requested and self.arrivals is None:
             raise InterruptedByUserError(f"finished results are kept; {RESUME_HINT}")
         if progress.failures:
-            raise SomeFailedError(
-                f"{len(progress.failures)} of {progress.total} photos failed",
-                f"'{self.work.out / FILE}' has the causes; run the same command to try them again",
-            )
+            remedy = f"'{self.work.out / FILE}' has the causes; run the same command to try them again"
+            raise SomeFailedError(f"{len(progress.failures)} of {progress.total} photos failed", remedy)
 
     def _verdicts(self, history: History, reporter: Reporter) -> Iterator[Verdict]:
         with reporter.checking() as on_compared:

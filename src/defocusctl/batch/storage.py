@@ -180,9 +180,8 @@ def _photos(url: str, pattern: str, target: str | None) -> dict[str, Info]:
     """The objects in a folder that may be photos by name, excluding the results."""
     inner = None if target is None else _name_below(url, target)
     if target is not None and _name_below(target, url) is not None:
-        raise UsageError(
-            f"the results in '{target}' could replace inputs", "choose another folder for the results"
-        )
+        cause = f"the results in '{target}' could replace inputs"
+        raise UsageError(cause, "choose another folder for the results")
     objects = objects_in(url)
     if not objects:
         raise InputError(f"there is nothing in '{url}'", "check the address")
@@ -212,8 +211,7 @@ def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) ->
             with open(path, "xb") as file:  # noqa: PTH123 - quicker than a Path, for many thousands
                 file.truncate(int(info.get("size") or 0))
         except OSError as error:
-            raise InputError(
-                f"'{url}/{name}' cannot be the name of a file ({error.strerror})", "rename the object"
-            ) from error
+            cause = f"'{url}/{name}' cannot be the name of a file ({error.strerror})"
+            raise InputError(cause, "rename the object") from error
         stamps[path] = object_stamp(info)
     return stamps

@@ -52,10 +52,8 @@ def open_store(url: str) -> Any:
     """
     protocol = url.partition("://")[0]
     if protocol not in PROTOCOLS:
-        raise UsageError(
-            f"'{protocol}://' is not a supported store",
-            f"use {', '.join(PROTOCOLS[:-1])}, or a mounted folder",
-        )
+        cause = f"'{protocol}://' is not a supported store"
+        raise UsageError(cause, f"use {', '.join(PROTOCOLS[:-1])}, or a mounted folder")
     import fsspec
     from fsspec.implementations.dirfs import DirFileSystem
 
@@ -83,10 +81,8 @@ def store_errors(action: str, url: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and action != "write":
             raise
         kind = OutputError if action == "write" else InputError
-        raise kind(
-            f"cannot {action} '{url}' ({f'{type(error).__name__}: {error}'[:200]})",
-            "check the address, the permissions and the store",
-        ) from error
+        cause = f"cannot {action} '{url}' ({f'{type(error).__name__}: {error}'[:200]})"
+        raise kind(cause, "check the address, the permissions and the store") from error
 
 
 def objects_in(url: str) -> dict[str, Info]:

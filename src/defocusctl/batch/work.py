@@ -95,17 +95,15 @@ class PhotoWork:
         """
         with self.storage.fetched(job.source):
             if job.source.is_fifo():
-                raise InputError(
-                    f"'{job.source}' is a pipe, and batch reads files only", "use 'defocusctl deblur' for it"
-                )
+                cause = f"'{job.source}' is a pipe, and batch reads files only"
+                raise InputError(cause, "use 'defocusctl deblur' for it")
             before = Stamp.of(job.source)
             is_object = self.storage.url_of(job.source) is not None
             stamp = job.stamp if is_object else before and before.recorded
             data = read_content(job.source)
             if before != Stamp.of(job.source):
-                raise InputError(
-                    f"'{job.source}' changed while it was read", "run the batch again when it is complete"
-                )
+                cause = f"'{job.source}' changed while it was read"
+                raise InputError(cause, "run the batch again when it is complete")
         return data, stamp
 
     def restore(

@@ -98,9 +98,8 @@ def _check_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise InputError(
-            f"the current folder cannot be used ({error.strerror})", "change to another"
-        ) from error
+        cause = f"the current folder cannot be used ({error.strerror})"
+        raise InputError(cause, "change to another") from error
 
 
 class _Guarded(io.RawIOBase):
@@ -130,10 +129,8 @@ class _Guarded(io.RawIOBase):
             os.close(nowhere)
             if not self._reports:
                 return memoryview(data).nbytes
-            raise OutputError(
-                f"cannot write to standard output ({error.strerror})",
-                "redirect it elsewhere, or write to a file",
-            ) from error
+            cause = f"cannot write to standard output ({error.strerror})"
+            raise OutputError(cause, "redirect it elsewhere, or write to a file") from error
 
 
 def guard_standard_streams() -> None:

@@ -76,9 +76,8 @@ def _find_photos(call: BatchCall, inputs: list[str], search: Search) -> Findings
     """The photos in the inputs, and in the list if there is one."""
     findings = search.find(inputs, () if call.listed is None else _listed_paths(call.listed))
     if not (call.watch or findings.photos or findings.unreadable):
-        raise InputError(
-            "there is no photo among the inputs", "check the folders, and --include and --exclude if given"
-        )
+        cause = "there is no photo among the inputs"
+        raise InputError(cause, "check the folders, and --include and --exclude if given")
     return findings
 
 

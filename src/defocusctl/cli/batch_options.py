@@ -139,9 +139,8 @@ class BatchCall(PhotoOptions):
         if self.watch and (self.listed is not None or is_url(self.out) or stored or files):
             raise UsageError("--watch is for folders only", "give folders, and --include for a choice")
         if self.report and (stored or is_url(self.out)):
-            raise UsageError(
-                "--report shows folders only", "leave it out, or copy photos and results to folders"
-            )
+            cause = "--report shows folders only"
+            raise UsageError(cause, "leave it out, or copy photos and results to folders")
         if self.root is not None and stored:
             raise UsageError("--root is for folders only", "leave it out: names begin below each IN")
         if self.dry_run and (self.watch or self.report):
@@ -153,9 +152,8 @@ class BatchCall(PhotoOptions):
             ("--compare-to", self.compare_to, "--compare"),
         ):
             if folder is not None and is_url(folder):
-                raise UsageError(
-                    f"{option} draws in no store", f"give {instead} instead: pictures beside the results"
-                )
+                cause = f"{option} draws in no store"
+                raise UsageError(cause, f"give {instead} instead: pictures beside the results")
         kind = self.file_format and format_of_suffix(f".{self.file_format}")
         if kind and (lack := missing_package(kind)):
             raise UsageError(f"--format {self.file_format}: {lack[0]}", lack[1])

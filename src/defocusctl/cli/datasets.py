@@ -95,16 +95,12 @@ def check(
         if found is not None:
             checked[name] = _report(found)
     if not checked:
-        raise DataError(
-            f"no dataset with a {split} split is in '{folder}'",
-            "run 'defocusctl datasets' for where they are offered, or name the one that should be there",
-        )
+        remedy = "run 'defocusctl datasets' for where they are offered, or name the one that should be there"
+        raise DataError(f"no dataset with a {split} split is in '{folder}'", remedy)
     wrong = [name for name, right in checked.items() if not right]
     if wrong:
-        raise DataError(
-            f"{len(wrong)} of {len(checked)} datasets have problems ({', '.join(wrong)})",
-            "fix the problems listed above",
-        )
+        cause = f"{len(wrong)} of {len(checked)} datasets have problems ({', '.join(wrong)})"
+        raise DataError(cause, "fix the problems listed above")
     put(f"no problems: {', '.join(checked)}")
 
 

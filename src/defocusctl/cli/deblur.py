@@ -112,10 +112,9 @@ class Reporter:
             raise
         if self._failures:
             failed = len(self._failures)
-            raise SomeFailedError(
-                f"{failed} of {self._count} inputs failed",
-                "the others are done" if failed < self._count else "see above",
-            ) from ExceptionGroup("inputs that failed", self._failures)
+            cause = f"{failed} of {self._count} inputs failed"
+            remedy = "the others are done" if failed < self._count else "see above"
+            raise SomeFailedError(cause, remedy) from ExceptionGroup("inputs that failed", self._failures)
 
     @contextmanager
     def one_input(self, text: str) -> Iterator[None]:

@@ -78,10 +78,8 @@ class DeblurCall(PhotoOptions):
             ("--maps-data", self.maps_data, ".npz"),
         ):
             if name is not None and name.suffix.lower() != ending:
-                raise UsageError(
-                    f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}",
-                    "give it another name",
-                )
+                cause = f"{option} writes {ending[1:].upper()}, and '{name}' does not end in {ending}"
+                raise UsageError(cause, "give it another name")
 
 
 @dataclass(frozen=True)
@@ -207,10 +205,8 @@ def check_outputs(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         if identity in read:
             raise OutputError(f"the result '{path}' would replace an input", "write elsewhere with -o")
         if identity in written:
-            raise UsageError(
-                f"several results would be written to '{path}'",
-                "give other names with -o, in separate calls",
-            )
+            cause = f"several results would be written to '{path}'"
+            raise UsageError(cause, "give other names with -o, in separate calls")
         written.add(identity)
 
 

@@ -48,10 +48,8 @@ def score_dataset(call: EvalCall, networks: Sequence[tuple[str, str | None]], fo
     if call.expect is not None:
         _check_expectations(evaluation, call, expected)
     if evaluation.problems and not call.allow_partial:
-        raise DataError(
-            f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}",
-            "fix them, or give --allow-partial",
-        )
+        cause = f"{len(evaluation.problems)} problems with {found.title}, the first: {evaluation.problems[0]}"
+        raise DataError(cause, "fix them, or give --allow-partial")
 
 
 def find_dataset(call: EvalCall) -> FoundData:
@@ -62,10 +60,8 @@ def find_dataset(call: EvalCall) -> FoundData:
     if call.dataset == "photos" and blurred and not sharp:
         return photos_data(blurred)
     if blurred or sharp:
-        raise UsageError(
-            f"--blurred and --sharp do not go with --dataset {call.dataset} like this",
-            "'pairs' takes both, 'photos' takes --blurred, the others take --root",
-        )
+        cause = f"--blurred and --sharp do not go with --dataset {call.dataset} like this"
+        raise UsageError(cause, "'pairs' takes both, 'photos' takes --blurred, the others take --root")
     return find_data(call.dataset, data_root(call.root), call.split)
 
 
@@ -146,10 +142,8 @@ def _check_expectations(
     for deviation in found:
         say_error(deviation)
     if found:
-        raise ExpectationError(
-            f"{len(found)} of {len(expected)} figures differ from {call.expect}",
-            "check data, protocol and weights, or --tolerance",
-        )
+        cause = f"{len(found)} of {len(expected)} figures differ from {call.expect}"
+        raise ExpectationError(cause, "check data, protocol and weights, or --tolerance")
     if not call.quiet:
         say(f"all {len(expected)} figures agree with {call.expect}")
 

@@ -133,10 +133,8 @@ class EvalCall(RestoringOptions):
         """
         names = list(self.models or ([] if self.baselines and not self.weights else [DEFAULT_MODEL]))
         if self.weights and len(self.weights) != len(names):
-            raise UsageError(
-                f"{len(self.weights)} --weights for {len(names)} --model",
-                f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' means the default ones",
-            )
+            remedy = f"give one for each, in the same order; '{DEFAULT_WEIGHTS}' means the default ones"
+            raise UsageError(f"{len(self.weights)} --weights for {len(names)} --model", remedy)
         specs = self.weights or [DEFAULT_WEIGHTS] * len(names)
         return [
             (name, None if spec == DEFAULT_WEIGHTS else spec) for name, spec in zip(names, specs, strict=True)

@@ -52,9 +52,8 @@ def export(
 ) -> None:
     """Export a network; the file is compared with the network on photos before it is saved."""
     if (output is None) == (push is None):
-        raise UsageError(
-            "the destination is missing or ambiguous", "give either -o FILE or --push OWNER/NAME"
-        )
+        cause = "the destination is missing or ambiguous"
+        raise UsageError(cause, "give either -o FILE or --push OWNER/NAME")
     if private and push is None:
         raise UsageError("--private is for --push", "leave it out")
     chosen = format or ("onnx" if push is None else "safetensors")

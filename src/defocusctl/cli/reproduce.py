@@ -70,10 +70,8 @@ def reproduce(call: ReproduceCall) -> None:
     for part, spec in parts.items():
         lines += [(part, figure) for figure in _figures(call, part, spec, found[part.dataset])]
     if not lines:
-        raise WeightsError(
-            "no set of the table is for the training data of these weights",
-            "leave out --weights, or give those of a network trained as the paper's",
-        )
+        cause = "no set of the table is for the training data of these weights"
+        raise WeightsError(cause, "leave out --weights, or give those of a network trained as the paper's")
     _print(call, lines)
     psnr = [figure for _, figure in lines if figure.metric == "psnr"]
     differing = [figure for figure in psnr if not abs(figure.difference) <= call.tolerance]
@@ -128,9 +126,8 @@ def _checked(call: ReproduceCall, dataset: str) -> "FoundData":
         headers = read_headers(found, advance)
     problems = (*found.problems, *headers.problems)
     if problems and not call.allow_partial:
-        raise DataError(
-            f"{found.title}: {problems[0]}", "see 'defocusctl datasets check', or give --allow-partial"
-        )
+        cause = f"{found.title}: {problems[0]}"
+        raise DataError(cause, "see 'defocusctl datasets check', or give --allow-partial")
     for problem in problems:
         say_warning(problem)
     return found

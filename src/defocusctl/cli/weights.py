@@ -152,10 +152,8 @@ def _chosen(labels: list[str] | None, *, everything: bool) -> "tuple[WeightsEntr
 
     registry = load_registry()
     if bool(labels) == everything:
-        raise UsageError(
-            "no weights, or conflicting ones, were named",
-            "name some as MODEL/NAME or MODEL, or use --all alone",
-        )
+        cause = "no weights, or conflicting ones, were named"
+        raise UsageError(cause, "name some as MODEL/NAME or MODEL, or use --all alone")
     if not labels:
         return registry.entries
     return tuple(entry for label in labels for entry in registry.select(label))

@@ -73,10 +73,8 @@ def load_image(image: Any, max_megapixels: float, white: float | None) -> Loaded
         case Tensor():
             return _from_tensor(image, white)
         case _:
-            raise InputError(
-                f"an object of type {type(image).__name__} is not an image",
-                "give a path, a NumPy array, a Pillow image, a tensor, or a list of these",
-            )
+            remedy = "give a path, a NumPy array, a Pillow image, a tensor, or a list of these"
+            raise InputError(f"an object of type {type(image).__name__} is not an image", remedy)
 
 
 def _from_array(image: Array, white: float | None) -> LoadedImage[Array]:
@@ -97,10 +95,8 @@ def _from_tensor(image: Tensor, white: float | None) -> LoadedImage[Tensor]:
     Converting back returns a tensor on the same device, without a gradient.
     """
     if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
-        raise InputError(
-            f"a tensor of shape {tuple(image.shape)} is not an image",
-            "give (channels, height, width) with 1, 3 (RGB) or 4 channels, or a batch of these",
-        )
+        remedy = "give (channels, height, width) with 1, 3 (RGB) or 4 channels, or a batch of these"
+        raise InputError(f"a tensor of shape {tuple(image.shape)} is not an image", remedy)
     if image.layout is not torch.strided or image.is_complex() or image.is_quantized:
         raise InputError(f"a {image.layout} tensor of {image.dtype} is not an image", "give a dense one")
     host = image.detach().cpu()
@@ -125,19 +121,16 @@ def _to_array(photo: Photo) -> Array:
 def _split_alpha(image: Array) -> tuple[Array, Array | None]:
     """The pixels (H, W, 1 or 3) of an array and its alpha (H, W), as uint8, uint16 or float32."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4) or 0 in image.shape:
-        raise InputError(
-            f"an array of shape {image.shape} is not an image",
-            "give (height, width) or (height, width, channels) with at most 4 channels",
-        )
+        cause = f"an array of shape {image.shape} is not an image"
+        raise InputError(cause, "give (height, width) or (height, width, channels) with at most 4 channels")
     if image.dtype.kind == "f":
         with np.errstate(over="ignore"):  # values that overflow are refused when restored
             samples = image.astype(np.float32)
     elif image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         samples = image.astype(image.dtype.newbyteorder("="), copy=False)
     else:
-        raise InputError(
-            f"samples of type {image.dtype} are not supported", "give uint8, uint16 or floats from 0 to 1"
-        )
+        cause = f"samples of type {image.dtype} are not supported"
+        raise InputError(cause, "give uint8, uint16 or floats from 0 to 1")
     samples = samples.reshape(*image.shape[:2], -1)
     count = samples.shape[2]
     pixels = np.ascontiguousarray(samples[:, :, : 1 if count <= 2 else 3])

@@ -48,10 +48,8 @@ def mask_of(array: Any) -> Mask:
     if not isinstance(array, np.ndarray):
         raise InputError(f"a {type(array).__name__} is not a mask", "give a file or an array (height, width)")
     if array.ndim != 2 or array.dtype not in (np.uint8, np.bool_) or 0 in array.shape:
-        raise InputError(
-            f"an array of shape {array.shape} and type {array.dtype} is not a mask",
-            "give (height, width) of uint8, 255 for white, or of bool",
-        )
+        cause = f"an array of shape {array.shape} and type {array.dtype} is not a mask"
+        raise InputError(cause, "give (height, width) of uint8, 255 for white, or of bool")
     mask: Mask = array.astype(np.uint8) * np.uint8(255) if array.dtype == np.bool_ else array
     return mask
 

@@ -149,10 +149,9 @@ def _decode(data: bytes, kind: str, max_megapixels: float) -> Decoded:
         raise InputError("it does not fit into memory", "use a machine with more memory") from error
     except Exception as error:
         if isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error)):
-            raise InputError(
-                f"a {kind} file of this kind is not supported ({error})"[:200],
-                "convert it to PNG or TIFF first, for example with ImageMagick",
-            ) from error
+            cause = f"a {kind} file of this kind is not supported ({error})"[:200]
+            remedy = "convert it to PNG or TIFF first, for example with ImageMagick"
+            raise InputError(cause, remedy) from error
         telling = isinstance(error, (OSError, ValueError, RuntimeError, SyntaxError)) and str(error)
         raise header.damaged(
             f"{kind}: {error}"[:200] if telling else f"its {kind} structure is broken"

@@ -125,13 +125,11 @@ def _check_place(source: Path, target: Path, *, force: bool) -> None:
         if target.exists() and not target.is_file():
             raise OutputError(f"'{target}' is not an ordinary file", "give another name with -o")
         if not force:
-            raise OutputError(
-                f"'{target}' exists already", "use --force to overwrite it, or -o for another name"
-            )
+            cause = f"'{target}' exists already"
+            raise OutputError(cause, "use --force to overwrite it, or -o for another name")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"the folder '{folder}' is read-only", "change its permissions, or use another folder"
-        )
+        cause = f"the folder '{folder}' is read-only"
+        raise OutputError(cause, "change its permissions, or use another folder")
 
 
 def backup_path(photo: Path) -> Path:
@@ -150,9 +148,8 @@ def check_replaceable(photo: Path, backup: Path) -> None:
     from defocusctl.photo.formats.raw import is_raw
 
     if is_taken(backup):
-        raise OutputError(
-            f"'{backup}' exists already, and '{photo}' would be kept under this name", "move it elsewhere"
-        )
+        cause = f"'{backup}' exists already, and '{photo}' would be kept under this name"
+        raise OutputError(cause, "move it elsewhere")
     if (suffix := right_suffix(photo)) != photo.suffix:
         raise OutputError(f"'{photo}' would become a {suffix} file under that name", "leave out --in-place")
     if suffix.lower() in SUFFIXES["TIFF"] and is_raw(photo.read_bytes()):

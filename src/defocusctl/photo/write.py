@@ -87,9 +87,8 @@ def write_photo(
     if isinstance(target, Path):
         kind = format_to_write(target)
         if kind is None:
-            raise OutputError(
-                f"the name '{target}' does not say which format to write", "end it in .png, say"
-            )
+            cause = f"the name '{target}' does not say which format to write"
+            raise OutputError(cause, "end it in .png, say")
         _check_convertible(photo, target)
         with atomic_write(target, force=force, backup=backup) as handle:
             _encode(photo, pixels, kind, quality, provenance, handle)
@@ -122,9 +121,8 @@ def _check_convertible(photo: Photo, target: Path) -> str:
 def _check_fits(photo: Photo, kind: str) -> None:
     """Raise an OutputError if the format cannot hold the photo's size, or alpha that is not all opaque."""
     if kind in WITHOUT_ALPHA and photo.alpha is not None and (photo.alpha < photo.full_scale).any():
-        raise OutputError(
-            f"{kind} cannot hold the photo's transparency", "write a .png, .tif or .webp with -o"
-        )
+        cause = f"{kind} cannot hold the photo's transparency"
+        raise OutputError(cause, "write a .png, .tif or .webp with -o")
     largest = LARGEST_SIDES.get(kind)
     if largest is not None and max(photo.size) > largest:
         raise OutputError(f"{kind} allows at most {largest} pixels per side", "write a .png or .tif with -o")

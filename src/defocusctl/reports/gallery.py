@@ -61,9 +61,8 @@ def write_gallery(out: Path, on_photo: Callable[[int, int], None] | None = None)
     check_page(out)
     last = _last_lines(out)
     if not last:
-        raise OutputError(
-            f"there is no manifest in '{out}' to report on", f"give the folder of a batch, with its {FILE}"
-        )
+        cause = f"there is no manifest in '{out}' to report on"
+        raise OutputError(cause, f"give the folder of a batch, with its {FILE}")
     folder = out / REPORT
     totals = _Totals()
     keys: set[str] = set()

@@ -158,10 +158,8 @@ class Photos:
         """
         with self._changed:
             if self._closed or sum(len(each.photos) for each in self._sessions.values()) >= self._limit:
-                raise UsageError(
-                    f"there are {self._limit} photos on this server, which is its limit",
-                    "remove some, or start it with --max-photos",
-                )
+                cause = f"there are {self._limit} photos on this server, which is its limit"
+                raise UsageError(cause, "remove some, or start it with --max-photos")
             key = secrets.token_hex(8)
             folder = self._folder / key
             folder.mkdir()

@@ -127,9 +127,8 @@ async def receive(request: Request, target: Path, limit: int) -> None:
                     raise _too_large(limit)
                 file.write(piece)
     except OSError as error:
-        raise InputError(
-            f"the photo cannot be kept ({error.strerror})", "free some space on the server's machine"
-        ) from error
+        cause = f"the photo cannot be kept ({error.strerror})"
+        raise InputError(cause, "free some space on the server's machine") from error
 
 
 def _too_large(limit: int) -> InputError:

@@ -125,10 +125,8 @@ def _listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number and number > 0 else str(error)
-        raise UsageError(
-            f"cannot listen on {host}, port {port} ({reason})",
-            "use another --host or --port, 0 for a free one",
-        ) from error
+        cause = f"cannot listen on {host}, port {port} ({reason})"
+        raise UsageError(cause, "use another --host or --port, 0 for a free one") from error
 
 
 def _address(host: str, port: int, token: str) -> str:

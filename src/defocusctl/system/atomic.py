@@ -161,10 +161,8 @@ def refuse_foreign(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if path.exists():
-            raise OutputError(
-                f"'{path}' would be replaced, but is not from a run of defocusctl",
-                "choose another folder, or move it away",
-            )
+            cause = f"'{path}' would be replaced, but is not from a run of defocusctl"
+            raise OutputError(cause, "choose another folder, or move it away")
 
 
 def publish(part: Path, target: Path, *, force: bool) -> None:

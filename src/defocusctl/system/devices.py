@@ -177,7 +177,5 @@ def memory_errors(name: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise DeviceError(
-            f"there is not enough memory for {name}",
-            "close other programs, or use a machine with more memory",
-        ) from error
+        cause = f"there is not enough memory for {name}"
+        raise DeviceError(cause, "close other programs, or use a machine with more memory") from error

@@ -29,9 +29,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
     properties = boxes.item_properties(data, max_megapixels)
     codings = [payload[2] for name, payload in properties if name == b"av1C" and len(payload) >= 3]
     if any(coding & HIGH_BIT_DEPTH for coding in codings):
-        raise unsupported(
-            "AVIF of 10 or 12 bits", "convert it to a 16-bit PNG first, for example with avifdec"
-        )
+        cause = "AVIF of 10 or 12 bits"
+        raise unsupported(cause, "convert it to a 16-bit PNG first, for example with avifdec")
     image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_megapixels)
     if image.is_animated:

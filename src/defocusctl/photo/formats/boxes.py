@@ -161,10 +161,8 @@ def refuse_other_codecs(data: bytes, codec: bytes) -> None:
     kinds = {items.kinds.get(item, b"") for item in _whole(items, items.primary)}
     other = next((name for kind, name in CODECS.items() if kind in kinds and kind != codec), None)
     if other:
-        raise unsupported(
-            f"a picture in {other} within this kind of file",
-            "convert it to PNG or TIFF first, for example with heif-convert or ImageMagick",
-        )
+        remedy = "convert it to PNG or TIFF first, for example with heif-convert or ImageMagick"
+        raise unsupported(f"a picture in {other} within this kind of file", remedy)
 
 
 def items_not_carried(data: bytes) -> list[str]:

@@ -75,10 +75,8 @@ def encode(pixels: Samples, alpha: Samples | None, metadata: Metadata, out: Bina
         try:
             codestream = with_profile(codestream, metadata.icc)
         except ValueError as error:
-            raise OutputError(
-                f"this libjxl writes a header that no ICC profile can be put into ({error})",
-                "write a .png, .tif or .avif with -o",
-            ) from error
+            cause = f"this libjxl writes a header that no ICC profile can be put into ({error})"
+            raise OutputError(cause, "write a .png, .tif or .avif with -o") from error
     out.write(CONTAINER + FILE_TYPE)
     for box in parts:
         if box.name == LEVEL:

@@ -148,10 +148,8 @@ def _read_chunks(data: bytes, max_megapixels: float) -> tuple[list[Piece], list[
 
 def _check_header(name: bytes, payload: memoryview, max_megapixels: float) -> None:
     if name == b"CgBI":
-        raise unsupported(
-            "a PNG in Apple's own form (CgBI)",
-            "convert it first, for example with: pngcrush -revert-iphone-optimizations",
-        )
+        cause = "a PNG in Apple's own form (CgBI)"
+        raise unsupported(cause, "convert it first, for example with: pngcrush -revert-iphone-optimizations")
     if name != b"IHDR" or len(payload) != 13:
         raise damaged("its header is misplaced")
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", payload)

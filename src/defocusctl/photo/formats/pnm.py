@@ -83,9 +83,8 @@ def _raw(
         raise damaged("the end of the file is missing")
     stored = np.frombuffer(data, np.uint8, length, start)
     if data[end : end + 2] in (b"P4", b"P5", b"P6"):
-        raise InputError(
-            "it holds several pictures, which is not supported", "split it into separate files first"
-        )
+        cause = "it holds several pictures, which is not supported"
+        raise InputError(cause, "split it into separate files first")
     if bitmap:
         return np.unpackbits(stored.reshape(height, -1), axis=1, count=width), end
     return stored.view(dtype), end

@@ -72,10 +72,8 @@ def decode(data: bytes, max_megapixels: float) -> Decoded:
                 highlight_mode=rawpy.HighlightMode.Clip,
             )
         except (rawpy.LibRawFileUnsupportedError, rawpy.LibRawNotImplementedError) as error:
-            raise InputError(
-                "it is a camera RAW file that LibRaw cannot develop",
-                "convert it to DNG, or develop it to a 16-bit TIFF first, for example with darktable",
-            ) from error
+            remedy = "convert it to DNG, or develop it to a 16-bit TIFF first, for example with darktable"
+            raise InputError("it is a camera RAW file that LibRaw cannot develop", remedy) from error
         except rawpy.LibRawError as error:
             raise damaged(f"camera RAW: {_reason(error)}") from error
         recorded = read_metadata(data, lambda: _preview(rawpy, raw))

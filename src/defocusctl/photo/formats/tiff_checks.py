@@ -58,9 +58,8 @@ def refuse_several_pages(data: bytes, tiff: Any) -> list[str]:
     slices, endless = _slices(data, tiff.pages[0]), len(further) == MAX_PAGES
     if slices > 1 or endless or any(not getattr(p, "subfiletype", 0) & REDUCED_PAGE for p in further):
         count = f"{max(slices, len(further) + 1)}{' or more' if endless else ''}"
-        raise InputError(
-            f"it has {count} pages, which is not supported", "save each page as a separate TIFF first"
-        )
+        cause = f"it has {count} pages, which is not supported"
+        raise InputError(cause, "save each page as a separate TIFF first")
     return ["the preview pages of the file are left out"] if further else []
 
 
@@ -88,9 +87,8 @@ def refuse_unsupported(page: Any) -> None:
     if undecodable or page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, YCBCR):
         raise unsupported("a TIFF of this kind of colour", "convert the photo to RGB first")
     if page.compression not in (*KEPT_COMPRESSIONS, JPEG, WEBP):
-        raise unsupported(
-            f"a TIFF with compression {int(page.compression)}", "save it with LZW or Deflate first"
-        )
+        cause = f"a TIFF with compression {int(page.compression)}"
+        raise unsupported(cause, "save it with LZW or Deflate first")
     dtype = None if page.dtype is None else page.dtype.name
     packed_depths = (1,) if page.compression == LZW else (1, 2, 4)
     packed = page.bitspersample in packed_depths and page.photometric != RGB
@@ -98,16 +96,12 @@ def refuse_unsupported(page: Any) -> None:
         raise unsupported("a TIFF whose channels differ in depth", "convert it to 8 or 16 bits first")
     whole = dtype in READABLE_TYPES and page.bitspersample == 8 * page.dtype.itemsize
     if not (whole or packed):
-        raise unsupported(
-            f"a TIFF with {page.bitspersample}-bit samples of this type",
-            "convert it to 8 or 16 bits or floating point first",
-        )
+        cause = f"a TIFF with {page.bitspersample}-bit samples of this type"
+        raise unsupported(cause, "convert it to 8 or 16 bits or floating point first")
     colours = 3 if page.photometric in (RGB, YCBCR) else 1
     if page.imagedepth != 1 or page.samplesperpixel not in (colours, colours + 1):
-        raise unsupported(
-            f"a TIFF with {page.samplesperpixel} channels",
-            "save the photo as RGB or grey with at most one alpha channel first",
-        )
+        cause = f"a TIFF with {page.samplesperpixel} channels"
+        raise unsupported(cause, "save the photo as RGB or grey with at most one alpha channel first")
     if page.photometric == PALETTE and (page.colormap is None or dtype not in ("bool", "uint8", "uint16")):
         raise damaged("its palette is missing")
 
