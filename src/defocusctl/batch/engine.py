@@ -21,12 +21,9 @@ from defocusctl.system.threads import torch_threads
 
 PIXELS_PER_WORKER = 150_000_000
 """Reading pauses while the photos in memory exceed this many pixels per photo being restored."""
-AHEAD = 2
-"""Photos being read or written while others are restored on a CPU."""
-GPU_READERS = 4
-"""Photos decoded at the same time for a GPU, which a single decoder could not keep busy."""
-GPU_AHEAD = 16
-"""Photos being read, written or waiting for a GPU, enough to batch small ones."""
+AHEAD = 2  # photos being read or written while others are restored on a CPU
+GPU_READERS = 4  # photos decoded at the same time for a GPU, which a single decoder could not keep busy
+GPU_AHEAD = 16  # photos being read, written or waiting for a GPU, enough to batch small ones
 
 
 @dataclass

@@ -18,8 +18,7 @@ from defocusctl.photo import DEFAULT_MAX_MEGAPIXELS, Mask
 from defocusctl.restoring.settings import RestoreSettings
 from defocusctl.system.atomic import remove_abandoned
 
-READING_THREADS = 16
-"""Photos whose first bytes are read at the same time; stores respond slowly."""
+READING_THREADS = 16  # photos whose first bytes are read at the same time; stores respond slowly
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,9 @@ from defocusctl.system.json_lines import JsonLinesWriter, read_json_lines
 FILE = "defocusctl-manifest.jsonl"
 RESERVATIONS = ".defocusctl-batch.claims"
 LOCK = ".defocusctl-batch.lock"
-REPORT = "defocusctl-report"
-"""The folder of the gallery."""
-TICK = 20_000_000
-"""Nanoseconds within which a file system may give two changes the same time."""
-COARSE_TICK = 2_000_000_000
-"""The same for file systems that store whole seconds."""
+REPORT = "defocusctl-report"  # the folder of the gallery
+TICK = 20_000_000  # nanoseconds within which a file system may give two changes the same time
+COARSE_TICK = 2_000_000_000  # the same for file systems that store whole seconds
 
 
 class Status(StrEnum):

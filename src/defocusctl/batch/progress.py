@@ -24,8 +24,7 @@ from defocusctl.photo.targets import format_of_suffix
 from defocusctl.restoring.selection import leaves_enough
 from defocusctl.system.threads import torch_threads
 
-BYTES_PER_PIXEL = 12
-"""For a photo in memory: three colours of 16 bits, as read and as restored."""
+BYTES_PER_PIXEL = 12  # for a photo in memory: three colours of 16 bits, as read and as restored
 
 
 @dataclass
@@ -40,8 +39,7 @@ class Progress:
     before: int
     done: int = 0
     skipped: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    """The error of each that failed, by name."""
+    failures: dict[str, str] = field(default_factory=dict)  # the error of each that failed, by name
     megapixels: float = 0.0
     ended: int = 0
     _bytes: int = 0
@@ -49,8 +47,7 @@ class Progress:
     def __post_init__(self) -> None:
         self._all_bytes = sum(self.sizes.values())
         self._started = time.monotonic()
-        self.total = len(self.sizes)
-        """Photos to do in this run."""
+        self.total = len(self.sizes)  # photos to do in this run
 
     def expect(self, job: Job) -> None:
         """Count another photo to do."""

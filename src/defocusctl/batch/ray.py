@@ -22,13 +22,10 @@ from defocusctl.errors import BugError, DefocusctlError, DeviceError
 from defocusctl.restoring.restorer import Restorer
 from defocusctl.system.atomic import remove_abandoned
 
-MAX_LOSSES = 3
-"""After this many workers were lost with the same photo, it counts as the cause."""
-POLL = 0.2
-"""Seconds between checks whether to stop."""
+MAX_LOSSES = 3  # after this many workers were lost with the same photo, it counts as the cause
+POLL = 0.2  # seconds between checks whether to stop
 REMEDY = "see the logs of Ray, or give the workers more memory (fewer with --jobs)"
-SHUTDOWN_TIMEOUT = 10.0
-"""Seconds that workers get to abandon their photos before they are killed."""
+SHUTDOWN_TIMEOUT = 10.0  # seconds that workers get to abandon their photos before they are killed
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,9 @@ class _Run:
         self._stop = stop
         self._on_start = on_start
         self._spec = spec = assignment.workers
-        self._problem: DefocusctlError | None = None
-        """Why there are no workers left."""
-        self._losses_in_a_row = 0
-        """Workers lost since the last outcome."""
-        self._unfinished: set[Path] = set()
-        """Folders in which a lost worker may have left unfinished files."""
+        self._problem: DefocusctlError | None = None  # why there are no workers left
+        self._losses_in_a_row = 0  # workers lost since the last outcome
+        self._unfinished: set[Path] = set()  # folders in which a lost worker may have left unfinished files
         actor = ray.remote(PhotoWorker).options(
             num_cpus=spec.cpus,
             num_gpus=spec.gpus,

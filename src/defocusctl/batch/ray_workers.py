@@ -27,15 +27,12 @@ ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
 START_ATTEMPTS = 3
 RAY_CLIENT = "ray://"
-CONNECT_TIMEOUT = 5.0
-"""Seconds to wait for a connection to a cluster's port."""
-OBJECT_STORE = 100_000_000
-"""Bytes for Ray's objects in a cluster started here; photos do not pass through it."""
+CONNECT_TIMEOUT = 5.0  # seconds to wait for a connection to a cluster's port
+OBJECT_STORE = 100_000_000  # bytes for Ray's objects in a cluster started here; photos do not pass through it
 MEMORY_EACH = 3 * 2**30
 """Bytes that a worker on CPUs should have: the network's feature maps of a tile (docs/restoring.md)."""
 CALLS_EACH_CPU = 2
-CALLS_EACH_GPU = 8
-"""Photos in flight per worker: being read, restored or written; small ones are batched."""
+CALLS_EACH_GPU = 8  # photos in flight per worker: being read, restored or written; small ones are batched
 
 
 class Workers(NamedTuple):

@@ -23,10 +23,8 @@ from defocusctl.system.interruption import Interruption, collector_paused
 
 RESUME_HINT = "run the same command again to continue"
 ABANDONED = f"the photos in flight were abandoned; {RESUME_HINT}"
-WATCHED_PHOTOS = 1000
-"""Photos that concurrency is chosen for when watching."""
-CHUNK = 500
-"""Photos compared with their entries between two writes or two reports of progress."""
+WATCHED_PHOTOS = 1000  # photos that concurrency is chosen for when watching
+CHUNK = 500  # photos compared with their entries between two writes or two reports of progress
 
 
 class Reporter(Protocol):

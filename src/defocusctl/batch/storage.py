@@ -20,8 +20,7 @@ from defocusctl.photo.header import HEAD_BYTES
 from defocusctl.photo.targets import may_be_photo, right_suffix, suffix_by_content
 from defocusctl.weights.checksums import Checksum
 
-FOLDERS = ("file", "local")
-"""fsspec's protocols for local paths."""
+FOLDERS = ("file", "local")  # fsspec's protocols for local paths
 
 
 class Storage(NamedTuple):

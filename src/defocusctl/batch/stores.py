@@ -28,14 +28,11 @@ SEGMENTS = ".defocusctl-batch.segments"
 LOCK = ".defocusctl-batch.store-lock"
 UPLOAD_EVERY = 1.0
 RENEW_EVERY = 20.0
-LOCK_TIMEOUT = 120.0
-"""Seconds after which a lock that was not renewed counts as left by a killed run."""
-RETRY_FOR = 60.0
-"""Seconds of failed uploads after which the batch stops."""
+LOCK_TIMEOUT = 120.0  # seconds after which a lock that was not renewed counts as left by a killed run
+RETRY_FOR = 60.0  # seconds of failed uploads after which the batch stops
 
 
-Info = Mapping[str, Any]
-"""fsspec's description of an object."""
+Info = Mapping[str, Any]  # fsspec's description of an object
 
 
 def object_stamp(info: Info) -> str | None:

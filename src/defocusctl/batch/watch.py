@@ -17,16 +17,11 @@ from defocusctl.batch.progress import Progress
 from defocusctl.batch.resume import Judge, Reason
 from defocusctl.errors import InputError
 
-SETTLED = 2.0
-"""Seconds without a change after which a file counts as complete."""
-TICK = 0.25
-"""Seconds between checks of files that may be growing."""
-MIN_PAUSE = 0.5
-"""The least seconds between scans of the folders."""
-SCAN_EVERY = 10.0
-"""Seconds between scans without a notification."""
-MAX_SCAN_SHARE = 0.05
-"""The largest share of the time spent scanning."""
+SETTLED = 2.0  # seconds without a change after which a file counts as complete
+TICK = 0.25  # seconds between checks of files that may be growing
+MIN_PAUSE = 0.5  # the least seconds between scans of the folders
+SCAN_EVERY = 10.0  # seconds between scans without a notification
+MAX_SCAN_SHARE = 0.05  # the largest share of the time spent scanning
 
 
 class _Growing(NamedTuple):

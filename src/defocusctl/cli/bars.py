@@ -30,12 +30,10 @@ from rich.text import Text
 from defocusctl.cli.console import console, plain, say
 from defocusctl.errors import printable
 
-FIRST_LINE = 10.0
-"""Seconds after which work that goes on is named in a plain line."""
+FIRST_LINE = 10.0  # seconds after which work that goes on is named in a plain line
 LONGEST_PAUSE = 60.0
 TICK = 0.5
-SPEED_PERIOD = 600.0
-"""Seconds that the time left is estimated from: a tile can take many."""
+SPEED_PERIOD = 600.0  # seconds that the time left is estimated from: a tile can take many
 
 
 class Advance(Protocol):

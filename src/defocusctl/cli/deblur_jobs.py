@@ -91,8 +91,7 @@ class Job:
     target: Path | None
     region: "Box | None"
     outputs: "Outputs"
-    written: tuple[Path, ...]
-    """Every file it will write."""
+    written: tuple[Path, ...]  # every file it will write
 
 
 def expanded(inputs: Iterable[str]) -> Iterator[str]:

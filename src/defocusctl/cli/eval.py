@@ -29,8 +29,7 @@ from defocusctl.evaluation.table import (
     seconds_per_megapixel,
 )
 
-NETWORK_ALONE = "1"
-"""The scale of the published protocols: the network alone, on the photo as it is."""
+NETWORK_ALONE = "1"  # the scale of the published protocols: the network alone, on the photo as it is
 
 
 def score_dataset(call: EvalCall, networks: Sequence[tuple[str, str | None]], found: FoundData) -> None:

@@ -25,8 +25,7 @@ from defocusctl.photo.formats.tiff_tags import DESCRIPTION, DESCRIPTIVE, SHAPE_D
 from defocusctl.photo.white import white_of
 
 Array: TypeAlias = npt.NDArray[Any]
-File: TypeAlias = str | os.PathLike[str] | bytes
-"""A photo's path, or the bytes of its file."""
+File: TypeAlias = str | os.PathLike[str] | bytes  # a photo's path, or the bytes of its file
 FileT = TypeVar("FileT", bound=File)
 ImageT = TypeVar("ImageT", Array, Image.Image, Tensor)
 T = TypeVar("T")

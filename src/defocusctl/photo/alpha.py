@@ -11,11 +11,9 @@ import numpy as np
 from defocusctl.photo.model import Samples
 
 BAND = 256
-MARGIN = 128
-"""Rows around a band that are searched for the visible pixel nearest to a hidden one."""
+MARGIN = 128  # rows around a band that are searched for the visible pixel nearest to a hidden one
 
-LEAST = 1e-6
-"""Below this fraction of full alpha, dividing by alpha gives no meaningful colour."""
+LEAST = 1e-6  # below this fraction of full alpha, dividing by alpha gives no meaningful colour
 
 
 def unpremultiplied(pixels: Samples, alpha: Samples, white: float) -> tuple[Samples, bool]:

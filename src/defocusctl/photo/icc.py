@@ -4,8 +4,7 @@ import struct
 
 HEADER_BYTES = 128
 MAX_TAGS = 100
-SPACES = {1: b"GRAY", 3: b"RGB "}
-"""By the number of colours."""
+SPACES = {1: b"GRAY", 3: b"RGB "}  # by the number of colours
 
 COLORANTS = {  # sRGB's, adapted to D50, in 1/65536
     b"rXYZ": (28579, 14581, 912),

@@ -82,8 +82,7 @@ class PngCoding:
         return PngCoding(tuple(chunks))
 
 
-UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2
-"""ExtraSamples of TIFF 6.0."""
+UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2  # extraSamples of TIFF 6.0
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,7 @@ class Decoded:
     associated: bool = False
 
 
-IN_MEMORY = "image in memory"
-"""The format of a photo that is not from a file."""
+IN_MEMORY = "image in memory"  # the format of a photo that is not from a file
 
 
 @dataclass(frozen=True)

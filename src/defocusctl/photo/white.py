@@ -8,8 +8,7 @@ from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.alpha import bands
 from defocusctl.photo.model import Samples
 
-SLIGHTLY_BELOW_BLACK = -0.02
-"""Interpolation and colour conversion produce values down to about this."""
+SLIGHTLY_BELOW_BLACK = -0.02  # interpolation and colour conversion produce values down to about this
 DOUBTFUL = 0.01
 """Highlights beyond white are rare: above this fraction of samples, white may be another value."""
 DARK = 0.05

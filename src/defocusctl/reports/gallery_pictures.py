@@ -29,14 +29,12 @@ from defocusctl.system.atomic import atomic_write, make_folder
 from defocusctl.system.devices import memory_errors
 
 FACTS = "facts.json"
-VERSION = 1
-"""Increase it when the pictures change, so that older ones are made again."""
+VERSION = 1  # increase it when the pictures change, so that older ones are made again
 THUMBNAIL, SCREEN, DETAIL = 400, 1280, 640  # pixels of the longer side; of the side of the detail
 QUALITY = 82
 RADIUS_PICTURE, RADIUS_ARRAYS = "_blur_radius.png", "_maps.npz"
 
-DRAWING = Lock()
-"""Held while Matplotlib draws, which it does in one thread at a time."""
+DRAWING = Lock()  # held while Matplotlib draws, which it does in one thread at a time
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,8 @@ from defocusctl.restoring.restored import Restored
 from defocusctl.system.atomic import make_folder, write_error
 
 SIDES = ("before", "after")
-SCREEN = 1600
-"""Pixels of the longer side of the picture of the whole photo."""
-TILE = 512
-"""Pixels on each side of a tile of the photo at full size."""
+SCREEN = 1600  # pixels of the longer side of the picture of the whole photo
+TILE = 512  # pixels on each side of a tile of the photo at full size
 QUALITY = 90
 RADIUS = "radius.f32"
 BLUR_MAP = "blur-map.png"

@@ -18,10 +18,8 @@ from defocusctl.server.photos import ServedPhoto
 from defocusctl.server.worker import Choice
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-LONGEST_PART = 255
-"""Bytes of a part of a path: file systems have no longer names and fail when asked for one."""
-LARGEST_LIST = 1 << 20
-"""Bytes of a list of results."""
+LONGEST_PART = 255  # bytes of a part of a path: file systems have no longer names and fail when asked for one
+LARGEST_LIST = 1 << 20  # bytes of a list of results
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -33,8 +33,7 @@ from defocusctl.system.paths import cache_dir
 
 PREFIX = "defocusctl-serve-"
 LOCK = "lock"
-GRACE_SECONDS = 2
-"""How long a download that is under way may go on after Ctrl-C."""
+GRACE_SECONDS = 2  # how long a download that is under way may go on after Ctrl-C
 
 
 def serve(settings: ServeSettings, *, on_ready: Callable[[str], None], on_bug: Callable[[str], None]) -> None:

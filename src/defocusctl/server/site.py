@@ -22,8 +22,7 @@ from defocusctl.server.pictures import RADIUS, SIDES, tile
 from defocusctl.server.requests import Guard, check_length, choices_in, receive, received
 from defocusctl.server.worker import ServeSettings, Worker
 
-LOOK_EVERY = 0.1
-"""Seconds between looks for something new to tell a page."""
+LOOK_EVERY = 0.1  # seconds between looks for something new to tell a page
 PING_EVERY = 10.0
 FILES = {
     **{side: (f"{side}.webp", "image/webp") for side in SIDES},

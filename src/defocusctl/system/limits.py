@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-ROOT = Path("/")
-"""The root under which ``proc`` and the mounted control groups are read."""
+ROOT = Path("/")  # the root under which ``proc`` and the mounted control groups are read
 
 
 def total_memory() -> int:

@@ -53,10 +53,8 @@ CODECS = {
 PICTURES = (*CODECS, b"grid", b"iovl", b"iden")
 KNOWN = {b"tmap": "a gain map", **METADATA, **dict.fromkeys(PICTURES, "a further picture")}
 
-Properties = list[tuple[bytes, bytes]]
-"""Names and payloads of item properties."""
-Links = dict[int, list[int]]
-"""Item -> the items that it refers to."""
+Properties = list[tuple[bytes, bytes]]  # names and payloads of item properties
+Links = dict[int, list[int]]  # item -> the items that it refers to
 
 
 class Box(NamedTuple):
