@@ -82,7 +82,7 @@ class PngCoding:
         return PngCoding(tuple(chunks))
 
 
-UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2  # extraSamples of TIFF 6.0
+UNSPECIFIED_ALPHA, ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 0, 1, 2  # ExtraSamples of TIFF 6.0
 
 
 @dataclass(frozen=True)
