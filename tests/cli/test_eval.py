@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -92,6 +93,16 @@ def test_what_is_kept_can_be_read_again_and_expected(home: Path) -> None:
     differing = evaluate(home, "--allow-partial", "--limit", 2, "--expect", home / "other.json")
     assert differing.code == ExitCode.EXPECTATION
     assert "input (iniknet): psnr is" in differing.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, all names are valid Unicode")
+def test_names_that_are_not_unicode_are_escaped(home: Path) -> None:
+    for side in ("source", "target"):
+        (home / "data" / "RealDOF" / side / "01.png").rename(home / "data" / "RealDOF" / side / "0\udce9.png")
+    answer = evaluate(home, "--out", "out", "--root", "data/RealDOF", dataset="pairs")
+    assert answer.code == ExitCode.OK, answer.err
+    assert "0\\udce9" in (home / "out" / "scores.csv").read_text(encoding="utf-8")
+    assert "0\\udce9" in (home / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_protocols_score_the_same_outputs_differently(home: Path) -> None:

@@ -54,6 +54,15 @@ def test_an_onnx_file_says_what_it_is(graphs: Graphs, model: str) -> None:
     assert opsets[""] == 18
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, all names are valid Unicode")
+def test_the_name_of_weights_need_not_be_unicode(graphs: Graphs, home: Path) -> None:
+    weights, target = home / "w\udce9.safetensors", home / "named.onnx"
+    weights.write_bytes(graphs.weights["nrknet"].read_bytes())
+    answer = defocusctl("export", "--model", "nrknet", "--weights", weights, "-o", target)
+    assert answer.code == ExitCode.OK, answer.err
+    assert "w\\udce9" in properties(target)["weights"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graph_takes_any_size_and_what_export_writes_any_batch(graphs: Graphs, model: str) -> None:
     session = onnxruntime.InferenceSession(graphs.onnx[model], providers=["CPUExecutionProvider"])

@@ -37,6 +37,19 @@ def test_nobody_is_told_of_nothing() -> None:
     assert not told
 
 
+def test_in_other_threads_signals_stay_as_they_are() -> None:
+    requested: list[bool] = []
+
+    def work() -> None:
+        with Interruption() as interruption:
+            requested.append(interruption.requested)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert requested == [False]
+
+
 def test_waiting_for_the_next_wakes_up_now_and_then() -> None:
     """Windows runs no signal handler during a wait without a timeout."""
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -386,6 +387,13 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     recipe = write_data(tmp_path, "iniknet")
     with pytest.raises(OutputError, match="cannot make the folder"):
         run(recipe, recipe)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, all names are valid Unicode")
+def test_a_folder_that_tensorboard_cannot_name_is_one_line(tmp_path: Path) -> None:
+    recipe = write_data(tmp_path, "iniknet")
+    with pytest.raises(OutputError, match="is not UTF-8, which TensorBoard requires"):
+        run(recipe, tmp_path / "r\udce9")
 
 
 def with_network(recipe: Path, fields: str) -> Path:

@@ -142,7 +142,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> list[Path]:
     }
     for path, content in contents.items():
         with atomic_write(path, force=True) as file:
-            file.write(content.encode())
+            file.write(content.encode(errors="backslashreplace"))  # file names need not be valid Unicode
     return list(contents)
 
 

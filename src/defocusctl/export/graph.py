@@ -103,8 +103,8 @@ def _extended(length: int, multiple: int) -> Tensor:
 
 
 def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str) -> dict[str, str]:
-    """The metadata common to all formats."""
-    return {
+    """The metadata common to all formats, as valid Unicode, which names of files need not be."""
+    values = {
         "model": metadata.model,
         "weights": weights.name,
         "weights_hash": str(weights.checksum),
@@ -115,6 +115,7 @@ def describe(weights: ResolvedWeights, metadata: WeightsMetadata, precision: str
         "precision": precision,
         "software": f"defocusctl {__version__}",
     }
+    return {key: value.encode(errors="backslashreplace").decode() for key, value in values.items()}
 
 
 def describe_graph(network: Network, batch: int | None) -> dict[str, str]:

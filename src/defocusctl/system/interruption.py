@@ -34,7 +34,10 @@ class Interruption:
 
     def __enter__(self) -> Self:
         self._caller.start()
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        in_main = (
+            threading.current_thread() is threading.main_thread()
+        )  # elsewhere, signals cannot be handled
+        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS if in_main}
         return self
 
     def __exit__(self, *_: object) -> None:

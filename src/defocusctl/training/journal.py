@@ -31,6 +31,7 @@ class Journal:
 
     Raises:
         DataError: if TensorBoard is not installed.
+        OutputError: if the folder's name is not UTF-8, or a log cannot be written.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -44,8 +45,12 @@ class Journal:
         kept = [line for line in read_json_lines(log) if _step(line) <= step]
         with atomic.atomic_write(log, force=True) as handle:
             handle.writelines(map(json_line, kept))
+        try:
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        except UnicodeEncodeError as error:
+            cause = f"the name of the folder '{folder}' is not UTF-8, which TensorBoard requires"
+            raise OutputError(cause, "choose another one") from error
         self._lines = JsonLinesWriter(log)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._lines.append([{"step": step, **values}])
