@@ -7,6 +7,7 @@ hidden and system folders (``photo.targets``), and none that this program wrote 
 import codecs
 import glob
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from defocusctl.batch.manifest import REPORT, Stamp
+from defocusctl.batch.manifest import REPORT, Stamp, status_of
 from defocusctl.errors import InputError, UsageError
 from defocusctl.photo.targets import is_passed_over, may_be_photo
 from defocusctl.system.paths import fixed_part, matches
@@ -89,7 +90,7 @@ class Search:
         if path.is_dir():
             self._add_folder(path, root or path, findings)
         elif path.exists() or not (glob.has_magic(text) and (found := matches(text))):
-            findings.photos.append(_found(text, _name(path, root or path.parent)))
+            findings.photos.append(_found(text, _name(path, root or path.parent), status_of(text)))
         else:
             fixed = fixed_part(path)
             base = root or fixed
@@ -131,8 +132,9 @@ class Search:
 
     def _add_file(self, path: str, name: str, findings: Findings) -> None:
         """Add a file. Broken links are added, so that they are reported; pipes and devices are not."""
-        if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113 - quicker than a Path
-            findings.photos.append(_found(path, name))
+        status = status_of(path)
+        if status is None or stat.S_ISREG(status.st_mode):
+            findings.photos.append(_found(path, name, status))
 
     def _is_selected(self, name: str) -> bool:
         return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
@@ -204,6 +206,7 @@ def _name(path: Path, root: Path) -> str:
     return relative.as_posix()
 
 
-def _found(path: str, name: str) -> FoundPhoto:
-    stamp = Stamp.of(path)
-    return FoundPhoto(path, name) if stamp is None else FoundPhoto(path, name, stamp.size, stamp.recorded)
+def _found(path: str, name: str, status: os.stat_result | None) -> FoundPhoto:
+    if status is None:
+        return FoundPhoto(path, name)
+    return FoundPhoto(path, name, status.st_size, Stamp.of_status(status).recorded)

@@ -93,10 +93,11 @@ class Stamp(NamedTuple):
     @classmethod
     def of(cls, path: str | Path) -> "Stamp | None":
         """The stamp of a file; None if there is no such file."""
-        try:
-            status = os.stat(path)  # noqa: PTH116 - quicker than a Path, for many thousands
-        except OSError:
-            return None
+        status = status_of(path)
+        return None if status is None else cls.of_status(status)
+
+    @classmethod
+    def of_status(cls, status: os.stat_result) -> "Stamp":
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
     @property
@@ -109,6 +110,14 @@ class Stamp(NamedTuple):
         if abs(time.time_ns() - self.modified) <= tick:
             return None
         return f"{self.size}-{self.modified}"
+
+
+def status_of(path: str | Path) -> os.stat_result | None:
+    """The status of a file; None if there is no such file."""
+    try:
+        return os.stat(path)  # noqa: PTH116 - quicker than a Path, for many thousands
+    except OSError:
+        return None
 
 
 def recorded_stamp(path: str | Path) -> str | None:

@@ -203,10 +203,13 @@ def _create_placeholders(folder: Path, url: str, objects: Mapping[str, Info]) ->
     """Create an empty file for each of a folder's objects; return the objects' stamps by path."""
     folder.mkdir()
     stamps = {}
+    folders: set[Path] = set()
     for name, info in objects.items():
         path = f"{folder}{os.sep}{name.replace('/', os.sep)}"
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if (parent := Path(path).parent) not in folders:
+                parent.mkdir(parents=True, exist_ok=True)
+                folders.add(parent)
             with open(path, "xb") as file:  # noqa: PTH123 - quicker than a Path, for many thousands
                 file.truncate(int(info.get("size") or 0))
         except OSError as error:

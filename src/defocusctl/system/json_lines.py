@@ -24,15 +24,8 @@ def read_json_lines(path: Path, kind: type | tuple[type, ...] = dict) -> Iterato
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError):
-                    value = None
-                if not isinstance(value, kind):
-                    raise OutputError(f"line {number} of '{path}' is damaged", "fix or remove that line")
-                yield value
+                if line.endswith(b"\n"):
+                    yield _parsed(path, number, line, kind)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -55,8 +48,7 @@ class JsonLinesWriter:
         self._path = path
         try:
             self._file = path.open("ab+", buffering=0)
-            self._file.seek(0)
-            self._length = self._file.read().rfind(b"\n") + 1
+            self._length = _whole_length(path)
             self._file.truncate(self._length)
         except OSError as error:
             raise write_error(path, error) from error
@@ -83,3 +75,27 @@ class JsonLinesWriter:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _parsed(path: Path, number: int, line: bytes, kind: type | tuple[type, ...]) -> Any:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise OutputError(f"line {number} of '{path}' is damaged", "fix or remove that line")
+    return value
+
+
+def _whole_length(path: Path) -> int:
+    """Bytes up to and including the last line feed."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
