@@ -22,7 +22,6 @@ from defocusctl.cli.batch_reporter import BatchReporter
 from defocusctl.cli.deblur import load
 from defocusctl.cli.deblur_jobs import STREAM
 from defocusctl.errors import InputError, SomeFailedError, UsageError
-from defocusctl.reports.gallery import check_page, write_gallery
 from defocusctl.system.atomic import locked_folder
 from defocusctl.system.interruption import collector_paused
 
@@ -30,6 +29,8 @@ from defocusctl.system.interruption import collector_paused
 def run_batch(call: BatchCall) -> None:
     """Find the photos, restore those that are not done, and write the report if there is to be one."""
     if call.report:
+        from defocusctl.reports.gallery import check_page, write_gallery
+
         check_page(Path(without_scheme(call.out)))
     reporter = BatchReporter(as_json=call.as_json, quiet=call.quiet)
     with opened_stores(call.inputs, call.out) as (inputs, out, storage):
